@@ -1,0 +1,8 @@
+"""What ops compute: one text over `xp` (NumPy or CuPy), one file a family.
+
+Imports core, devices and resources; never graph, ops or session. Nobody imports a kernel: the
+runtime finds them in the registry of `core.rules`, which loads this package at its first look-up.
+"""
+
+if __name__ != "tfsession.kernels":
+    raise ImportError("import this package as tfsession.kernels; see pyproject.toml's package-dir")
