@@ -270,9 +270,10 @@ def canonical(device: str | DeviceSpecV2 | None) -> str:
     """Canonical text of a device text or spec; "" for None. Errors are the grammar's."""
     if isinstance(device, str):
         return _canonical_text(device)
-    if device is not None and hasattr(device, "to_string"):
-        return device.to_string()
-    return _format(_parse(device))
+    if device is None:
+        return ""
+    # TensorFlow's own DeviceSpec has to_string too; what has not is refused by the parser.
+    return str(device.to_string()) if hasattr(device, "to_string") else _format(_parse(device))
 
 
 @lru_cache(maxsize=16384)
