@@ -1,0 +1,49 @@
+"""What all tests share: the devices they run on, and a graph of their own."""
+
+import os
+
+import pytest
+
+SIMULATED = "2:256MiB"
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--device",
+        choices=("all", "cpu", "simulated", "cuda"),
+        default=os.environ.get("TFSESSION_TEST_DEVICE", "all"),
+        help="where tests with a `device` run: all is the CPU and a simulated GPU; "
+        "cuda is a real GPU (also: TFSESSION_TEST_DEVICE)",
+    )
+
+
+def pytest_configure(config):
+    # Before tfsession is imported, and for the processes that tests start.
+    if config.getoption("--device") == "cuda":
+        os.environ.pop("TFSESSION_SIMULATED_GPUS", None)
+    else:
+        os.environ["TFSESSION_SIMULATED_GPUS"] = SIMULATED
+
+
+def pytest_report_header(config):
+    simulated = os.environ.get("TFSESSION_SIMULATED_GPUS", "none")
+    return f"device: {config.getoption('--device')}, simulated GPUs: {simulated}"
+
+
+def pytest_generate_tests(metafunc):
+    """A test that takes `device` runs once on each: its value is a name for `tf.device`."""
+    if "device" in metafunc.fixturenames:
+        asked = metafunc.config.getoption("--device")
+        kinds = ["cpu", "simulated"] if asked == "all" else [asked]
+        names = ["/cpu:0" if kind == "cpu" else "/gpu:0" for kind in kinds]
+        metafunc.parametrize("device", names, ids=kinds)
+
+
+@pytest.fixture
+def fresh_graph():
+    """An empty graph that is the default while the test runs."""
+    # Not at the top: pytest_configure sets the environment before the first import.
+    from tfsession.graph.graph import Graph  # noqa: PLC0415
+
+    with Graph().as_default() as graph:
+        yield graph
