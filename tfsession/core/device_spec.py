@@ -270,10 +270,8 @@ def canonical(device: str | DeviceSpecV2 | None) -> str:
     """Canonical text of a device text or spec; "" for None. Errors are the grammar's."""
     if isinstance(device, str):
         return _canonical_text(device)
-    if device is None:
-        return ""
-    # TensorFlow's own DeviceSpec has to_string too; what has not is refused by the parser.
-    return str(device.to_string()) if hasattr(device, "to_string") else _format(_parse(device))
+    spec: Any = device  # TensorFlow's own DeviceSpec has to_string too; the parser refuses the rest
+    return str(spec.to_string()) if hasattr(spec, "to_string") else _format(_parse(spec))
 
 
 @lru_cache(maxsize=16384)
