@@ -11,7 +11,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message import Message
 
-_PACKAGES: Final = ("tensorflow", "tensorflow.error")
+_PACKAGES: Final = ("tensorflow", "tensorflow.error", "tensorflow.tfprof")
 
 _lock = threading.Lock()
 
@@ -45,7 +45,7 @@ def _load(module: str) -> dict[str, Any]:
         for name, enum in described.enum_types_by_name.items():
             exports[name] = EnumTypeWrapper(enum)
             # Status codes are left to core.errors: `protos.UNKNOWN` would say too little.
-            if file.package == "tensorflow":
+            if file.package != "tensorflow.error":
                 exports.update(_values(enum))
     return exports
 
