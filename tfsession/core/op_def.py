@@ -1,0 +1,201 @@
+"""What an op is: its inputs, outputs, attributes and shape function, as TensorFlow registers them.
+
+`define_op` keeps the registration strings; they are parsed when the op is first used, so that
+defining some hundreds of ops costs nothing at import.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+from tfsession.core import dtypes
+from tfsession.core.dtypes import DType
+from tfsession.core.rules import Registry, caller_site
+
+ShapeFunction = Callable[[Any], Sequence[Any]]
+
+ops: Registry[OpDef] = Registry("op")
+
+
+class _NoDefault:
+    def __repr__(self) -> str:
+        return "<no default>"
+
+
+NO_DEFAULT = _NoDefault()
+
+_ARG = re.compile(r"^(\w+)\s*:\s*(?:(\w+)\s*\*\s*)?(Ref\()?\s*(\w+)\s*\)?$")
+_ATTR = re.compile(
+    r"^(\w+)\s*:\s*(list\(.*?\)|\{.*?\}|\w+)\s*(?:>=\s*(-?\d+))?\s*(?:=\s*(.*))?$", re.S
+)
+
+
+class ArgDef:
+    """One input or output: a tensor, `number_attr` tensors of one type, or a list of types."""
+
+    __slots__ = ("is_ref", "name", "number_attr", "type", "type_attr", "type_list_attr")
+
+    def __init__(self, text: str, attrs: dict[str, AttrDef]) -> None:
+        match = _ARG.match(text)
+        if match is None:
+            raise ValueError(f"Cannot parse the argument definition {text!r}")
+        self.name, self.number_attr, ref, kind = match.groups()
+        self.is_ref = ref is not None
+        self.type: DType | None = None
+        self.type_attr: str | None = None
+        self.type_list_attr: str | None = None
+        attr = attrs.get(kind)
+        if attr is None:
+            self.type = dtypes.as_dtype(kind)
+        elif attr.type == "list(type)":
+            self.type_list_attr = kind
+        else:
+            self.type_attr = kind
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether the argument stands for a list of tensors."""
+        return self.number_attr is not None or self.type_list_attr is not None
+
+
+class AttrDef:
+    """One attribute: type, least value, allowed values and default."""
+
+    __slots__ = ("allowed", "default", "minimum", "name", "type")
+
+    def __init__(self, text: str) -> None:
+        match = _ATTR.match(text)
+        if match is None:
+            raise ValueError(f"Cannot parse the attribute definition {text!r}")
+        self.name, kind, minimum, default = match.groups()
+        self.minimum = int(minimum) if minimum is not None else None
+        self.allowed: tuple[DType, ...] | tuple[bytes, ...] | None = None
+        is_list = kind.startswith("list(")
+        if is_list:
+            kind = kind[5:-1].strip()
+        if kind.startswith("{") and "'" in kind:
+            self.allowed = tuple(s.encode() for s in re.findall(r"'([^']*)'", kind))
+            kind = "string"
+        elif kind.startswith("{") or kind in dtypes.TYPE_GROUPS:
+            self.allowed = dtypes.parse_type_list(kind)
+            kind = "type"
+        self.type = f"list({kind})" if is_list else kind
+        self.default: Any = NO_DEFAULT if default is None else self._parse_default(default.strip())
+
+    def _parse_default(self, text: str) -> Any:
+        if self.type.startswith("list("):
+            kind, items = self.type[5:-1], text.strip("[]").strip()
+            return [_parse_value(kind, item.strip()) for item in items.split(",")] if items else []
+        return _parse_value(self.type, text)
+
+
+def _parse_value(kind: str, text: str) -> Any:
+    match kind:
+        case "int":
+            return int(text)
+        case "float":
+            return float(text)
+        case "bool":
+            return text == "true"
+        case "string":
+            return text.strip("'\"").encode()
+        case "type":
+            return dtypes.as_dtype(text.removeprefix("DT_").lower())
+        case "shape":
+            if text.startswith("{"):
+                return None if "unknown_rank" in text else ()
+            return tuple(
+                None if d.strip() in ("-1", "?") else int(d)
+                for d in text.strip("[]").split(",")
+                if d
+            )
+    raise ValueError(f"No default of type {kind} can be written as {text!r}")
+
+
+class OpDef:
+    """The definition of an op type, as TensorFlow's OpDef message has it.
+
+    `shape(op)` gives one internal shape (a tuple, or None for an unknown rank) for each output.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        attrs: Sequence[str],
+        shape: ShapeFunction | None,
+        flags: dict[str, bool],
+    ) -> None:
+        self.name = name
+        self.shape = shape
+        self.is_stateful = flags.get("stateful", False)
+        self.is_commutative = flags.get("commutative", False)
+        self.is_aggregate = flags.get("aggregate", False)
+        self.allows_uninitialized_input = flags.get("allows_uninitialized_input", False)
+        self.graph_only = flags.get("graph_only", False)
+        self._texts = (inputs, outputs, attrs)
+
+    @cached_property
+    def attrs(self) -> dict[str, AttrDef]:
+        """The attributes by name, in order of definition."""
+        return {attr.name: attr for attr in map(AttrDef, self._texts[2])}
+
+    @cached_property
+    def inputs(self) -> tuple[ArgDef, ...]:
+        """The inputs in order."""
+        return tuple(ArgDef(text, self.attrs) for text in self._texts[0])
+
+    @cached_property
+    def outputs(self) -> tuple[ArgDef, ...]:
+        """The outputs in order."""
+        return tuple(ArgDef(text, self.attrs) for text in self._texts[1])
+
+    @cached_property
+    def inferred(self) -> frozenset[str]:
+        """Attributes whose values follow from the inputs."""
+        names: set[str] = set()
+        for arg in self.inputs:
+            names.update(n for n in (arg.type_attr, arg.number_attr, arg.type_list_attr) if n)
+        return frozenset(names)
+
+    @cached_property
+    def defaults(self) -> dict[str, Any]:
+        """Default values of all attributes that have one."""
+        return {a.name: a.default for a in self.attrs.values() if a.default is not NO_DEFAULT}
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether every input is one non-reference tensor: what the fast path of create_op takes."""
+        return all(not arg.is_sequence and not arg.is_ref for arg in self.inputs)
+
+    def __repr__(self) -> str:
+        return f"<OpDef {self.name}>"
+
+
+def define_op(
+    name: str,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    attrs: Sequence[str] = (),
+    shape: ShapeFunction | None = None,
+    **flags: bool,
+) -> None:
+    """Define an op type in the grammar of TensorFlow's op registrations.
+
+    Args:
+        name: the op type, as in a GraphDef.
+        inputs: such as `"x: T"`, `"values: N * T"`, `"ref: Ref(T)"`, `"args: Tin"`.
+        outputs: the same for outputs.
+        attrs: such as `"T: {half, float}"`, `"axis: int = 0"`, `"N: int >= 1"`.
+        shape: shape function `f(op) -> list of shapes`; None gives unknown shapes.
+        flags: `stateful`, `commutative`, `aggregate`, `allows_uninitialized_input`, and
+            `graph_only` for ops that never run.
+
+    Raises:
+        ValueError: the op type is defined already; names the first place.
+    """
+    ops.register(name, OpDef(name, inputs, outputs, attrs, shape, flags), caller_site())

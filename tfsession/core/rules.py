@@ -1,0 +1,219 @@
+"""The rule tables: what is registered under an op's name, by whom, and found by whom.
+
+Gradients and kernels are loaded at the first look-up (`load_with`), so that importing the library
+does not import them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from tfsession.core.dtypes import DType, as_dtype
+
+if TYPE_CHECKING:
+    from tfsession.core.op_def import OpDef
+
+V = TypeVar("V")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def caller_site(depth: int = 2) -> str:
+    """`file:line` of the code that called the caller of this function."""
+    frame = sys._getframe(depth)
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+class Registry(Generic[V]):
+    """A table of rules by name; a second registration fails and names the first one's place."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._rules: dict[str, V] = {}
+        self._sites: dict[str, str] = {}
+        self._load: Callable[[], object] | None = None
+
+    def load_with(self, load: Callable[[], object]) -> None:
+        """Call `load` once, before the first look-up."""
+        self._load = load
+
+    def register(self, name: str, rule: V, site: str) -> None:
+        """Add a rule; raises ValueError when `name` has one already."""
+        if name in self._rules:
+            raise ValueError(
+                f"The {self.kind} of {name!r} is registered already, at {self._sites[name]}"
+            )
+        self._rules[name] = rule
+        self._sites[name] = site
+
+    def _loaded(self) -> dict[str, V]:
+        if self._load is not None:
+            load, self._load = self._load, None
+            load()
+        return self._rules
+
+    def get(self, name: str) -> V | None:
+        """The rule of `name`, or None."""
+        return self._loaded().get(name)
+
+    def __getitem__(self, name: str) -> V:
+        return self._loaded()[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._loaded()
+
+    def names(self) -> Iterable[str]:
+        """All names that have a rule."""
+        return self._loaded().keys()
+
+    def site(self, name: str) -> str:
+        """`file:line` of the registration of `name`."""
+        self._loaded()
+        return self._sites[name]
+
+
+# A gradient takes (op, *gradients of the outputs) and gives one tensor or None for each input;
+# the rule None says that no gradient flows back.
+gradients: Registry[Callable[..., Any] | None] = Registry("gradient")
+
+
+def gradient(*op_types: str) -> Callable[[F], F]:
+    """Register the decorated `f(op, *grads)` as the gradient of each of `op_types`."""
+    site = caller_site()
+
+    def register(function: F) -> F:
+        for op_type in op_types:
+            gradients.register(op_type, function, site)
+        return function
+
+    return register
+
+
+def no_gradient(*op_types: str) -> None:
+    """Say that no gradient flows back through these ops."""
+    site = caller_site()
+    for op_type in op_types:
+        gradients.register(op_type, None, site)
+
+
+class Kernel:
+    """One implementation of an op, with all that placing and planning must know about it.
+
+    `host` names the inputs that arrive in host memory on every device, `host_outputs` the outputs
+    that are produced there; `aliases` says that an output may share memory with an input; `constant`
+    that the kernel runs once, when a plan is made; `forwards` that the output is the first input
+    itself, so that no call is needed; `ufunc` names the ufunc that is the kernel; `types`
+    restricts type attributes to some dtypes.
+    """
+
+    __slots__ = ("_parameters", "aliases", "constant", "device", "forwards", "function", "host", "host_outputs", "op_type",
+                 "stateful", "types", "ufunc")  # fmt: skip
+
+    def __init__(
+        self,
+        op_type: str,
+        function: Callable[..., Any] | None,
+        *,
+        ufunc: str | None = None,
+        device: str | None = None,
+        host: Iterable[str] = (),
+        host_outputs: Iterable[str] = (),
+        aliases: bool = False,
+        constant: bool = False,
+        forwards: bool = False,
+        stateful: bool = False,
+        types: dict[str, Iterable[Any]] | None = None,
+    ) -> None:
+        self.op_type = op_type
+        self.function = function
+        self.ufunc = ufunc
+        self.device = device
+        self.host = frozenset(host)
+        self.host_outputs = frozenset(host_outputs)
+        self.aliases = aliases or forwards
+        self.forwards = forwards
+        self.constant = constant
+        self.stateful = stateful
+        self.types: dict[str, frozenset[DType]] = {
+            attr: frozenset(map(as_dtype, allowed)) for attr, allowed in (types or {}).items()
+        }
+        code = function.__code__ if function is not None else None
+        self._parameters: tuple[str, ...] = (
+            code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ()
+        )
+
+    def supports(self, device_type: str, attrs: dict[str, Any]) -> bool:
+        """Whether the kernel runs on `device_type` for an op with these attributes."""
+        if self.device is not None and self.device != device_type:
+            return False
+        for name, allowed in self.types.items():
+            value = attrs.get(name)
+            if isinstance(value, list):
+                if not allowed.issuperset(value):
+                    return False
+            elif value not in allowed:
+                return False
+        return True
+
+    def bind(self, first: Any, op_def: OpDef, attrs: dict[str, Any]) -> Callable[..., Any]:
+        """The function of the inputs alone; `first` is the array module, or the kernel context."""
+        if self.ufunc is not None:
+            bound: Callable[..., Any] = getattr(first, self.ufunc)
+            return bound
+        assert self.function is not None
+        values = {name: attrs[name] for name in self.keywords(op_def)}
+        return partial(self.function, first, **values)
+
+    def keywords(self, op_def: OpDef) -> tuple[str, ...]:
+        """The attributes that the function takes as keyword arguments."""
+        return tuple(name for name in self._parameters[1:] if name in op_def.attrs)
+
+
+kernels: Registry[list[Kernel]] = Registry("kernel")
+
+
+def _add_kernel(kernel: Kernel, site: str) -> None:
+    same_op = kernels._rules.get(kernel.op_type)
+    if same_op is None:
+        kernels.register(kernel.op_type, [kernel], site)
+        return
+    for other in same_op:
+        if other.device == kernel.device and other.types == kernel.types:
+            where = kernels._sites[kernel.op_type]
+            raise ValueError(f"The kernel of {kernel.op_type!r} is registered already, at {where}")
+    same_op.append(kernel)
+
+
+def kernel(*op_types: str, **properties: Any) -> Callable[[F], F]:
+    """Register the decorated function as the kernel of each of `op_types`.
+
+    The function is `f(xp, *inputs, **attrs)`, or `f(ctx, *inputs, **attrs)` with `stateful=True`;
+    the properties are those of `Kernel`: `device`, `host`, `host_outputs`, `aliases`,
+    `constant`, `forwards`, `stateful`, `types`.
+    """
+    site = caller_site()
+
+    def register(function: F) -> F:
+        for op_type in op_types:
+            _add_kernel(Kernel(op_type, function, **properties), site)
+        return function
+
+    return register
+
+
+def elementwise(op_type: str, ufunc: str, **properties: Any) -> None:
+    """Register the ufunc named `ufunc` (in NumPy and CuPy alike) as the kernel of `op_type`."""
+    _add_kernel(Kernel(op_type, None, ufunc=ufunc, **properties), caller_site())
+
+
+def find_kernel(op_type: str, device_type: str, attrs: dict[str, Any]) -> Kernel | None:
+    """The kernel for an op on a device type: one made for the device goes before a common one."""
+    found: Kernel | None = None
+    for candidate in kernels.get(op_type) or ():
+        if candidate.supports(device_type, attrs):
+            if candidate.device is not None:
+                return candidate
+            found = found or candidate
+    return found

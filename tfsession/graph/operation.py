@@ -1,0 +1,176 @@
+"""Operation: a node of the graph, with the place in the user's program where it was made."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import CodeType
+from typing import TYPE_CHECKING, Any
+
+from tfsession.core.device_spec import canonical
+from tfsession.core.op_def import OpDef
+from tfsession.graph import node_def as node_def_lib
+from tfsession.graph.tensor import Tensor
+
+if TYPE_CHECKING:
+    from tfsession.graph.graph import Graph
+
+# The default session's `run`, installed by tfsession.session: the graph knows no session.
+execute: Callable[[Operation, Any, Any], Any] | None = None
+
+_PACKAGE = str(Path(__file__).resolve().parent.parent) + "/"
+
+Frames = tuple[tuple[CodeType, int], ...]
+
+
+def capture_frames() -> Frames:
+    """The stack of the caller as (code, instruction) pairs, innermost first: cheap, and lazy."""
+    frames = []
+    frame = sys._getframe(1)
+    while frame is not None:
+        frames.append((frame.f_code, frame.f_lasti))
+        frame = frame.f_back  # type: ignore[assignment]
+    return tuple(frames)
+
+
+def _line_of(code: CodeType, instruction: int) -> int:
+    for start, end, line in code.co_lines():
+        if start <= instruction < end:
+            return line or code.co_firstlineno
+    return code.co_firstlineno
+
+
+class Operation:
+    """A node: an op type, inputs, attributes, control inputs, a requested device.
+
+    Operations are made by the op builders, not by calling this class.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_control_flow_context",
+        "_device",
+        "_frames",
+        "_id",
+        "attrs",
+        "control_inputs",
+        "graph",
+        "inputs",
+        "name",
+        "op_def",
+        "outputs",
+        "type",
+    )
+
+    def __init__(
+        self,
+        graph: Graph,
+        op_def: OpDef,
+        name: str,
+        inputs: tuple[Tensor, ...],
+        attrs: dict[str, Any],
+        control_inputs: tuple[Operation, ...],
+        device: str,
+        frames: Frames,
+    ) -> None:
+        self.graph = graph
+        self.op_def = op_def
+        self.type = op_def.name
+        self.name = name
+        self.inputs = inputs
+        self.attrs = attrs
+        self.control_inputs = control_inputs
+        self.outputs: list[Tensor] = []
+        self._device = device
+        self._frames = frames
+        self._id = 0
+        self._control_flow_context: Any = None
+
+    @property
+    def device(self) -> str:
+        """The requested device in canonical form, or an empty string."""
+        return self._device
+
+    def _set_device(self, device: Any) -> None:
+        self.graph._note_mutation(self, "device")
+        try:
+            self._device = canonical(device)
+        except ValueError:
+            self._device = str(device)
+
+    def _set_attr(self, name: str, value: Any) -> None:
+        """Set an attribute from an AttrValue message."""
+        self.graph._note_mutation(self, f"attribute '{name}'")
+        attr = self.op_def.attrs.get(name)
+        self.attrs[name] = node_def_lib.attr_from_proto(value, attr.type if attr else None)
+
+    def _update_input(self, index: int, tensor: Tensor) -> None:
+        self.graph._note_mutation(self, f"input {index}")
+        inputs = list(self.inputs)
+        inputs[index] = tensor
+        self.inputs = tuple(inputs)
+        self.graph._forget_consumers()
+
+    def _add_control_input(self, op: Operation) -> None:
+        self._add_control_inputs([op])
+
+    def _add_control_inputs(self, ops: list[Operation]) -> None:
+        self.graph._note_mutation(self, "control inputs")
+        new = [op for op in ops if op not in self.control_inputs]
+        self.control_inputs = (*self.control_inputs, *new)
+
+    @property
+    def control_outputs(self) -> list[Operation]:
+        """The operations that wait for this one through a control edge."""
+        return [op for op in self.graph.get_operations() if self in op.control_inputs]
+
+    @property
+    def node_def(self) -> Any:
+        """The NodeDef message of this operation."""
+        return node_def_lib.to_node_def(self)
+
+    @property
+    def traceback(self) -> traceback.StackSummary:
+        """The stack at creation, outermost first, without frames of this package."""
+        summary = traceback.StackSummary()
+        for code, instruction in reversed(self._frames):
+            if not code.co_filename.startswith(_PACKAGE):
+                line = _line_of(code, instruction)
+                summary.append(traceback.FrameSummary(code.co_filename, line, code.co_name))
+        return summary
+
+    def get_attr(self, name: str) -> Any:
+        """The value of an attribute as TensorFlow gives it; raises ValueError when absent."""
+        if name not in self.attrs:
+            raise ValueError(f"Operation '{self.name}' has no attr named '{name}'.")
+        attr = self.op_def.attrs.get(name)
+        return node_def_lib.public_attr(self.attrs[name], attr.type if attr else None)
+
+    def values(self) -> tuple[Tensor, ...]:
+        """The outputs."""
+        return tuple(self.outputs)
+
+    def colocation_groups(self) -> list[bytes]:
+        """The groups in `_class`, or the operation's own."""
+        groups = [g for g in self.attrs.get("_class", ()) if g.startswith(b"loc:@")]
+        return groups or [b"loc:@" + self.name.encode()]
+
+    def run(self, feed_dict: Any = None, session: Any = None) -> None:
+        """Run this operation in `session`, or in the default session."""
+        if execute is None:
+            raise RuntimeError("No session is available: import tfsession, not its parts")
+        execute(self, feed_dict, session)
+
+    def __repr__(self) -> str:
+        return f"<tf.Operation '{self.name}' type={self.type}>"
+
+    def __str__(self) -> str:
+        return str(self.node_def)
+
+    def __copy__(self) -> Operation:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Operation:
+        return self

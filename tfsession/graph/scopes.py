@@ -1,0 +1,148 @@
+"""The scopes of a graph: what the enclosing `with` blocks say about the operations made inside."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from tfsession.core.device_spec import canonical, merge
+
+if TYPE_CHECKING:
+    from tfsession.graph.graph import Graph
+    from tfsession.graph.operation import Operation
+
+_VALID_SCOPE = re.compile(r"^[A-Za-z0-9_.\\/>-]*$")
+_VALID_TOP_SCOPE = re.compile(r"^[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*$")
+
+DeviceFunction = Callable[[Any], Any]
+
+
+class Scopes(threading.local):
+    """The scope state of one graph in one thread."""
+
+    def __init__(self) -> None:
+        self.name_prefix = ""
+        # Innermost last; a str is a canonical device, a callable decides for each op, None stops.
+        self.devices: tuple[str | DeviceFunction | None, ...] = ()
+        self.static_device: str | None = ""  # the merged text when no callable is in the way
+        self.controls: tuple[ControlDependencies, ...] = ()
+        self.colocations: tuple[Operation, ...] = ()
+        self.colocation_devices: tuple[Any, ...] = ()
+        self.container = ""
+        self.attrs: dict[str, Any] = {}
+        self.gradient_overrides: dict[str, str] = {}
+        self.control_flow_context: Any = None
+
+
+class ControlDependencies:
+    """One `control_dependencies` block, and the operations made inside it."""
+
+    __slots__ = ("inputs", "previous", "seen")
+
+    def __init__(
+        self, inputs: tuple[Operation, ...], previous: tuple[ControlDependencies, ...]
+    ) -> None:
+        self.inputs = inputs
+        self.previous = previous
+        self.seen: set[Operation] = set()
+
+
+def merge_device_stack(devices: tuple[str | DeviceFunction | None, ...], op: Any) -> str:
+    """The device of an op: entries apply from innermost to outermost, what is set stays."""
+    device = ""
+    for entry in reversed(devices):
+        if entry is None:
+            break
+        if callable(entry):
+            op._device = device
+            result = entry(op)
+            if result is None:
+                raise TypeError("Expected binary or unicode string, got None")
+            device = canonical(result)
+        else:
+            device = merge(entry, device)
+    return device
+
+
+def static_device_of(devices: tuple[str | DeviceFunction | None, ...]) -> str | None:
+    """The merged device when no callable takes part, else None."""
+    for entry in reversed(devices):
+        if entry is None:
+            break
+        if callable(entry):
+            return None
+    return merge_device_stack(devices, None)
+
+
+@contextmanager
+def device_scope(scopes: Scopes, device: Any) -> Iterator[None]:
+    """Enter a device scope; raises ValueError when a text is not a device."""
+    if device is not None and not callable(device):
+        device = canonical(device)
+    previous = scopes.devices, scopes.static_device
+    scopes.devices = (*scopes.devices, device)
+    scopes.static_device = static_device_of(scopes.devices)
+    try:
+        yield
+    finally:
+        scopes.devices, scopes.static_device = previous
+
+
+@contextmanager
+def colocation_scope(
+    graph: Graph, scopes: Scopes, op: Operation | None, ignore_existing: bool
+) -> Iterator[None]:
+    """Enter a colocation scope, inside which device scopes have no effect."""
+    if op is None and not ignore_existing:
+        raise ValueError("Trying to reset colocation (op is None) but ignore_existing is not True")
+    previous = scopes.colocations, scopes.devices, scopes.static_device
+    kept = () if ignore_existing else scopes.colocations
+    scopes.colocations = kept if op is None else (*kept, op)
+    scopes.devices, scopes.static_device = (), ""
+    try:
+        yield
+    finally:
+        scopes.colocations, scopes.devices, scopes.static_device = previous
+
+
+@contextmanager
+def control_scope(
+    scopes: Scopes, inputs: tuple[Operation, ...] | None
+) -> Iterator[ControlDependencies]:
+    """Enter a control-dependency scope; None clears the enclosing ones and the control-flow context."""
+    previous, context = scopes.controls, scopes.control_flow_context
+    block = ControlDependencies(inputs or (), previous)
+    if inputs is None:
+        scopes.controls = ()
+        scopes.control_flow_context = None
+    else:
+        scopes.controls = (*previous, block)
+    try:
+        yield block
+    finally:
+        scopes.controls, scopes.control_flow_context = previous, context
+
+
+@contextmanager
+def name_prefix_scope(graph: Graph, scopes: Scopes, name: str | None) -> Iterator[str]:
+    """Enter a name scope; yields the prefix with its slash, or an empty string at the top."""
+    previous = scopes.name_prefix
+    if name:
+        valid = _VALID_SCOPE if previous else _VALID_TOP_SCOPE
+        if not valid.match(name):
+            raise ValueError(
+                f"'{name}' is not a valid root scope name"
+                if not previous
+                else f"'{name}' is not a valid scope name"
+            )
+        prefix = name if name.endswith("/") else graph.unique_name(name) + "/"
+    else:
+        prefix = ""
+    scopes.name_prefix = prefix
+    try:
+        yield prefix
+    finally:
+        scopes.name_prefix = previous

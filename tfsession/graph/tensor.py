@@ -1,0 +1,146 @@
+"""Tensor: an output of an operation, known by name, dtype and static shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from tfsession.core import shape as shape_lib
+from tfsession.core.dtypes import DType
+from tfsession.core.errors import OperatorNotAllowedInGraphError
+from tfsession.core.shape import Shape, TensorShape
+
+if TYPE_CHECKING:
+    from tfsession.graph.graph import Graph
+    from tfsession.graph.operation import Operation
+
+# The default session's `eval`, installed by tfsession.session: the graph knows no session.
+evaluate: Callable[[Tensor, Any, Any], Any] | None = None
+
+
+class Tensor:
+    """A symbolic output of an operation. Equality is identity; tensors can be dict keys."""
+
+    __array_priority__ = 100
+    __slots__ = ("__weakref__", "_shape", "dtype", "op", "value_index")
+
+    def __init__(self, op: Operation, value_index: int, dtype: DType) -> None:
+        self.op = op
+        self.value_index = value_index
+        self.dtype = dtype
+        self._shape: Shape = None
+
+    @property
+    def name(self) -> str:
+        """`<op name>:<output index>`."""
+        return f"{self.op.name}:{self.value_index}"
+
+    @property
+    def graph(self) -> Graph:
+        """The graph that holds the tensor."""
+        return self.op.graph
+
+    @property
+    def device(self) -> str:
+        """The device requested for the op, or an empty string."""
+        return self.op.device
+
+    @property
+    def shape(self) -> TensorShape:
+        """The static shape, as far as it is known."""
+        return TensorShape.from_tuple(self._shape)
+
+    def get_shape(self) -> TensorShape:
+        """The static shape, as far as it is known."""
+        return TensorShape.from_tuple(self._shape)
+
+    def set_shape(self, shape: Any) -> None:
+        """Merge `shape` into the static shape; raises ValueError when they contradict."""
+        new = shape_lib.to_shape(shape)
+        if not shape_lib.is_compatible(self._shape, new):
+            raise ValueError(
+                f"Tensor's shape {self.shape} is not compatible with supplied shape {TensorShape.from_tuple(new)}"
+            )
+        self._shape = shape_lib.merge(self._shape, new)
+
+    @property
+    def ndim(self) -> int | None:
+        """The static rank, or None."""
+        return None if self._shape is None else len(self._shape)
+
+    def consumers(self) -> list[Operation]:
+        """The operations that take this tensor as an input, in order of creation."""
+        return self.op.graph._consumers(self)
+
+    def ref(self) -> TensorReference:
+        """A hashable reference to this tensor."""
+        return TensorReference(self)
+
+    def eval(self, feed_dict: Any = None, session: Any = None) -> Any:
+        """The value of this tensor in `session`, or in the default session."""
+        if evaluate is None:
+            raise RuntimeError("No session is available: import tfsession, not its parts")
+        return evaluate(self, feed_dict, session)
+
+    def _as_tensor(self) -> Tensor:
+        return self
+
+    def __repr__(self) -> str:
+        return f"<tf.Tensor '{self.name}' shape={self.shape} dtype={self.dtype.name}>"
+
+    def __str__(self) -> str:
+        shape = "" if self._shape is None else f", shape={self.shape}"
+        device = f", device={self.device}" if self.device else ""
+        return f'Tensor("{self.name}"{shape}, dtype={self.dtype.name}{device})'
+
+    def __len__(self) -> NoReturn:
+        raise TypeError(
+            f"len is not well defined for a symbolic Tensor ({self.name}). Please call `x.shape` "
+            "rather than `len(x)` for shape information."
+        )
+
+    def __bool__(self) -> NoReturn:
+        raise OperatorNotAllowedInGraphError(
+            "Using a symbolic `tf.Tensor` as a Python `bool` is not allowed: its value is known "
+            f"only when a session runs ({self.name}). Use tf.cond, or compare with `is None`."
+        )
+
+    def __iter__(self) -> NoReturn:
+        raise OperatorNotAllowedInGraphError(
+            f"Iterating over a symbolic `tf.Tensor` is not allowed ({self.name}): its value is known "
+            "only when a session runs. Use tf.unstack, tf.map_fn or tf.while_loop."
+        )
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
+        raise NotImplementedError(
+            f"Cannot convert a symbolic tf.Tensor ({self.name}) to a numpy array. This error may "
+            "indicate that you're trying to pass a Tensor to a NumPy call, which is not supported."
+        )
+
+    def __copy__(self) -> Tensor:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Tensor:
+        return self
+
+
+class TensorReference:
+    """What `tensor.ref()` gives: equal when the tensors are the same object."""
+
+    __slots__ = ("_tensor",)
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._tensor = tensor
+
+    def deref(self) -> Tensor:
+        """The tensor itself."""
+        return self._tensor
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TensorReference) and other._tensor is self._tensor
+
+    def __hash__(self) -> int:
+        return id(self._tensor)
+
+    def __repr__(self) -> str:
+        return f"<Reference wrapping {self._tensor!r}>"

@@ -1,0 +1,69 @@
+"""What went wrong in a step, told as TensorFlow tells it: the class, the text, the node, its line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from types import CodeType
+from typing import Any
+
+from tfsession.core.errors import (
+    InternalError,
+    InvalidArgumentError,
+    OpError,
+    ResourceExhaustedError,
+)
+from tfsession.graph.operation import Operation
+
+_NODE_TAG = re.compile(r"\{\{(?:colocation_)?node ([^}]+)\}\}")
+
+
+def failure_of(
+    error: BaseException, code: CodeType | None, ops_by_line: Sequence[Operation | None]
+) -> BaseException:
+    """The error to raise for one that a kernel raised, naming the operation.
+
+    `code` is the segment's code, whose line numbers index `ops_by_line`; None takes the first.
+    """
+    if not isinstance(error, Exception):
+        return error
+    op = ops_by_line[_failed_line(error, code) - 1] if code is not None else ops_by_line[0]
+    if isinstance(error, OpError):
+        if error.op is not None:
+            return error
+        kind, text = type(error), error.message
+    elif isinstance(error, MemoryError):
+        kind, text = ResourceExhaustedError, f"OOM when allocating tensor: {error}"
+    elif isinstance(error, ValueError | IndexError | OverflowError):
+        kind, text = InvalidArgumentError, str(error)
+    else:
+        kind, text = InternalError, f"{type(error).__name__}: {error}"
+    if op is None:
+        return kind(None, None, text)
+    return kind(op.node_def, op, f"{text}\n\t [[{{{{node {op.name}}}}}]]")
+
+
+def _failed_line(error: Exception, code: CodeType | None) -> int:
+    traceback = error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code is code:
+            return traceback.tb_lineno
+        traceback = traceback.tb_next
+    return 1
+
+
+def enriched(error: OpError, graph: Any) -> OpError:
+    """The error with the user's lines that made the nodes it names, as `Session.run` raises it."""
+    text = error.message
+    lines = ["Graph execution error:", ""]
+    for name in dict.fromkeys(_NODE_TAG.findall(text)):
+        op = graph._ops.get(name)
+        if op is not None:
+            lines.append(f"Detected at node '{name}' defined at (most recent call last):")
+            lines.extend(
+                f'    File "{frame.filename}", line {frame.lineno}, in {frame.name}'
+                for frame in op.traceback
+            )
+            lines.append(f"Node: '{name}'")
+    lines.append(text)
+    return type(error)(error.node_def, error.op, "\n".join(lines))

@@ -1,0 +1,158 @@
+"""The engine of a session: it places the graph, compiles plans, keeps them, and owns the state."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tfsession.core.errors import CancelledError
+from tfsession.devices.device import Device
+from tfsession.devices.manager import DeviceManager
+from tfsession.graph.graph import Graph
+from tfsession.graph.operation import Operation
+from tfsession.graph.tensor import Tensor
+from tfsession.resources.store import ResourceStore
+from tfsession.runtime.partition import Node
+from tfsession.runtime.place import Placer
+from tfsession.runtime.plan import Function, Plan, Value, compile_plan
+from tfsession.runtime.prune import prune
+
+Signature = tuple[tuple[Tensor, ...], tuple[Operation, ...], tuple[Tensor, ...]]
+
+
+class KernelContext:
+    """What a stateful kernel may use: arrays, device, its node's name, the session's state."""
+
+    __slots__ = ("device", "name", "resources", "state", "xp")
+
+    def __init__(self, node: Node, resources: ResourceStore) -> None:
+        self.device = node.device
+        self.xp = array_module(node)
+        self.name = node.op.name
+        self.resources = resources
+        self.state = resources.node_state(node.op.name)
+
+
+def array_module(node: Node) -> Any:
+    """NumPy, or the array module of the GPU in whose memory the node computes."""
+    return np if node.memory is None else node.memory.xp
+
+
+class Engine:
+    """Runs steps of one graph on one set of devices.
+
+    The graph may grow between runs: it is placed again then, stateful operations keeping their
+    devices, and plans made before stay valid.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        devices: DeviceManager,
+        *,
+        allow_soft_placement: bool = False,
+        log_device_placement: bool = False,
+        place_pruned_graph: bool = False,
+    ) -> None:
+        self.graph = graph
+        self.devices = devices
+        self.resources = ResourceStore()
+        self.place_pruned_graph = place_pruned_graph
+        self._placer = Placer(
+            devices.devices,
+            allow_soft_placement=allow_soft_placement,
+            log_device_placement=log_device_placement,
+        )
+        self._lock = threading.RLock()
+        self._placement: dict[Operation, Device] = {}
+        self._placed_version = -1
+        self._plans: dict[Signature, Plan] = {}
+        self._constants: dict[tuple[Operation, int], Value] = {}
+        self.closed = False
+        graph._watchers.add(self)
+
+    def has_seen(self, op: Operation) -> bool:
+        """Whether the operation was placed already, so that changing it comes too late."""
+        return op in self._placement
+
+    def plan(
+        self, fetches: Sequence[Tensor], targets: Sequence[Operation], feeds: Sequence[Tensor]
+    ) -> Plan:
+        """The plan of a step, compiled at first sight.
+
+        Raises:
+            InvalidArgumentError: an operation of the graph cannot be placed.
+            CancelledError: the engine is closed.
+        """
+        signature = (tuple(fetches), tuple(targets), tuple(feeds))
+        if self._placed_version == self.graph._version:
+            plan = self._plans.get(signature)
+            if plan is not None:
+                return plan
+        with self._lock:
+            if self.closed:
+                raise CancelledError(None, None, "Session has been closed.")
+            self._extend()
+            plan = self._plans.get(signature)
+            if plan is None:
+                ops = prune(fetches, targets, feeds)
+                plan = compile_plan(ops, self._place(ops), feeds, fetches, self)
+                self._plans[signature] = plan
+            return plan
+
+    def is_current(self) -> bool:
+        """Whether the graph has not grown since it was placed."""
+        return self._placed_version == self.graph._version
+
+    def _extend(self) -> None:
+        version = self.graph._version
+        if version == self._placed_version:
+            return
+        if not self.place_pruned_graph:
+            self._placement = self._placer.place(self.graph.get_operations(), self._placement)
+        self._placed_version = version
+
+    def _place(self, ops: Sequence[Operation]) -> dict[Operation, Device]:
+        if not self.place_pruned_graph:
+            return self._placement
+        placement = self._placer.place(ops, self._placement)
+        self._placement = {**self._placement, **placement}
+        return placement
+
+    def placement(self) -> dict[Operation, Device]:
+        """The device of each operation placed so far."""
+        with self._lock:
+            if not self.place_pruned_graph:
+                self._extend()
+            return dict(self._placement)
+
+    # --- what plan.Binder asks for --------------------------------------------------------------
+
+    def bind(self, node: Node) -> Function:
+        """The kernel of a node as a function of its inputs, bound to this session's state."""
+        kernel, op = node.kernel, node.op
+        first = KernelContext(node, self.resources) if kernel.stateful else array_module(node)
+        return kernel.bind(first, op.op_def, op.attrs)
+
+    def constant(self, node: Node) -> Value:
+        """The value of a constant node in its memory, made once for the session."""
+        key = (node.op, id(node.memory))
+        value = self._constants.get(key)
+        if value is None:
+            value = self._constants[key] = self.bind(node)()
+        return value
+
+    def close(self) -> None:
+        """Forget plans and state, and give all device memory back. Idempotent."""
+        with self._lock:
+            if self.closed:
+                return
+            self.closed = True
+            self._plans.clear()
+            self._constants.clear()
+            self.resources.clear()
+            self.devices.close()
+            self.graph._watchers.discard(self)

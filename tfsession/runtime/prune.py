@@ -1,0 +1,80 @@
+"""Pruning: the operations that a step must run, in an order in which each can run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from operator import attrgetter
+
+from tfsession.core.errors import InvalidArgumentError
+from tfsession.graph.operation import Operation
+from tfsession.graph.tensor import Tensor
+
+
+def prune(
+    fetches: Iterable[Tensor], targets: Iterable[Operation], feeds: Collection[Tensor]
+) -> list[Operation]:
+    """All ancestors of fetches and targets, cut at the fed tensors, in topological order.
+
+    An operation all of whose needed outputs are fed does not run; a target runs always.
+    """
+    fed = frozenset(feeds)
+    needed: set[Operation] = set(targets)
+    needed.update(tensor.op for tensor in fetches if tensor not in fed)
+    stack = list(needed)
+    while stack:
+        op = stack.pop()
+        for tensor in op.inputs:
+            source = tensor.op
+            if source not in needed and tensor not in fed:
+                needed.add(source)
+                stack.append(source)
+        for source in op.control_inputs:
+            if source not in needed:
+                needed.add(source)
+                stack.append(source)
+    ordered = sorted(needed, key=attrgetter("_id"))
+    return ordered if _is_topological(ordered) else _sort(ordered, fed)
+
+
+def _is_topological(ordered: list[Operation]) -> bool:
+    """Whether order of creation is an order of execution: so unless a program rewired an op."""
+    for op in ordered:
+        number = op._id
+        for tensor in op.inputs:
+            if tensor.op._id >= number:
+                return False
+        for source in op.control_inputs:
+            if source._id >= number:
+                return False
+    return True
+
+
+def sources(op: Operation, fed: Collection[Tensor]) -> list[Operation]:
+    """The operations that must run before `op`."""
+    return [*(t.op for t in op.inputs if t not in fed), *op.control_inputs]
+
+
+def _sort(ops: list[Operation], fed: Collection[Tensor]) -> list[Operation]:
+    done: dict[Operation, bool] = {}
+    ordered: list[Operation] = []
+    for root in ops:
+        stack = [root]
+        while stack:
+            op = stack[-1]
+            if done.get(op):
+                stack.pop()
+                continue
+            pending = [s for s in sources(op, fed) if not done.get(s)]
+            if not pending:
+                done[op] = True
+                ordered.append(op)
+                stack.pop()
+                continue
+            for source in pending:
+                if source in done:
+                    raise InvalidArgumentError(
+                        None, source, f"Node '{source.name}' is part of a cycle in the graph."
+                    )
+            done[op] = False
+            stack.append(pending[0])
+    return ordered
