@@ -88,17 +88,17 @@ def is_for_cpu_only(node):
     return any(k.arg == "device" and ast.unparse(k.value) == "'CPU'" for k in keywords)
 
 
-def common_nodes(node):
+def gpu_nodes(node):
     """All nodes below, except those of kernels that run on the CPU only."""
     if not is_for_cpu_only(node):
         yield node
         for child in ast.iter_child_nodes(node):
-            yield from common_nodes(child)
+            yield from gpu_nodes(child)
 
 
 def missing(source):
     """`line: what` for all that CuPy does not have."""
-    for node in common_nodes(ast.parse(source)):
+    for node in gpu_nodes(ast.parse(source)):
         if isinstance(node, ast.Attribute) and (path := xp_path(node)) and lookup(path) is None:
             yield f"{node.lineno}: xp.{'.'.join(path)} is not in CuPy"
         if not isinstance(node, ast.Call):
