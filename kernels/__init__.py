@@ -4,5 +4,15 @@ Imports core, devices and resources; never graph, ops or session. Nobody imports
 runtime finds them in the registry of `core.rules`, which loads this package at its first look-up.
 """
 
+from importlib import import_module
+from pkgutil import iter_modules
+
 if __name__ != "tfsession.kernels":
     raise ImportError("import this package as tfsession.kernels; see pyproject.toml's package-dir")
+
+
+def load() -> None:
+    """Import every family, so that its kernels are registered."""
+    for module in iter_modules(__path__):
+        if not module.ispkg:
+            import_module(f"{__name__}.{module.name}")

@@ -1,0 +1,396 @@
+"""tf.gradients: reverse-mode differentiation by adding operations to the graph.
+
+Operations between xs and ys are visited once all their consumers were; each one's rule turns the
+gradients of its outputs into gradients of its inputs. Orders and names follow TensorFlow's, so that
+graphs and the variables that optimizers make of them are called the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from enum import Enum
+from typing import Any
+
+from tfsession.core import dtypes
+from tfsession.core.dtypes import DType
+from tfsession.core.exports import export
+from tfsession.core.rules import caller_site
+from tfsession.core.rules import gradients as rules
+from tfsession.core.shape import is_compatible, merge
+from tfsession.graph.create import convert_to_tensor
+from tfsession.graph.graph import Graph, get_default_graph
+from tfsession.graph.indexed_slices import IndexedSlices
+from tfsession.graph.operation import Operation
+from tfsession.graph.tensor import Tensor
+from tfsession.ops.constant import fill, range_, tuple_, zeros_like
+from tfsession.ops.elementwise import add_n, cast
+from tfsession.ops.join import concat
+from tfsession.ops.shape import shape as shape_of
+
+Gradient = Tensor | IndexedSlices | None
+
+_TRAINABLE = frozenset(
+    {
+        dtypes.float16,
+        dtypes.bfloat16,
+        dtypes.float32,
+        dtypes.float64,
+        dtypes.complex64,
+        dtypes.complex128,
+        dtypes.resource,
+        dtypes.variant,
+    }
+)
+
+
+@export("UnconnectedGradients")
+class UnconnectedGradients(Enum):
+    """What `tf.gradients` gives for an x that no y depends on."""
+
+    NONE = "none"
+    ZERO = "zero"
+
+
+@export("AggregationMethod")
+class AggregationMethod:
+    """How several gradients of one tensor are summed; all ways give one AddN here."""
+
+    ADD_N = 0
+    DEFAULT = ADD_N
+    EXPERIMENTAL_TREE = 1
+    EXPERIMENTAL_ACCUMULATE_N = 2
+
+
+@export("RegisterGradient")
+class RegisterGradient:
+    """A decorator that registers `f(op, *grads)` as the gradient of an op type or override name."""
+
+    def __init__(self, op_type: str) -> None:
+        if not isinstance(op_type, str):
+            raise TypeError("op_type must be a string")
+        self._op_type = op_type
+
+    def __call__(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        if self._op_type in rules:
+            raise KeyError(
+                f"Registering two gradient with name '{self._op_type}'! (Previous registration was "
+                f"in {rules.site(self._op_type)})"
+            )
+        rules.register(self._op_type, f, caller_site())
+        return f
+
+
+@export("NotDifferentiable", "no_gradient", "NoGradient")
+def not_differentiable(op_type: str) -> None:
+    """Say that no gradient flows back through operations of this type."""
+    if not isinstance(op_type, str):
+        raise TypeError("op_type must be a string")
+    rules.register(op_type, None, caller_site())
+
+
+@export("gradients")
+def gradients(
+    ys: Any,
+    xs: Any,
+    grad_ys: Any = None,
+    name: str = "gradients",
+    colocate_gradients_with_ops: bool = False,
+    gate_gradients: bool = False,
+    aggregation_method: int | None = None,
+    stop_gradients: Any = None,
+    unconnected_gradients: UnconnectedGradients = UnconnectedGradients.NONE,
+) -> list[Gradient]:
+    """The sum over ys of dy/dx, for each x in xs.
+
+    Args:
+        ys: tensor, or list of tensors, to differentiate.
+        xs: tensor or variable, or a list of them, to differentiate by.
+        grad_ys: gradients of each y; ones where None.
+        name: scope of the operations made.
+        colocate_gradients_with_ops: place each gradient where its operation is.
+        gate_gradients: let no gradient of an operation be used before all are computed.
+        aggregation_method: one of AggregationMethod's values.
+        stop_gradients: tensors through which nothing flows back.
+        unconnected_gradients: None or zeros for an x that no y depends on.
+
+    Returns:
+        For each x a Tensor, IndexedSlices, or None.
+
+    Raises:
+        LookupError: an operation on the way has no gradient.
+        TypeError: ys of a dtype that needs grad_ys, or of one without gradients.
+        ValueError: grad_ys do not match ys.
+    """
+    unconnected = UnconnectedGradients(unconnected_gradients)
+    targets, sources = _as_list(ys), [_source_tensor(x) for x in _as_list(xs)]
+    graph = _graph_of(targets)
+    with graph.as_default(), graph.name_scope(name) as scope:
+        outputs = [_dense_or_slices(y) for y in targets]
+        engine = _Engine(graph, scope, colocate_gradients_with_ops, gate_gradients)
+        seeds = engine.seeds(outputs, _as_list(grad_ys, len(outputs)))
+        stops = (
+            [_source_tensor(t) for t in _as_list(stop_gradients)]
+            if stop_gradients is not None
+            else []
+        )
+        engine.propagate(outputs, sources, seeds, stops)
+        results = [engine.gradient_of(x) for x in sources]
+        if unconnected is UnconnectedGradients.ZERO:
+            results = [
+                zeros_like(x) if g is None else g for x, g in zip(sources, results, strict=True)
+            ]
+    return results
+
+
+def _as_list(values: Any, length: int = 0) -> list[Any]:
+    if values is None:
+        return [None] * length
+    return list(values) if isinstance(values, list | tuple) else [values]
+
+
+def _graph_of(values: Sequence[Any]) -> Graph:
+    for value in values:
+        graph = getattr(value, "graph", None)
+        if isinstance(graph, Graph):
+            return graph
+    return get_default_graph()
+
+
+def _source_tensor(x: Any) -> Any:
+    """What the consumers of `x` take: a resource variable's handle, a reference, or the tensor."""
+    if isinstance(x, IndexedSlices):
+        return x.values
+    handle = getattr(x, "handle", None)
+    if isinstance(handle, Tensor) and handle.dtype is dtypes.resource:
+        return handle
+    return convert_to_tensor(x, as_ref=True)
+
+
+def _dense_or_slices(y: Any) -> Tensor:
+    return y.values if isinstance(y, IndexedSlices) else convert_to_tensor(y)
+
+
+def is_trainable(dtype: DType) -> bool:
+    """Whether gradients of this dtype exist."""
+    return dtype.base_dtype in _TRAINABLE
+
+
+class _Engine:
+    """One call of `gradients`: what has arrived for each tensor, and how many are still to come."""
+
+    def __init__(self, graph: Graph, scope: str, colocate: bool, gate: bool) -> None:
+        self._graph = graph
+        self._scope = scope
+        self._colocate = colocate
+        self._gate = gate
+        self._arrived: dict[Tensor, list[Any]] = {}
+
+    def seeds(self, ys: Sequence[Tensor], grad_ys: Sequence[Any]) -> list[Any]:
+        """The gradients to start from."""
+        if len(grad_ys) != len(ys):
+            raise ValueError(f"Length mismatch. Passed {len(grad_ys)} grad_ys for {len(ys)} ys")
+        return [self._seed(i, y, g) for i, (y, g) in enumerate(zip(ys, grad_ys, strict=True))]
+
+    def _seed(self, index: int, y: Tensor, grad: Any) -> Any:
+        dtype = y.dtype.base_dtype
+        if grad is None:
+            if dtype.is_complex:
+                raise TypeError(
+                    f"Gradients of complex tensors ({y}) must set grad_ys (y.dtype = {dtype.name})"
+                )
+            with _colocation(self._graph, y.op, self._colocate):
+                one = 1 if dtype.is_integer else 1.0
+                return fill(shape_of(y), _constant_of(one, dtype, index), name=f"grad_ys_{index}")
+        if isinstance(grad, IndexedSlices):
+            found = grad.dtype
+        else:
+            grad = convert_to_tensor(grad, name=f"grad_ys_{index}")
+            found = grad.dtype.base_dtype
+        if dtype.is_floating or dtype.is_integer:
+            if not found.is_floating and not found.is_integer:
+                raise TypeError(
+                    f"Gradient type {found.name} generated for real or integer-valued tensor {y} "
+                    f"with type {dtype.name} must be real or integer"
+                )
+        elif dtype.is_complex:
+            if not found.is_complex:
+                raise TypeError(
+                    f"Gradient type {found.name} generated for complex-valued tensor {y} with type "
+                    f"{dtype.name} must be real"
+                )
+        else:
+            raise TypeError(
+                f"Tensor {y} with type {dtype.name} must be numeric to obtain a default gradient"
+            )
+        return grad
+
+    def propagate(
+        self,
+        ys: Sequence[Tensor],
+        xs: Sequence[Tensor],
+        seeds: Sequence[Any],
+        stops: Sequence[Tensor],
+    ) -> None:
+        """Visit every operation between xs and ys, consumers first."""
+        between = _between(ys, xs)
+        pending: dict[Operation, int] = dict.fromkeys(between, 0)
+        for op in between:
+            for tensor in op.inputs:
+                if tensor.op in pending:
+                    pending[tensor.op] += 1
+        sources = {x.op for x in xs}
+        stopped = {t.op for t in stops}
+        stopped.update(op for op in sources if not any(pending.get(t.op, 0) for t in op.inputs))
+        for y, seed in zip(ys, seeds, strict=True):
+            self._arrived.setdefault(y, []).append(seed)
+        queue = deque(op for op in dict.fromkeys(y.op for y in ys) if pending.get(op) == 0)
+        keep = set(xs)
+        while queue:
+            op = queue.popleft()
+            with _colocation(self._graph, op, self._colocate):
+                self._visit(op, op in stopped, keep)
+            for tensor in op.inputs:
+                if tensor.op in pending:
+                    pending[tensor.op] -= 1
+                    if pending[tensor.op] == 0:
+                        queue.append(tensor.op)
+
+    def _visit(self, op: Operation, stopped: bool, keep: set[Tensor]) -> None:
+        grads = [self._take(tensor, keep) for tensor in op.outputs]
+        if stopped or all(g is None for g in grads):
+            return
+        rule = _rule_of(op)
+        if rule is None:
+            return
+        for index, tensor in enumerate(op.outputs):
+            if grads[index] is None and is_trainable(tensor.dtype):
+                grads[index] = zeros_like(tensor)
+        with self._graph.name_scope(op.name + "_grad"):
+            results = rule(op, *grads)
+            results = list(results) if isinstance(results, list | tuple) else [results]
+            if len(results) != len(op.inputs):
+                raise ValueError(
+                    f"Num gradients {len(results)} generated for op {op.node_def} do not match num "
+                    f"inputs {len(op.inputs)}"
+                )
+            if self._gate and sum(g is not None for g in results) > 1:
+                with self._graph.device(None):
+                    results = list(tuple_(results))
+        for tensor, grad in zip(op.inputs, results, strict=True):
+            if grad is not None:
+                _check_and_refine(op, tensor, grad)
+                self._arrived.setdefault(tensor, []).append(grad)
+
+    def _take(self, tensor: Tensor, keep: set[Tensor]) -> Any:
+        """The sum of what arrived for a tensor; kept only where it is asked for at the end."""
+        grads = self._arrived.get(tensor)
+        if not grads:
+            return None
+        total = self._sum(grads)
+        if tensor in keep:
+            self._arrived[tensor] = [total]
+        else:
+            del self._arrived[tensor]
+        return total
+
+    def _sum(self, grads: list[Any]) -> Any:
+        if len(grads) == 1:
+            return grads[0]
+        if all(isinstance(g, Tensor) for g in grads):
+            with self._graph.colocate_with(grads[0].op, ignore_existing=True), self._at_scope():
+                return add_n(grads)
+        return _concatenated(grads)
+
+    @contextmanager
+    def _at_scope(self) -> Iterator[None]:
+        with self._graph.name_scope(self._scope):
+            yield
+
+    def gradient_of(self, x: Tensor) -> Gradient:
+        """What arrived at `x` in the end."""
+        grads = self._arrived.get(x)
+        if not grads:
+            return None
+        total = self._sum(grads)
+        self._arrived[x] = [total]
+        return total  # type: ignore[no-any-return]
+
+
+def _constant_of(one: float, dtype: DType, index: int) -> Tensor:
+    return convert_to_tensor(one, dtype, name=f"grad_ys_{index}/Const")
+
+
+def _colocation(graph: Graph, op: Operation, wanted: bool) -> AbstractContextManager[Any]:
+    return graph.colocate_with(op) if wanted else contextlib.nullcontext()
+
+
+def _rule_of(op: Operation) -> Callable[..., Any] | None:
+    override = op.attrs.get("_gradient_op_type")
+    name = override.decode() if override else op.type
+    if name not in rules:
+        raise LookupError(
+            f"No gradient defined for operation '{op.name}' (op type: {op.type}). In general every "
+            "operation must have an associated rule: register one with tf.RegisterGradient, or say "
+            "that there is none with tf.no_gradient."
+        )
+    return rules[name]
+
+
+def _between(ys: Sequence[Tensor], xs: Sequence[Tensor]) -> list[Operation]:
+    """The operations from which a y can be reached and that can be reached from an x."""
+    ancestors: set[Operation] = {y.op for y in ys}
+    stack = list(ancestors)
+    readers: dict[Operation, list[Operation]] = {}
+    while stack:
+        op = stack.pop()
+        for tensor in op.inputs:
+            readers.setdefault(tensor.op, []).append(op)
+            if tensor.op not in ancestors:
+                ancestors.add(tensor.op)
+                stack.append(tensor.op)
+    reached = {x.op for x in xs if x.op in ancestors}
+    stack = list(reached)
+    while stack:
+        for reader in readers.get(stack.pop(), ()):
+            if reader not in reached:
+                reached.add(reader)
+                stack.append(reader)
+    return sorted(reached, key=lambda op: op._id)
+
+
+def _check_and_refine(op: Operation, tensor: Tensor, grad: Any) -> None:
+    """Give a gradient the static shape of its tensor, which it must have."""
+    if not isinstance(grad, Tensor) or tensor.dtype is dtypes.resource:
+        return
+    if grad._shape == tensor._shape:
+        return
+    if not is_compatible(grad._shape, tensor._shape):
+        raise ValueError(
+            "Incompatible shapes between op input and calculated input gradient. Forward operation: "
+            f"{op.name}. Input: {tensor.name}. Original input shape: {tensor.shape}. Calculated "
+            f"input gradient shape: {grad.shape}"
+        )
+    grad._shape = merge(grad._shape, tensor._shape)
+
+
+def _concatenated(grads: list[Any]) -> IndexedSlices:
+    """Slices and dense gradients of one tensor as one IndexedSlices."""
+    slices = [g if isinstance(g, IndexedSlices) else _all_slices(g) for g in grads]
+    types = {s.indices.dtype for s in slices}
+    if len(types) > 1:
+        slices = [
+            IndexedSlices(s.values, cast(s.indices, dtypes.int64), s.dense_shape) for s in slices
+        ]
+    return IndexedSlices(
+        concat([s.values for s in slices], 0),
+        concat([s.indices for s in slices], 0),
+        slices[0].dense_shape,
+    )
+
+
+def _all_slices(dense: Tensor) -> IndexedSlices:
+    shape = shape_of(dense)
+    return IndexedSlices(dense, range_(0, shape[0]), shape)
