@@ -276,14 +276,15 @@ def _infer(value: Any) -> Array:
     leaves = list(_leaves(value))
     if any(map(_is_symbolic, leaves)):
         raise TypeError("Expected any non-tensor type, but got a tensor instead.")
-    if leaves and all(isinstance(leaf, (str, bytes)) for leaf in leaves):
+    is_text = bool(leaves) and all(isinstance(leaf, (str, bytes)) for leaf in leaves)
+    if is_text:
         if not _is_dense(value, np.array(value, _OBJECT)):
             np.array(value)  # NumPy's own error for ragged sequences
         array = _texts(value)
     else:
         array = np.array(value)
     _check_dense(value, array)
-    if array.dtype.kind in "OUS" and not all(isinstance(leaf, (str, bytes)) for leaf in leaves):
+    if array.dtype.kind in "OUS" and not is_text:
         raise TypeError(
             f"Failed to convert elements of {value} to Tensor. "
             "Consider casting elements to a supported type."
@@ -352,7 +353,12 @@ def _dense_shape(value: Any) -> tuple[int, ...]:
 
 
 def _is_dense(value: Any, array: Array) -> bool:
-    return bool(array.shape == _dense_shape(value))
+    """Whether `array` has the shape of `value` and no ragged part was left as a list in it."""
+    if array.shape != _dense_shape(value):
+        return False
+    if array.dtype != _OBJECT:
+        return True
+    return not any(isinstance(item, (list, tuple)) for item in array.ravel().tolist())
 
 
 def _check_dense(value: Any, array: Array) -> None:
