@@ -1,0 +1,184 @@
+"""CUDA devices: CuPy arrays in a pool with a hard limit, on a stream of the device's own.
+
+CuPy is imported, and a CUDA context made, when a session first uses the device.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from tfsession.devices.device import Device, MemoryStats
+from tfsession.devices.layout import GpuSlot
+
+from tfsession.core.errors import CancelledError, InternalError, ResourceExhaustedError
+
+__all__ = ["CudaDevice"]
+
+
+def _import_cupy() -> Any:
+    import cupy  # noqa: PLC0415  heavy, and only for those who use a GPU
+
+    return cupy
+
+
+def describe(slot: GpuSlot) -> str:
+    """The physical description that TensorFlow gives of a card."""
+    gpu = slot.gpu
+    capability = ".".join(map(str, gpu.compute_capability or ("unknown",)))
+    return (
+        f"device: {slot.card}, name: {gpu.name}, pci bus id: {gpu.pci_bus_id}, "
+        f"compute capability: {capability}"
+    )
+
+
+class CudaDevice(Device):
+    """A GPU device on a card, or on a part of one: several may share a card, each with a limit."""
+
+    def __init__(self, index: int, slot: GpuSlot) -> None:
+        super().__init__("GPU", index, slot.limit, describe(slot))
+        self._slot = slot
+        self._lock = threading.Lock()
+        self._cupy: Any = None
+        self._card: Any = None
+        self._pool: Any = None
+        self._stream: Any = None
+        self._num_allocs = 0
+        self._peak = 0
+        self._peers: set[int] = set()
+        self._closed = False
+
+    def _start(self) -> Any:
+        """Imports CuPy and makes the pool and the stream, once; returns CuPy."""
+        with self._lock:
+            if self._closed:
+                raise CancelledError(None, None, "Session has been closed.")
+            if self._cupy is not None:
+                return self._cupy
+            cupy = _import_cupy()
+            runtime = cupy.cuda.runtime
+            try:
+                # By bus id, not by number: NVML and CUDA may number the cards differently.
+                ordinal = runtime.deviceGetByPCIBusId(self._slot.gpu.pci_bus_id)
+                card = cupy.cuda.Device(ordinal)
+                with card:
+                    managed = self.memory_limit_bytes > (self._slot.gpu.total_bytes or 1 << 62)
+                    pool = cupy.cuda.MemoryPool(cupy.cuda.malloc_managed if managed else None)
+                    pool.set_limit(size=max(1, self.memory_limit_bytes))  # 0 would mean no limit
+                    stream = cupy.cuda.Stream(non_blocking=True)
+            except runtime.CUDARuntimeError as error:
+                raise InternalError(
+                    None, None, f"failed initializing {self.physical_description}: {error}"
+                ) from error
+            self._card, self._pool, self._stream = card, pool, stream
+            self._cupy = cupy  # last: its presence says that the rest is there
+            return cupy
+
+    @property
+    def xp(self) -> Any:
+        """CuPy."""
+        return self._cupy or self._start()
+
+    def _allocate(self, size: int) -> Any:
+        """The pool's memory, its refusal said as TensorFlow says it."""
+        self._num_allocs += 1
+        try:
+            memory = self._pool.malloc(size)
+        except self._cupy.cuda.memory.OutOfMemoryError as error:
+            raise ResourceExhaustedError(
+                None,
+                None,
+                f"OOM when allocating tensor with shape[{size}] and type uint8 on {self.name} "
+                f"by allocator GPU_{self.index}_bfc: {error}",
+            ) from error
+        self._peak = max(self._peak, self._pool.total_bytes())
+        return memory
+
+    @contextmanager
+    def activate(self) -> Iterator[None]:
+        """Makes the card, the stream and the pool the calling thread's current ones."""
+        cupy = self._cupy or self._start()
+        if self._closed:
+            raise CancelledError(None, None, "Session has been closed.")
+        with self._card, self._stream, cupy.cuda.using_allocator(self._allocate):
+            yield
+
+    def to_device(self, host_array: Any) -> Any:
+        """A copy in this device's memory, in order with the stream's other work."""
+        with self.activate():
+            return self._cupy.array(np.asarray(host_array), order="C")
+
+    def to_host(self, array: Any) -> Any:
+        """A host copy, valid after `synchronize()`."""
+        with self.activate():
+            # Pageable memory: CUDA stages it, so the call may return late but never early.
+            out = np.empty(array.shape, array.dtype)
+            return array.get(stream=self._stream, out=out, blocking=False)
+
+    def _reach(self, card: int) -> None:
+        """Lets this card read another's memory directly, where the hardware can; once."""
+        runtime = self._cupy.cuda.runtime
+        if card in self._peers or card == self._card.id:
+            return
+        self._peers.add(card)
+        if runtime.deviceCanAccessPeer(self._card.id, card):
+            try:
+                runtime.deviceEnablePeerAccess(card)
+            except runtime.CUDARuntimeError:
+                return  # already enabled, or no room for one more: the copy goes another way
+
+    def from_peer(self, array: Any, source: Device) -> Any:
+        """A copy of another CUDA device's array, ordered after its source and before its reuse."""
+        if not isinstance(source, CudaDevice):
+            raise TypeError(f"{source.name} is not a peer of {self.name}")
+        with source.activate():
+            content = source.xp.ascontiguousarray(array)
+            produced = source._stream.record()
+        with self.activate():
+            self._reach(source._card.id)
+            self._stream.wait_event(produced)
+            copied = self._cupy.empty(content.shape, content.dtype)
+            if content.nbytes:
+                copied.data.copy_from_device_async(content.data, content.nbytes, self._stream)
+            consumed = self._stream.record()
+        with source.activate():
+            # The source's pool may hand the memory out again as soon as `content` is dropped.
+            source._stream.wait_event(consumed)
+        return copied
+
+    def owns(self, array: Any) -> bool:
+        """Whether `array` is CuPy's and on this card; parts of one card own each other's arrays."""
+        if self._cupy is None or not isinstance(array, self._cupy.ndarray):
+            return False
+        return bool(array.data.device_id == self._card.id)
+
+    def synchronize(self) -> None:
+        """Waits for the stream."""
+        if self._stream is not None:
+            with self._card:
+                self._stream.synchronize()
+
+    def memory_stats(self) -> MemoryStats:
+        """Bytes in use, the most that the pool ever held, the limit, the allocations."""
+        if self._pool is None:
+            return MemoryStats(0, 0, self.memory_limit_bytes, 0)
+        with self._card:
+            in_use = self._pool.used_bytes()
+        return MemoryStats(in_use, self._peak, self.memory_limit_bytes, self._num_allocs)
+
+    def close(self) -> None:
+        """Waits for the stream, then returns the pool's free memory to the driver.
+
+        What arrays still hold returns with them: drop variables and plans first.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        if self._pool is not None:
+            self.synchronize()
+            with self._card:
+                self._pool.free_all_blocks()

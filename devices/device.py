@@ -1,0 +1,139 @@
+"""What every device offers the runtime, and how a session describes its devices."""
+
+from __future__ import annotations
+
+import abc
+import secrets
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+__all__ = ["Device", "DeviceAttributes", "MemoryStats", "full_name"]
+
+
+class MemoryStats(NamedTuple):
+    """A device's memory in bytes, and how often it was asked for some."""
+
+    in_use: int
+    peak: int
+    limit: int
+    num_allocs: int
+
+
+def full_name(device_type: str, index: int) -> str:
+    """Full name of a device of this process."""
+    return f"/job:localhost/replica:0/task:0/device:{device_type}:{index}"
+
+
+def _new_incarnation() -> int:
+    """Random, signed, 64 bits, never zero."""
+    while True:
+        bits = secrets.randbits(64)
+        if bits:
+            return bits - (1 << 64) if bits >> 63 else bits
+
+
+class Device(abc.ABC):
+    """One place where ops run, owned by one session.
+
+    `name` is the full name; `physical_description` is empty where there is nothing to tell (CPU).
+    Arrays are handed to `xp` functions inside `activate()` only.
+    """
+
+    def __init__(
+        self, device_type: str, index: int, memory_limit_bytes: int, physical_description: str = ""
+    ) -> None:
+        self.name = full_name(device_type, index)
+        self.device_type = device_type
+        self.index = index
+        self.memory_limit_bytes = memory_limit_bytes
+        self.physical_description = physical_description
+        self.incarnation = _new_incarnation()
+
+    @property
+    @abc.abstractmethod
+    def xp(self) -> Any:
+        """The array module: numpy, cupy or a simulated one."""
+
+    @abc.abstractmethod
+    def activate(self) -> AbstractContextManager[Any]:
+        """Makes this device the calling thread's current one, for as long as it is entered."""
+
+    @abc.abstractmethod
+    def to_device(self, host_array: Any) -> Any:
+        """This device's copy of a host array or NumPy scalar; the host's may change afterwards."""
+
+    @abc.abstractmethod
+    def to_host(self, array: Any) -> Any:
+        """A host copy of this device's array; its content is valid only after `synchronize()`."""
+
+    @abc.abstractmethod
+    def from_peer(self, array: Any, source: Device) -> Any:
+        """This device's copy of `array`, which `source`, a device of the same kind, owns."""
+
+    @abc.abstractmethod
+    def owns(self, array: Any) -> bool:
+        """Whether `array` lies in this device's memory."""
+
+    @abc.abstractmethod
+    def synchronize(self) -> None:
+        """Returns when all that was asked of the device so far is done."""
+
+    @abc.abstractmethod
+    def memory_stats(self) -> MemoryStats:
+        """Bytes in use, at most so far, and allowed; number of allocations."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Gives all memory back; the device cannot be used afterwards. Closing twice is fine."""
+
+    def attributes(self) -> DeviceAttributes:
+        """What `Session.list_devices` tells about this device."""
+        return DeviceAttributes(
+            self.name, self.device_type, self.memory_limit_bytes, self.incarnation
+        )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+
+class DeviceAttributes:
+    """One entry of `Session.list_devices()`; read only."""
+
+    def __init__(
+        self, name: str, device_type: str, memory_limit_bytes: int, incarnation: int
+    ) -> None:
+        self._name = name
+        self._device_type = device_type
+        self._memory_limit_bytes = memory_limit_bytes
+        self._incarnation = incarnation
+
+    @property
+    def name(self) -> str:
+        """Full device name."""
+        return self._name
+
+    @property
+    def device_type(self) -> str:
+        """Device type, "CPU" or "GPU"."""
+        return self._device_type
+
+    @property
+    def memory_limit_bytes(self) -> int:
+        """Most bytes that the device hands out."""
+        return self._memory_limit_bytes
+
+    @property
+    def memory_limit(self) -> int:
+        """Another name of `memory_limit_bytes`, which TensorFlow's documents use."""
+        return self._memory_limit_bytes
+
+    @property
+    def incarnation(self) -> int:
+        """A random number that tells this device from those of other sessions."""
+        return self._incarnation
+
+    def __repr__(self) -> str:
+        return (
+            f"_DeviceAttributes({self._name}, {self._device_type}, "
+            f"{self._memory_limit_bytes}, {self._incarnation})"
+        )

@@ -1,0 +1,85 @@
+"""The CUDA driver asked through ctypes for its devices: no context is made, no memory taken.
+
+NVML knows more and answers sooner; this is for machines where it is missing (many containers) and
+for the cases in which only the driver knows the order of the devices.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import uuid
+from typing import Any, NamedTuple
+
+__all__ = ["DriverDevice", "DriverError", "driver_devices", "load_driver", "normal_bus_id"]
+
+_MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
+
+
+class DriverError(Exception):
+    """The driver library answered with an error code."""
+
+
+class DriverDevice(NamedTuple):
+    """A device in the driver's order, which CUDA_VISIBLE_DEVICES has already shaped."""
+
+    name: str
+    pci_bus_id: str
+    uuid: str
+    total_bytes: int
+    compute_capability: tuple[int, int]
+
+
+def load_driver() -> Any:
+    """The driver library, or None where there is none."""
+    try:
+        return ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return None
+
+
+def normal_bus_id(bus_id: str) -> str:
+    """Lower case with a domain of four digits, "0000:17:00.0", however long NVML's is."""
+    domain, _, rest = bus_id.strip().lower().partition(":")
+    return f"{int(domain, 16):04x}:{rest}" if rest.count(":") == 1 else bus_id.strip().lower()
+
+
+def _check(code: int, call: str) -> None:
+    if code:
+        raise DriverError(f"{call} failed with CUDA error {code}")
+
+
+def _describe(library: Any, ordinal: int) -> DriverDevice:
+    device = ctypes.c_int()
+    _check(library.cuDeviceGet(ctypes.byref(device), ordinal), "cuDeviceGet")
+    name = ctypes.create_string_buffer(256)
+    _check(library.cuDeviceGetName(name, 256, device), "cuDeviceGetName")
+    bus_id = ctypes.create_string_buffer(64)
+    _check(library.cuDeviceGetPCIBusId(bus_id, 64, device), "cuDeviceGetPCIBusId")
+    total = ctypes.c_size_t()
+    _check(library.cuDeviceTotalMem_v2(ctypes.byref(total), device), "cuDeviceTotalMem")
+    identity = (ctypes.c_ubyte * 16)()
+    _check(library.cuDeviceGetUuid(ctypes.byref(identity), device), "cuDeviceGetUuid")
+    capability = []
+    for attribute in (_MAJOR, _MINOR):
+        value = ctypes.c_int()
+        _check(
+            library.cuDeviceGetAttribute(ctypes.byref(value), attribute, device),
+            "cuDeviceGetAttribute",
+        )
+        capability.append(value.value)
+    return DriverDevice(
+        name.value.decode(errors="replace"),
+        normal_bus_id(bus_id.value.decode()),
+        f"GPU-{uuid.UUID(bytes=bytes(identity))}",
+        total.value,
+        (capability[0], capability[1]),
+    )
+
+
+def driver_devices(library: Any) -> list[DriverDevice]:
+    """The visible devices in CUDA's own order; DriverError where the driver refuses."""
+    _check(library.cuInit(0), "cuInit")
+    count = ctypes.c_int()
+    _check(library.cuDeviceGetCount(ctypes.byref(count)), "cuDeviceGetCount")
+    return [_describe(library, ordinal) for ordinal in range(count.value)]

@@ -1,0 +1,189 @@
+"""Which GPU devices a session gets: its options laid over the machine's cards. Pure logic."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from tfsession.devices.nvml import PhysicalGpu, Survey, survey
+
+from tfsession.core.errors import InvalidArgumentError, UnknownError
+
+__all__ = ["GpuSlot", "find_gpus", "gpu_slots", "memory_limit", "visible_order"]
+
+MIB = 1 << 20
+_UNITS = {"": 1, "b": 1, "kib": 1 << 10, "mib": MIB, "gib": 1 << 30}
+_SIMULATED = re.compile(r"(\d+)(?::(\d+)([a-zA-Z]*))?\Z", re.ASCII)
+
+
+class GpuSlot(NamedTuple):
+    """One GPU device to be: which card, its number among the cards used, and its memory limit."""
+
+    gpu: PhysicalGpu
+    card: int
+    limit: int
+
+
+def _simulated_gpus(text: str) -> tuple[PhysicalGpu, ...]:
+    found = _SIMULATED.match(text.strip())
+    unit = _UNITS.get((found[3] or "").lower()) if found else None
+    if found is None or unit is None:
+        raise InvalidArgumentError(
+            None,
+            None,
+            "TFSESSION_SIMULATED_GPUS must be '<count>' or '<count>:<limit>', as in '2:256MiB', "
+            f"but is '{text}'",
+        )
+    total = int(found[2]) * unit if found[2] else 256 * MIB
+    return tuple(
+        PhysicalGpu("Simulated GPU", f"ffff:{i:02x}:00.0", "", total, total, None, simulated=True)
+        for i in range(int(found[1]))
+    )
+
+
+def find_gpus(environ: Mapping[str, str] = os.environ) -> Survey:
+    """The machine's GPUs, or the simulated ones that TFSESSION_SIMULATED_GPUS puts in their place.
+
+    Raises InvalidArgumentError where that variable cannot be read.
+    """
+    simulated = environ.get("TFSESSION_SIMULATED_GPUS", "").strip()
+    if simulated and environ.get("TFSESSION_DISABLE_GPU", "0") in ("", "0"):
+        gpus = _simulated_gpus(simulated)
+        return Survey(gpus, "" if gpus else "TFSESSION_SIMULATED_GPUS asks for none")
+    return survey(environ)
+
+
+def _option(options: Any, name: str, default: Any) -> Any:
+    """A GPUOptions field by its dotted name, whichever protocol library the message is from."""
+    value = options
+    for part in name.split("."):
+        value = getattr(value, part, None)
+        if value is None:
+            return default
+    return value
+
+
+def visible_order(listed: str, count: int) -> list[int]:
+    """Cards that `visible_device_list` names, in its order; InvalidArgumentError otherwise."""
+    if not listed:
+        return list(range(count))
+    order: list[int] = []
+    for entry in listed.split(","):
+        if re.fullmatch(r"\s*[-+]?\d+\s*", entry, re.ASCII) is None:
+            raise InvalidArgumentError(
+                None,
+                None,
+                f"Could not parse entry in 'visible_device_list': '{entry}'. "
+                f"visible_device_list = {listed}",
+            )
+        number = int(entry)
+        if not 0 <= number < count:
+            raise InvalidArgumentError(
+                None,
+                None,
+                f"'visible_device_list' listed an invalid Device id '{number}' "
+                f"but visible device count is {count}",
+            )
+        order.append(number)
+    if len(set(order)) != len(order):
+        raise InvalidArgumentError(
+            None, None, f"visible_device_list contained a duplicate entry: {listed}"
+        )
+    return order
+
+
+def _reserve(gpu: PhysicalGpu, available: int) -> int:
+    """What the driver, its libraries and other programs are left with."""
+    if available < 2048 * MIB:
+        return 225 * MIB
+    major = gpu.compute_capability[0] if gpu.compute_capability else 9
+    return {7: 1050, 8: 1536}.get(major, 500 if major < 7 else 1800) * MIB
+
+
+def memory_limit(gpu: PhysicalGpu, options: Any) -> int:
+    """Bytes that a session may take of a card: a fraction of its total, or nearly all that is free.
+
+    InvalidArgumentError for a fraction that is negative, or above one where the card cannot page.
+    """
+    fraction = float(_option(options, "per_process_gpu_memory_fraction", 0.0))
+    total = gpu.total_bytes or 0
+    if fraction < 0:
+        raise InvalidArgumentError(
+            None, None, f"per_process_gpu_memory_fraction must not be negative, but is {fraction}"
+        )
+    if fraction > 1 and gpu.compute_capability is not None and gpu.compute_capability < (6, 0):
+        raise InvalidArgumentError(
+            None,
+            None,
+            "per_process_gpu_memory_fraction > 1 needs unified memory, "
+            "which needs compute capability 6.0 or higher",
+        )
+    if fraction:
+        return int(total * fraction)
+    if gpu.simulated:
+        return total
+    available = total if gpu.free_bytes is None else gpu.free_bytes
+    system = int(_option(options, "experimental.gpu_system_memory_size_in_mb", 0))
+    return max(0, available - (system * MIB if system > 0 else _reserve(gpu, available)))
+
+
+def _split_limits(options: Any, cards: int, wanted: int, listed: str) -> list[list[float]] | None:
+    """Megabytes of each virtual device, card by card; None where cards are not split by hand."""
+    virtual = list(_option(options, "experimental.virtual_devices", ()))
+    if not virtual:
+        return None
+    if _option(options, "per_process_gpu_memory_fraction", 0.0) > 0:
+        raise InvalidArgumentError(
+            None,
+            None,
+            "It's invalid to set per_process_gpu_memory_fraction when virtual_devices is set.",
+        )
+    if wanted < len(virtual):
+        raise UnknownError(
+            None,
+            None,
+            "Not enough GPUs to create virtual devices. "
+            f"num_gpus_to_use: {wanted} #virtual_devices: {len(virtual)}",
+        )
+    if cards != len(virtual):
+        where = "GPUs in visible_device_list" if listed else "valid GPUs"
+        raise (InvalidArgumentError if listed else UnknownError)(
+            None,
+            None,
+            f"The number of {where} doesn't match the number of elements in the virtual_devices "
+            f"list. #{where}: {cards} virtual_devices.size(): {len(virtual)}",
+        )
+    return [[float(mb) for mb in entry.memory_limit_mb] for entry in virtual]
+
+
+def gpu_slots(gpus: Sequence[PhysicalGpu], wanted: int | None, options: Any) -> list[GpuSlot]:
+    """The GPU devices of a session, GPU:0 first.
+
+    Args:
+      gpus: the usable cards, in CUDA's order.
+      wanted: `device_count['GPU']`, None where it is not given; negative means all.
+      options: a GPUOptions message, or None.
+
+    Raises InvalidArgumentError or UnknownError where the options do not fit the cards.
+    """
+    if wanted == 0 or not gpus:
+        return []
+    listed = str(_option(options, "visible_device_list", ""))
+    order = visible_order(listed, len(gpus))
+    count = len(order) if wanted is None or wanted < 0 else min(wanted, len(order))
+    by_hand = _split_limits(options, len(order), count, listed)
+    parts = int(_option(options, "experimental.num_virtual_devices_per_gpu", 0))
+    if parts > 0 and by_hand is not None:
+        raise InvalidArgumentError(
+            None, None, "num_virtual_devices_per_gpu cannot be set when virtual_devices is set."
+        )
+    slots = []
+    for position, card in enumerate(order[:count]):
+        limits = [int(mb * MIB) for mb in by_hand[position]] if by_hand else []
+        if not limits:
+            each = max(1, parts)
+            limits = [memory_limit(gpus[card], options) // each] * each
+        slots += [GpuSlot(gpus[card], card, limit) for limit in limits]
+    return slots

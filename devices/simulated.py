@@ -1,0 +1,222 @@
+"""Simulated accelerators: NumPy behind the rules of a GPU, so that breaking one of them shows.
+
+Memory is counted against a hard limit; arrays of the host or of another device are refused; what
+is copied to the host is garbage until the device was synchronised. It says nothing about speed.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+from tfsession.devices.device import Device, MemoryStats
+from tfsession.devices.layout import GpuSlot
+from tfsession.devices.simulated_array import SimulatedArray
+from tfsession.devices.simulated_numpy import SimulatedNumpy
+
+from tfsession.core.errors import CancelledError, ResourceExhaustedError
+
+__all__ = ["Counters", "SimulatedDevice"]
+
+POISON = 0xCB
+_TYPE_TEXT = {"float16": "half", "float32": "float", "float64": "double"}
+
+
+class Counters(NamedTuple):
+    """What a device was asked to do.
+
+    `launches` counts results computed into new memory and writes in place, not views. `uploads` and
+    `reads` are copies that a kernel made by itself (`xp.asarray(host)`; `item()`, `bool(array)`).
+    """
+
+    launches: int = 0
+    host_to_device: int = 0
+    device_to_host: int = 0
+    device_to_device: int = 0
+    transferred_bytes: int = 0
+    uploads: int = 0
+    reads: int = 0
+
+
+class _Charge:
+    """Bytes taken from a pool; they return with the last array that refers to them."""
+
+    __slots__ = ("_nbytes", "_return")
+
+    def __init__(self, give_back: Any, nbytes: int) -> None:
+        self._return = give_back
+        self._nbytes = nbytes
+
+    def __del__(self) -> None:
+        # Appends to a deque only: a finalizer may run in the middle of the pool's own arithmetic.
+        self._return(self._nbytes)
+
+
+class _Pool:
+    """Bytes in use under a hard limit."""
+
+    def __init__(self, device_name: str, allocator: str, limit: int) -> None:
+        self.lock = threading.RLock()
+        self.limit = limit
+        self.peak = 0
+        self.num_allocs = 0
+        self.launches = 0
+        self.closed = False
+        self._where = f"{device_name} by allocator {allocator}"
+        self._in_use = 0
+        self._returned: deque[int] = deque()
+
+    def in_use(self) -> int:
+        """Bytes taken and not given back."""
+        with self.lock:
+            while self._returned:
+                self._in_use -= self._returned.popleft()
+            return 0 if self.closed else self._in_use
+
+    def take(self, array: np.ndarray[Any, Any], nbytes: int, launches: int) -> _Charge:
+        """Charges `nbytes` for `array`; ResourceExhaustedError where the limit forbids it."""
+        with self.lock:
+            if self.closed:
+                raise CancelledError(None, None, "Session has been closed.")
+            if self._in_use + nbytes > self.peak:  # at or below it nothing can change but the sum
+                self._make_room(array, nbytes)
+            self._in_use += nbytes
+            self.num_allocs += 1
+            self.launches += launches
+        return _Charge(self._returned.append, nbytes)
+
+    def _make_room(self, array: np.ndarray[Any, Any], nbytes: int) -> None:
+        if self.in_use() + nbytes > self.limit:
+            gc.collect()  # arrays that only a cycle holds
+            if self.in_use() + nbytes > self.limit:
+                raise ResourceExhaustedError(None, None, self._exhausted(array))
+        self.peak = max(self.peak, self._in_use + nbytes)
+
+    def _exhausted(self, array: np.ndarray[Any, Any]) -> str:
+        shape = ",".join(map(str, array.shape))
+        type_text = _TYPE_TEXT.get(array.dtype.name, array.dtype.name)
+        return (
+            f"OOM when allocating tensor with shape[{shape}] and type {type_text} on {self._where}"
+        )
+
+
+class SimulatedDevice(Device):
+    """A GPU device whose memory is a counted part of the host's."""
+
+    def __init__(self, index: int, slot: GpuSlot) -> None:
+        description = (
+            f"device: {slot.card}, name: {slot.gpu.name}, pci bus id: {slot.gpu.pci_bus_id}, "
+            "compute capability: none"
+        )
+        super().__init__("GPU", index, slot.limit, description)
+        self._pool = _Pool(self.name, f"GPU_{index}_bfc", slot.limit)
+        self._counts = dict.fromkeys(Counters._fields[1:], 0)
+        self._pending: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
+        self._xp = SimulatedNumpy(self)
+
+    @property
+    def xp(self) -> Any:
+        """NumPy's functions over this device's arrays."""
+        return self._xp
+
+    @contextmanager
+    def activate(self) -> Iterator[None]:
+        """Silences floating point warnings, which a GPU does not give."""
+        with np.errstate(all="ignore"):
+            yield
+
+    def count(self, what: str, nbytes: int = 0) -> None:
+        """Adds one to a counter, and `nbytes` to the bytes transferred."""
+        with self._pool.lock:
+            self._counts[what] += 1
+            self._counts["transferred_bytes"] += nbytes
+
+    def counters(self) -> Counters:
+        """The counters now."""
+        with self._pool.lock:
+            return Counters(self._pool.launches, *self._counts.values())
+
+    def reset_counters(self) -> None:
+        """Starts counting at zero."""
+        with self._pool.lock:
+            self._counts = dict.fromkeys(Counters._fields[1:], 0)
+            self._pool.launches = 0
+
+    def launched(self) -> None:
+        """Counts a kernel that wrote in place."""
+        with self._pool.lock:
+            self._pool.launches += 1
+
+    def wrap(self, host: np.ndarray[Any, Any], root: np.ndarray[Any, Any]) -> SimulatedArray:
+        """An array of this device over memory of its own; `root` is the array that holds it."""
+        return SimulatedArray(self, host, root, self._pool.take(host, root.nbytes, 0))
+
+    def computed(self, host: np.ndarray[Any, Any], root: np.ndarray[Any, Any]) -> SimulatedArray:
+        """As `wrap`, for the result of a kernel."""
+        return SimulatedArray(self, host, root, self._pool.take(host, root.nbytes, 1))
+
+    def upload(self, host: Any) -> SimulatedArray:
+        """A copy of a host array, uncounted."""
+        copy = np.array(host, order="C", copy=True)
+        if copy.dtype.kind in "OSUMm" or copy.dtype.type is np.void:
+            raise TypeError(f"Unsupported type {copy.dtype} on {self.name}")
+        return self.wrap(copy, copy)
+
+    def host_of(self, array: Any) -> np.ndarray[Any, Any]:
+        """The memory behind an array of this device; TypeError for any other."""
+        if type(array) is not SimulatedArray:
+            raise TypeError(f"Unsupported type {type(array)}")
+        if array._device is not self:
+            raise TypeError(f"An array of {array._device.name} was given to {self.name}")
+        return array._host
+
+    def to_device(self, host_array: Any) -> SimulatedArray:
+        """A counted copy of a host array or NumPy scalar."""
+        array = self.upload(host_array)
+        self.count("host_to_device", array.nbytes)
+        return array
+
+    def to_host(self, array: Any) -> np.ndarray[Any, Any]:
+        """A counted copy on the host, garbage until `synchronize()`."""
+        host = self.host_of(array)
+        buffer = np.empty(host.shape, host.dtype)
+        buffer.reshape(-1).view(np.uint8)[...] = POISON
+        self.count("device_to_host", host.nbytes)
+        with self._pool.lock:
+            self._pending.append((buffer, host.copy()))
+        return buffer
+
+    def from_peer(self, array: Any, source: Device) -> SimulatedArray:
+        """A counted copy of another simulated device's array."""
+        if not isinstance(source, SimulatedDevice):
+            raise TypeError(f"{source.name} is not a peer of {self.name}")
+        copy = self.upload(source.host_of(array))
+        self.count("device_to_device", copy.nbytes)
+        return copy
+
+    def owns(self, array: Any) -> bool:
+        """Whether `array` is this very device's."""
+        return type(array) is SimulatedArray and array._device is self
+
+    def synchronize(self) -> None:
+        """Puts the real content into every host copy made so far."""
+        with self._pool.lock:
+            pending, self._pending = self._pending, []
+            for buffer, content in pending:
+                buffer[...] = content
+
+    def memory_stats(self) -> MemoryStats:
+        """Bytes of all arrays alive, the most there ever were, the limit, the allocations."""
+        pool = self._pool
+        return MemoryStats(pool.in_use(), pool.peak, pool.limit, pool.num_allocs)
+
+    def close(self) -> None:
+        """Takes all memory back; arrays that are still alive can be computed with no more."""
+        self.synchronize()
+        with self._pool.lock:
+            self._pool.closed = True

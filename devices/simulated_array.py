@@ -1,0 +1,311 @@
+"""The array of a simulated device: NumPy's operators and methods, CuPy's manners.
+
+No buffer protocol and no implicit conversion; a function of no axis gives an array of rank 0,
+never a scalar.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from tfsession.devices.simulated import SimulatedDevice
+
+__all__ = ["SimulatedArray", "settle", "unwrap"]
+
+_HostArray = np.ndarray[Any, Any]
+
+
+def unwrap(device: SimulatedDevice, value: Any, seen: list[SimulatedArray]) -> Any:
+    """`value` with the memory of this device's arrays in their place; `seen` collects the arrays.
+
+    TypeError for arrays of the host and of other devices. Scalars and texts pass.
+    """
+    kind = type(value)
+    if kind is SimulatedArray:
+        seen.append(value)
+        return device.host_of(value)
+    if kind is list or kind is tuple:
+        return kind(unwrap(device, item, seen) for item in value)
+    if isinstance(value, np.ndarray):
+        raise TypeError(f"Unsupported type {kind}")
+    return value
+
+
+def _root(array: _HostArray) -> _HostArray:
+    """The array that holds the memory of a view."""
+    base: Any = array
+    while base is not None:
+        if isinstance(base, np.ndarray):
+            array = base
+        base = getattr(base, "base", None)  # a window's base is a stand-in with a base
+    return array
+
+
+def settle(device: SimulatedDevice, result: Any, seen: list[SimulatedArray]) -> Any:
+    """A NumPy result as this device's: views share their source's charge, the rest is charged."""
+    if isinstance(result, np.ndarray):
+        root = result if result.base is None else _root(result)
+        for source in seen:
+            if source._root is root:
+                return SimulatedArray(device, result, root, source._charge)
+        return device.computed(result, root)
+    if isinstance(result, np.generic):
+        host = np.asarray(result)
+        return device.computed(host, host)
+    if isinstance(result, tuple | list):
+        items = [settle(device, item, seen) for item in result]
+        return type(result)(*items) if hasattr(result, "_fields") else type(result)(items)
+    if result is None:
+        device.launched()  # a function that wrote into an argument
+    return result
+
+
+def call(device: SimulatedDevice, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """`function` over the memory of this device's arrays, its result as this device's."""
+    seen: list[SimulatedArray] = []
+    hosts = []
+    for value in args:
+        if type(value) is SimulatedArray and value._device is device:  # the usual case, in line
+            seen.append(value)
+            hosts.append(value._host)
+        else:
+            hosts.append(unwrap(device, value, seen))
+    if not kwargs:
+        return settle(device, function(*hosts), seen)
+    named = {key: unwrap(device, value, seen) for key, value in kwargs.items()}
+    result = function(*hosts, **named)
+    if kwargs.get("out") is not None:
+        device.launched()
+        return kwargs["out"]
+    return settle(device, result, seen)
+
+
+class SimulatedArray:
+    """An array in a simulated device's memory. Made by the device, never by hand."""
+
+    __slots__ = ("__weakref__", "_charge", "_device", "_host", "_root")
+
+    __array_priority__ = 100
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(
+        self, device: SimulatedDevice, host: _HostArray, root: _HostArray, charge: object
+    ) -> None:
+        self._device = device
+        self._host = host
+        self._root = root
+        self._charge = charge
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(
+            "Implicit conversion to a NumPy array is not allowed. "
+            "Please use `.get()` to construct a NumPy array explicitly."
+        )
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if getattr(np, ufunc.__name__, None) is not ufunc:
+            return NotImplemented  # SciPy's and others': CuPy's arrays do not answer to them
+        if "out" in kwargs:
+            (kwargs["out"],) = kwargs["out"]
+        return call(self._device, getattr(ufunc, method), inputs, kwargs)
+
+    @property
+    def device(self) -> SimulatedDevice:
+        """The device whose memory this is."""
+        return self._device
+
+    @property
+    def T(self) -> SimulatedArray:
+        """The transposed view."""
+        return self._view(self._host.T)
+
+    @property
+    def mT(self) -> SimulatedArray:
+        """The view with the last two axes swapped."""
+        return self._view(self._host.mT)
+
+    @property
+    def real(self) -> SimulatedArray:
+        """The real part, a view."""
+        return self._view(self._host.real)
+
+    @property
+    def imag(self) -> SimulatedArray:
+        """The imaginary part: a view, or zeros for a real array."""
+        result: SimulatedArray = settle(self._device, self._host.imag, [self])
+        return result
+
+    def _view(self, host: _HostArray) -> SimulatedArray:
+        return SimulatedArray(self._device, host, self._root, self._charge)
+
+    def __getitem__(self, index: Any) -> SimulatedArray:
+        seen = [self]
+        at = unwrap(self._device, index, seen)
+        found = self._host[at]
+        if not isinstance(found, np.ndarray):  # NumPy's scalar: take the array of rank 0 instead
+            found = self._host[(*at, ...) if isinstance(at, tuple) else (at, ...)]
+        result: SimulatedArray = settle(self._device, found, seen[:1])
+        return result
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        at = unwrap(self._device, index, [])
+        self._host[at] = unwrap(self._device, value, [])
+        self._device.launched()
+
+    def __len__(self) -> int:
+        return len(self._host)
+
+    def __iter__(self) -> Iterator[SimulatedArray]:
+        return (self[i] for i in range(len(self._host)))
+
+    def get(self) -> _HostArray:
+        """A host copy, waited for."""
+        self._device.count("reads", self._host.nbytes)
+        return self._host.copy()
+
+    def set(self, host: Any) -> None:
+        """Overwrites the content by a host array's of the same shape and type."""
+        if host.dtype != self.dtype or host.shape != self.shape:
+            raise ValueError(f"cannot set {self.shape} {self.dtype} to {host.shape} {host.dtype}")
+        self._device.count("uploads", self._host.nbytes)
+        self._host[...] = host
+
+    def item(self, *args: Any) -> Any:
+        """One element as a Python scalar, waited for."""
+        self._device.count("reads", self._host.itemsize)
+        return self._host.item(*args)
+
+    def tolist(self) -> Any:
+        """Nested lists of Python scalars, waited for."""
+        return self.get().tolist()
+
+    def tobytes(self, order: Any = "C") -> bytes:
+        """The content as bytes, waited for."""
+        return self.get().tobytes(order)
+
+    def __bool__(self) -> bool:
+        return bool(self.get())
+
+    def __int__(self) -> int:
+        return int(self.get())
+
+    def __float__(self) -> float:
+        return float(self.get())
+
+    def __complex__(self) -> complex:
+        return complex(self.get())
+
+    def __repr__(self) -> str:
+        return f"<SimulatedArray {self._host!r} on {self._device.name}>"
+
+    def __copy__(self) -> Any:
+        return self.copy()
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self.copy()
+
+
+def _attribute(name: str) -> property:
+    def read(self: SimulatedArray) -> Any:
+        return getattr(self._host, name)
+
+    return property(read, doc=f"As of a NumPy array: {name}.")
+
+
+def _method(name: str) -> Callable[..., Any]:
+    function = getattr(np.ndarray, name)
+
+    def method(self: SimulatedArray, *args: Any, **kwargs: Any) -> Any:
+        return call(self._device, function, (self, *args), kwargs)
+
+    method.__name__ = name
+    method.__doc__ = f"As `numpy.ndarray.{name}`; an array of rank 0 in place of a scalar."
+    return method
+
+
+_OPERANDS = (SimulatedArray, int, float, complex, bool, np.generic)
+
+
+def _binary(ufunc: Callable[..., Any], reverse: bool = False) -> Callable[[Any, Any], Any]:
+    def operate(self: SimulatedArray, other: Any) -> Any:
+        if not isinstance(other, _OPERANDS):
+            if isinstance(other, np.ndarray):
+                raise TypeError(f"Unsupported type {type(other)}")
+            return NotImplemented
+        pair = (other, self) if reverse else (self, other)
+        return call(self._device, ufunc, pair, None)
+
+    return operate
+
+
+def _in_place(update: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def operate(self: SimulatedArray, other: Any) -> Any:
+        update(self._host, unwrap(self._device, other, []))
+        self._device.launched()
+        return self
+
+    return operate
+
+
+def _unary(ufunc: Callable[..., Any]) -> Callable[[Any], Any]:
+    def operate(self: SimulatedArray) -> Any:
+        return call(self._device, ufunc, (self,), None)
+
+    return operate
+
+
+_BINARY = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "truediv": np.true_divide,
+    "floordiv": np.floor_divide,
+    "mod": np.remainder,
+    "pow": np.power,
+    "matmul": np.matmul,
+    "and": np.bitwise_and,
+    "or": np.bitwise_or,
+    "xor": np.bitwise_xor,
+    "divmod": np.divmod,
+    "lshift": np.left_shift,
+    "rshift": np.right_shift,
+}
+_COMPARISONS = {
+    "lt": np.less,
+    "le": np.less_equal,
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+}
+_UNARY = {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}
+_ATTRIBUTES = ["shape", "dtype", "ndim", "size", "nbytes", "itemsize", "strides", "flags"]
+_METHODS = """
+    all any argmax argmin argpartition argsort astype choose clip compress conj conjugate copy
+    cumprod cumsum diagonal dot fill flatten max mean min nonzero partition prod put ravel repeat
+    reshape round searchsorted sort squeeze std sum swapaxes take trace transpose var view
+"""
+
+for _name, _ufunc in _BINARY.items():
+    setattr(SimulatedArray, f"__{_name}__", _binary(_ufunc))
+    setattr(SimulatedArray, f"__r{_name}__", _binary(_ufunc, reverse=True))
+    if _name not in ("matmul", "divmod"):
+        _update = getattr(operator, f"__i{_name}__")
+        setattr(SimulatedArray, f"__i{_name}__", _in_place(_update))
+for _name, _ufunc in _COMPARISONS.items():
+    setattr(SimulatedArray, f"__{_name}__", _binary(_ufunc))
+for _name, _ufunc in _UNARY.items():
+    setattr(SimulatedArray, f"__{_name}__", _unary(_ufunc))
+for _name in _ATTRIBUTES:
+    setattr(SimulatedArray, _name, _attribute(_name))
+for _name in _METHODS.split():
+    setattr(SimulatedArray, _name, _method(_name))
