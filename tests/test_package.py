@@ -1,11 +1,11 @@
 """What a user gets by `import tfsession`: a light package, typed, with its names."""
 
-import importlib.metadata
 import json
 import os
 import re
 import subprocess
 import sys
+import tomllib
 from importlib import resources
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pytest
 
 import tfsession
 
+ROOT = Path(__file__).parents[1]
 HEAVY = ["cupy", "cuda", "pynvml", "google.protobuf", "tensorflow", "scipy", "sklearn",
          "matplotlib", "rich", "tfsession.kernels", "tfsession.gradients.engine"]  # fmt: skip
 REPORT = """
@@ -70,7 +71,8 @@ def test_tensorflow_and_a_gpu_library_are_not_needed():
 
 
 def test_version_is_the_package_s():
-    assert tfsession.__version__ == importlib.metadata.version("tfsession")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert tfsession.__version__ == project["version"]
     assert re.fullmatch(r"\d+\.\d+\.\d+\S*", tfsession.__version__)
 
 
@@ -116,7 +118,6 @@ def test_star_import_gives_public_names_only():
 
 @pytest.mark.parametrize("package", ["kernels", "devices"])
 def test_a_shipped_folder_refuses_to_be_loaded_under_another_name(package):
-    root = Path(tfsession.__file__).parents[1]
-    code = f"import json, sys; sys.path.insert(0, {str(root)!r})\ntry: import {package}\n"
+    code = f"import json, sys; sys.path.insert(0, {str(ROOT)!r})\ntry: import {package}\n"
     code += "except ImportError as error: print(json.dumps(str(error)))\nelse: print(0)"
     assert f"tfsession.{package}" in run(code)
