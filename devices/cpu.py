@@ -6,12 +6,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
-from tfsession.devices.device import Device, MemoryStats
+from tfsession.devices.device import CPU_MEMORY_LIMIT, Device, MemoryStats
 
-__all__ = ["CPU_MEMORY_LIMIT", "CpuDevice"]
-
-# What TensorFlow reports for any CPU device; it limits nothing.
-CPU_MEMORY_LIMIT = 256 << 20
+__all__ = ["CpuDevice"]
 
 _NOTHING: AbstractContextManager[Any] = nullcontext()
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import abc
-import secrets
+import os
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
-__all__ = ["Device", "DeviceAttributes", "MemoryStats", "full_name"]
+__all__ = ["CPU_MEMORY_LIMIT", "Device", "DeviceAttributes", "MemoryStats", "full_name"]
+
+# What TensorFlow reports for any CPU device; it limits nothing.
+CPU_MEMORY_LIMIT = 256 << 20
 
 
 class MemoryStats(NamedTuple):
@@ -27,9 +30,9 @@ def full_name(device_type: str, index: int) -> str:
 def _new_incarnation() -> int:
     """Random, signed, 64 bits, never zero."""
     while True:
-        bits = secrets.randbits(64)
-        if bits:
-            return bits - (1 << 64) if bits >> 63 else bits
+        number = int.from_bytes(os.urandom(8), signed=True)
+        if number:
+            return number
 
 
 class Device(abc.ABC):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import sys
-import uuid
 from typing import Any, NamedTuple
 
 __all__ = ["DriverDevice", "DriverError", "driver_devices", "load_driver", "normal_bus_id"]
@@ -44,6 +43,12 @@ def normal_bus_id(bus_id: str) -> str:
     return f"{int(domain, 16):04x}:{rest}" if rest.count(":") == 1 else bus_id.strip().lower()
 
 
+def _uuid_text(digits: str) -> str:
+    """As NVML writes it: "GPU-" and groups of 8, 4, 4, 4 and 12 digits."""
+    groups = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
+    return "GPU-" + "-".join(groups)
+
+
 def _check(code: int, call: str) -> None:
     if code:
         raise DriverError(f"{call} failed with CUDA error {code}")
@@ -71,7 +76,7 @@ def _describe(library: Any, ordinal: int) -> DriverDevice:
     return DriverDevice(
         name.value.decode(errors="replace"),
         normal_bus_id(bus_id.value.decode()),
-        f"GPU-{uuid.UUID(bytes=bytes(identity))}",
+        _uuid_text(bytes(identity).hex()),
         total.value,
         (capability[0], capability[1]),
     )

@@ -92,9 +92,7 @@ class DeviceManager:
             for device in self._devices
             if device.physical_description
         ]
-        return (
-            "Device mapping:\n" + "".join(lines) if lines else "Device mapping: no known devices."
-        )
+        return "Device mapping:" + ("\n" + "".join(lines) if lines else " no known devices.")
 
     def close(self) -> None:
         """Closes every device: all memory goes back."""

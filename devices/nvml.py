@@ -7,9 +7,11 @@ driver library is present.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib import metadata, util
+from importlib import util
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from tfsession.devices.driver import (
@@ -22,6 +24,7 @@ from tfsession.devices.driver import (
 
 __all__ = ["Cupy", "PhysicalGpu", "Survey", "driver_versions", "find_cupy", "survey"]
 
+_CUPY_ENTRY = re.compile(r"(cupy(?:_cuda\d+x)?)-([^-]+)\.dist-info")
 HIDDEN = "hidden by CUDA_VISIBLE_DEVICES"
 
 
@@ -66,14 +69,16 @@ class Cupy(NamedTuple):
 
 def find_cupy() -> Cupy | None:
     """The installed CuPy, without importing it; None where there is none."""
-    if util.find_spec("cupy") is None:
+    spec = util.find_spec("cupy")
+    if spec is None or spec.origin is None:
         return None
-    for distribution, cuda_major in (("cupy-cuda13x", 13), ("cupy-cuda12x", 12), ("cupy", None)):
-        try:
-            return Cupy(distribution, metadata.version(distribution), cuda_major)
-        except metadata.PackageNotFoundError:
-            continue
-    return Cupy("cupy", "", None)
+    # importlib.metadata would say the same, but costs more than all the rest of the command line.
+    for entry in sorted(Path(spec.origin).parent.parent.glob("cupy*.dist-info")):
+        found = _CUPY_ENTRY.fullmatch(entry.name)
+        if found:
+            digits = "".join(filter(str.isdigit, found[1]))
+            return Cupy(found[1].replace("_", "-"), found[2], int(digits) if digits else None)
+    return Cupy("cupy", "unknown", None)
 
 
 def _open_nvml() -> Any:
