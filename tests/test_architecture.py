@@ -40,8 +40,11 @@ GPU_LIBRARIES = {
     "kernels/cuda/": {"cupy", "cupyx", "cuda"},
 }
 IMPORTED_LATE = {"cupy", "cupyx", "cuda", "pynvml", "sklearn", "matplotlib", "rich"}
-# These load other modules by name at the first use, which is their purpose.
-LOADERS = ("tfsession/__init__.py", "tfsession/core/protos/__init__.py", "kernels/__init__.py")
+# These load modules by name: families at their first look-up, a command when it is asked for.
+LOADERS = {
+    *(f"{room}/__init__.py" for room in ("tfsession", "tfsession/ops", "tfsession/gradients")),
+    *("kernels/__init__.py", "tfsession/core/protos/__init__.py", "tfsession/cli/main.py"),
+}
 REFUSED_NAMES = {"util", "utils", "misc", "helper", "helpers", "common", "basic"}
 # Written so that this file does not hold what it looks for.
 FORBIDDEN = re.compile(
