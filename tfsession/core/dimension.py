@@ -22,6 +22,8 @@ def to_size(value: Any) -> Size:
     try:
         size = operator.index(value)
     except TypeError:
+        if hasattr(value, "__index__"):  # and it says itself what is wrong
+            raise
         raise TypeError(
             "Dimension value must be integer or None or have an __index__ method, "
             f"got value '{value!r}' with type '{type(value)!r}'"

@@ -151,7 +151,7 @@ def merge(a: Shape, b: Shape) -> Shape:
 def broadcast(a: Shape, b: Shape) -> Shape:
     """The shape of an element-wise operation on both; ValueError if they do not fit.
 
-    A known size above one wins over an unknown one, an unknown size over one.
+    A known size above one wins over an unknown one, an unknown size over one and zero.
     """
     if a is None or b is None:
         return None
@@ -170,10 +170,9 @@ def _broadcast_size(x: int | None, y: int | None) -> int | None:
         return x
     if x == 1:
         return y
-    if x is None:
-        return y
-    if y is None:
-        return x
+    if x is None or y is None:
+        known = y if x is None else x
+        return None if known == 0 else known
     raise ValueError(f"Dimensions must be equal, but are {x} and {y}")
 
 
