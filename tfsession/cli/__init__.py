@@ -1,4 +1,5 @@
-"""The command line: one module a command, loaded when it is called.
+"""The command line: one module a command.
 
-A command answers from what the machine tells, and imports neither NumPy nor the graph for it.
+A command answers from what the machine tells, and imports neither NumPy nor the graph for it: it is
+to be done within 0.3 seconds.
 """

@@ -20,7 +20,6 @@ _SETTINGS = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this command."""
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--only", metavar="NAME", help="print one version and nothing else")
 
 
 def _version(*distributions: str) -> str:
@@ -59,14 +58,8 @@ def versions() -> dict[str, str]:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the versions; 0, or 2 for a name that there is none of."""
+    """Prints the versions; always 0."""
     found = versions()
-    if args.only is not None:
-        if args.only not in found:
-            sys.stderr.write(f"tfsession: nothing is called '{args.only}' here\n")
-            return 2
-        sys.stdout.write(f"{args.only} {found[args.only]}\n")
-        return 0
     if args.json:
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
         return 0

@@ -11,7 +11,15 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple, Self
 
-__all__ = ["DeviceName", "DeviceSpecV1", "DeviceSpecV2", "canonical", "merge", "parse_device_name"]
+__all__ = [
+    "DeviceName",
+    "DeviceSpec",
+    "DeviceSpecV1",
+    "DeviceSpecV2",
+    "canonical",
+    "merge",
+    "parse_device_name",
+]
 
 # Types that may stand alone ("gpu:0"); any other needs "device:<type>:<index>".
 _SHORT_TYPES = frozenset({"CPU", "GPU", "TPU", "CUSTOM", "EPU"})
@@ -259,6 +267,10 @@ class DeviceSpecV1(DeviceSpecV2):
     def merge_from(self, dev: DeviceSpecV2) -> None:
         """Take over, in place, the fields that `dev` sets."""
         self._set(self.make_merged_spec(dev)._fields)
+
+
+# What tf.compat.v1, and so tfsession, calls DeviceSpec.
+DeviceSpec = DeviceSpecV1
 
 
 @lru_cache(maxsize=4096)
