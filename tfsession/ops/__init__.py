@@ -1,7 +1,6 @@
 """What ops are: definitions, shape functions and public builders, one file a family.
 
-Imports core and graph; a family imports only families below it (constant, elementwise, shape, slice,
-join, compare, reduce, matmul, nn, random, state). No op touches a device.
+Imports core and graph. A family imports others only downwards; the façade loads all of them.
 """
 
 from importlib import import_module
@@ -9,6 +8,6 @@ from pkgutil import iter_modules
 
 
 def load() -> None:
-    """Import every family, so that its ops and public names are registered."""
+    """Import every family, so that its ops are defined and its builders public."""
     for module in iter_modules(__path__):
         import_module(f"{__name__}.{module.name}")

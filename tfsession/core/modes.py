@@ -1,0 +1,99 @@
+"""The modes a program may choose: one process-wide flag each. TF1's behaviour is the default."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tfsession.core import shape
+from tfsession.core.exports import export
+
+
+class _Modes:
+    """The flags; what reads them asks here each time."""
+
+    __slots__ = ("control_flow_v2", "resource_variables")
+
+    def __init__(self) -> None:
+        self.control_flow_v2 = False
+        self.resource_variables = False
+
+
+modes: Final = _Modes()
+
+
+@export("enable_resource_variables")
+def enable_resource_variables() -> None:
+    """Let `Variable` and `get_variable` make resource variables unless told otherwise."""
+    modes.resource_variables = True
+
+
+@export("disable_resource_variables")
+def disable_resource_variables() -> None:
+    """Let `Variable` and `get_variable` make reference variables unless told otherwise."""
+    modes.resource_variables = False
+
+
+@export("resource_variables_enabled")
+def resource_variables_enabled() -> bool:
+    """Whether variables are resource variables unless told otherwise."""
+    return modes.resource_variables
+
+
+@export("enable_control_flow_v2")
+def enable_control_flow_v2() -> None:
+    """Let `cond` and `while_loop` make one functional op each."""
+    modes.control_flow_v2 = True
+
+
+@export("disable_control_flow_v2")
+def disable_control_flow_v2() -> None:
+    """Let `cond` and `while_loop` make Switch, Merge and their kin."""
+    modes.control_flow_v2 = False
+
+
+@export("control_flow_v2_enabled")
+def control_flow_v2_enabled() -> bool:
+    """Whether `cond` and `while_loop` make functional ops."""
+    return modes.control_flow_v2
+
+
+@export("disable_v2_behavior")
+def disable_v2_behavior() -> None:
+    """Behave as TF1 does, which is the default: reference variables, Switch, `Dimension`."""
+    disable_resource_variables()
+    disable_control_flow_v2()
+    shape.disable_v2_tensorshape()
+
+
+@export("enable_v2_behavior")
+def enable_v2_behavior() -> None:
+    """Take TF2's defaults, except that execution is never eager here."""
+    enable_resource_variables()
+    enable_control_flow_v2()
+    shape.enable_v2_tensorshape()
+
+
+@export("disable_eager_execution")
+def disable_eager_execution() -> None:
+    """Nothing to do: there are graphs only."""
+
+
+@export("enable_eager_execution")
+def enable_eager_execution() -> None:
+    """Refused: there are graphs only.
+
+    Raises:
+        NotImplementedError: always.
+    """
+    raise NotImplementedError("tfsession runs graphs in sessions; it has no eager execution.")
+
+
+@export("executing_eagerly", "executing_eagerly_outside_functions")
+def executing_eagerly() -> bool:
+    """Always False: there are graphs only."""
+    return False
+
+
+@export("disable_tensor_equality")
+def disable_tensor_equality() -> None:
+    """Compare tensors by identity. It is always so here, as in TF1."""
