@@ -1,30 +1,33 @@
-"""The value of a variable: one array on one device, replaced or updated under a lock."""
+"""The value of a variable: one array in one memory, replaced or updated under a lock."""
 
 from __future__ import annotations
 
 import sys
 import threading
-from typing import Any
+from typing import Any, ClassVar
 
 from tfsession.core.dtypes import DType, float32
-from tfsession.core.errors import FailedPreconditionError
+from tfsession.core.errors import FailedPreconditionError, NotFoundError, OpError
+from tfsession.core.shape import Shape
 
 
 class Variable:
-    """A variable's storage, shared by reference (VariableV2) and resource (VarHandleOp) variables.
+    """A variable's storage. Readers get the array itself, not a copy.
 
-    Readers get the array itself, not a copy. A reference variable is updated in place, so readers
-    of the same step see the change, as in TensorFlow; a resource variable is updated in place only
-    when nobody holds its array, so readers keep a snapshot.
+    A reference variable (VariableV2) is updated in place, so that readers of the same step see the
+    change, as in TensorFlow. A resource variable (VarHandleOp) is updated in place only when nobody
+    holds its array or a view of it, so that readers keep a snapshot.
     """
 
-    __slots__ = ("__weakref__", "array", "container", "dtype", "is_reference", "lock", "name")
+    __slots__ = ("__weakref__", "array", "container", "dtype", "lock", "name", "shape")
 
-    def __init__(self, name: str, dtype: DType, container: str, is_reference: bool) -> None:
+    is_reference: ClassVar[bool]
+
+    def __init__(self, name: str, dtype: DType, container: str, shape: Shape = None) -> None:
         self.name = name
         self.dtype = dtype
         self.container = container
-        self.is_reference = is_reference
+        self.shape = shape
         self.array: Any = None
         self.lock = threading.RLock()
 
@@ -35,64 +38,106 @@ class Variable:
 
     def read(self) -> Any:
         """The array; raises FailedPreconditionError before the first assignment."""
-        array = self.array
+        with self.lock:
+            array = self.array
         if array is None:
             raise self.uninitialized()
         return array
 
-    def uninitialized(self) -> FailedPreconditionError:
+    def uninitialized(self) -> OpError:
         """The error of a read before the first assignment."""
-        if self.is_reference:
-            text = f"Attempting to use uninitialized value {self.name}"
-        else:
-            text = (
-                f"Could not find variable {self.name}. This could mean that the variable has been "
-                "deleted. In TF1, it can also mean the variable is uninitialized. Debug info: "
-                f"container={self.container}, status error message=Resource {self.container}/"
-                f"{self.name}/N10tensorflow3VarE does not exist."
-            )
-        return FailedPreconditionError(None, None, text)
+        raise NotImplementedError
 
-    def _references(self) -> int:
-        # A view keeps its base alive, so views count as well.
-        return sys.getrefcount(self.array)
+    def missing(self) -> OpError:
+        """The error of an update before the first assignment."""
+        return self.uninitialized()
 
     def is_shared(self) -> bool:
         """Whether anything but the variable holds the array or a view of it."""
         return self._references() > _OWN_REFERENCES
 
+    def _references(self) -> int:
+        return sys.getrefcount(self.array)
+
     def writable(self) -> Any:
-        """The array to update in place: a private copy first where a snapshot must stay."""
+        """The array to update in place, a private copy first where a snapshot must stay.
+
+        The caller holds `lock`. Raises the error of a missing value.
+        """
         if self.array is None:
-            raise self.uninitialized()
+            raise self.missing()
         if not self.is_reference and self.is_shared():
             self.array = self.array.copy()
         return self.array
 
     def assign(self, value: Any) -> None:
         """Take a copy of `value`, in place where the shape allows and no snapshot must stay."""
-        if (
-            self.array is not None
-            and self.array.shape == value.shape
-            and self.array.dtype == value.dtype
-            and (self.is_reference or not self.is_shared())
-        ):
-            self.array[...] = value
-        else:
-            self.array = _array_copy(value)
+        with self.lock:
+            if (
+                self.array is not None
+                and self.array.shape == value.shape
+                and self.array.dtype == value.dtype
+                and (self.is_reference or not self.is_shared())
+            ):
+                self.array[...] = value
+            else:
+                # A NumPy scalar, as ufuncs give for rank 0, copies to a scalar; [...] makes it an array.
+                self.array = value[...].copy()
 
     def release(self) -> None:
-        """Give the memory back."""
-        self.array = None
+        """Give the memory back; the variable is uninitialized then."""
+        with self.lock:
+            self.array = None
 
 
-def _array_copy(value: Any) -> Any:
-    # A NumPy scalar, as ufuncs give for rank 0, copies to a scalar; [...] makes it an array.
-    return value[...].copy()
+class ReferenceVariable(Variable):
+    """The storage behind a VariableV2 operation."""
+
+    __slots__ = ()
+
+    is_reference = True
+
+    def read(self) -> Any:
+        """The array itself: later updates of the same step show in it."""
+        array = self.array
+        if array is None:
+            raise self.uninitialized()
+        return array
+
+    def uninitialized(self) -> OpError:
+        """The error of a read before the first assignment."""
+        return FailedPreconditionError(
+            None, None, f"Attempting to use uninitialized value {self.name}"
+        )
+
+
+class ResourceVariable(Variable):
+    """The storage behind a VarHandleOp operation."""
+
+    __slots__ = ()
+
+    is_reference = False
+
+    def uninitialized(self) -> OpError:
+        """The error of a read before the first assignment."""
+        return FailedPreconditionError(
+            None,
+            None,
+            f"Could not find variable {self.name}. This could mean that the variable has been "
+            "deleted. In TF1, it can also mean the variable is uninitialized. Debug info: "
+            f"container={self.container}, status error message={self._absence()}",
+        )
+
+    def missing(self) -> OpError:
+        """The error of an update before the first assignment."""
+        return NotFoundError(None, None, self._absence())
+
+    def _absence(self) -> str:
+        return f"Resource {self.container}/{self.name}/N10tensorflow3VarE does not exist."
 
 
 def _own_references() -> int:
-    probe = Variable("", float32, "", False)
+    probe = ResourceVariable("", float32, "")
     probe.array = object()
     return probe._references()
 

@@ -1,0 +1,250 @@
+"""Kernels of variables. The value of a reference or a handle is the variable's storage itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tfsession.core.dtypes import DType
+from tfsession.core.errors import InvalidArgumentError, NotFoundError, OutOfRangeError
+from tfsession.core.rules import kernel
+from tfsession.core.shape import Shape, debug_string
+from tfsession.resources.store import DEFAULT_CONTAINER
+from tfsession.resources.variable import ReferenceVariable, ResourceVariable, Variable
+
+
+@kernel("VariableV2", "Variable", stateful=True, constant=True)
+def variable(
+    ctx: Any, *, dtype: DType, shape: Shape, container: bytes, shared_name: bytes
+) -> ReferenceVariable:
+    """The storage of the node, or of its shared name, made when first met."""
+    where, name = container.decode() or DEFAULT_CONTAINER, shared_name.decode() or ctx.name
+    found: ReferenceVariable = ctx.resources.get_or_create(
+        where, name, ReferenceVariable, lambda: ReferenceVariable(name, dtype, where, shape)
+    )
+    return found
+
+
+@kernel("TemporaryVariable", stateful=True)
+def temporary_variable(ctx: Any, *, dtype: DType, shape: Shape, var_name: bytes) -> Any:
+    """A new variable with undefined content, alive until it is destroyed."""
+    made = ReferenceVariable(var_name.decode() or ctx.name, dtype, DEFAULT_CONTAINER, shape)
+    made.array = ctx.xp.zeros(shape or (), dtype.numpy)
+    return made
+
+
+@kernel("DestroyTemporaryVariable")
+def destroy_temporary_variable(xp: Any, ref: Variable) -> Any:
+    """The final value."""
+    return ref.read()
+
+
+@kernel("VarHandleOp", stateful=True, constant=True)
+def var_handle(
+    ctx: Any, *, dtype: DType, shape: Shape, container: bytes, shared_name: bytes
+) -> ResourceVariable:
+    """The storage of the shared name, or of the node, made when first met."""
+    where, name = container.decode() or DEFAULT_CONTAINER, shared_name.decode() or ctx.name
+    found: ResourceVariable = ctx.resources.get_or_create(
+        where, name, ResourceVariable, lambda: ResourceVariable(name, dtype, where, shape)
+    )
+    return found
+
+
+@kernel("IsVariableInitialized", host_outputs=["is_initialized"])
+def is_variable_initialized(xp: Any, ref: Variable) -> Any:
+    """Whether a value was assigned."""
+    return np.bool_(ref.is_initialized)
+
+
+@kernel("VarIsInitializedOp", host_outputs=["is_initialized"])
+def var_is_initialized(xp: Any, resource: Variable) -> Any:
+    """Whether a value was assigned."""
+    return np.bool_(resource.is_initialized)
+
+
+@kernel("DestroyResourceOp")
+def destroy_resource(xp: Any, resource: Variable, *, ignore_lookup_error: bool) -> None:
+    """Make the variable uninitialized."""
+    if not resource.is_initialized and not ignore_lookup_error:
+        raise NotFoundError(
+            None, None, f"Resource {resource.container}/{resource.name}/<unknown> does not exist."
+        )
+    resource.release()
+
+
+@kernel("ReadVariableOp", aliases=True)
+def read_variable(xp: Any, resource: Variable, *, dtype: DType) -> Any:
+    """The value, which stays as it is when the variable changes."""
+    if resource.dtype is not dtype:
+        raise InvalidArgumentError(
+            None,
+            None,
+            f"Trying to read variable with wrong dtype. Expected {dtype.name} got "
+            f"{resource.dtype.name}",
+        )
+    return resource.read()
+
+
+@kernel("VariableShape", host_outputs=["output"])
+def variable_shape(xp: Any, resource: Variable, *, out_type: DType) -> Any:
+    """The shape of the value."""
+    return np.array(resource.read().shape, out_type.numpy)
+
+
+@kernel("Assign")
+def assign(xp: Any, ref: Variable, value: Any, *, validate_shape: bool) -> Variable:
+    """Copy the value into the variable."""
+    if validate_shape:
+        shape = ref.array.shape if ref.array is not None else ref.shape
+        if shape is not None and None not in shape and shape != value.shape:
+            raise InvalidArgumentError(
+                None,
+                None,
+                "Assign requires shapes of both tensors to match. lhs shape= "
+                f"{debug_string(shape)} rhs shape= {debug_string(value.shape)}",
+            )
+    ref.assign(value)
+    return ref
+
+
+@kernel("AssignVariableOp")
+def assign_variable(xp: Any, resource: Variable, value: Any, *, validate_shape: bool) -> None:
+    """Copy the value into the variable."""
+    if validate_shape and resource.array is not None and resource.array.shape != value.shape:
+        raise InvalidArgumentError(
+            None,
+            None,
+            "Trying to assign to variable with tensor with wrong shape. Expected "
+            f"{debug_string(resource.array.shape)} got {debug_string(value.shape)}",
+        )
+    resource.assign(value)
+
+
+def _update(ufunc: str) -> Any:
+    def update(xp: Any, variable: Variable, value: Any) -> Variable:
+        with variable.lock:
+            array = variable.writable()
+            if array.shape != value.shape:
+                raise InvalidArgumentError(
+                    None,
+                    None,
+                    f"Cannot update variable with shape {debug_string(array.shape)} using a Tensor "
+                    f"with shape {debug_string(value.shape)}, shapes must be equal.",
+                )
+            getattr(xp, ufunc)(array, value, out=array)
+        return variable
+
+    return update
+
+
+for _name, _ufunc in (("Add", "add"), ("Sub", "subtract")):
+    kernel(f"Assign{_name}")(_update(_ufunc))
+    kernel(f"Assign{_name}VariableOp")(_update(_ufunc))
+
+
+@kernel("CountUpTo")
+def count_up_to(xp: Any, ref: Variable, *, limit: int) -> Any:
+    """The value before it is counted up by one."""
+    with ref.lock:
+        array = ref.writable()
+        before = array.copy()
+        if before >= limit:
+            raise OutOfRangeError(None, None, f"Reached limit of {limit}")
+        array += 1
+    return before
+
+
+def checked_indices(indices: Any, size: int) -> Any:
+    """`indices`; InvalidArgumentError when one is outside of `[0, size)`."""
+    if indices.size and (int(indices.min()) < 0 or int(indices.max()) >= size):
+        flat = indices.reshape(-1).tolist()
+        position = next(i for i, index in enumerate(flat) if not 0 <= index < size)
+        where = ",".join(map(str, np.unravel_index(position, indices.shape)))
+        raise InvalidArgumentError(
+            None, None, f"indices[{where}] = {flat[position]} is not in [0, {size})"
+        )
+    return indices
+
+
+def _scatter(ufunc: str | None) -> Any:
+    def scatter(xp: Any, variable: Variable, indices: Any, updates: Any) -> Variable:
+        with variable.lock:
+            array = variable.writable()
+            checked_indices(indices, array.shape[0])
+            if ufunc is None:
+                array[indices] = updates
+            else:
+                getattr(xp, ufunc).at(array, indices, updates)
+        return variable
+
+    return scatter
+
+
+def _scatter_nd(ufunc: str | None) -> Any:
+    def scatter(xp: Any, variable: Variable, indices: Any, updates: Any) -> Variable:
+        with variable.lock:
+            array = variable.writable()
+            where = index_tuple(indices, array.shape)
+            if ufunc is None:
+                array[where] = updates
+            else:
+                getattr(xp, ufunc).at(array, where, updates)
+        return variable
+
+    return scatter
+
+
+def index_tuple(indices: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """The last dimension of `indices` as a tuple of index arrays, each within its bounds."""
+    depth = indices.shape[-1]
+    columns = tuple(indices[..., axis] for axis in range(depth))
+    for axis, column in enumerate(columns):
+        if column.size and (int(column.min()) < 0 or int(column.max()) >= shape[axis]):
+            bad = (column < 0) | (column >= shape[axis])
+            row = tuple(int(i) for i in np.argwhere(np.asarray(bad.tolist()))[0])
+            where = ",".join(map(str, row))
+            raise InvalidArgumentError(
+                None,
+                None,
+                f"indices[{where}] = {indices[row].tolist()} does not index into shape "
+                f"{debug_string(shape)}",
+            )
+    return columns
+
+
+_UFUNCS = {
+    "Update": None,
+    "Add": "add",
+    "Sub": "subtract",
+    "Mul": "multiply",
+    "Div": "true_divide",
+    "Min": "minimum",
+    "Max": "maximum",
+}
+for _name, _ufunc in _UFUNCS.items():  # type: ignore[assignment]
+    kernel(f"Scatter{_name}", f"ResourceScatter{_name}")(_scatter(_ufunc))
+    if _name not in ("Mul", "Div"):
+        kernel(f"ScatterNd{_name}", f"ResourceScatterNd{_name}")(_scatter_nd(_ufunc))
+
+
+@kernel("ResourceGather")
+def resource_gather(xp: Any, resource: Variable, indices: Any, *, batch_dims: int) -> Any:
+    """Slices of the value's dimension `batch_dims`."""
+    array = resource.read()
+    checked_indices(indices, array.shape[batch_dims])
+    if batch_dims == 0:
+        return xp.take(array, indices, axis=0)
+    lead = array.shape[:batch_dims]
+    grids = [
+        xp.arange(n).reshape((-1,) + (1,) * (indices.ndim - 1 - axis)) for axis, n in enumerate(lead)
+    ]
+    return array[(*grids, indices)]
+
+
+@kernel("ResourceGatherNd")
+def resource_gather_nd(xp: Any, resource: Variable, indices: Any) -> Any:
+    """Elements or slices of the value at index vectors."""
+    array = resource.read()
+    return array[index_tuple(indices, array.shape)].copy()
