@@ -6,10 +6,13 @@ defining some hundreds of ops costs nothing at import.
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 from tfsession.core import dtypes
 from tfsession.core.dtypes import DType
@@ -27,10 +30,12 @@ class _NoDefault:
 
 NO_DEFAULT = _NoDefault()
 
-_ARG = re.compile(r"^(\w+)\s*:\s*(?:(\w+)\s*\*\s*)?(Ref\()?\s*(\w+)\s*\)?$")
+_ARG = re.compile(r"^(\w+)\s*:\s*(Ref\()?\s*(?:(\w+)\s*\*\s*)?(\w+)\s*(\))?$")
 _ATTR = re.compile(
     r"^(\w+)\s*:\s*(list\(.*?\)|\{.*?\}|\w+)\s*(?:>=\s*(-?\d+))?\s*(?:=\s*(.*))?$", re.S
 )
+_ITEM = re.compile(r"'[^']*'|\"[^\"]*\"|\[[^\]]*\]|\{[^}]*\}|[^,\s]+")
+_TENSOR = re.compile(r"^(\w+)\s*(.+)$")
 
 
 class ArgDef:
@@ -40,16 +45,16 @@ class ArgDef:
 
     def __init__(self, text: str, attrs: dict[str, AttrDef]) -> None:
         match = _ARG.match(text)
-        if match is None:
+        if match is None or (match[2] is None) != (match[5] is None):
             raise ValueError(f"Cannot parse the argument definition {text!r}")
-        self.name, self.number_attr, ref, kind = match.groups()
+        self.name, ref, self.number_attr, kind = match.group(1, 2, 3, 4)
         self.is_ref = ref is not None
         self.type: DType | None = None
         self.type_attr: str | None = None
         self.type_list_attr: str | None = None
         attr = attrs.get(kind)
         if attr is None:
-            self.type = dtypes.as_dtype(kind)
+            self.type = dtypes.parse_type_list(kind)[0]
         elif attr.type == "list(type)":
             self.type_list_attr = kind
         else:
@@ -87,8 +92,8 @@ class AttrDef:
 
     def _parse_default(self, text: str) -> Any:
         if self.type.startswith("list("):
-            kind, items = self.type[5:-1], text.strip("[]").strip()
-            return [_parse_value(kind, item.strip()) for item in items.split(",")] if items else []
+            kind = self.type[5:-1]
+            return [_parse_value(kind, item) for item in _ITEM.findall(text[1:-1])]
         return _parse_value(self.type, text)
 
 
@@ -99,19 +104,19 @@ def _parse_value(kind: str, text: str) -> Any:
         case "float":
             return float(text)
         case "bool":
-            return text == "true"
+            return {"true": True, "false": False}[text]
         case "string":
-            return text.strip("'\"").encode()
+            if text[0] in "'\"" and text[0] == text[-1]:
+                return text[1:-1].encode()
         case "type":
             return dtypes.as_dtype(text.removeprefix("DT_").lower())
         case "shape":
             if text.startswith("{"):
                 return None if "unknown_rank" in text else ()
-            return tuple(
-                None if d.strip() in ("-1", "?") else int(d)
-                for d in text.strip("[]").split(",")
-                if d
-            )
+            return tuple(None if d in ("-1", "?") else int(d) for d in _ITEM.findall(text[1:-1]))
+        case "tensor" if match := _TENSOR.match(text):
+            values = ast.literal_eval(match[2])
+            return np.array(values, dtypes.as_dtype(match[1]).as_numpy_dtype)
     raise ValueError(f"No default of type {kind} can be written as {text!r}")
 
 
@@ -124,19 +129,26 @@ class OpDef:
     def __init__(
         self,
         name: str,
-        inputs: Sequence[str],
-        outputs: Sequence[str],
-        attrs: Sequence[str],
-        shape: ShapeFunction | None,
-        flags: dict[str, bool],
+        inputs: Sequence[str] = (),
+        outputs: Sequence[str] = (),
+        attrs: Sequence[str] = (),
+        shape: ShapeFunction | None = None,
+        *,
+        stateful: bool = False,
+        commutative: bool = False,
+        aggregate: bool = False,
+        allows_uninitialized_input: bool = False,
+        distributed_communication: bool = False,
+        graph_only: bool = False,
     ) -> None:
         self.name = name
         self.shape = shape
-        self.is_stateful = flags.get("stateful", False)
-        self.is_commutative = flags.get("commutative", False)
-        self.is_aggregate = flags.get("aggregate", False)
-        self.allows_uninitialized_input = flags.get("allows_uninitialized_input", False)
-        self.graph_only = flags.get("graph_only", False)
+        self.is_stateful = stateful
+        self.is_commutative = commutative
+        self.is_aggregate = aggregate
+        self.allows_uninitialized_input = allows_uninitialized_input
+        self.is_distributed_communication = distributed_communication
+        self.graph_only = graph_only
         self._texts = (inputs, outputs, attrs)
 
     @cached_property
@@ -169,7 +181,7 @@ class OpDef:
 
     @cached_property
     def is_plain(self) -> bool:
-        """Whether every input is one non-reference tensor: what the fast path of create_op takes."""
+        """Whether every input is one tensor, and no reference: create_op's fast path takes it."""
         return all(not arg.is_sequence and not arg.is_ref for arg in self.inputs)
 
     def __repr__(self) -> str:
@@ -190,12 +202,13 @@ def define_op(
         name: the op type, as in a GraphDef.
         inputs: such as `"x: T"`, `"values: N * T"`, `"ref: Ref(T)"`, `"args: Tin"`.
         outputs: the same for outputs.
-        attrs: such as `"T: {half, float}"`, `"axis: int = 0"`, `"N: int >= 1"`.
+        attrs: such as `"T: {half, float}"`, `"axis: int = 0"`, `"N: int >= 1"`,
+            `"padding: {'SAME', 'VALID'}"`, `"shapes: list(shape) >= 0 = []"`.
         shape: shape function `f(op) -> list of shapes`; None gives unknown shapes.
-        flags: `stateful`, `commutative`, `aggregate`, `allows_uninitialized_input`, and
-            `graph_only` for ops that never run.
+        flags: `stateful`, `commutative`, `aggregate`, `allows_uninitialized_input`,
+            `distributed_communication`, and `graph_only` for ops that never run.
 
     Raises:
         ValueError: the op type is defined already; names the first place.
     """
-    ops.register(name, OpDef(name, inputs, outputs, attrs, shape, flags), caller_site())
+    ops.register(name, OpDef(name, inputs, outputs, attrs, shape, **flags), caller_site())

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
+from tfsession.core.attr_value import attr_from_proto, public_attr
 from tfsession.core.device_spec import canonical
 from tfsession.core.op_def import OpDef
 from tfsession.graph import node_def as node_def_lib
@@ -104,7 +105,7 @@ class Operation:
         """Set an attribute from an AttrValue message."""
         self.graph._note_mutation(self, f"attribute '{name}'")
         attr = self.op_def.attrs.get(name)
-        self.attrs[name] = node_def_lib.attr_from_proto(value, attr.type if attr else None)
+        self.attrs[name] = attr_from_proto(value, attr.type if attr else None)
 
     def _update_input(self, index: int, tensor: Tensor) -> None:
         self.graph._note_mutation(self, f"input {index}")
@@ -146,7 +147,7 @@ class Operation:
         if name not in self.attrs:
             raise ValueError(f"Operation '{self.name}' has no attr named '{name}'.")
         attr = self.op_def.attrs.get(name)
-        return node_def_lib.public_attr(self.attrs[name], attr.type if attr else None)
+        return public_attr(self.attrs[name], attr.type if attr else None)
 
     def values(self) -> tuple[Tensor, ...]:
         """The outputs."""

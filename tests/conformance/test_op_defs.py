@@ -1,0 +1,39 @@
+"""Every op definition against TensorFlow's registered OpDef."""
+
+import pytest
+
+import tfsession  # noqa: F401  (defines the ops)
+from tfsession.core import protos
+from tfsession.core.attr_value import attr_from_proto
+from tfsession.core.op_def import ops
+from tfsession.core.op_def_proto import to_op_def_proto
+
+pytestmark = pytest.mark.oracle
+
+NAMES = sorted(name for name in ops.names() if "tests/" not in ops.site(name))
+
+
+def comparable(message):
+    """The message without documentation, deprecation and what only tracing compilers read."""
+    op_def = protos.OpDef.FromString(message.SerializeToString())
+    for field in ("summary", "description", "deprecation", "control_output"):
+        op_def.ClearField(field)
+    for arg in (*op_def.input_arg, *op_def.output_arg):
+        for field in ("description", "experimental_full_type", "handle_data"):
+            arg.ClearField(field)
+    for attr in op_def.attr:
+        attr.ClearField("description")
+        if attr.type == "tensor" and attr.HasField("default_value"):
+            # The same values may be written as numbers or as bytes.
+            attr.description = str(attr_from_proto(attr.default_value))
+            attr.ClearField("default_value")
+    return op_def
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_same_definition(tf, name):
+    from tensorflow.python.framework import op_def_registry  # noqa: PLC0415
+
+    real = op_def_registry.get(name)
+    assert real is not None, f"TensorFlow has no op {name}"
+    assert comparable(to_op_def_proto(ops[name])) == comparable(real)
