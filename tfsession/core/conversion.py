@@ -309,11 +309,13 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def _quantized_leaves(value: Any) -> Iterator[Any]:
-    """As `_leaves`, but one element is a tuple of one number, as NumPy writes such records."""
+    """As `_leaves`, but for the ints of a tuple: NumPy writes such an element as `(1,)`."""
     if isinstance(value, list):
         for item in value:
             yield from _quantized_leaves(item)
-    elif not (isinstance(value, tuple) and len(value) == 1 and isinstance(value[0], int)):
+    elif isinstance(value, tuple):
+        yield from (item for item in value if not isinstance(item, int))
+    else:
         yield value
 
 
