@@ -238,7 +238,8 @@ def resource_gather(xp: Any, resource: Variable, indices: Any, *, batch_dims: in
         return xp.take(array, indices, axis=0)
     lead = array.shape[:batch_dims]
     grids = [
-        xp.arange(n).reshape((-1,) + (1,) * (indices.ndim - 1 - axis)) for axis, n in enumerate(lead)
+        xp.arange(n).reshape((-1,) + (1,) * (indices.ndim - 1 - axis))
+        for axis, n in enumerate(lead)
     ]
     return array[(*grids, indices)]
 

@@ -45,9 +45,7 @@ def _read_shape(op: Operation) -> list[Shape]:
     handle = op.inputs[0].op
     if handle.type == "VarHandleOp" and handle.attrs["dtype"] is not op.attrs["dtype"]:
         wanted, found = op.attrs["dtype"].name, handle.attrs["dtype"].name
-        raise ValueError(
-            f"Trying to read variable with wrong dtype. Expected {wanted} got {found}"
-        )
+        raise ValueError(f"Trying to read variable with wrong dtype. Expected {wanted} got {found}")
     return [handle_shape(op.inputs[0])]
 
 
