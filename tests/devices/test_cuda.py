@@ -1,0 +1,318 @@
+"""CUDA devices over a fake CuPy that writes down what it is asked."""
+
+import threading
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from tfsession.devices import cuda
+from tfsession.devices.cpu import CpuDevice
+from tfsession.devices.cuda import CudaDevice
+from tfsession.devices.layout import GpuSlot
+from tfsession.devices.nvml import PhysicalGpu
+from tfsession.devices.transfer import copy, copy_all
+
+from tfsession.core.errors import CancelledError, InternalError, ResourceExhaustedError
+
+MIB = 1 << 20
+GIB = 1 << 30
+
+
+class FakeArray:
+    def __init__(self, cupy, host):
+        self.host = host
+        self.shape, self.dtype, self.nbytes = host.shape, host.dtype, host.nbytes
+        self.cupy = cupy
+        self.data = cupy.here.allocator(host.nbytes)
+        self.data.array = self
+
+    def get(self, stream, out, blocking):
+        assert not blocking
+        stream.log.append(("get", out))
+        out[...] = self.host
+        return out
+
+
+class FakePool:
+    def __init__(self, cupy, allocator):
+        self.cupy, self.allocator = cupy, allocator
+        self.limits, self.total, self.freed = {}, 0, 0
+
+    def set_limit(self, size):
+        self.limits[self.cupy.here.card] = size
+
+    def malloc(self, size):
+        if self.total + size > self.limits[self.cupy.here.card]:
+            raise self.cupy.cuda.memory.OutOfMemoryError("limit")
+        self.total += size
+        return FakeMemory(self.cupy.here.card)
+
+    def used_bytes(self):
+        return self.total
+
+    total_bytes = used_bytes
+
+    def free_all_blocks(self):
+        self.freed += 1
+
+
+class FakeMemory:
+    def __init__(self, card):
+        self.device_id = card
+
+    def copy_from_device_async(self, source, size, stream):
+        stream.log.append(("copy", size))
+        self.array.host[...] = source.array.host
+
+
+class FakeCard:
+    def __init__(self, cupy, number):
+        self.cupy, self.id = cupy, number
+
+    def __enter__(self):
+        self.cupy.here.cards.append(self.id)
+
+    def __exit__(self, *_error):
+        self.cupy.here.cards.pop()
+
+
+class FakeStream:
+    def __init__(self, cupy, non_blocking):
+        assert non_blocking
+        self.cupy, self.card, self.log = cupy, cupy.here.card, []
+
+    def __enter__(self):
+        self.cupy.here.streams.append(self)
+
+    def __exit__(self, *_error):
+        self.cupy.here.streams.pop()
+
+    def record(self):
+        self.log.append("record")
+        return self
+
+    def wait_event(self, event):
+        self.log.append(("wait", event))
+
+    def synchronize(self):
+        assert self.cupy.here.card == self.card
+        self.log.append("synchronize")
+
+
+class Here(threading.local):
+    """What is current in a thread."""
+
+    def __init__(self):
+        self.cards, self.streams, self.allocators = [7], [], []
+
+    @property
+    def card(self):
+        return self.cards[-1]
+
+    @property
+    def allocator(self):
+        return self.allocators[-1]
+
+
+class FakeCupy:
+    """Two cards, numbered against the order of their bus ids."""
+
+    ndarray = FakeArray
+
+    def __init__(self):
+        self.here = Here()
+        self.enabled = []
+        runtime = SimpleNamespace(
+            CUDARuntimeError=type("CUDARuntimeError", (RuntimeError,), {}),
+            deviceGetByPCIBusId=self._ordinal,
+            deviceCanAccessPeer=lambda a, b: True,
+            deviceEnablePeerAccess=lambda card: self.enabled.append((self.here.card, card)),
+        )
+        self.cuda = SimpleNamespace(
+            runtime=runtime,
+            memory=SimpleNamespace(OutOfMemoryError=type("OOM", (MemoryError,), {})),
+            Device=lambda number: FakeCard(self, number),
+            MemoryPool=lambda allocator: FakePool(self, allocator),
+            Stream=lambda non_blocking: FakeStream(self, non_blocking),
+            using_allocator=self._using,
+            malloc_managed="managed",
+        )
+
+    def _ordinal(self, bus_id):
+        known = {"0000:17:00.0": 1, "0000:18:00.0": 0}
+        if bus_id not in known:
+            raise self.cuda.runtime.CUDARuntimeError("cudaErrorInvalidDevice")
+        return known[bus_id]
+
+    @contextmanager
+    def _using(self, allocator):
+        self.here.allocators.append(allocator)
+        try:
+            yield
+        finally:
+            self.here.allocators.pop()
+
+    def array(self, host, order):
+        assert order == "C"
+        return FakeArray(self, np.array(host))
+
+    def empty(self, shape, dtype):
+        return FakeArray(self, np.empty(shape, dtype))
+
+    def ascontiguousarray(self, array):
+        return array
+
+
+@pytest.fixture
+def cupy(monkeypatch):
+    fake = FakeCupy()
+    fake.imports = 0
+
+    def load():
+        fake.imports += 1
+        return fake
+
+    monkeypatch.setattr(cuda, "_import_cupy", load)
+    return fake
+
+
+def make(index=0, bus_id="0000:17:00.0", limit=GIB, total=80 * GIB):
+    gpu = PhysicalGpu("NVIDIA H200", bus_id, "GPU-0", total, total, (9, 0))
+    return CudaDevice(index, GpuSlot(gpu, index, limit))
+
+
+FLOATS = np.arange(6, dtype=np.float32)
+
+
+def test_nothing_is_loaded_until_it_is_used(cupy):
+    gpu = make()
+    assert gpu.physical_description == (
+        "device: 0, name: NVIDIA H200, pci bus id: 0000:17:00.0, compute capability: 9.0"
+    )
+    assert gpu.memory_limit_bytes == GIB
+    assert not gpu.owns(FLOATS)
+    assert gpu.memory_stats() == (0, 0, GIB, 0)
+    gpu.synchronize()
+    gpu.close()
+    assert cupy.imports == 0
+
+
+def test_the_first_use_loads_it_once(cupy):
+    gpu = make()
+    assert gpu.xp is cupy
+    assert gpu.xp is cupy
+    with gpu.activate():
+        pass
+    assert cupy.imports == 1
+
+
+def test_the_card_is_found_by_its_bus(cupy):
+    with make().activate():
+        assert cupy.here.card == 1
+    with make(bus_id="0000:18:00.0").activate():
+        assert cupy.here.card == 0
+    assert cupy.here.card == 7
+
+
+def test_a_card_that_cuda_does_not_have(cupy):
+    with pytest.raises(InternalError, match=r"failed initializing device: 0.*InvalidDevice"):
+        make(bus_id="0000:99:00.0").xp  # noqa: B018
+
+
+def test_work_runs_on_its_own_stream_and_pool(cupy):
+    gpu, other = make(), make(1)
+    with gpu.activate():
+        stream, allocator = cupy.here.streams[-1], cupy.here.allocator
+        with other.activate():
+            assert cupy.here.streams[-1] is not stream
+            assert cupy.here.allocator != allocator
+        assert cupy.here.streams[-1] is stream
+    assert cupy.here.streams == cupy.here.allocators == []
+
+
+def test_what_fails_inside_leaves_nothing_behind(cupy):
+    with pytest.raises(ValueError, match="kernel"), make().activate():
+        raise ValueError("kernel")
+    assert (cupy.here.streams, cupy.here.allocators, cupy.here.card) == ([], [], 7)
+
+
+def test_the_limit_holds_for_each_part_of_a_card(cupy):
+    small, large = make(limit=24), make(1, limit=48)
+    a = small.to_device(FLOATS)
+    with pytest.raises(ResourceExhaustedError) as error:
+        small.to_device(FLOATS[:1])
+    assert error.value.message.startswith(
+        f"OOM when allocating tensor with shape[4] and type uint8 on {small.name} "
+        "by allocator GPU_0_bfc"
+    )
+    large.to_device(FLOATS)
+    large.to_device(FLOATS)
+    assert small.memory_stats() == (24, 24, 24, 2)
+    assert large.memory_stats() == (48, 48, 48, 2)
+    assert small.owns(a)
+
+
+@pytest.mark.parametrize(
+    ("limit", "total", "allocator", "set_to"),
+    [(GIB, 2 * GIB, None, GIB), (3 * GIB, 2 * GIB, "managed", 3 * GIB), (0, GIB, None, 1)],
+)
+def test_pools(cupy, limit, total, allocator, set_to):
+    gpu = make(limit=limit, total=total)
+    assert gpu.xp is cupy
+    assert gpu._pool.allocator == allocator
+    assert gpu._pool.limits == {1: set_to}  # 0 would be no limit at all
+
+
+def test_there_and_back(cupy):
+    gpu = make()
+    for host in (FLOATS, np.float32(3), FLOATS.reshape(2, 3).T, np.zeros((0, 2))):
+        array = gpu.to_device(host)
+        assert gpu.owns(array)
+        back = gpu.to_host(array)
+        gpu.synchronize()
+        np.testing.assert_array_equal(back, host)
+    assert gpu._stream.log[-1] == "synchronize"
+
+
+def test_between_cards_the_streams_wait_for_each_other(cupy):
+    first, second = make(), make(1, bus_id="0000:18:00.0")
+    array = first.to_device(FLOATS)
+    for _ in range(2):
+        copied = copy(array, first, second)
+    np.testing.assert_array_equal(copied.host, FLOATS)
+    assert second.owns(copied)
+    assert not first.owns(copied)
+    assert first._stream.log[:2] == ["record", ("wait", second._stream)]
+    assert second._stream.log[:3] == [("wait", first._stream), ("copy", 24), "record"]
+    assert cupy.enabled == [(0, 1)]  # once
+
+
+def test_parts_of_one_card_share_its_memory(cupy):
+    first, second = make(), make(1)
+    array = first.to_device(FLOATS)
+    assert second.xp is cupy
+    assert copy(array, first, second) is array
+
+
+def test_one_wait_for_many(cupy):
+    gpu, host = make(), CpuDevice(0)
+    arrays = [gpu.to_device(FLOATS), gpu.to_device(FLOATS + 1)]
+    back = copy_all(arrays, gpu, host)
+    np.testing.assert_array_equal(back, [FLOATS, FLOATS + 1])
+    assert gpu._stream.log.count("synchronize") == 1
+
+
+def test_close(cupy):
+    gpu = make()
+    gpu.to_device(FLOATS)
+    gpu.close()
+    gpu.close()
+    assert gpu._pool.freed == 1
+    assert gpu._stream.log == ["synchronize"]
+    with pytest.raises(CancelledError), gpu.activate():
+        pass
+    unused = make()
+    unused.close()
+    with pytest.raises(CancelledError):
+        unused.xp  # noqa: B018
