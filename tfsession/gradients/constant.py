@@ -16,9 +16,6 @@ no_gradient(
     "NoOp",
     "ZerosLike",
     "OnesLike",
-    "Range",
-    "LinSpace",
-    "OneHot",
     "Empty",
 )
 

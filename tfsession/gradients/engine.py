@@ -25,9 +25,10 @@ from tfsession.graph.graph import Graph, get_default_graph
 from tfsession.graph.indexed_slices import IndexedSlices
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
-from tfsession.ops.constant import fill, range_, tuple_, zeros_like
+from tfsession.ops.constant import fill, tuple_, zeros_like
 from tfsession.ops.elementwise import add_n, cast
 from tfsession.ops.join import concat
+from tfsession.ops.sequence import range_
 from tfsession.ops.shape import shape as shape_of
 
 Gradient = Tensor | IndexedSlices | None
