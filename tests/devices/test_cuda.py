@@ -316,3 +316,23 @@ def test_close(cupy):
     unused.close()
     with pytest.raises(CancelledError):
         unused.xp  # noqa: B018
+
+
+def test_what_is_asked_of_cupy_is_there():
+    cupy = pytest.importorskip("cupy")
+    for path in (
+        *("cuda.Device", "cuda.MemoryPool.set_limit", "cuda.MemoryPool.malloc", "empty", "array"),
+        *("cuda.MemoryPool.total_bytes", "cuda.MemoryPool.used_bytes", "ascontiguousarray"),
+        *("cuda.MemoryPool.free_all_blocks", "cuda.malloc_managed", "cuda.using_allocator"),
+        *("cuda.Stream.record", "cuda.Stream.wait_event", "cuda.Stream.synchronize"),
+        *("cuda.runtime.CUDARuntimeError", "cuda.memory.OutOfMemoryError", "ndarray.get"),
+        *("cuda.runtime.deviceGetByPCIBusId", "cuda.runtime.deviceCanAccessPeer"),
+        *("cuda.runtime.deviceEnablePeerAccess", "cuda.MemoryPointer.device_id"),
+        "cuda.MemoryPointer.copy_from_device_async",
+    ):
+        found = cupy
+        for name in path.split("."):
+            found = getattr(found, name)
+    assert isinstance(cupy.cuda.MemoryPool(None), cupy.cuda.MemoryPool)
+    assert "blocking=True" in cupy.ndarray.get.__doc__
+    assert "non_blocking=False" in cupy.cuda.Stream.__init__.__doc__
