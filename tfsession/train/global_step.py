@@ -1,0 +1,79 @@
+"""The global step: a variable that counts training steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfsession.core.dtypes import int64
+from tfsession.core.exports import export
+from tfsession.graph.graph import Graph, get_default_graph
+from tfsession.graph.graph_keys import GraphKeys
+from tfsession.ops.initializers import Zeros
+from tfsession.ops.variable_scope import get_variable
+
+
+@export("train.global_step")
+def global_step(sess: Any, global_step_tensor: Any) -> int:
+    """The value of the global step in a session."""
+    return int(sess.run(global_step_tensor))
+
+
+@export("train.get_global_step")
+def get_global_step(graph: Graph | None = None) -> Any:
+    """The global step of a graph, or None.
+
+    Raises:
+        TypeError: the collection holds something that is no integer scalar.
+    """
+    graph = graph or get_default_graph()
+    steps = graph.get_collection(GraphKeys.GLOBAL_STEP)
+    if len(steps) == 1:
+        found = steps[0]
+    elif not steps:
+        if "global_step" not in graph._ops:
+            return None
+        found = graph.get_tensor_by_name("global_step:0")
+    else:
+        return None
+    assert_global_step(found)
+    return found
+
+
+@export("train.create_global_step")
+def create_global_step(graph: Graph | None = None) -> Any:
+    """Make the global step; raises ValueError when there is one."""
+    graph = graph or get_default_graph()
+    if get_global_step(graph) is not None:
+        raise ValueError('"global_step" already exists.')
+    with graph.as_default(), graph.name_scope(None):
+        return get_variable(
+            GraphKeys.GLOBAL_STEP,
+            shape=[],
+            dtype=int64,
+            initializer=Zeros(),
+            trainable=False,
+            collections=[GraphKeys.GLOBAL_VARIABLES, GraphKeys.GLOBAL_STEP],
+        )
+
+
+@export("train.get_or_create_global_step")
+def get_or_create_global_step(graph: Graph | None = None) -> Any:
+    """The global step of a graph, made when there is none."""
+    graph = graph or get_default_graph()
+    found = get_global_step(graph)
+    return create_global_step(graph) if found is None else found
+
+
+@export("train.assert_global_step")
+def assert_global_step(global_step_tensor: Any) -> None:
+    """Raise TypeError unless the tensor or variable is an integer scalar."""
+    if not global_step_tensor.dtype.base_dtype.is_integer:
+        raise TypeError(
+            'Existing "global_step" does not have integer type: '
+            f"{global_step_tensor.dtype}"
+        )
+    rank = global_step_tensor.shape.ndims
+    if rank not in (None, 0):
+        raise TypeError(
+            f'Existing "global_step" is not scalar: {global_step_tensor.shape}'
+        )
