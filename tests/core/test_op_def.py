@@ -5,7 +5,7 @@ import pytest
 
 from tfsession.core import dtypes, protos
 from tfsession.core.op_def import NO_DEFAULT, ArgDef, AttrDef, OpDef, define_op, ops
-from tfsession.core.op_def_proto import to_op_def_proto
+from tfsession.core.op_def_proto import op_def_from_proto, to_op_def_proto
 
 ATTRS = {a.name: a for a in map(AttrDef, ["T: type", "N: int >= 1", "Tin: list(type)"])}
 
@@ -114,7 +114,8 @@ def test_definition_message():
     a, d = protos.OpDef.ArgDef, protos.OpDef.AttrDef
     value = protos.AttrValue
     types = protos.AttrValue.ListValue(type=[protos.DT_HALF, protos.DT_INT32])
-    assert to_op_def_proto(op_def) == protos.OpDef(
+    message = to_op_def_proto(op_def)
+    assert message == protos.OpDef(
         name="OpDefRow",
         input_arg=[
             a(name="ref", type_attr="T", is_ref=True),
@@ -136,6 +137,7 @@ def test_definition_message():
         is_stateful=True,
         allows_uninitialized_input=True,
     )
+    assert to_op_def_proto(op_def_from_proto(message)) == message
 
 
 def test_definitions_are_read_late_and_once():

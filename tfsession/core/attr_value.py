@@ -15,7 +15,7 @@ from tfsession.core.dtypes import DType, as_dtype
 from tfsession.core.shape import TensorShape, to_proto, to_shape
 from tfsession.core.tensor_proto import array_to_proto, make_ndarray
 
-__all__ = ["attr_from_proto", "kind_of", "public_attr", "to_attr_value"]
+__all__ = ["attr_from_proto", "decode_tensor", "kind_of", "public_attr", "to_attr_value"]
 
 # The field of AttrValue, and of its list, for each attribute type.
 _FIELDS = {
@@ -90,7 +90,8 @@ def attr_from_proto(message: Any, kind: str | None = None) -> Any:
     return []
 
 
-def _decode_tensor(message: Any) -> Any:
+def decode_tensor(message: Any) -> Any:
+    """The array of a TensorProto; a copy of the message where no array can hold it."""
     if not as_dtype(message.dtype).is_numpy_compatible:
         return _copy(message)
     array = make_ndarray(message)
@@ -115,7 +116,7 @@ _DECODERS: dict[str, Any] = {
     "s": bytes,
     "type": as_dtype,
     "shape": to_shape,
-    "tensor": _decode_tensor,
+    "tensor": decode_tensor,
     "func": _copy,
     "placeholder": str,
 }

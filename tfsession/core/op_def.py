@@ -10,7 +10,7 @@ import ast
 import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from tfsession.core import dtypes
 from tfsession.core.dtypes import DType
 from tfsession.core.rules import Registry, caller_site
 
+T = TypeVar("T")
 ShapeFunction = Callable[[Any], Sequence[Any]]
 
 ops: Registry[OpDef] = Registry("op")
@@ -36,6 +37,13 @@ _ATTR = re.compile(
 )
 _ITEM = re.compile(r"'[^']*'|\"[^\"]*\"|\[[^\]]*\]|\{[^}]*\}|[^,\s]+")
 _TENSOR = re.compile(r"^(\w+)\s*(.+)$")
+
+
+def _made(cls: type[T], fields: dict[str, Any]) -> T:
+    made = cls.__new__(cls)
+    for slot in cls.__slots__:  # type: ignore[attr-defined]
+        setattr(made, slot, fields.get(slot))
+    return made
 
 
 class ArgDef:
@@ -59,6 +67,11 @@ class ArgDef:
             self.type_list_attr = kind
         else:
             self.type_attr = kind
+
+    @classmethod
+    def make(cls, **fields: Any) -> ArgDef:
+        """An argument of the given fields; those not given are None or False."""
+        return _made(cls, {"is_ref": False, **fields})
 
     @property
     def is_sequence(self) -> bool:
@@ -89,6 +102,11 @@ class AttrDef:
             kind = "type"
         self.type = f"list({kind})" if is_list else kind
         self.default: Any = NO_DEFAULT if default is None else self._parse_default(default.strip())
+
+    @classmethod
+    def make(cls, **fields: Any) -> AttrDef:
+        """An attribute of the given fields; those not given are None, the default is none."""
+        return _made(cls, {"default": NO_DEFAULT, **fields})
 
     def _parse_default(self, text: str) -> Any:
         if self.type.startswith("list("):
@@ -149,6 +167,8 @@ class OpDef:
         self.allows_uninitialized_input = allows_uninitialized_input
         self.is_distributed_communication = distributed_communication
         self.graph_only = graph_only
+        # What `graph.create` has found out about inputs of given types.
+        self.plans: dict[tuple[int, ...], Any] = {}
         self._texts = (inputs, outputs, attrs)
 
     @cached_property

@@ -1,12 +1,12 @@
-"""The OpDef message of an op definition, as TensorFlow has it, without documentation."""
+"""Op definitions as OpDef messages, without documentation, and back."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tfsession.core import protos
-from tfsession.core.attr_value import to_attr_value
-from tfsession.core.dtypes import DType
+from tfsession.core.attr_value import attr_from_proto, to_attr_value
+from tfsession.core.dtypes import DType, as_dtype
 from tfsession.core.op_def import NO_DEFAULT, ArgDef, AttrDef, OpDef
 
 
@@ -48,3 +48,45 @@ def _attr(attr: AttrDef) -> Any:
     if attr.default is not NO_DEFAULT:
         message.default_value.CopyFrom(to_attr_value(attr.default, attr.type))
     return message
+
+
+def op_def_from_proto(message: Any) -> OpDef:
+    """The definition that an OpDef message describes; it has no shape function."""
+    op_def = OpDef(
+        message.name,
+        stateful=message.is_stateful,
+        commutative=message.is_commutative,
+        aggregate=message.is_aggregate,
+        allows_uninitialized_input=message.allows_uninitialized_input,
+        distributed_communication=message.is_distributed_communication,
+        graph_only=True,
+    )
+    op_def.attrs = {attr.name: _attr_from_proto(attr) for attr in message.attr}
+    op_def.inputs = tuple(map(_arg_from_proto, message.input_arg))
+    op_def.outputs = tuple(map(_arg_from_proto, message.output_arg))
+    return op_def
+
+
+def _arg_from_proto(message: Any) -> ArgDef:
+    return ArgDef.make(
+        name=message.name,
+        type=as_dtype(message.type) if message.type else None,
+        type_attr=message.type_attr or None,
+        number_attr=message.number_attr or None,
+        type_list_attr=message.type_list_attr or None,
+        is_ref=message.is_ref,
+    )
+
+
+def _attr_from_proto(message: Any) -> AttrDef:
+    default: Any = NO_DEFAULT
+    if message.HasField("default_value"):
+        default = attr_from_proto(message.default_value, message.type)
+    allowed = attr_from_proto(message.allowed_values)
+    return AttrDef.make(
+        name=message.name,
+        type=message.type,
+        minimum=message.minimum if message.has_minimum else None,
+        allowed=tuple(allowed) if allowed else None,
+        default=default,
+    )

@@ -5,27 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tfsession.core.op_def import OpDef
+from tfsession.core.op_def import ArgDef, OpDef
 from tfsession.core.shape import debug_string
 from tfsession.graph import constant_value
-from tfsession.graph.node_def import summary
+from tfsession.graph.node_text import summary, values_text
 from tfsession.graph.operation import Operation, capture_frames
 from tfsession.graph.scopes import Scopes, merge_device_stack
 from tfsession.graph.tensor import Tensor
+
+# How many elements of an input a shape error shows.
+_SHOWN = 256
 
 if TYPE_CHECKING:
     from tfsession.core.dtypes import DType
     from tfsession.graph.graph import Graph
 
 
-def output_types(op_def: OpDef, attrs: dict[str, Any]) -> list[DType]:
-    """The dtypes of the outputs of an op with these attributes."""
+def arg_types(args: Sequence[ArgDef], attrs: dict[str, Any]) -> list[DType]:
+    """The dtypes of an op's inputs or outputs, one by one, as its attributes say."""
     types: list[DType] = []
-    for arg in op_def.outputs:
+    for arg in args:
         if arg.type_list_attr is not None:
             types.extend(attrs[arg.type_list_attr])
             continue
-        dtype = arg.type if arg.type_attr is None else attrs[arg.type_attr]
+        dtype: DType = attrs[arg.type_attr or ""] if arg.type is None else arg.type
         if arg.is_ref:
             dtype = dtype._as_ref
         if arg.number_attr is not None:
@@ -36,27 +39,52 @@ def output_types(op_def: OpDef, attrs: dict[str, Any]) -> list[DType]:
 
 
 def build_operation(
-    graph: Graph, op_def: OpDef, name: str, inputs: tuple[Tensor, ...], attrs: dict[str, Any]
+    graph: Graph,
+    op_def: OpDef,
+    name: str,
+    inputs: tuple[Tensor, ...],
+    attrs: dict[str, Any],
+    types: Sequence[DType] | None = None,
 ) -> Operation:
     """Make an operation named exactly `name` and add it to the graph.
+
+    Inputs and attributes are taken as they are; `types` are those of the outputs if the caller
+    knows them.
 
     Raises:
         ValueError: the shapes of the inputs do not fit the op; the graph is left as it was.
     """
     scopes = graph._scopes
-    device = scopes.static_device
-    op = Operation(graph, op_def, name, inputs, attrs, (), device or "", capture_frames())
-    op.outputs = [Tensor(op, i, dtype) for i, dtype in enumerate(output_types(op_def, attrs))]
+    if types is None:
+        types = arg_types(op_def.outputs, attrs)
+    op = Operation(graph, op_def, name, inputs, attrs, capture_frames())
+    op.outputs = [Tensor(op, i, dtype) for i, dtype in enumerate(types)]
     if op_def.shape is not None:
-        try:
-            for tensor, shape in zip(op.outputs, op_def.shape(op), strict=True):
-                tensor._shape = shape
-        except ValueError as error:
-            raise ValueError(_shape_error(op, error)) from None
-    if device is None:
-        op._device = merge_device_stack(scopes.devices, op)
+        infer_shapes(op)
+    enter_scopes(op, scopes)
+    graph._add(op)
+    for block in scopes.controls:
+        block.seen.add(op)
+    return op
+
+
+def infer_shapes(op: Operation) -> None:
+    """Set the shapes of the outputs by the op's shape function; ValueError if inputs do not fit."""
+    assert op.op_def.shape is not None
+    try:
+        shapes = op.op_def.shape(op)
+    except ValueError as error:
+        raise ValueError(_shape_error(op, error)) from None
+    for tensor, shape in zip(op.outputs, shapes, strict=True):
+        tensor._shape = shape
+
+
+def enter_scopes(op: Operation, scopes: Scopes) -> None:
+    """Apply to a new operation what the enclosing blocks ask for, its device scopes included."""
+    device = scopes.static_device
+    op._device = merge_device_stack(scopes.devices, op) if device is None else device
     if scopes.controls:
-        op.control_inputs = _implied_controls(scopes, inputs)
+        op.control_inputs = _implied_controls(scopes, op)
     if scopes.colocations:
         _colocate(op, scopes)
     if scopes.attrs or scopes.container or scopes.gradient_overrides:
@@ -65,19 +93,15 @@ def build_operation(
     if context is not None:
         op._control_flow_context = context
         context.add_op(op)
-    graph._add(op)
-    for block in scopes.controls:
-        block.seen.add(op)
-    return op
 
 
-def _implied_controls(scopes: Scopes, inputs: Sequence[Tensor]) -> tuple[Operation, ...]:
-    """The control inputs that the enclosing blocks ask for and no data input implies already."""
-    sources = {tensor.op for tensor in inputs}
-    controls: dict[Operation, None] = {}
+def _implied_controls(scopes: Scopes, op: Operation) -> tuple[Operation, ...]:
+    """Its control inputs, and those that the blocks ask for and no data input implies already."""
+    sources = {tensor.op for tensor in op.inputs}
+    controls = dict.fromkeys(op.control_inputs)
     for block in scopes.controls:
         if block.seen.isdisjoint(sources):
-            controls.update((op, None) for op in block.inputs if op not in sources)
+            controls.update((c, None) for c in block.inputs if c not in sources)
     return tuple(controls)
 
 
@@ -102,14 +126,14 @@ def _apply_attr_scopes(op: Operation, scopes: Scopes) -> None:
 
 
 def _shape_error(op: Operation, error: ValueError) -> str:
+    node = summary(op.type, op.name, op.attrs, op.inputs, op.control_inputs, op.device)
     shapes = ", ".join(debug_string(tensor._shape) for tensor in op.inputs)
-    text = f"{error} for '{summary(op.type, op.name, op.attrs, op.inputs)}' with input shapes: {shapes}"
-    computed = constant_value.values_read_by(op)
-    if computed:
-        values = ", ".join(f"input[{i}] = <{_flat_text(value)}>" for i, value in computed)
-        text += f" and with computed input tensors: {values}"
+    text = f"{error} for '{node}' with input shapes: {shapes}"
+    values, partial = constant_value.read_by(op)
+    if values:
+        known = (f"input[{i}] = <{values_text(value, _SHOWN)}>" for i, value in values.items())
+        text += f" and with computed input tensors: {', '.join(known)}"
+    if partial:
+        known = (f"input[{i}] = {debug_string(shape)}" for i, shape in partial.items())
+        text += f" and with input tensors computed as partial shapes: {', '.join(known)}"
     return text + "."
-
-
-def _flat_text(value: Any) -> str:
-    return " ".join(str(item) for item in value.ravel().tolist())

@@ -28,7 +28,15 @@ partial_folders: Registry[Callable[[Any, int], list[int | None] | None]] = Regis
     "partial folder"
 )
 
-_reads = threading.local()
+
+class _Reads(threading.local):
+    """What shape functions ask for while an error message is made, else None."""
+
+    values: dict[Any, Array] | None = None
+    shapes: dict[Any, Shape] | None = None
+
+
+_reads = _Reads()
 
 
 def folds(*op_types: str) -> Callable[[Any], Any]:
@@ -59,9 +67,8 @@ def constant_value(tensor: Tensor) -> Array | None:
     """The value of `tensor` as a host array when the graph alone determines it, else None."""
     function = folders.get(tensor.op.type)
     value = None if function is None else function(tensor.op, tensor.value_index)
-    log = getattr(_reads, "log", None)
-    if log is not None and value is not None:
-        log.append((tensor, value))
+    if _reads.values is not None and value is not None:
+        _reads.values[tensor] = value
     return value
 
 
@@ -72,33 +79,39 @@ def constant_dims(tensor: Tensor) -> list[int | None] | None:
         return [int(d) for d in np.atleast_1d(value)]
     function = partial_folders.get(tensor.op.type)
     dims = None if function is None else function(tensor.op, tensor.value_index)
-    if (
-        dims is None
-        and tensor._shape is not None
-        and len(tensor._shape) == 1
-        and tensor._shape[0] is not None
-    ):
-        return [None] * tensor._shape[0]
+    shape = tensor._shape
+    if dims is None and shape is not None and len(shape) == 1 and shape[0] is not None:
+        return [None] * shape[0]
     return dims
 
 
 def constant_shape(tensor: Tensor) -> Shape:
     """The shape that an integer vector tensor describes, as far as it is known (-1: unknown)."""
-    dims = constant_dims(tensor)
-    if dims is None:
-        return None
-    return tuple(None if d is None or d < 0 else d for d in dims)
+    values, _reads.values = _reads.values, None
+    try:
+        dims = constant_dims(tensor)
+    finally:
+        _reads.values = values
+    shape = None if dims is None else tuple(None if d is None or d < 0 else d for d in dims)
+    if _reads.shapes is not None and shape is not None:
+        _reads.shapes[tensor] = shape
+    return shape
 
 
-def values_read_by(op: Operation) -> list[tuple[int, Array]]:
-    """The input values that the shape function of `op` looks at, for an error message."""
-    _reads.log = log = []
+def read_by(op: Operation) -> tuple[dict[int, Array], dict[int, Shape]]:
+    """The input values, and input values taken as shapes, that the shape function of `op` reads."""
+    values: dict[Any, Array] = {}
+    shapes: dict[Any, Shape] = {}
+    _reads.values, _reads.shapes = values, shapes
     try:
         assert op.op_def.shape is not None
         op.op_def.shape(op)
     except ValueError:
         pass
     finally:
-        _reads.log = None
-    wanted = {tensor: value for tensor, value in log}
-    return [(i, wanted[t]) for i, t in enumerate(op.inputs) if t in wanted]
+        _reads.values = _reads.shapes = None
+    inputs = list(enumerate(op.inputs))
+    return (
+        {i: values[t] for i, t in inputs if t in values},
+        {i: shapes[t] for i, t in inputs if t in shapes},
+    )

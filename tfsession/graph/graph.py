@@ -94,7 +94,7 @@ class Graph:
     def _check_name(self, name: str) -> None:
         if not _VALID_NAME.match(name):
             raise ValueError(
-                f"'{name}' is not a valid node name. Accepted names conform to Regex "
+                f"`{name}` is not a valid node name. Accepted names conform to Regex "
                 f"/{_VALID_NAME!r}/"
             )
 
@@ -230,7 +230,7 @@ class Graph:
         return default_graphs.pushed(self)
 
     def name_scope(self, name: str | None) -> AbstractContextManager[str]:
-        """Prefix the names of operations made inside; a trailing slash means: exactly this prefix."""
+        """Prefix the names of operations made inside; a trailing slash: exactly this prefix."""
         return scope_lib.name_prefix_scope(self, self._scopes, name)
 
     def get_name_scope(self) -> str:
@@ -261,6 +261,8 @@ class Graph:
             item = getattr(item, "values", item) if type(item).__name__ == "IndexedSlices" else item
             element = self.as_graph_element(item)
             ops.append(element.op if isinstance(element, Tensor) else element)
+        for op in ops:
+            op.attrs["_has_manual_control_dependencies"] = True
         return scope_lib.control_scope(self._scopes, tuple(dict.fromkeys(ops)))
 
     @contextmanager
@@ -299,6 +301,7 @@ class Graph:
     def prevent_feeding(self, tensor: Tensor) -> None:
         """Refuse to feed `tensor` from now on."""
         self._unfeedable.add(tensor)
+        self._forget_steps()
 
     def is_feedable(self, tensor: Tensor) -> bool:
         """Whether `tensor` may be fed."""
@@ -307,6 +310,11 @@ class Graph:
     def prevent_fetching(self, op: Operation) -> None:
         """Refuse to fetch `op` and its outputs from now on."""
         self._unfetchable.add(op)
+        self._forget_steps()
+
+    def _forget_steps(self) -> None:
+        for watcher in list(self._watchers):
+            watcher.forget_steps()
 
     def is_fetchable(self, tensor_or_op: Tensor | Operation) -> bool:
         """Whether the tensor or operation may be fetched."""
@@ -340,7 +348,7 @@ class Graph:
         return self._collections.setdefault(name, [])
 
     def get_collection(self, name: Any, scope: str | None = None) -> list[Any]:
-        """A copy of a collection; with `scope`, the items whose names match it as a prefix regex."""
+        """A copy of a collection; with `scope`, the items whose names begin with that regex."""
         items = self._collections.get(name, [])
         if scope is None:
             return list(items)
@@ -360,16 +368,16 @@ def get_default_graph() -> Graph:
     """The innermost default graph of this thread; an own one when no block is open."""
     stack = default_graphs.stack
     if stack:
-        graph: Graph = stack[-1]
-        return graph
-    graph = default_graphs.__dict__.get("bottom")
-    if graph is None:
-        graph = default_graphs.__dict__["bottom"] = Graph()
-    return graph
+        innermost: Graph = stack[-1]
+        return innermost
+    bottom: Graph | None = default_graphs.__dict__.get("bottom")
+    if bottom is None:
+        bottom = default_graphs.__dict__["bottom"] = Graph()
+    return bottom
 
 
 def reset_default_graph() -> None:
-    """Replace this thread's own default graph by an empty one; not inside a graph's `with` block."""
+    """Replace this thread's own default graph by an empty one; not inside a `with` block."""
     if default_graphs.stack:
         raise AssertionError(
             "Do not use tf.reset_default_graph() to clear nested graphs. If you need a cleared "

@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from types import CodeType
+from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
 from tfsession.core.attr_value import attr_from_proto, public_attr
@@ -23,16 +23,18 @@ execute: Callable[[Operation, Any, Any], Any] | None = None
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent) + "/"
 
-Frames = tuple[tuple[CodeType, int], ...]
+# Code objects and instruction offsets in turn, innermost first: one flat tuple for each operation.
+Frames = tuple[Any, ...]
 
 
 def capture_frames() -> Frames:
-    """The stack of the caller as (code, instruction) pairs, innermost first: cheap, and lazy."""
-    frames = []
-    frame = sys._getframe(1)
+    """The stack of the caller's caller: cheap to take, read only when a traceback is asked for."""
+    frames: list[Any] = []
+    frame: FrameType | None = sys._getframe(2)
     while frame is not None:
-        frames.append((frame.f_code, frame.f_lasti))
-        frame = frame.f_back  # type: ignore[assignment]
+        frames.append(frame.f_code)
+        frames.append(frame.f_lasti)
+        frame = frame.f_back
     return tuple(frames)
 
 
@@ -72,8 +74,6 @@ class Operation:
         name: str,
         inputs: tuple[Tensor, ...],
         attrs: dict[str, Any],
-        control_inputs: tuple[Operation, ...],
-        device: str,
         frames: Frames,
     ) -> None:
         self.graph = graph
@@ -82,9 +82,9 @@ class Operation:
         self.name = name
         self.inputs = inputs
         self.attrs = attrs
-        self.control_inputs = control_inputs
+        self.control_inputs: tuple[Operation, ...] = ()
         self.outputs: list[Tensor] = []
-        self._device = device
+        self._device = ""
         self._frames = frames
         self._id = 0
         self._control_flow_context: Any = None
@@ -136,7 +136,8 @@ class Operation:
     def traceback(self) -> traceback.StackSummary:
         """The stack at creation, outermost first, without frames of this package."""
         summary = traceback.StackSummary()
-        for code, instruction in reversed(self._frames):
+        frames = self._frames
+        for code, instruction in zip(frames[-2::-2], frames[::-2], strict=True):
             if not code.co_filename.startswith(_PACKAGE):
                 line = _line_of(code, instruction)
                 summary.append(traceback.FrameSummary(code.co_filename, line, code.co_name))

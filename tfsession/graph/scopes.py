@@ -36,6 +36,17 @@ class Scopes(threading.local):
         self.gradient_overrides: dict[str, str] = {}
         self.control_flow_context: Any = None
 
+    def check_scope_name(self, name: str) -> None:
+        """Raise ValueError unless `name` may be opened as a scope inside the current one."""
+        kind, valid = "scope", _VALID_SCOPE
+        if not self.name_prefix:
+            kind, valid = "root scope", _VALID_TOP_SCOPE
+        if not valid.match(name):
+            raise ValueError(
+                f"'{name}' is not a valid {kind} name. A {kind} name has to match the following "
+                f"pattern: {valid.pattern}"
+            )
+
 
 class ControlDependencies:
     """One `control_dependencies` block, and the operations made inside it."""
@@ -112,7 +123,7 @@ def colocation_scope(
 def control_scope(
     scopes: Scopes, inputs: tuple[Operation, ...] | None
 ) -> Iterator[ControlDependencies]:
-    """Enter a control-dependency scope; None clears the enclosing ones and the control-flow context."""
+    """Enter a control-dependency scope; None clears those around it, and the context."""
     previous, context = scopes.controls, scopes.control_flow_context
     block = ControlDependencies(inputs or (), previous)
     if inputs is None:
@@ -131,13 +142,7 @@ def name_prefix_scope(graph: Graph, scopes: Scopes, name: str | None) -> Iterato
     """Enter a name scope; yields the prefix with its slash, or an empty string at the top."""
     previous = scopes.name_prefix
     if name:
-        valid = _VALID_SCOPE if previous else _VALID_TOP_SCOPE
-        if not valid.match(name):
-            raise ValueError(
-                f"'{name}' is not a valid root scope name"
-                if not previous
-                else f"'{name}' is not a valid scope name"
-            )
+        scopes.check_scope_name(name)
         prefix = name if name.endswith("/") else graph.unique_name(name) + "/"
     else:
         prefix = ""

@@ -59,7 +59,8 @@ class Tensor:
         new = shape_lib.to_shape(shape)
         if not shape_lib.is_compatible(self._shape, new):
             raise ValueError(
-                f"Tensor's shape {self.shape} is not compatible with supplied shape {TensorShape.from_tuple(new)}"
+                f"Tensor's shape {self.shape} is not compatible with supplied shape "
+                f"{TensorShape.from_tuple(new)}"
             )
         self._shape = shape_lib.merge(self._shape, new)
 
@@ -107,8 +108,8 @@ class Tensor:
 
     def __iter__(self) -> NoReturn:
         raise OperatorNotAllowedInGraphError(
-            f"Iterating over a symbolic `tf.Tensor` is not allowed ({self.name}): its value is known "
-            "only when a session runs. Use tf.unstack, tf.map_fn or tf.while_loop."
+            f"Iterating over a symbolic `tf.Tensor` is not allowed ({self.name}): its value is "
+            "known only when a session runs. Use tf.unstack, tf.map_fn or tf.while_loop."
         )
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
