@@ -1,0 +1,203 @@
+"""What element-wise operations on two tensors compute."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfsession.core.errors import InvalidArgumentError
+from tfsession.core.rules import elementwise, kernel
+from tfsession.core.shape import debug_string
+
+INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+FLOATS = ("bfloat16", "half", "float", "double")
+COMPLEX = ("complex64", "complex128")
+
+
+@kernel("Add", types={"T": ["string"]}, device="CPU")
+def join(xp: Any, x: Any, y: Any) -> Any:
+    """Texts one after the other."""
+    return xp.asarray(x + y, object)
+
+
+elementwise("Add", "add")
+elementwise("AddV2", "add")
+elementwise("Sub", "subtract")
+elementwise("Mul", "multiply")
+elementwise("Maximum", "maximum")
+elementwise("Minimum", "minimum")
+elementwise("BitwiseAnd", "bitwise_and")
+elementwise("BitwiseOr", "bitwise_or")
+elementwise("BitwiseXor", "bitwise_xor")
+elementwise("Atan2", "arctan2")
+elementwise("NextAfter", "nextafter")
+
+
+@kernel("MulNoNan")
+def mul_no_nan(xp: Any, x: Any, y: Any) -> Any:
+    """Zero where `y` is zero."""
+    return xp.where(y == 0, x.dtype.type(0), x * y)
+
+
+# --- quotients and remainders ---------------------------------------------------------------------
+
+elementwise("RealDiv", "divide", types={"T": (*FLOATS, *COMPLEX)})
+elementwise("Div", "divide", types={"T": (*FLOATS, *COMPLEX)})
+elementwise("FloorMod", "remainder", types={"T": FLOATS})
+elementwise("Mod", "fmod", types={"T": ("float", "double")})
+elementwise("TruncateMod", "fmod", types={"T": ("float", "double")})
+
+
+def _refuse_zeros(xp: Any, divisor: Any) -> None:
+    if not xp.all(divisor):
+        raise InvalidArgumentError(None, None, "Integer division by zero")
+
+
+@kernel("FloorDiv", types={"T": INTEGERS})
+def floor_div(xp: Any, x: Any, y: Any) -> Any:
+    """Rounded down."""
+    _refuse_zeros(xp, y)
+    return xp.floor_divide(x, y)
+
+
+@kernel("FloorDiv", types={"T": FLOATS})
+def floor_div_of_floats(xp: Any, x: Any, y: Any) -> Any:
+    """Rounded down."""
+    return xp.floor(x / y)
+
+
+@kernel("TruncateDiv", types={"T": FLOATS})
+def truncate_div_of_floats(xp: Any, x: Any, y: Any) -> Any:
+    """Rounded toward zero."""
+    return xp.trunc(x / y)
+
+
+@kernel("Div", "TruncateDiv", types={"T": INTEGERS})
+def truncate_div(xp: Any, x: Any, y: Any) -> Any:
+    """Rounded toward zero."""
+    _refuse_zeros(xp, y)
+    quotient = xp.floor_divide(x, y)
+    if x.dtype.kind == "i":
+        # The floor is one too low where signs differ and something is left over.
+        quotient = quotient + ((quotient < 0) & (quotient * y != x)).astype(quotient.dtype)
+    return quotient
+
+
+@kernel("FloorMod", types={"T": INTEGERS})
+def floor_mod(xp: Any, x: Any, y: Any) -> Any:
+    """With the sign of `y`."""
+    _refuse_zeros(xp, y)
+    return xp.remainder(x, y)
+
+
+@kernel("Mod", "TruncateMod", types={"T": ("int32", "int64")})
+def truncate_mod(xp: Any, x: Any, y: Any) -> Any:
+    """With the sign of `x`."""
+    _refuse_zeros(xp, y)
+    return xp.fmod(x, y)
+
+
+@kernel("DivNoNan")
+def div_no_nan(xp: Any, x: Any, y: Any) -> Any:
+    """Zero where `y` is zero."""
+    return xp.where(y == 0, x.dtype.type(0), x / y)
+
+
+# --- powers and logarithms ------------------------------------------------------------------------
+
+elementwise("Pow", "power", types={"T": (*FLOATS, *COMPLEX)})
+
+
+@kernel("Pow", types={"T": INTEGERS})
+def integer_pow(xp: Any, x: Any, y: Any) -> Any:
+    """No negative powers."""
+    if xp.any(y < 0):
+        raise InvalidArgumentError(
+            None, None, "Integers to negative integer powers are not allowed"
+        )
+    return xp.power(x, y)
+
+
+@kernel("SquaredDifference")
+def squared_difference(xp: Any, x: Any, y: Any) -> Any:
+    """Of complex numbers, the square of the absolute value."""
+    difference = xp.subtract(x, y)
+    if difference.dtype.kind == "c":
+        return difference * xp.conj(difference)
+    return xp.multiply(difference, difference)
+
+
+@kernel("Xdivy")
+def xdivy(xp: Any, x: Any, y: Any) -> Any:
+    """Zero where `x` is zero."""
+    return xp.where(x == 0, x.dtype.type(0), x / y)
+
+
+@kernel("Xlogy")
+def xlogy(xp: Any, x: Any, y: Any) -> Any:
+    """Zero where `x` is zero."""
+    return xp.where(x == 0, x.dtype.type(0), x * xp.log(y))
+
+
+@kernel("Xlog1py")
+def xlog1py(xp: Any, x: Any, y: Any) -> Any:
+    """Zero where `x` is zero."""
+    return xp.where(x == 0, x.dtype.type(0), x * xp.log1p(y))
+
+
+# --- bits -----------------------------------------------------------------------------------------
+
+
+def _places(xp: Any, y: Any) -> Any:
+    """Shifts beyond the width count as the width less one, negative ones as none."""
+    return xp.minimum(xp.maximum(y, y.dtype.type(0)), y.dtype.type(8 * y.dtype.itemsize - 1))
+
+
+@kernel("LeftShift")
+def left_shift(xp: Any, x: Any, y: Any) -> Any:
+    """Bits moved up."""
+    return xp.left_shift(x, _places(xp, y))
+
+
+@kernel("RightShift")
+def right_shift(xp: Any, x: Any, y: Any) -> Any:
+    """Bits moved down."""
+    return xp.right_shift(x, _places(xp, y))
+
+
+# --- bounds and sums of many ----------------------------------------------------------------------
+
+
+@kernel("ClipByValue")
+def clip_by_value(xp: Any, t: Any, clip_value_min: Any, clip_value_max: Any) -> Any:
+    """The lower bound goes before the upper one."""
+    for bound in (clip_value_min, clip_value_max):
+        if bound.ndim and bound.shape != t.shape:
+            raise InvalidArgumentError(
+                None,
+                None,
+                "clip_value_min and clip_value_max must be either of the same shape as input, or a "
+                f"scalar. input shape: {debug_string(t.shape)} clip_value_min shape: "
+                f"{debug_string(clip_value_min.shape)} clip_value_max shape: "
+                f"{debug_string(clip_value_max.shape)}",
+            )
+    return xp.maximum(xp.minimum(t, clip_value_max), clip_value_min)
+
+
+@kernel("AddN", "AccumulateNV2", aliases=True)
+def add_n(xp: Any, *inputs: Any) -> Any:
+    """The sum, from the first to the last."""
+    shape = inputs[0].shape
+    for index, array in enumerate(inputs):
+        if array.shape != shape:
+            raise InvalidArgumentError(
+                None,
+                None,
+                "Inputs to operation of type AddN must have the same size and shape.  Input 0: "
+                f"{debug_string(shape)} != input {index}: {debug_string(array.shape)}",
+            )
+    if len(inputs) == 1:
+        return inputs[0]
+    total = inputs[0] + inputs[1]
+    for array in inputs[2:]:
+        total += array
+    return total
