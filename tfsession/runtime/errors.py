@@ -15,6 +15,8 @@ from tfsession.core.errors import (
 )
 from tfsession.graph.operation import Operation
 
+_BROADCAST_FAILED = "operands could not be broadcast together"
+_ARRAY_SHAPE = re.compile(r"\(([\d, ]*)\)")
 _NODE_TAG = re.compile(r"\{\{(?:colocation_)?node ([^}]+)\}\}")
 
 
@@ -35,12 +37,21 @@ def failure_of(
     elif isinstance(error, MemoryError):
         kind, text = ResourceExhaustedError, f"OOM when allocating tensor: {error}"
     elif isinstance(error, ValueError | IndexError | OverflowError):
-        kind, text = InvalidArgumentError, str(error)
+        kind, text = InvalidArgumentError, _text_of(str(error))
     else:
         kind, text = InternalError, f"{type(error).__name__}: {error}"
     if op is None:
         return kind(None, None, text)
     return kind(op.node_def, op, f"{text}\n\t [[{{{{node {op.name}}}}}]]")
+
+
+def _text_of(text: str) -> str:
+    """An array library's words in TensorFlow's, so that ufuncs can be kernels without a wrapper."""
+    if not text.startswith(_BROADCAST_FAILED):
+        return text
+    found = _ARRAY_SHAPE.findall(text)
+    shapes = ["[" + ",".join(re.findall(r"\d+", sizes)) + "]" for sizes in found]
+    return f"Incompatible shapes: {' vs. '.join(shapes[:2])}"
 
 
 def _failed_line(error: Exception, code: CodeType | None) -> int:
