@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from tfsession import session as _session  # noqa: F401
 from tfsession.core import (  # noqa: F401
     device_spec,
     dimension,

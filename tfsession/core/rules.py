@@ -7,6 +7,7 @@ does not import them.
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -34,6 +35,8 @@ class Registry(Generic[V]):
         self._rules: dict[str, V] = {}
         self._sites: dict[str, str] = {}
         self._load: Callable[[], object] | None = None
+        self._is_loading = False
+        self._lock = threading.RLock()
 
     def load_with(self, load: Callable[[], object]) -> None:
         """Call `load` once, before the first look-up."""
@@ -50,8 +53,15 @@ class Registry(Generic[V]):
 
     def _loaded(self) -> dict[str, V]:
         if self._load is not None:
-            load, self._load = self._load, None
-            load()
+            # Other threads wait until all rules are there; what is loaded may look some up itself.
+            with self._lock:
+                if self._load is not None and not self._is_loading:
+                    self._is_loading = True
+                    try:
+                        self._load()
+                        self._load = None
+                    finally:
+                        self._is_loading = False
         return self._rules
 
     def get(self, name: str) -> V | None:

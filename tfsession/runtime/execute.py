@@ -71,6 +71,8 @@ class Engine:
         self._placed_version = -1
         self._plans: dict[Signature, Plan] = {}
         self._constants: dict[tuple[Operation, int], Value] = {}
+        # What callers keep for signatures of their own; emptied in place when it may be wrong.
+        self.steps: dict[Any, Any] = {}
         self.closed = False
         graph._watchers.add(self)
 
@@ -93,8 +95,7 @@ class Engine:
             if plan is not None:
                 return plan
         with self._lock:
-            if self.closed:
-                raise CancelledError(None, None, "Session has been closed.")
+            self.check_open()
             self._extend()
             plan = self._plans.get(signature)
             if plan is None:
@@ -104,8 +105,24 @@ class Engine:
             return plan
 
     def is_current(self) -> bool:
-        """Whether the graph has not grown since it was placed."""
+        """Whether the graph has not grown since it was placed; False once closed."""
         return self._placed_version == self.graph._version
+
+    def extend(self) -> None:
+        """Place what the graph has grown by; raises as `plan` does."""
+        if self._placed_version != self.graph._version:
+            with self._lock:
+                self.check_open()
+                self._extend()
+
+    def check_open(self) -> None:
+        """Raise CancelledError when the engine is closed."""
+        if self.closed:
+            raise CancelledError(None, None, "Session has been closed.")
+
+    def forget_steps(self) -> None:
+        """Empty `steps`: what may be fed or fetched has changed."""
+        self.steps.clear()
 
     def _extend(self) -> None:
         version = self.graph._version
@@ -151,6 +168,8 @@ class Engine:
             if self.closed:
                 return
             self.closed = True
+            self._placed_version = -1
+            self.steps.clear()
             self._plans.clear()
             self._constants.clear()
             self.resources.clear()

@@ -1,0 +1,219 @@
+"""Feeds: from the keys and values of a feed_dict to tensors and host arrays.
+
+`convert_feed` is the rule in full; `converter` prepares it for one tensor, so that what programs
+feed most (an array of the right dtype, a Python number) costs a fraction of a microsecond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from tfsession.core import dtypes
+from tfsession.core.dtypes import DType
+from tfsession.core.errors import InternalError
+from tfsession.core.shape import Shape, shape_text
+from tfsession.graph.graph import Graph
+from tfsession.graph.tensor import Tensor
+from tfsession.runtime.fetches import composite_type_of
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Converter = Callable[[Any], Any]
+
+# Whole numbers up to here are exact as float64, so that they round once on the way to any float.
+_EXACT: Final = 1 << 53
+
+
+class Feed(NamedTuple):
+    """A tensor to feed, the key by which the program names it, and the value as it was given."""
+
+    tensor: Tensor
+    key: Any
+    value: Any
+
+
+def expand_feeds(graph: Graph, feed_dict: Any) -> Iterator[Feed]:
+    """The single tensors that a feed_dict feeds, in its order.
+
+    Raises:
+        TypeError: the feeds are no mapping, or a key stands for no tensor of the graph.
+        ValueError: a tuple of keys and its values differ in length, or name a tensor twice.
+    """
+    if not isinstance(feed_dict, Mapping):
+        raise TypeError(
+            "FlattenDictItems: 'dict' must be a dictionary or collection.Mapping type object, "
+            f"instead of '{type(feed_dict).__name__}'."
+        )
+    for key, value in _flat_items(feed_dict).items():
+        composite = composite_type_of(key)
+        parts = [(key, value)]
+        if composite is not None:
+            # Stops at the shorter one: components without a value stay unfed.
+            parts = list(zip(composite.components(key), value, strict=False))
+        for part, part_value in parts:
+            try:
+                tensor = graph.as_graph_element(part, allow_operation=False)
+            except Exception as error:
+                raise TypeError(
+                    f"Cannot interpret feed_dict key as Tensor: {error.args[0]}"
+                ) from None
+            assert isinstance(tensor, Tensor)
+            yield Feed(tensor, part, part_value)
+
+
+def _flat_items(feed_dict: Mapping[Any, Any]) -> dict[Any, Any]:
+    flat: dict[Any, Any] = {}
+    for key, value in feed_dict.items():
+        keys, values = [key], [value]
+        if isinstance(key, tuple):
+            keys, values = _flatten(key), _flatten(value)
+            if len(keys) != len(values):
+                raise ValueError(
+                    f"Could not flatten dictionary. Key had {len(keys)} elements, but value had "
+                    f"{len(values)} elements. Key: {keys}, value: {values}."
+                )
+        for single, single_value in zip(keys, values, strict=True):
+            if single in flat:
+                raise ValueError(f"Cannot flatten dict because this key is not unique: {single}")
+            flat[single] = single_value
+    return flat
+
+
+def _flatten(nest: Any) -> list[Any]:
+    if isinstance(nest, list | tuple):
+        return [leaf for item in nest for leaf in _flatten(item)]
+    if isinstance(nest, Mapping):
+        return [leaf for key in sorted(nest) for leaf in _flatten(nest[key])]
+    return [nest]
+
+
+def check_feedable(graph: Graph, tensor: Tensor) -> None:
+    """Raise ValueError when the graph refuses to feed `tensor`."""
+    if not graph.is_feedable(tensor):
+        raise ValueError(f"Tensor {tensor.name} may not be fed.")
+
+
+def convert_feed(tensor: Tensor, key: Any, value: Any) -> Array:
+    """`value` as a host array that can be fed for `tensor`, itself where nothing has to change.
+
+    Texts stay str or bytes here; `encode_strings` makes them bytes.
+
+    Raises:
+        TypeError: `value` is a Tensor, does not suit the dtype, or nothing can be fed at all.
+        ValueError: it has a shape that does not fit, or no regular shape.
+        OverflowError: it holds an int that no float can hold.
+    """
+    if isinstance(value, Tensor):
+        raise TypeError(
+            "The value of a feed cannot be a tf.Tensor object. Acceptable feed values include "
+            "Python scalars, strings, lists, numpy ndarrays, or TensorHandles. For reference, the "
+            f"tensor object was {value} which was passed to the argument `feed_dict` with key "
+            f"{key}."
+        )
+    dtype = tensor.dtype.base_dtype
+    if not dtype.is_numpy_compatible:
+        raise TypeError(
+            f"Tensor {tensor.name} of type {dtype.name} cannot be fed: Python has no such values."
+        )
+    if isinstance(value, int):
+        _check_int(value, dtype)
+    if dtype.is_numeric or dtype.is_bool:
+        array = np.asarray(value).astype(dtype.numpy, copy=False)
+    else:
+        array = np.asarray(value, dtype=dtype.numpy)
+    if not _fits(array.shape, tensor._shape):
+        raise ValueError(
+            f"Cannot feed value of shape {array.shape} for Tensor {tensor.name}, which has shape "
+            f"{shape_text(tensor._shape)}"
+        )
+    return array
+
+
+def _check_int(value: int, dtype: DType) -> None:
+    if dtype.is_integer:
+        suits = dtype.min <= value <= dtype.max
+    elif dtype.is_bool:
+        suits = value in (0, 1)
+    else:
+        suits = dtype is not dtypes.string
+    if not suits:
+        raise TypeError(
+            f"Type of feed value {value} with type {type(value)} is not compatible with Tensor "
+            f"type {dtype.as_numpy_dtype}. Try explicitly setting the type of the feed tensor to "
+            "a larger type (e.g. int64)."
+        )
+
+
+def _fits(shape: tuple[int, ...], static: Shape) -> bool:
+    if static is None or shape == static:
+        return True
+    if len(shape) != len(static):
+        return False
+    for size, wanted in zip(shape, static, strict=True):
+        if wanted is not None and wanted != size:
+            return False
+    return True
+
+
+def converter(tensor: Tensor, key: Any) -> Converter:
+    """`convert_feed` for one tensor, with shortcuts for what programs feed most."""
+    dtype = tensor.dtype.base_dtype
+    if dtype in _FLOATS:
+        return _number_converter(tensor, key, float, -_EXACT, _EXACT)
+    if dtype.is_integer and dtype.numpy.kind in "iu":
+        return _number_converter(tensor, key, int, dtype.min, dtype.max)
+    if dtype.is_bool:
+        return _number_converter(tensor, key, bool, 1, 0)
+    return partial(convert_feed, tensor, key)
+
+
+_FLOATS: Final = (dtypes.float16, dtypes.float32, dtypes.float64)
+
+
+def _number_converter(tensor: Tensor, key: Any, kind: type, least: int, most: int) -> Converter:
+    """Takes arrays as they are, and Python numbers of `kind`, or ints between two bounds."""
+    numpy_dtype = tensor.dtype.numpy
+    takes_any = kind is not int  # an int of any size is of the kind, but must be in bounds
+    asarray = np.asarray
+
+    def convert(value: Any) -> Any:
+        given = type(value)
+        if given is np.ndarray:
+            if value.dtype is numpy_dtype and _fits(value.shape, tensor._shape):
+                return value
+        elif not tensor._shape and (  # a scalar, or of unknown rank
+            (given is kind and takes_any) or (given is int and least <= value <= most)
+        ):
+            return asarray(value, numpy_dtype)
+        return convert_feed(tensor, key, value)
+
+    return convert
+
+
+def encode_strings(array: Array) -> Array:
+    """The texts of a fed array as bytes.
+
+    Raises:
+        InternalError: an element is no text, or cannot be encoded.
+    """
+    texts = array.ravel().tolist()
+    if all(type(text) is bytes for text in texts):
+        return array
+    encoded = np.empty(len(texts), object)
+    encoded[:] = [_encode(text) for text in texts]
+    return encoded.reshape(array.shape)
+
+
+def _encode(text: Any) -> bytes:
+    if isinstance(text, bytes):
+        return bytes(text)
+    if not isinstance(text, str):
+        raise InternalError(None, None, f"Unsupported object type {type(text).__name__}")
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        pass
+    raise InternalError(None, None, "Unable to convert element to UTF-8")

@@ -1,0 +1,530 @@
+"""Session: where a graph runs. The thin layer between a program and the runtime's engine."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
+from operator import call
+from types import TracebackType
+from typing import Any, ClassVar, Final
+
+from tfsession.core import protos
+from tfsession.core.errors import (
+    InvalidArgumentError,
+    NotFoundError,
+    OpError,
+    UnimplementedError,
+)
+from tfsession.core.exports import export
+from tfsession.devices.device import DeviceAttributes
+from tfsession.devices.manager import DeviceManager
+from tfsession.graph import operation as operation_lib
+from tfsession.graph import tensor as tensor_lib
+from tfsession.graph.graph import Graph, get_default_graph
+from tfsession.graph.operation import Operation
+from tfsession.graph.stacks import DefaultStack
+from tfsession.graph.tensor import Tensor
+from tfsession.runtime.errors import enriched
+from tfsession.runtime.execute import Engine
+from tfsession.runtime.feeds import check_feedable, convert_feed, expand_feeds
+from tfsession.runtime.fetches import FetchMap
+from tfsession.runtime.step import Step, is_leaf, make_step, structure_key
+
+logger = logging.getLogger("tfsession")
+
+_default_sessions: Final = DefaultStack()
+_live_sessions: Final[weakref.WeakSet[BaseSession]] = weakref.WeakSet()
+# First parts of the keys of steps.
+_TAGS: Final = {list: object(), tuple: object()}
+_FED: Final = object()
+_NESTED: Final = object()
+
+
+@export("get_default_session")
+def get_default_session() -> Any:
+    """The innermost default session of this thread, or None."""
+    return _default_sessions.top
+
+
+class SessionInterface:
+    """What runs graphs."""
+
+    @property
+    def graph(self) -> Graph:
+        """The graph that is run."""
+        raise NotImplementedError("graph")
+
+    @property
+    def sess_str(self) -> Any:
+        """Where it is run, as bytes."""
+        raise NotImplementedError("sess_str")
+
+    def run(
+        self, fetches: Any, feed_dict: Any = None, options: Any = None, run_metadata: Any = None
+    ) -> Any:
+        """Run a step."""
+        raise NotImplementedError("run")
+
+
+class BaseSession(SessionInterface):
+    """What Session and InteractiveSession share."""
+
+    def __init__(self, target: Any = "", graph: Any = None, config: Any = None) -> None:
+        """See Session."""
+        self._closed = True  # until all is made: the destructor runs after a failed constructor
+        if graph is not None and not isinstance(graph, Graph):
+            raise TypeError(
+                f'Argument `graph` must be a tf.Graph, but got "{type(graph).__name__}"'
+            )
+        self._graph: Graph = get_default_graph() if graph is None else graph
+        self._target = _checked_target(target)
+        self._config = _checked_config(config)
+        _check_scheme(self._target, self._config)
+        self._add_shapes = False
+        self._engine = self._make_engine(self._config)
+        self._steps: dict[Any, Step] = self._engine.steps
+        self._graph_context: Any = None
+        self._session_context: Any = None
+        self._closed = False
+        _live_sessions.add(self)
+
+    def _make_engine(self, config: Any) -> Engine:
+        if config is None:
+            return Engine(self._graph, DeviceManager())
+        self._add_shapes = config.graph_options.infer_shapes
+        devices = DeviceManager(dict(config.device_count), config.gpu_options)
+        if config.log_device_placement:
+            logger.info("%s", devices.device_mapping())
+        return Engine(
+            self._graph,
+            devices,
+            allow_soft_placement=config.allow_soft_placement,
+            log_device_placement=config.log_device_placement,
+            place_pruned_graph=config.graph_options.place_pruned_graph,
+        )
+
+    @property
+    def graph(self) -> Graph:
+        """The graph that is run."""
+        return self._graph
+
+    @property
+    def graph_def(self) -> Any:
+        """The graph as a GraphDef message, made anew each time."""
+        return self._graph.as_graph_def(add_shapes=self._add_shapes)
+
+    @property
+    def sess_str(self) -> Any:
+        """The target as bytes."""
+        return self._target
+
+    def list_devices(self) -> list[DeviceAttributes]:
+        """The devices of this session, CPUs first; raises CancelledError after `close`."""
+        self._engine.check_open()
+        return self._engine.devices.list_devices()
+
+    def close(self) -> None:
+        """Give back what the session holds. Idempotent; variables are lost."""
+        self._closed = True
+        self._engine.close()
+
+    def __del__(self) -> None:
+        # Quiet: at the end of the interpreter anything may be gone already.
+        with suppress(Exception):
+            if not self._closed:
+                self.close()
+
+    def as_default(self) -> AbstractContextManager[Any]:
+        """Make this the default session of the thread inside a `with` block; does not close it."""
+        return _default_sessions.pushed(self)
+
+    # --- running --------------------------------------------------------------------------------
+
+    def run(
+        self, fetches: Any, feed_dict: Any = None, options: Any = None, run_metadata: Any = None
+    ) -> Any:
+        """Run what `fetches` needs and give its values.
+
+        Args:
+            fetches: a Tensor, Operation, Variable, name, or a nested structure of such.
+            feed_dict: values for tensors; keys are tensors or their names.
+            options: a RunOptions message.
+            run_metadata: a RunMetadata message to be filled.
+
+        Returns:
+            Arrays, NumPy scalars, or None for operations, in the structure of `fetches`.
+
+        Raises:
+            RuntimeError: the session is closed, or its graph empty.
+            TypeError: a fetch or feed is of a wrong kind.
+            ValueError: a fetch or feed names nothing, or a fed value has a wrong shape.
+            OpError: an operation failed; the session stays usable.
+        """
+        if options is not None or run_metadata is not None:
+            return self._run_with_options(fetches, feed_dict, options, run_metadata)
+        # The key begins with what no caller can have, so that no two calls are mixed up.
+        tag = _TAGS.get(type(fetches))
+        key = fetches if tag is None else (tag, *fetches)
+        if feed_dict and type(feed_dict) is dict:
+            key = (_FED, key, *feed_dict)
+        try:
+            step = self._steps.get(key)
+        except TypeError:  # a part has no hash
+            step = None
+        try:
+            if step is None:
+                return self._run_unknown(fetches, feed_dict, key)
+            values = list(map(call, step.converters, feed_dict.values())) if feed_dict else ()
+            if self._engine._placed_version != self._graph._version:
+                self._engine.extend()
+            return step.execute(values)
+        except OpError as error:
+            failure = enriched(error, self._graph)
+        # Raised here: the first error's traceback would keep the step's arrays alive.
+        raise failure
+
+    def _run_with_options(
+        self, fetches: Any, feed_dict: Any, options: Any, run_metadata: Any
+    ) -> Any:
+        if options:
+            options.SerializeToString()
+        result = self.run(fetches, feed_dict)
+        if run_metadata:
+            run_metadata.ParseFromString(b"")
+        return result
+
+    def _run_unknown(self, fetches: Any, feed_dict: Any, key: Any) -> Any:
+        """The way of a call that is new, or whose structure is nested."""
+        self._check_usable()
+        nested_key = _key_of_nested(fetches, feed_dict)
+        step = None if nested_key is None else self._steps.get(nested_key)
+        if step is not None:
+            values = list(map(call, step.converters, feed_dict.values())) if feed_dict else ()
+            self._engine.extend()
+            return step.execute(values)
+        step, values = self._prepare(fetches, feed_dict)
+        if nested_key is not None and len(values) == len(feed_dict or ()):
+            self._steps[nested_key] = step
+            if all(map(is_leaf, fetches if type(fetches) in _TAGS else (fetches,))):
+                self._steps[key] = step
+        return step.execute(values)
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise RuntimeError("Attempted to use a closed Session.")
+        if not self._graph._version:
+            raise RuntimeError(
+                "The Session graph is empty. Add operations to the graph before calling run()."
+            )
+
+    def _prepare(self, fetches: Any, feed_dict: Any) -> tuple[Step, Sequence[Any]]:
+        """Check and convert the feeds, then the fetches, and compile."""
+        keys: dict[Tensor, Any] = {}
+        values: dict[Tensor, Any] = {}
+        for tensor, key, value in expand_feeds(self._graph, feed_dict) if feed_dict else ():
+            # Where a tensor is fed twice, the later value stands.
+            values[tensor] = convert_feed(tensor, key, value)
+            keys[tensor] = key
+            check_feedable(self._graph, tensor)
+        step = make_step(self._engine, FetchMap(self._graph, fetches), keys)
+        return step, list(values.values())
+
+    def make_callable(
+        self, fetches: Any, feed_list: Any = None, accept_options: bool = False
+    ) -> Callable[..., Any]:
+        """A function that runs one step again and again, faster than `run`.
+
+        Args:
+            fetches: as in `run`.
+            feed_list: the tensors that the function's arguments feed, in order; None for no feeds.
+            accept_options: without a feed list, let the function take `options` and
+                `run_metadata`.
+
+        Raises:
+            TypeError: `feed_list` is no list or tuple.
+        """
+        if feed_list is not None:
+            if not isinstance(feed_list, list | tuple):
+                raise TypeError(
+                    f"Argument `feed_list` must be a list or tuple. Received: feed_list={feed_list}"
+                )
+            return self._callable_with_feeds(fetches, feed_list)
+        return self._callable_without_feeds(fetches, accept_options)
+
+    def _callable_with_feeds(self, fetches: Any, feed_list: Sequence[Any]) -> Callable[..., Any]:
+        engine, graph = self._engine, self._graph
+        arity = len(feed_list) if all(map(is_leaf, feed_list)) else -1
+        known: Step | None = None
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            nonlocal known
+            if kwargs or len(args) != arity:
+                feeds = dict(zip(feed_list, args, strict=False))
+                return self.run(fetches, feed_dict=feeds, **kwargs)
+            try:
+                step = known
+                if step is None:
+                    self._check_usable()
+                    step, values = self._prepare(fetches, dict(zip(feed_list, args, strict=True)))
+                    # A tensor that stands in the list twice takes the later value: as `run` does.
+                    known = step if len(values) == arity else None
+                else:
+                    values = list(map(call, step.converters, args))
+                    if engine._placed_version != graph._version:
+                        self._check_usable()
+                        engine.extend()
+                return step.execute(values)
+            except OpError as error:
+                failure = enriched(error, graph)
+            raise failure
+
+        return run
+
+    def _callable_without_feeds(self, fetches: Any, accept_options: bool) -> Callable[..., Any]:
+        engine, graph = self._engine, self._graph
+        fetch_map = FetchMap(graph, fetches)
+        if not fetch_map.elements:
+            raise InvalidArgumentError(
+                None, None, "Must specify at least one target to fetch or execute."
+            )
+        execute: Callable[[Sequence[Any]], Any] | None = None
+        if not self._closed:
+            execute = make_step(engine, fetch_map, {}).execute
+
+        def run() -> Any:
+            try:
+                engine.extend()
+                assert execute is not None
+                return execute(())
+            except OpError as error:
+                failure = type(error)(None, None, error.message)
+            raise failure
+
+        def run_with_options(options: Any = None, run_metadata: Any = None) -> Any:
+            if options:
+                options.SerializeToString()
+            result = run()
+            if run_metadata:
+                run_metadata.ParseFromString(b"")
+            return result
+
+        return run_with_options if accept_options else run
+
+
+def _checked_target(target: Any) -> bytes | None:
+    if target is None or isinstance(target, bytes):
+        return target
+    if isinstance(target, str):
+        return target.encode()
+    text = f'Argument `target` must be a string, but got "{type(target).__name__}"'
+    if type(target).__name__ == "ConfigProto":
+        text += '. Did you do "Session(config)" instead of "Session(config=config)"?'
+    raise TypeError(text)
+
+
+def _checked_config(config: Any) -> Any:
+    """An own copy of the configuration, without what would silently give wrong results."""
+    if config is None:
+        return None
+    try:
+        own = protos.ConfigProto.FromString(
+            protos.coerce(config, protos.ConfigProto).SerializeToString()
+        )
+    except TypeError:
+        raise TypeError(
+            f'Argument `config` must be a tf.ConfigProto, but got "{type(config).__name__}"'
+        ) from None
+    if any(job.tasks for job in own.cluster_def.job):
+        raise UnimplementedError(None, None, "A cluster_def with tasks is not supported.")
+    rewrite = own.graph_options.rewrite_options
+    if rewrite.auto_parallel.enable:
+        raise UnimplementedError(None, None, "rewrite_options.auto_parallel is not supported.")
+    if rewrite.auto_mixed_precision == protos.RewriterConfig.ON:
+        raise UnimplementedError(
+            None, None, "rewrite_options.auto_mixed_precision is not supported."
+        )
+    for optimizer in rewrite.custom_optimizers:
+        raise NotFoundError(None, None, f"No custom optimizer is called {optimizer.name!r}.")
+    return own
+
+
+def _check_scheme(target: bytes | None, config: Any) -> None:
+    if not target:
+        return
+    text = target.decode()
+    if text.startswith("grpc://"):
+        raise UnimplementedError(None, None, "Sessions on other processes are not supported.")
+    settings = " ".join(str(config or "").split())
+    raise NotFoundError(
+        None,
+        None,
+        "No session factory registered for the given session options: "
+        f'{{target: "{text}" config: {settings}}} Registered factories are '
+        "{GRPC_SESSION, DIRECT_SESSION}.",
+    )
+
+
+def _key_of_nested(fetches: Any, feed_dict: Any) -> Any:
+    """The key of a call with nested fetches; None where a call must be looked at each time."""
+    if feed_dict and (type(feed_dict) is not dict or not all(map(is_leaf, feed_dict))):
+        return None
+    try:
+        key = (_NESTED, structure_key(fetches), *(feed_dict or ()))
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
+@export("Session")
+class Session(BaseSession):
+    """Runs the operations of a graph and owns the state they leave: variables above all.
+
+    Args:
+        target: empty; no other process can be reached.
+        graph: the graph to run; the default graph when None.
+        config: a ConfigProto, copied.
+
+    Raises:
+        TypeError: an argument is of a wrong kind.
+        NotFoundError: the target is unknown, or the configuration leaves no CPU device.
+        UnimplementedError: the target or the configuration asks for what is not there.
+    """
+
+    def __enter__(self) -> Session:
+        if self._graph_context is not None:
+            raise RuntimeError(
+                "Session context managers are not re-entrant. Use `Session.as_default()` if you "
+                "want to enter a session multiple times."
+            )
+        self._graph_context = self._graph.as_default()
+        self._graph_context.__enter__()
+        self._session_context = self.as_default()
+        self._session_context.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is not None and issubclass(kind, OpError):
+            logger.error("Session closing due to error %s", error)
+        # Without the error: the stacks have nothing to do with it.
+        self._session_context.__exit__(None, None, None)
+        self._graph_context.__exit__(None, None, None)
+        self._graph_context = self._session_context = None
+        if kind is None:
+            self.close()
+            return
+        # What failed may also block the closing; the error must come out all the same.
+        thread = threading.Thread(name="SessionCloseThread", target=self.close, daemon=True)
+        thread.start()
+        thread.join(30.0)
+        if thread.is_alive():
+            logger.error("The session did not close within 30 seconds after an error.")
+
+    @staticmethod
+    def reset(target: Any, containers: Any = None, config: Any = None) -> None:
+        """Close all sessions of this process, which clears their containers."""
+        if target is not None and not isinstance(target, str | bytes):
+            raise TypeError(f"Expected binary or unicode string, got {target!r}")
+        if config is not None:
+            config.SerializeToString()
+        _check_scheme(_checked_target(target), config)
+        for session in list(_live_sessions):
+            session._engine.close()
+
+
+@export("InteractiveSession")
+class InteractiveSession(BaseSession):
+    """A Session that is the default one from its construction to its `close`.
+
+    Args:
+        target: empty; no other process can be reached.
+        graph: the graph to run, which becomes the default one too.
+        config: a ConfigProto; its `graph_options.place_pruned_graph` is set to True.
+    """
+
+    _count_lock: ClassVar[threading.Lock] = threading.Lock()
+    _active_count: ClassVar[int] = 0
+
+    def __init__(self, target: Any = "", graph: Any = None, config: Any = None) -> None:
+        self._closed = True
+        if not config:
+            options = protos.GPUOptions(allow_growth=True)
+            config = protos.ConfigProto(gpu_options=options)
+        config.graph_options.place_pruned_graph = True
+        super().__init__(target, graph, config)
+        with InteractiveSession._count_lock:
+            if InteractiveSession._active_count > 0:
+                logger.error(
+                    "An interactive session is already active. This can cause out-of-memory "
+                    "errors or some other unexpected errors (due to the unpredictable timing of "
+                    "garbage collection) in some cases. Call `InteractiveSession.close()` to "
+                    "release what the other session holds."
+                )
+            InteractiveSession._active_count += 1
+        self._explicitly_closed = False
+        self._default_session = self.as_default()
+        self._default_session.__enter__()
+        self._explicit_graph = graph
+        self._default_graph: Any = None
+        if graph is not None:
+            self._default_graph = graph.as_default()
+            self._default_graph.__enter__()
+
+    def close(self) -> None:
+        """Close the session and take it off the stacks, of which it must be on top."""
+        super().close()
+        with InteractiveSession._count_lock:
+            if self._explicitly_closed:
+                return
+            self._explicitly_closed = True
+            InteractiveSession._active_count -= 1
+        if self._explicit_graph is not None:
+            self._default_graph.__exit__(None, None, None)
+        self._default_session.__exit__(None, None, None)
+
+
+def _session_for(element: Tensor | Operation, session: Any, what: tuple[str, str, str]) -> Any:
+    verb, noun, hint = what
+    if session is None:
+        session = get_default_session()
+        if session is None:
+            call_text, scope = hint.split(" ", 1)
+            raise ValueError(
+                f"Cannot {verb} {noun} using `{call_text}()`: No default session is registered. "
+                f"Use `{scope}` or pass an explicit session to `{call_text}(session=sess)`"
+            )
+        if session.graph is not element.graph:
+            passed = hint.split(" ", 1)[0]
+            raise ValueError(
+                f"Cannot use the default session to {verb} {noun}: the {noun}'s graph is different "
+                "from the session's graph. Pass an explicit session to "
+                f"`{passed}(session=sess)`."
+            )
+    elif session.graph is not element.graph:
+        raise ValueError(
+            f"Cannot use the given session to {verb} {noun}: the {noun}'s graph is different from "
+            "the session's graph."
+        )
+    return session
+
+
+def _evaluate(tensor: Tensor, feed_dict: Any, session: Any) -> Any:
+    what = ("evaluate", "tensor", "eval with sess.as_default()")
+    return _session_for(tensor, session, what).run(tensor, feed_dict)
+
+
+def _execute(operation: Operation, feed_dict: Any, session: Any) -> None:
+    what = ("execute", "operation", "run with sess.as_default():")
+    _session_for(operation, session, what).run(operation, feed_dict)
+
+
+tensor_lib.evaluate = _evaluate
+operation_lib.execute = _execute
