@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from tfsession.core.dtypes import DType
@@ -76,13 +77,9 @@ class Binding:
         if isinstance(value, Tensor):
             return value
         try:
-            return convert_to_tensor(
-                value,
-                dtype,
-                name=arg.name,
-                preferred_dtype=self._default_type(arg),
-                as_ref=arg.is_ref,
-            )
+            if dtype is None and (default := self._default_type(arg)) is not None:
+                return self._convert_with_default(arg, value, default)
+            return convert_to_tensor(value, dtype, name=arg.name, as_ref=arg.is_ref)
         except TypeError as error:
             if dtype is None:
                 raise
@@ -99,6 +96,16 @@ class Binding:
                     f"Tried to convert '{arg.name}' to a tensor and failed. Error: {error}"
                 ) from None
             raise self._mismatch(arg, observed) from None
+
+    def _convert_with_default(self, arg: ArgDef, value: Any, default: DType) -> Tensor:
+        """The default is for values whose own type the op does not take, such as an empty list."""
+        allowed = self.op_def.attrs[arg.type_attr or ""].allowed
+        if allowed is not None:
+            with suppress(TypeError):
+                tensor = convert_to_tensor(value, name=arg.name, as_ref=arg.is_ref)
+                if tensor.dtype.base_dtype in allowed:
+                    return tensor
+        return convert_to_tensor(value, name=arg.name, preferred_dtype=default, as_ref=arg.is_ref)
 
     def _mismatch(self, arg: ArgDef, observed: str) -> TypeError:
         text = (

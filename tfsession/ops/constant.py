@@ -200,20 +200,24 @@ def constant(
         TypeError: a value does not suit `dtype`, or has not the shape that `verify_shape` asks for.
         ValueError: ragged lists, None, or more values than `shape` holds.
     """
-    return _const(get_default_graph(), to_ndarray(value, dtype, shape, verify_shape), name)
+    return constant_of(get_default_graph(), to_ndarray(value, dtype, shape, verify_shape), name)
 
 
-def _const(graph: Graph, value: Array, name: str) -> Tensor:
+def constant_of(graph: Graph, value: Array, name: str) -> Tensor:
+    """A constant operation whose value is `value` itself, which nobody may change any more."""
     attrs = {"value": value, "dtype": as_dtype(value.dtype)}
     definition = ops["Const"]
     op = build_operation(graph, definition, _operation_name(graph, name), (), attrs)
     return op.outputs[0]
 
 
+_const = constant_of
+
+
 def _convert_value(
     value: Any, dtype: DType | None = None, name: str | None = None, as_ref: bool = False
 ) -> Tensor:
-    return _const(get_default_graph(), to_ndarray(value, dtype), name or "Const")
+    return constant_of(get_default_graph(), to_ndarray(value, dtype), name or "Const")
 
 
 def _convert_sizes(
@@ -235,7 +239,7 @@ def _convert_sizes(
             f"Cannot convert {what} to dtype {dtype}. Allowed dtypes are tf.int32 and tf.int64."
         )
     array = np.array(sizes if isinstance(value, TensorShape) else sizes[0], dtype.numpy)
-    return _const(get_default_graph(), array, name or "shape_as_tensor")
+    return constant_of(get_default_graph(), array, name or "shape_as_tensor")
 
 
 def _refuse_operation(value: Operation, **_: Any) -> Tensor:

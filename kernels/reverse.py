@@ -1,0 +1,73 @@
+"""Elements in reverse order or rotated along dimensions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tfsession.core.errors import InvalidArgumentError
+from tfsession.core.rules import kernel
+
+_BACKWARDS = slice(None, None, -1)
+
+
+@kernel("ReverseV2", host=["axis"], aliases=True)
+def reverse(xp: Any, tensor: Any, axis: Any) -> Any:
+    """A view in reverse order along some dimensions."""
+    rank = tensor.ndim
+    index = [slice(None)] * rank
+    for i, given in enumerate(axis.tolist()):
+        at = given + rank if given < 0 else given
+        if not 0 <= at < rank:
+            text = f"'axis'[{i}] = {given} is out of valid range [0, {rank - 1}"
+            raise InvalidArgumentError(None, None, text)
+        if index[at] is _BACKWARDS:
+            raise InvalidArgumentError(None, None, f"axis {at} specified more than once.")
+        index[at] = _BACKWARDS
+    return tensor[tuple(index)]
+
+
+@kernel("Reverse", host=["dims"], aliases=True)
+def flagged_reverse(xp: Any, tensor: Any, dims: Any) -> Any:
+    """A view in reverse order along the flagged dimensions."""
+    if dims.shape != (tensor.ndim,):
+        raise InvalidArgumentError(
+            None,
+            None,
+            f"'dims' must have the same number of values as 'input' has dimensions. 'input' has "
+            f"{tensor.ndim}'dims' has {dims.size} values",
+        )
+    return tensor[tuple(_BACKWARDS if flag else slice(None) for flag in dims.tolist())]
+
+
+@kernel("ReverseSequence", host=["seq_lengths"])
+def reverse_sequence(xp: Any, x: Any, lengths: Any, seq_dim: int, batch_dim: int) -> Any:
+    """The first elements of each slice in reverse order."""
+    if seq_dim == batch_dim:
+        raise InvalidArgumentError(None, None, f"batch_dim == seq_dim == {seq_dim}")
+    for i, length in enumerate(lengths.tolist()):
+        if length < 0:
+            raise InvalidArgumentError(None, None, f"seq_lens({i}) < 0")
+        if length > x.shape[seq_dim]:
+            raise InvalidArgumentError(None, None, f"seq_lens({i}) > input.dims({seq_dim})")
+    moved = xp.moveaxis(x, (batch_dim, seq_dim), (0, 1))
+    places = np.arange(moved.shape[1])
+    ends = lengths[:, None]
+    index = np.where(places < ends, ends - 1 - places, places)
+    rows = xp.arange(moved.shape[0])[:, None]
+    return xp.moveaxis(moved[rows, xp.asarray(index)], (0, 1), (batch_dim, seq_dim))
+
+
+@kernel("Roll", host=["shift", "axis"])
+def roll(xp: Any, x: Any, shift: Any, axis: Any) -> Any:
+    """The elements moved on, the last ones to the front."""
+    shifts, axes = shift.reshape(-1).tolist(), axis.reshape(-1).tolist()
+    if x.ndim < 1:
+        raise InvalidArgumentError(None, None, "input must be 1-D or higher")
+    if len(shifts) != len(axes):
+        raise InvalidArgumentError(None, None, "shift and axis must have the same size")
+    for given in axes:
+        if not -x.ndim <= given < x.ndim:
+            raise InvalidArgumentError(None, None, f"axis {given} is out of range")
+    return xp.roll(x, tuple(shifts), tuple(axes))
