@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
+
 from tfsession.devices.device import CPU_MEMORY_LIMIT, Device, MemoryStats
 
 __all__ = ["CpuDevice"]

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from tfsession.devices.device import Device, MemoryStats
-from tfsession.devices.layout import GpuSlot
 
 from tfsession.core.errors import CancelledError, InternalError, ResourceExhaustedError
+from tfsession.devices.device import Device, MemoryStats
+from tfsession.devices.layout import GpuSlot
 
 __all__ = ["CudaDevice"]
 

@@ -7,9 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tfsession.devices.nvml import PhysicalGpu, Survey, survey
-
 from tfsession.core.errors import InvalidArgumentError, UnknownError
+from tfsession.devices.nvml import PhysicalGpu, Survey, survey
 
 __all__ = ["GpuSlot", "find_gpus", "gpu_slots", "memory_limit", "visible_order"]
 

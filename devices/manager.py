@@ -7,14 +7,13 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from tfsession.core.errors import NotFoundError
 from tfsession.devices.cpu import CpuDevice
 from tfsession.devices.cuda import CudaDevice
 from tfsession.devices.device import Device, DeviceAttributes
 from tfsession.devices.layout import GpuSlot, find_gpus, gpu_slots
 from tfsession.devices.nvml import HIDDEN, Survey
 from tfsession.devices.simulated import SimulatedDevice
-
-from tfsession.core.errors import NotFoundError
 
 __all__ = ["DeviceManager"]
 

@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from tfsession.core.errors import CancelledError, ResourceExhaustedError
 from tfsession.devices.device import Device, MemoryStats
 from tfsession.devices.layout import GpuSlot
 from tfsession.devices.simulated_array import SimulatedArray
 from tfsession.devices.simulated_numpy import SimulatedNumpy
-
-from tfsession.core.errors import CancelledError, ResourceExhaustedError
 
 __all__ = ["Counters", "SimulatedDevice"]
 

@@ -6,6 +6,7 @@ from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from tfsession.devices.simulated_array import SimulatedArray, call, unwrap
 
 if TYPE_CHECKING:

@@ -1,44 +1,52 @@
-"""Copies between any two devices: the one way in which an array changes memory."""
+"""Copies between memories: the one way in which an array gets from one device to another.
+
+All CPU devices share the host's memory; None stands for it, too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from tfsession.devices.device import Device
 
-__all__ = ["copy", "copy_all"]
+__all__ = ["Memory", "copy", "start_copy", "wait_for"]
+
+Memory = Device | None
 
 
-def _start(array: Any, source: Device, destination: Device) -> tuple[Any, bool]:
-    """The array in the destination's memory, and whether the source must be waited for."""
-    if source is destination or destination.owns(array):
-        return array, False
-    if not source.owns(array):  # host data of an op that is placed on an accelerator
-        return destination.to_device(array), False
-    if destination.device_type == "CPU":
-        return source.to_host(array), source.device_type != "CPU"
-    if source.device_type == "CPU":
-        return destination.to_device(array), False
-    return destination.from_peer(array, source), False
+def _is_host(memory: Memory) -> bool:
+    return memory is None or memory.device_type == "CPU"
 
 
-def copy(array: Any, source: Device, destination: Device) -> Any:
-    """`array` of `source` as an array of `destination`, ready to be used there.
+def start_copy(array: Any, source: Memory, destination: Memory) -> Any:
+    """`array` of `source` as an array of `destination`; the array itself where no copy is needed.
 
-    Between CPU devices, and where the memory is the same, it is the array itself. What lies on the
-    host although its op ran on `source` (int32, strings) is taken from the host.
+    What arrives in host memory is valid only after `source.synchronize()`.
     Raises ResourceExhaustedError where the destination's memory does not suffice.
     """
-    copied, wait = _start(array, source, destination)
-    if wait:
-        source.synchronize()
+    if source is destination or (_is_host(source) and _is_host(destination)):
+        return array
+    if _is_host(source):
+        assert destination is not None
+        return destination.to_device(array)
+    assert source is not None
+    if _is_host(destination):
+        return source.to_host(array)
+    assert destination is not None
+    return destination.from_peer(array, source)
+
+
+def wait_for(sources: Iterable[Memory]) -> None:
+    """Wait until what was started from these memories has arrived, once for each."""
+    for source in dict.fromkeys(sources):
+        if source is not None and not _is_host(source):
+            source.synchronize()
+
+
+def copy(array: Any, source: Memory, destination: Memory) -> Any:
+    """As `start_copy`, but what is given can be used at once."""
+    copied = start_copy(array, source, destination)
+    if _is_host(destination):
+        wait_for([source])
     return copied
-
-
-def copy_all(arrays: Sequence[Any], source: Device, destination: Device) -> list[Any]:
-    """As `copy` of each array, with one wait for all of them."""
-    started = [_start(array, source, destination) for array in arrays]
-    if any(wait for _, wait in started):
-        source.synchronize()
-    return [copied for copied, _ in started]

@@ -49,7 +49,14 @@ def apply_gradient_descent(xp: Any, var: Variable, alpha: Any, delta: Any) -> Va
 
 @kernel("ApplyMomentum", "ResourceApplyMomentum")
 def apply_momentum(
-    xp: Any, var: Variable, accum: Variable, lr: Any, grad: Any, momentum: Any, *, use_nesterov: bool
+    xp: Any,
+    var: Variable,
+    accum: Variable,
+    lr: Any,
+    grad: Any,
+    momentum: Any,
+    *,
+    use_nesterov: bool,
 ) -> Variable:
     """accum = accum * momentum + grad; var -= lr * accum (or one step ahead, with Nesterov)."""
     with ExitStack() as stack:

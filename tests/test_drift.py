@@ -26,7 +26,9 @@ def _covered():
 
 
 def _real_ops():
-    return [name for name in ops.names() if not ops.site(name).split(":")[0].startswith(str(OPS.parent))]
+    return [
+        name for name in ops.names() if not ops.site(name).split(":")[0].startswith(str(OPS.parent))
+    ]
 
 
 def test_every_op_has_a_kernel():

@@ -226,9 +226,15 @@ def measure_import(rounds: int) -> Result:
     times: dict[str, list[float]] = {"tfsession": [], "tensorflow.compat.v1": []}
     for _ in range(rounds):
         for module, found in times.items():
-            code = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
+            code = (
+                "import time; start = time.perf_counter(); "
+                f"import {module}; print(time.perf_counter() - start)"
+            )
             output = subprocess.run(
-                [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
+                [sys.executable, "-W", "ignore", "-c", code],
+                capture_output=True,
+                text=True,
+                check=True,
             ).stdout
             found.append(float(output.split()[-1]))
     ours, theirs = (statistics.median(found) for found in times.values())
@@ -256,8 +262,11 @@ def main() -> None:
 
     theirs.disable_v2_behavior()
     theirs.logging.set_verbosity(theirs.logging.ERROR)
-    print(f"tfsession beside TensorFlow {theirs.VERSION}, Python {platform.python_version()}, ", end="")
-    print(f"NumPy {np.__version__}, {os.cpu_count()} cores; medians of {options.rounds} rounds in turn")
+    print(
+        f"tfsession beside TensorFlow {theirs.VERSION}, Python {platform.python_version()}, ",
+        end="",
+    )
+    print(f"NumPy {np.__version__}, {os.cpu_count()} cores; medians of {options.rounds} rounds")
     print(f"{'':34}{'tfsession':>13}{'TensorFlow':>13}{'ratio':>9}")
     results = []
     for name, make in ROWS:
@@ -271,7 +280,9 @@ def main() -> None:
     if options.only in "import":
         result = measure_import(3)
         results.append(result)
-        print(f"{'import':34}{_time(result.ours):>13}{_time(result.theirs):>13}{result.ratio:>9.3f}")
+        print(
+            f"{'import':34}{_time(result.ours):>13}{_time(result.theirs):>13}{result.ratio:>9.3f}"
+        )
     if options.json:
         rows = [vars(r) | {"ratio": r.ratio} for r in results]
         options.json.write_text(json.dumps(rows, indent=1) + "\n")

@@ -6,14 +6,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
+from tfsession.core.errors import CancelledError, InternalError, ResourceExhaustedError
 from tfsession.devices import cuda
 from tfsession.devices.cpu import CpuDevice
 from tfsession.devices.cuda import CudaDevice
 from tfsession.devices.layout import GpuSlot
 from tfsession.devices.nvml import PhysicalGpu
-from tfsession.devices.transfer import copy, copy_all
-
-from tfsession.core.errors import CancelledError, InternalError, ResourceExhaustedError
+from tfsession.devices.transfer import copy, start_copy, wait_for
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -288,17 +288,20 @@ def test_between_cards_the_streams_wait_for_each_other(cupy):
     assert cupy.enabled == [(0, 1)]  # once
 
 
-def test_parts_of_one_card_share_its_memory(cupy):
+def test_parts_of_one_card_keep_their_own_memory(cupy):
     first, second = make(), make(1)
     array = first.to_device(FLOATS)
-    assert second.xp is cupy
-    assert copy(array, first, second) is array
+    copied = copy(array, first, second)
+    assert copied is not array
+    assert second._stream.log[:2] == [("wait", first._stream), ("copy", FLOATS.nbytes)]
+    assert cupy.enabled == []
 
 
 def test_one_wait_for_many(cupy):
     gpu, host = make(), CpuDevice(0)
     arrays = [gpu.to_device(FLOATS), gpu.to_device(FLOATS + 1)]
-    back = copy_all(arrays, gpu, host)
+    back = [start_copy(array, gpu, host) for array in arrays]
+    wait_for([gpu, gpu])
     np.testing.assert_array_equal(back, [FLOATS, FLOATS + 1])
     assert gpu._stream.log.count("synchronize") == 1
 

@@ -3,10 +3,10 @@
 from types import SimpleNamespace
 
 import pytest
-from tfsession.devices.layout import find_gpus, gpu_slots, memory_limit, visible_order
-from tfsession.devices.nvml import PhysicalGpu
 
 from tfsession.core.errors import InvalidArgumentError, UnknownError
+from tfsession.devices.layout import find_gpus, gpu_slots, memory_limit, visible_order
+from tfsession.devices.nvml import PhysicalGpu
 
 MIB = 1 << 20
 GIB = 1 << 30

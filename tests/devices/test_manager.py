@@ -4,13 +4,13 @@ import logging
 import re
 
 import pytest
+
+from tfsession.core import protos
+from tfsession.core.errors import InvalidArgumentError, NotFoundError
 from tfsession.devices import layout, manager
 from tfsession.devices.cuda import CudaDevice
 from tfsession.devices.manager import DeviceManager
 from tfsession.devices.nvml import HIDDEN, PhysicalGpu, Survey
-
-from tfsession.core import protos
-from tfsession.core.errors import InvalidArgumentError, NotFoundError
 
 PREFIX = "/job:localhost/replica:0/task:0/device:"
 MIB = 1 << 20

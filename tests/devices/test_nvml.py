@@ -4,6 +4,7 @@ import ctypes
 from types import SimpleNamespace
 
 import pytest
+
 from tfsession.devices import driver, nvml
 from tfsession.devices.driver import DriverDevice, DriverError, driver_devices, normal_bus_id
 from tfsession.devices.nvml import Cupy, survey

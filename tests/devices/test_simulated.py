@@ -9,12 +9,12 @@ import pytest
 import scipy.special
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tfsession.core.errors import CancelledError, ResourceExhaustedError
 from tfsession.devices.layout import GpuSlot
 from tfsession.devices.nvml import PhysicalGpu
 from tfsession.devices.simulated import POISON, SimulatedDevice
 from tfsession.devices.simulated_array import SimulatedArray
-
-from tfsession.core.errors import CancelledError, ResourceExhaustedError
 
 MIB = 1 << 20
 

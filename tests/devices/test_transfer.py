@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from tfsession.devices.manager import DeviceManager
-from tfsession.devices.transfer import copy, copy_all
 
 from tfsession.core.errors import ResourceExhaustedError
+from tfsession.devices.manager import DeviceManager
+from tfsession.devices.transfer import copy, start_copy, wait_for
 
 FLOATS = np.arange(6, dtype=np.float32).reshape(2, 3)
 
@@ -48,12 +48,11 @@ def test_around_the_machine(devices, value):
     assert moved(devices) == [(1, 0, 0, nbytes), (0, 1, 1, 2 * nbytes)]
 
 
-def test_what_lies_on_the_host_is_taken_from_there(devices):
-    cpu, _, first, second = devices
-    shape = np.array([2, 3], dtype=np.int32)
-    assert copy(shape, first, cpu) is shape
-    assert second.owns(copy(shape, first, second))
-    assert moved(devices) == [(0, 0, 0, 0), (1, 0, 0, 8)]
+def test_the_hosts_memory_needs_no_device(devices):
+    gpu = devices[2]
+    there = copy(FLOATS, None, gpu)
+    np.testing.assert_array_equal(copy(there, gpu, None), FLOATS)
+    assert copy(FLOATS, None, devices[0]) is FLOATS
 
 
 def test_a_batch_waits_once(devices, monkeypatch):
@@ -62,11 +61,11 @@ def test_a_batch_waits_once(devices, monkeypatch):
     synchronize = gpu.synchronize
     monkeypatch.setattr(gpu, "synchronize", lambda: waits.append(synchronize()))
     arrays = [gpu.to_device(FLOATS * i) for i in range(3)]
-    back = copy_all(arrays, gpu, cpu)
+    back = [start_copy(array, gpu, cpu) for array in arrays]
+    wait_for([gpu, gpu, gpu])
     np.testing.assert_array_equal(back, [FLOATS * i for i in range(3)])
     assert len(waits) == 1
-    assert copy_all(back, cpu, cpu) == back
-    assert copy_all([], gpu, cpu) == []
+    wait_for([cpu, None])
     assert len(waits) == 1
 
 

@@ -75,6 +75,7 @@ class RegisterGradient:
         self._op_type = op_type
 
     def __call__(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        """Register `f` and give it back."""
         if self._op_type in rules:
             raise KeyError(
                 f"Registering two gradient with name '{self._op_type}'! (Previous registration was "
@@ -370,9 +371,9 @@ def _check_and_refine(op: Operation, tensor: Tensor, grad: Any) -> None:
         return
     if not is_compatible(grad._shape, tensor._shape):
         raise ValueError(
-            "Incompatible shapes between op input and calculated input gradient. Forward operation: "
-            f"{op.name}. Input: {tensor.name}. Original input shape: {tensor.shape}. Calculated "
-            f"input gradient shape: {grad.shape}"
+            "Incompatible shapes between op input and calculated input gradient. Forward "
+            f"operation: {op.name}. Input: {tensor.name}. Original input shape: {tensor.shape}. "
+            f"Calculated input gradient shape: {grad.shape}"
         )
     grad._shape = merge(grad._shape, tensor._shape)
 

@@ -15,9 +15,10 @@ from tfsession.graph.graph import Graph
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.resources.store import ResourceStore
+from tfsession.runtime.compile import compile_plan
 from tfsession.runtime.partition import Node
 from tfsession.runtime.place import Placer
-from tfsession.runtime.plan import Function, Plan, Value, compile_plan
+from tfsession.runtime.plan import Function, Plan, Value
 from tfsession.runtime.prune import prune
 
 Signature = tuple[tuple[Tensor, ...], tuple[Operation, ...], tuple[Tensor, ...]]
@@ -146,7 +147,7 @@ class Engine:
                 self._extend()
             return dict(self._placement)
 
-    # --- what plan.Binder asks for --------------------------------------------------------------
+    # --- what compile.Binder asks for -----------------------------------------------------------
 
     def bind(self, node: Node) -> Function:
         """The kernel of a node as a function of its inputs, bound to this session's state."""

@@ -16,11 +16,9 @@ from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.op_def import ArgDef, OpDef
 from tfsession.core.rules import Kernel, find_kernel
 from tfsession.devices.device import Device
+from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
-
-# The memory in which a value lives: None is the host's, else the GPU's device.
-Memory = Device | None
 
 _HOST_DTYPES = frozenset({int32, string})
 _HANDLE_DTYPES = frozenset({resource, variant})

@@ -44,7 +44,9 @@ class AdamOptimizer(Optimizer):
             self._zeros_slot(var, "v", self._name)
 
     def _beta_powers(self) -> tuple[Any, Any]:
-        return self._get_non_slot_variable("beta1_power"), self._get_non_slot_variable("beta2_power")
+        return self._get_non_slot_variable("beta1_power"), self._get_non_slot_variable(
+            "beta2_power"
+        )
 
     def _prepare(self) -> None:
         self._lr_t = self._hyperparameter(self._lr, "learning_rate")
@@ -59,7 +61,9 @@ class AdamOptimizer(Optimizer):
         graph = get_default_graph()
         with graph.name_scope(op_type) as scope:
             powers = [cast(power.value(), dtype) for power in self._beta_powers()]
-        others = [cast(t, dtype) for t in (self._lr_t, self._beta1_t, self._beta2_t, self._epsilon_t)]
+        others = [
+            cast(t, dtype) for t in (self._lr_t, self._beta1_t, self._beta2_t, self._epsilon_t)
+        ]
         inputs = [s.handle if resource else s._ref() for s in states] + powers + others + [grad]
         return create_operation(op_type, inputs, {"use_locking": self._use_locking}, scope)
 

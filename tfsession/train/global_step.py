@@ -69,11 +69,8 @@ def assert_global_step(global_step_tensor: Any) -> None:
     """Raise TypeError unless the tensor or variable is an integer scalar."""
     if not global_step_tensor.dtype.base_dtype.is_integer:
         raise TypeError(
-            'Existing "global_step" does not have integer type: '
-            f"{global_step_tensor.dtype}"
+            f'Existing "global_step" does not have integer type: {global_step_tensor.dtype}'
         )
     rank = global_step_tensor.shape.ndims
     if rank not in (None, 0):
-        raise TypeError(
-            f'Existing "global_step" is not scalar: {global_step_tensor.shape}'
-        )
+        raise TypeError(f'Existing "global_step" is not scalar: {global_step_tensor.shape}')

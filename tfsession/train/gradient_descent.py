@@ -18,7 +18,10 @@ class GradientDescentOptimizer(Optimizer):
     _sums_duplicates = False
 
     def __init__(
-        self, learning_rate: HyperParameter, use_locking: bool = False, name: str = "GradientDescent"
+        self,
+        learning_rate: HyperParameter,
+        use_locking: bool = False,
+        name: str = "GradientDescent",
     ) -> None:
         super().__init__(use_locking, name)
         self._learning_rate = learning_rate

@@ -1,4 +1,4 @@
-"""Optimizer: from a loss to an operation that updates variables, with slots that TensorFlow names."""
+"""Optimizer: from a loss to an operation that updates variables, with TensorFlow's slot names."""
 
 from __future__ import annotations
 
@@ -143,7 +143,10 @@ class Optimizer:
         return _TRAINABLE
 
     def apply_gradients(
-        self, grads_and_vars: Iterable[tuple[Any, Any]], global_step: Any = None, name: str | None = None
+        self,
+        grads_and_vars: Iterable[tuple[Any, Any]],
+        global_step: Any = None,
+        name: str | None = None,
     ) -> Any:
         """The operation that updates variables by gradients, and counts `global_step` up.
 
@@ -167,8 +170,9 @@ class Optimizer:
             for grad, variable in pairs:
                 if grad is None:
                     continue
-                with graph.name_scope("update_" + variable.op.name.replace(":", "_")), graph.colocate_with(
-                    variable.op
+                with (
+                    graph.name_scope("update_" + variable.op.name.replace(":", "_")),
+                    graph.colocate_with(variable.op),
                 ):
                     updates.append(self._update(grad, variable))
             if global_step is None:
@@ -183,7 +187,10 @@ class Optimizer:
 
     def _count(self, updates: list[Any], global_step: Any, scope: str) -> Any:
         graph = get_default_graph()
-        with graph.control_dependencies([self._finish(updates, "update")]), graph.colocate_with(global_step):
+        with (
+            graph.control_dependencies([self._finish(updates, "update")]),
+            graph.colocate_with(global_step),
+        ):
             if is_resource(global_step):
                 return global_step.assign_add(1, name=scope, read_value=False)
             return assign_add(global_step, 1, name=scope)
@@ -191,7 +198,9 @@ class Optimizer:
     def _update(self, grad: Any, variable: Any) -> Any:
         """The operation that updates one variable, its constraint included."""
         if isinstance(grad, IndexedSlices):
-            values, indices = _summed_by_index(grad) if self._sums_duplicates else (grad.values, grad.indices)
+            values, indices = (
+                _summed_by_index(grad) if self._sums_duplicates else (grad.values, grad.indices)
+            )
             op = self._apply_sparse(values, indices, variable)
         else:
             op = self._apply_dense(grad, variable)
@@ -247,7 +256,10 @@ class Optimizer:
         if key not in self._non_slots:
             with get_default_graph().colocate_with(colocate_with.op):
                 self._non_slots[key] = Variable(
-                    initial_value, name=name, trainable=False, use_resource=is_resource(colocate_with)
+                    initial_value,
+                    name=name,
+                    trainable=False,
+                    use_resource=is_resource(colocate_with),
                 )
         return self._non_slots[key]
 
@@ -285,7 +297,9 @@ def _as_gradient(grad: Any) -> Any:
     try:
         return convert_to_tensor(grad)
     except TypeError:
-        raise TypeError(f"Gradient must be convertible to a Tensor or IndexedSlices, or None: {grad}") from None
+        raise TypeError(
+            f"Gradient must be convertible to a Tensor or IndexedSlices, or None: {grad}"
+        ) from None
 
 
 def _summed_by_index(slices: IndexedSlices) -> tuple[Tensor, Tensor]:
@@ -295,4 +309,3 @@ def _summed_by_index(slices: IndexedSlices) -> tuple[Tensor, Tensor]:
 
 
 HyperParameter = float | Tensor | Callable[[], Any]
-
