@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from operator import call
 from types import TracebackType
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
 from tfsession.core import protos
 from tfsession.core.errors import (
@@ -286,18 +286,18 @@ class BaseSession(SessionInterface):
     def _callable_without_feeds(self, fetches: Any, accept_options: bool) -> Callable[..., Any]:
         engine, graph = self._engine, self._graph
         fetch_map = FetchMap(graph, fetches)
-        if not fetch_map.elements:
-            raise InvalidArgumentError(
-                None, None, "Must specify at least one target to fetch or execute."
-            )
         execute: Callable[[Sequence[Any]], Any] | None = None
-        if not self._closed:
+        if fetch_map.elements and not self._closed:
             execute = make_step(engine, fetch_map, {}).execute
 
         def run() -> Any:
             try:
-                engine.extend()
-                assert execute is not None
+                if engine._placed_version != graph._version:
+                    engine.extend()
+                if execute is None:
+                    raise InvalidArgumentError(
+                        None, None, "Must specify at least one target to fetch or execute."
+                    )
                 return execute(())
             except OpError as error:
                 failure = type(error)(None, None, error.message)
@@ -491,39 +491,47 @@ class InteractiveSession(BaseSession):
         self._default_session.__exit__(None, None, None)
 
 
-def _session_for(element: Tensor | Operation, session: Any, what: tuple[str, str, str]) -> Any:
-    verb, noun, hint = what
-    if session is None:
+def _session_for(element: Tensor | Operation, session: Any, texts: _Texts) -> Any:
+    """The session to use; ValueError when there is none, or none of the element's graph."""
+    is_default = session is None
+    if is_default:
         session = get_default_session()
         if session is None:
-            call_text, scope = hint.split(" ", 1)
             raise ValueError(
-                f"Cannot {verb} {noun} using `{call_text}()`: No default session is registered. "
-                f"Use `{scope}` or pass an explicit session to `{call_text}(session=sess)`"
+                f"Cannot {texts.action} using `{texts.method}()`: No default session is "
+                f"registered. Use `{texts.scope}` or pass an explicit session to "
+                f"`{texts.method}(session=sess)`"
             )
-        if session.graph is not element.graph:
-            passed = hint.split(" ", 1)[0]
-            raise ValueError(
-                f"Cannot use the default session to {verb} {noun}: the {noun}'s graph is different "
-                "from the session's graph. Pass an explicit session to "
-                f"`{passed}(session=sess)`."
-            )
-    elif session.graph is not element.graph:
+    if session.graph is not element.graph:
+        noun = texts.action.split()[1]
+        which = "default" if is_default else "given"
+        advice = f" Pass an explicit session to {texts.advice}." if is_default else ""
         raise ValueError(
-            f"Cannot use the given session to {verb} {noun}: the {noun}'s graph is different from "
-            "the session's graph."
+            f"Cannot use the {which} session to {texts.action}: the {noun}'s graph is different "
+            f"from the session's graph.{advice}"
         )
     return session
 
 
+class _Texts(NamedTuple):
+    """The parts of error texts that differ between eval and run."""
+
+    action: str
+    method: str
+    scope: str
+    advice: str
+
+
+_EVAL = _Texts("evaluate tensor", "eval", "with sess.as_default()", "`eval(session=sess)`")
+_RUN = _Texts("execute operation", "run", "with sess.as_default():", "run(session=sess)")
+
+
 def _evaluate(tensor: Tensor, feed_dict: Any, session: Any) -> Any:
-    what = ("evaluate", "tensor", "eval with sess.as_default()")
-    return _session_for(tensor, session, what).run(tensor, feed_dict)
+    return _session_for(tensor, session, _EVAL).run(tensor, feed_dict)
 
 
 def _execute(operation: Operation, feed_dict: Any, session: Any) -> None:
-    what = ("execute", "operation", "run with sess.as_default():")
-    _session_for(operation, session, what).run(operation, feed_dict)
+    _session_for(operation, session, _RUN).run(operation, feed_dict)
 
 
 tensor_lib.evaluate = _evaluate

@@ -158,7 +158,7 @@ class Graph:
             return obj
         if isinstance(obj, Operation) and allow_operation:
             if obj.graph is not self:
-                raise ValueError(f"Operation {obj!r} is not an element of this graph.")
+                raise ValueError(f"Operation {obj} is not an element of this graph.")
             return obj
         raise TypeError(f"Can not convert a {type(obj).__name__} into a {kinds}.")
 
@@ -190,13 +190,14 @@ class Graph:
         if ":" in name:
             raise ValueError(f"Name {name!r} appears to refer to a Tensor, not a Operation.")
         op = self._ops.get(name)
+        if not allow_operation:
+            found = "refers to an Operation" if op else "looks like an (invalid) Operation name"
+            raise ValueError(
+                f"The name {name!r} {found}, not a Tensor. Tensor names must be of the form "
+                '"<op_name>:<output_index>".'
+            )
         if op is None:
             raise KeyError(f"The name {name!r} refers to an Operation not in the graph.")
-        if not allow_operation:
-            raise ValueError(
-                f"The name {name!r} refers to an Operation, not a Tensor. Tensor names must be of "
-                'the form "<op_name>:<output_index>".'
-            )
         return op
 
     def _consumers(self, tensor: Tensor) -> list[Operation]:
