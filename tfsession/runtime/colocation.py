@@ -1,0 +1,277 @@
+"""Colocation: the groups of operations that must share a device, and what each group asks for.
+
+Groups grow along references and resources, and by `_class` attributes. Only operations that ask
+for a device or share one are in a group; all others go where their kind prefers.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import lru_cache
+from operator import attrgetter
+
+from tfsession.core.device_spec import DeviceName, parse_device_name
+from tfsession.devices.device import Device
+from tfsession.graph.operation import Operation
+from tfsession.runtime import placement_errors
+from tfsession.runtime.device_support import KindTable, OpKind
+
+logger = logging.getLogger("tfsession")
+
+ANYWHERE = DeviceName()
+_PREFIX = b"loc:@"
+_PLURALS = ("jobs", "replicas", "tasks", "types", "ids")
+
+
+@lru_cache(maxsize=4096)
+def merged(name: DeviceName, other: DeviceName, soft: bool = False) -> DeviceName:
+    """What both names ask for together; ValueError where they contradict each other.
+
+    `soft` gives up a type or an index that they do not agree on; never job, replica or task.
+    """
+    parts = dict(zip(DeviceName._fields, name, strict=True))
+    for part, its, plural in zip(DeviceName._fields, other, _PLURALS, strict=True):
+        mine = parts[part]
+        if its is None or mine == its:
+            continue
+        if mine is None:
+            parts[part] = its
+        elif soft and plural == "types":
+            parts["device_type"] = parts["device_index"] = None
+            break
+        elif soft and plural == "ids":
+            parts["device_index"] = None
+        else:
+            raise ValueError(
+                f"Cannot merge devices with incompatible {plural}: '{name.to_string()}' and "
+                f"'{other.to_string()}'"
+            )
+    return DeviceName(**parts)  # type: ignore[arg-type]
+
+
+def overlay(name: DeviceName, over: DeviceName) -> DeviceName:
+    """`name` with every part that `over` has put in its place."""
+    if over is ANYWHERE:
+        return name
+    return DeviceName(
+        *(mine if its is None else its for mine, its in zip(name, over, strict=True))  # type: ignore[arg-type]
+    )
+
+
+def agree(name: DeviceName, other: DeviceName) -> bool:
+    """Whether a device could have both names."""
+    return all(
+        mine is None or its is None or mine == its for mine, its in zip(name, other, strict=True)
+    )
+
+
+class Group:
+    """Operations that must share a device.
+
+    `requested` is all that they ask for; the part of it in `resource` comes from operations that
+    hold state, the part in `assigned` from those placed before. `devices` are the candidates, once
+    known; `decider` is the operation whose request decided, or which was placed first.
+    """
+
+    __slots__ = (
+        "assigned",
+        "decider",
+        "devices",
+        "parent",
+        "rank",
+        "requested",
+        "resource",
+        "softened",
+        "supported",
+    )
+
+    def __init__(self, supported: frozenset[str]) -> None:
+        self.parent: Group | None = None
+        self.rank = 0
+        self.supported = supported
+        self.assigned = self.resource = self.requested = ANYWHERE
+        self.devices: tuple[Device, ...] = ()
+        self.decider: Operation | None = None
+        self.softened = False
+
+    def root(self) -> Group:
+        """The group that this one has become part of."""
+        group = self
+        while group.parent is not None:
+            if group.parent.parent is not None:
+                group.parent = group.parent.parent
+            group = group.parent
+        return group
+
+    def relaxed(self, *, keep_resources: bool) -> DeviceName:
+        """What is asked for without the type and index that soft placement may change."""
+        fixed = overlay(self.assigned, self.resource) if keep_resources else self.assigned
+        requested = self.requested
+        if fixed.device_type is None:
+            requested = requested._replace(device_type=None)
+        if fixed.device_index is None:
+            requested = requested._replace(device_index=None)
+        return requested
+
+
+class Groups:
+    """The groups of one placement."""
+
+    def __init__(self, kinds: KindTable, *, soft: bool, log: bool) -> None:
+        self.kinds = kinds
+        self.kept: dict[Operation, Device] = {}
+        self._of: dict[Operation, Group] = {}
+        self._soft = soft
+        self._log = log
+
+    def find(self, op: Operation) -> Group | None:
+        """The group of `op`, or None when nothing binds it."""
+        group = self._of.get(op)
+        return None if group is None else group.root()
+
+    def members(self, group: Group) -> list[Operation]:
+        """The operations of a group in order of creation."""
+        found = [op for op, its in self._of.items() if its.root() is group]
+        return sorted(found, key=attrgetter("_id"))
+
+    def group(self, op: Operation) -> Group:
+        """The group of `op`; one with what it asks for itself when nothing has bound it yet."""
+        group = self._of.get(op)
+        if group is not None:
+            return group.root()
+        kind = self.kinds.kind(op)
+        group = self._of[op] = Group(kind.supported)
+        name = parse_device_name(op._device)
+        if name is not None and name != ANYWHERE:
+            group.requested = name
+            group.decider = op
+            if kind.holds_handle:
+                group.resource = name
+        return group
+
+    def keep(self, op: Operation, kind: OpKind, device: Device) -> None:
+        """Hold `op` to the device where it was placed before."""
+        group = self._of[op] = Group(kind.supported & {device.device_type})
+        name = placement_errors.full_name_of(device)
+        group.assigned = group.resource = group.requested = name
+        group.devices = (device,)
+        group.decider = op
+        self.kept[op] = device
+
+    def connect(self, source: Operation, reader: Operation) -> None:
+        """Put the reader of a reference or resource where its source is.
+
+        What the reader asked for gives way, silently, except to another resource's device.
+        """
+        there, here = self.group(source), self.group(reader)
+        if there is here:
+            return
+        if not agree(there.assigned, here.assigned):
+            raise placement_errors.handle_conflict(
+                "assigned", source, there.assigned, reader, here.assigned
+            )
+        if not agree(there.resource, here.resource):
+            raise placement_errors.handle_conflict(
+                "resource", source, there.resource, reader, here.resource
+            )
+        if not agree(there.requested, here.requested):
+            if self._log:
+                logger.info(
+                    "Ignoring device specification %s for node '%s' because the input edge from "
+                    "'%s' is a reference connection and already has a device field set to %s",
+                    here.requested.to_string(),
+                    reader.name,
+                    source.name,
+                    there.requested.to_string(),
+                )
+            here.requested = here.resource
+            here.decider = there.decider
+        try:
+            self._unite(source, reader)
+        except ValueError as conflict:
+            raise placement_errors.about(
+                reader,
+                "Nodes were connected by a reference or resource connection (requiring them to be "
+                "on the same device), but the two nodes were assigned two different devices: "
+                f"{conflict}",
+            ) from None
+
+    def colocate(self, ops: Sequence[Operation], labelled: Sequence[Operation]) -> None:
+        """Form the groups that `_class` attributes name; an operation's name is a group, too."""
+        labels = {op: _labels(op) for op in labelled}
+        named = {name for names in labels.values() for name in names}
+        first: dict[str, Operation] = {}
+        for op in ops:
+            for name in labels.get(op, ()):
+                self._join(op, first.setdefault(name, op))
+            if op.name in named:
+                self._join(op, first.setdefault(op.name, op))
+
+    def _join(self, op: Operation, other: Operation) -> None:
+        if op is other:
+            return
+        try:
+            self._unite(op, other)
+        except ValueError as conflict:
+            if not self._soft:
+                raise placement_errors.about(op, str(conflict)) from None
+            if self._log:
+                logger.info(
+                    "Ignoring request to colocate node '%s' with nodes in colocation group '%s' "
+                    "because soft placement is on and an attempt at doing so resulted in the "
+                    "following error: %s",
+                    op.name,
+                    other.name,
+                    conflict,
+                )
+
+    def _unite(self, x: Operation, y: Operation) -> None:
+        """Make one group of two; ValueError, and nothing changed, when they contradict."""
+        root, other = self.group(x), self.group(y)
+        if root is other:
+            return
+        if root.rank < other.rank:
+            root, other = other, root
+        nodes = f"{{{{colocation_node {x.name}}}}} and {{{{colocation_node {y.name}}}}}"
+        try:
+            assigned = merged(root.assigned, other.assigned)
+            resource = merged(root.resource, other.resource)
+            requested = merged(root.requested, other.requested, self._soft)
+            if self._soft:  # what it gave up is still asked for by resources and earlier steps
+                requested = overlay(overlay(requested, resource), assigned)
+        except ValueError as conflict:
+            raise ValueError(f"Cannot colocate nodes {nodes}: {conflict}") from None
+        supported = root.supported & other.supported
+        if not supported:
+            debug = (placement_errors.debug_info(group, self) for group in (root, other))
+            raise ValueError(
+                f"Cannot colocate nodes {nodes} because no device type supports both of those "
+                f"nodes and the other nodes colocated with them.{''.join(debug)}"
+            )
+        root.softened |= other.softened or not agree(root.requested, other.requested)
+        root.assigned, root.resource, root.requested = assigned, resource, requested
+        root.supported = supported
+        root.devices = root.devices or other.devices
+        root.decider = root.decider or other.decider
+        root.rank += root.rank == other.rank
+        other.parent = root
+
+    def limit_to_host(self, op: Operation) -> None:
+        """Keep `op` on the CPU: what it reads can lie nowhere else."""
+        group = self.group(op)
+        if "CPU" in group.supported:
+            group.supported = frozenset({"CPU"})
+
+
+def _labels(op: Operation) -> list[str]:
+    groups = op.attrs["_class"]
+    if not isinstance(groups, list | tuple):
+        logger.error(
+            "The value for colocation attribute '_class' must be a list of strings, not a single "
+            "string: %s",
+            op.name,
+        )
+        return []
+    texts = (group.encode() if isinstance(group, str) else group for group in groups)
+    return [text[len(_PREFIX) :].decode() for text in texts if text.startswith(_PREFIX)]
