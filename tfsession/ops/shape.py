@@ -285,13 +285,13 @@ def _rank_value(op: Operation, _: int) -> Array | None:
 # --- builders -------------------------------------------------------------------------------------
 
 
-def _tensor(value: Any, name: str) -> Tensor:
-    """`value` as a tensor; a constant that is made stands in the scope of the operation to come."""
+def _scoped(value: Any, name: str) -> tuple[Tensor, str]:
+    """`value` as a tensor, made in the scope of the operation that takes it, and that one's name."""
     if isinstance(value, Tensor):
-        return value
+        return value, name
     graph = graph_of([value])
-    with graph.as_default(), graph.name_scope(f"{graph._scopes.name_prefix}{name}/"):
-        return convert_to_tensor(value)
+    with graph.as_default(), graph.name_scope(name) as scope:
+        return convert_to_tensor(value), scope
 
 
 def _out_type(out_type: Any) -> DType:
@@ -301,10 +301,10 @@ def _out_type(out_type: Any) -> DType:
 @export("shape")
 def shape(input: Any, name: str | None = None, out_type: Any = None) -> Tensor:
     """The shape of a tensor as an integer vector (int32, or `out_type`)."""
-    tensor, dtype = _tensor(input, name or "Shape"), _out_type(out_type)
+    (tensor, name), dtype = _scoped(input, name or "Shape"), _out_type(out_type)
     if is_fully_defined(tensor._shape):
         value = np.array(tensor._shape, dtype.numpy)
-        return constant_of(tensor.op.graph, value, name or "Shape")
+        return constant_of(tensor.op.graph, value, name)
     result: Tensor = create_op("Shape", [tensor], {"out_type": dtype}, name)
     return result
 
@@ -318,10 +318,10 @@ def shape_n(input: Any, out_type: Any = int32, name: str | None = None) -> list[
 @export("size")
 def size(input: Any, name: str | None = None, out_type: Any = None) -> Tensor:
     """The number of elements of a tensor as a scalar (int32, or `out_type`)."""
-    tensor, dtype = _tensor(input, name or "Size"), _out_type(out_type)
+    (tensor, name), dtype = _scoped(input, name or "Size"), _out_type(out_type)
     if is_fully_defined(tensor._shape):
         value = np.array(shape_lib.num_elements(tensor._shape), dtype.numpy)
-        return constant_of(tensor.op.graph, value, name or "Size")
+        return constant_of(tensor.op.graph, value, name)
     result: Tensor = create_op("Size", [tensor], {"out_type": dtype}, name)
     return result
 
@@ -329,10 +329,10 @@ def size(input: Any, name: str | None = None, out_type: Any = None) -> Tensor:
 @export("rank")
 def rank(input: Any, name: str | None = None) -> Tensor:
     """The number of dimensions of a tensor as an int32 scalar."""
-    tensor = _tensor(input, name or "Rank")
+    tensor, name = _scoped(input, name or "Rank")
     if tensor._shape is not None:
         value = np.array(len(tensor._shape), np.int32)
-        return constant_of(tensor.op.graph, value, name or "Rank")
+        return constant_of(tensor.op.graph, value, name)
     result: Tensor = create_op("Rank", [tensor], name=name)
     return result
 

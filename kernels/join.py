@@ -1,0 +1,171 @@
+"""Several arrays made one, and one made several."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tfsession.core.errors import InvalidArgumentError
+from tfsession.core.rules import kernel
+from tfsession.core.shape import debug_string
+
+_ALL = slice(None)
+
+
+def _refuse(text: str) -> InvalidArgumentError:
+    return InvalidArgumentError(None, None, text)
+
+
+@kernel("Pack")
+def pack(xp: Any, *values: Any, axis: int) -> Any:
+    """Equal shapes along a new dimension."""
+    first = values[0]
+    shape = first.shape
+    for i, value in enumerate(values):
+        if value.shape != shape:
+            raise _refuse(
+                f"Shapes of all inputs must match: values[0].shape = {debug_string(shape)} != "
+                f"values[{i}].shape = {debug_string(value.shape)}"
+            )
+    rank = len(shape) + 1
+    if not -rank <= axis < rank:
+        raise _refuse(f"axis = {axis} not in [{-rank}, {rank})")
+    at = axis + rank if axis < 0 else axis
+    result = xp.empty((*shape[:at], len(values), *shape[at:]), first.dtype)
+    front = (_ALL,) * at
+    for i, value in enumerate(values):
+        result[(*front, i)] = value
+    return result
+
+
+@kernel("Unpack", aliases=True)
+def unpack(xp: Any, value: Any, num: int, axis: int) -> Any:
+    """The slices along a dimension, as views."""
+    shape, rank = value.shape, value.ndim
+    if not -rank <= axis < rank:
+        raise _refuse(f"axis = {axis} not in [{-rank}, {rank})")
+    at = axis + rank if axis < 0 else axis
+    if shape[at] != num:
+        raise _refuse(f"Input shape axis {axis} must equal {num}, got shape {debug_string(shape)}")
+    front = (_ALL,) * at
+    return tuple(value[(*front, i)] for i in range(num))
+
+
+@kernel("ConcatV2", host=["axis"])
+def concat_v2(xp: Any, *inputs: Any) -> Any:
+    """Arrays joined along a dimension."""
+    return _concat(xp, inputs[:-1], inputs[-1])
+
+
+@kernel("Concat", host=["concat_dim"])
+def concat(xp: Any, concat_dim: Any, *values: Any) -> Any:
+    """As ConcatV2, with the dimension first."""
+    return _concat(xp, values, concat_dim)
+
+
+def _concat(xp: Any, values: Any, axis: Any) -> Any:
+    at = int(axis)
+    try:
+        return xp.concatenate(values, at)
+    except ValueError:
+        raise _bad_concat([value.shape for value in values], at) from None
+
+
+def _bad_concat(shapes: list[tuple[int, ...]], axis: int) -> InvalidArgumentError:
+    first, rank = shapes[0], len(shapes[0])
+    if rank == 0:
+        return _refuse("ConcatOp : Can't concatenate scalars (use tf.stack instead)")
+    if not -rank <= axis < rank:
+        return _refuse(
+            f"ConcatOp : Expected concatenating dimensions in the range [{-rank}, {rank}), but got "
+            f"{axis}"
+        )
+    for i, shape in enumerate(shapes):
+        pair = f"shape[0] = {debug_string(first)} vs. shape[{i}] = {debug_string(shape)}"
+        if len(shape) != rank:
+            return _refuse(f"ConcatOp : Ranks of all input tensors should match: {pair}")
+        for dim, (a, b) in enumerate(zip(first, shape, strict=True)):
+            if a != b and dim != axis % rank:
+                return _refuse(f"ConcatOp : Dimension {dim} in both shapes must be equal: {pair}")
+    return _refuse("ConcatOp : the shapes of the inputs do not fit")
+
+
+@kernel("ConcatOffset", host=["concat_dim", "shape"], host_outputs=["offset"])
+def concat_offset(xp: Any, concat_dim: Any, *shapes: Any) -> Any:
+    """Where each part begins in the whole."""
+    rank, given = shapes[0].size, int(concat_dim)
+    if not -rank <= given < rank:
+        raise _refuse(f"Concat dim is out of range: {given} vs. {rank}")
+    axis = given % rank
+    offsets = []
+    start = 0
+    for i, shape in enumerate(shapes):
+        differs = shape != shapes[0] if shape.size == rank else np.ones(rank, bool)
+        differs[axis] = shape.size != rank
+        if differs.any():
+            raise _refuse(
+                f"All dimensions except {axis} must match. Input {i} has shape {_plain(shape)} and "
+                f"doesn't match input 0 with shape {_plain(shapes[0])}."
+            )
+        offset = np.zeros(rank, shape.dtype)
+        offset[axis] = start
+        start += int(shape[axis])
+        offsets.append(offset)
+    return tuple(offsets)
+
+
+def _plain(shape: Any) -> str:
+    return "[" + " ".join(map(str, shape.tolist())) + "]"
+
+
+def _axis_of(value: Any, axis: Any) -> int:
+    at, rank = int(axis), value.ndim
+    if not -rank <= at < rank:
+        raise _refuse(f"-input rank(-{rank}) <= split_dim < input rank ({rank}), but got {at}")
+    return at + rank if at < 0 else at
+
+
+@kernel("Split", host=["split_dim"], aliases=True)
+def split(xp: Any, split_dim: Any, value: Any, num_split: int) -> Any:
+    """Equal pieces along a dimension, as views."""
+    at = _axis_of(value, split_dim)
+    size, rest = divmod(value.shape[at], num_split)
+    if rest:
+        raise _refuse(
+            "Number of ways to split should evenly divide the split dimension, but got split_dim "
+            f"{at} (size = {value.shape[at]}) and num_split {num_split}"
+        )
+    front = (_ALL,) * at
+    return tuple(value[(*front, slice(i * size, (i + 1) * size))] for i in range(num_split))
+
+
+@kernel("SplitV", host=["size_splits", "split_dim"], aliases=True)
+def split_v(xp: Any, value: Any, size_splits: Any, split_dim: Any, num_split: int) -> Any:
+    """Pieces of given sizes along a dimension, as views."""
+    at, sizes = _axis_of(value, split_dim), size_splits.tolist()
+    if size_splits.ndim != 1 or len(sizes) != num_split:
+        raise _refuse(
+            "size of the split_tensor must be 1-D and have the same elements as outputs got "
+            f"{size_splits.ndim} -D and {size_splits.size} elements"
+        )
+    missing = [i for i, size in enumerate(sizes) if size == -1]
+    if len(missing) > 1:
+        raise _refuse("There can only be one -1 in the input.")
+    known, whole = sum(size for size in sizes if size != -1), value.shape[at]
+    if known > whole or (not missing and known != whole):
+        raise _refuse(
+            "Determined shape must either match input shape along split_dim exactly if fully "
+            "specified, or be less than the size of the input along split_dim if not fully "
+            f"specified.  Got: {known}"
+        )
+    for i in missing:
+        sizes[i] = whole - known
+    for i, size in enumerate(sizes):
+        if size < 0:
+            raise _refuse(f"Split size at index {i} must be >= 0. Got: {size}")
+    front = (_ALL,) * at
+    ends = np.cumsum(sizes).tolist()
+    return tuple(
+        value[(*front, slice(end - size, end))] for size, end in zip(sizes, ends, strict=True)
+    )
