@@ -24,7 +24,15 @@ from tfsession.core import (  # noqa: F401
 )
 from tfsession.core import modes as _modes  # noqa: F401
 from tfsession.core.exports import Deferred, export, export_value
-from tfsession.graph import create, default_graph, graph, graph_keys, operation, tensor  # noqa: F401
+from tfsession.graph import (  # noqa: F401
+    create,
+    default_graph,
+    graph,
+    graph_keys,
+    importer,
+    operation,
+    tensor,
+)
 
 # What tfsession follows: `tf.VERSION` tells programs which TensorFlow they may expect.
 _TENSORFLOW_VERSION: Final = "2.21.0"

@@ -68,6 +68,14 @@ def build_operation(
     return op
 
 
+def mixed_graphs(first: Any, other: Any, graph: Graph | None = None) -> ValueError:
+    """The error for two values of different graphs, `first` being in `graph`."""
+    return ValueError(
+        f"{other} must be from the same graph as {first} (graphs are {other.graph} and "
+        f"{graph or first.graph})."
+    )
+
+
 def infer_shapes(op: Operation) -> None:
     """Set the shapes of the outputs by the op's shape function; ValueError if inputs do not fit."""
     assert op.op_def.shape is not None

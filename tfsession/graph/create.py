@@ -10,7 +10,7 @@ from tfsession.core.dtypes import DType
 from tfsession.core.op_def import OpDef
 from tfsession.graph.attr_forms import check_attr
 from tfsession.graph.binding import Binding
-from tfsession.graph.build import arg_types, build_operation
+from tfsession.graph.build import arg_types, build_operation, mixed_graphs
 from tfsession.graph.conversion import convert_to_tensor, register_tensor_conversion_function
 from tfsession.graph.graph import Graph, get_default_graph
 from tfsession.graph.operation import Operation
@@ -81,7 +81,7 @@ def create_operation(
                 graph = inputs[0].op.graph if inputs else get_default_graph()
                 for tensor in inputs:
                     if tensor.op.graph is not graph:
-                        raise _mixed_graphs(inputs[0], tensor)
+                        raise mixed_graphs(inputs[0], tensor)
                 unique = _operation_name(graph, name or op_type)
                 return build_operation(
                     graph, op_def, unique, tuple(inputs), all_attrs, plan.output_types
@@ -150,13 +150,6 @@ def _operation_name(graph: Graph, name: str) -> str:
     return graph.unique_name(name)
 
 
-def _mixed_graphs(first: Tensor, other: Tensor) -> ValueError:
-    return ValueError(
-        f"{other} must be from the same graph as {first} (graphs are {other.graph} and "
-        f"{first.graph})."
-    )
-
-
 def graph_of(values: Any) -> Graph:
     """The graph of the first tensor among (nested lists of) values, else the default graph."""
     first = None
@@ -166,7 +159,7 @@ def graph_of(values: Any) -> Graph:
             if first is None:
                 first = value
             elif graph is not first.graph:
-                raise _mixed_graphs(first, value)
+                raise mixed_graphs(first, value)
     return get_default_graph() if first is None else first.graph
 
 
@@ -193,7 +186,7 @@ def _create_converting(
             tensors = binding.bind(inputs)
             for tensor in tensors:
                 if tensor.op.graph is not graph:
-                    raise _mixed_graphs(tensors[0], tensor)
+                    raise mixed_graphs(tensors[0], tensor)
     finally:
         scopes.name_prefix = previous
     return build_operation(graph, op_def, unique, tuple(tensors), binding.all_attrs())

@@ -6,19 +6,20 @@ import logging
 import re
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from tfsession.core.dtypes import as_dtype
+from tfsession.graph import node_builder
 from tfsession.graph import scopes as scope_lib
+from tfsession.graph.graph_def import PRODUCER as PRODUCER
+from tfsession.graph.graph_def import Versions, to_graph_def
 from tfsession.graph.operation import Operation
 from tfsession.graph.stacks import DefaultStack
 from tfsession.graph.tensor import Tensor
 
 logger = logging.getLogger("tfsession")
-
-# The version of TensorFlow's graph format that is read and written (2.21's).
-PRODUCER = 2474
 
 _VALID_NAME = re.compile(r"^[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*$")
 
@@ -42,7 +43,9 @@ class Graph:
         self._consumer_index: dict[Tensor, list[Operation]] = {}
         self._indexed_ops = 0
         self._watchers: weakref.WeakSet[Any] = weakref.WeakSet()  # engines of sessions
-        self._functions: dict[str, Any] = {}
+        self._versions = Versions()
+        self._functions: dict[str, Any] = {}  # FunctionDefs by name
+        self._function_gradients: dict[str, Any] = {}  # GradientDefs by function name
         self.seed: int | None = None
         self._random_ops = 0
 
@@ -98,6 +101,59 @@ class Graph:
                 f"/{_VALID_NAME!r}/"
             )
 
+    def node_name(self, name: str) -> str:
+        """A name for a new node, unique unless a slash at its end says to take it as it is.
+
+        Raises:
+            ValueError: nodes cannot be called so.
+        """
+        if not name.endswith("/"):
+            self._check_name(name)
+            return self.unique_name(name)
+        name = name[:-1]
+        self._check_name(name)
+        with self._lock:
+            self._names_in_use.setdefault(name.lower(), 1)
+        return name
+
+    def create_op(
+        self,
+        op_type: str,
+        inputs: Sequence[Tensor],
+        dtypes: Sequence[Any] | None = None,
+        input_types: Sequence[Any] | None = None,
+        name: str | None = None,
+        attrs: dict[str, Any] | None = None,
+        op_def: Any = None,
+        compute_shapes: bool = True,
+        compute_device: bool = True,
+    ) -> Operation:
+        """Add an operation.
+
+        Args:
+            op_type: its type, such as "MatMul".
+            inputs: tensors of this graph, lists laid out flat.
+            dtypes: not needed; types of outputs follow from the definition.
+            input_types: the types that the inputs must be compatible with.
+            name: its name, made unique; with a trailing slash, exactly this name.
+            attrs: AttrValue messages or Python values by name. Defaults, types of inputs and the
+                length of a list at the end need not be given.
+            op_def: not needed; ops are known by type.
+            compute_shapes: not needed; shapes are always computed.
+            compute_device: whether device scopes apply.
+
+        Raises:
+            TypeError: an input is no tensor, or of a wrong type.
+            ValueError: inputs or attributes do not suit the op, or belong to another graph.
+            RuntimeError: no such op, or the graph is finalized.
+        """
+        self._check_not_finalized()
+        types = None if input_types is None else [as_dtype(dtype) for dtype in input_types]
+        op = node_builder.create_op(self, op_type, inputs, types, name or op_type, attrs or {})
+        if not compute_device:
+            op._device = ""
+        return op
+
     def _add(self, op: Operation) -> None:
         """Enter an operation that `create` has built; its name must be unique already."""
         with self._lock:
@@ -107,6 +163,20 @@ class Graph:
             op._id = self._version
             self._ops[op.name] = op
             self._version += 1
+
+    def as_graph_def(self, from_version: int | None = None, add_shapes: bool = False) -> Any:
+        """The GraphDef message of this graph.
+
+        Args:
+            from_version: has no effect, as in TensorFlow 2.21.
+            add_shapes: write the static shapes of outputs into the attribute `_output_shapes`.
+        """
+        return to_graph_def(self, add_shapes)
+
+    @property
+    def graph_def_versions(self) -> Any:
+        """The VersionDef of this graph."""
+        return self._versions.to_proto()
 
     def get_operations(self) -> list[Operation]:
         """All operations in order of creation."""

@@ -13,18 +13,24 @@ if TYPE_CHECKING:
     from tfsession.graph.operation import Operation
 
 
-def to_node_def(op: Operation, add_shapes: bool = False) -> Any:
+def to_node_def(op: Operation) -> Any:
     """The NodeDef message of an operation, with all attributes, defaults included."""
-    node = protos.NodeDef(
-        name=op.name, op=op.type, device=op.device, input=input_names(op.inputs, op.control_inputs)
-    )
+    node = protos.NodeDef()
+    fill_node_def(node, op)
+    return node
+
+
+def fill_node_def(node: Any, op: Operation, add_shapes: bool = False) -> None:
+    """Write an operation into an empty NodeDef."""
+    node.name = op.name
+    node.op = op.type
+    node.device = op.device
+    node.input.extend(input_names(op.inputs, op.control_inputs))
     definitions = op.op_def.attrs
     for name, value in op.attrs.items():
         kind = definitions[name].type if name in definitions else None
         node.attr[name].CopyFrom(to_attr_value(value, kind))
-    if add_shapes:
+    if add_shapes and op.outputs:
         shapes = node.attr["_output_shapes"].list
-        shapes.SetInParent()
         del shapes.shape[:]
         shapes.shape.extend(to_proto(t._shape) for t in op.outputs)
-    return node

@@ -1,0 +1,515 @@
+"""`import_graph_def`: the nodes of a GraphDef as operations of the default graph.
+
+A GraphDef is imported wholly or not at all: operations enter the graph when all of them are made.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from tfsession.core import protos
+from tfsession.core import shape as shape_lib
+from tfsession.core.attr_value import attr_from_proto, to_attr_value
+from tfsession.core.device_spec import canonical
+from tfsession.core.errors import NotFoundError
+from tfsession.core.exports import export
+from tfsession.core.op_def import NO_DEFAULT, OpDef, ops
+from tfsession.core.op_def_proto import op_def_from_proto
+from tfsession.graph import node_builder
+from tfsession.graph.build import arg_types, enter_scopes, infer_shapes
+from tfsession.graph.conversion import convert_to_tensor
+from tfsession.graph.graph import Graph, get_default_graph
+from tfsession.graph.graph_def import check_versions
+from tfsession.graph.operation import Operation, capture_frames
+from tfsession.graph.scopes import merge_device_stack
+from tfsession.graph.tensor import Tensor
+
+logger = logging.getLogger("tfsession")
+
+_NODE_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
+_DATA_INPUT = re.compile(r"(.+):(\d+)", re.S)
+_CONTROL = -1
+_LOOP_BACK = frozenset({"NextIteration", "RefNextIteration"})
+_MERGES = frozenset({"Merge", "RefMerge"})
+
+# An end of an edge: a node's name with the index of an output, or with _CONTROL.
+Source = tuple[str, int]
+
+
+@export("import_graph_def", "graph_util.import_graph_def")
+def import_graph_def(
+    graph_def: Any,
+    input_map: dict[str, Any] | None = None,
+    return_elements: Iterable[str] | None = None,
+    name: str | None = None,
+    op_dict: Any = None,
+    producer_op_list: Any = None,
+) -> list[Any] | None:
+    """Add the nodes of a GraphDef to the default graph.
+
+    Args:
+        graph_def: a GraphDef; missing attributes that have a default are filled in. One of another
+            package is copied.
+        input_map: tensors, or what can be converted to them, by the name of an input in the
+            GraphDef that they take the place of: `"a"`, `"a:1"`, `"^a"`.
+        return_elements: names of tensors (`"a:0"`) and operations (`"a"`) to give back.
+        name: prefix of the names of all nodes, "import" by default; "" for none.
+        op_dict: not used.
+        producer_op_list: an OpList of the program that wrote the graph; attributes that are not
+            known here are dropped where they have the default of that list.
+
+    Returns:
+        The operations and tensors in `return_elements`; None without it.
+
+    Raises:
+        TypeError: an argument is of a wrong type.
+        ValueError: the GraphDef, or a name in the arguments, is not valid. The graph is left as it
+            was.
+        NotFoundError: an op type is not known.
+    """
+    message = _as_graph_def(graph_def)
+    mapped = _check_input_map(input_map)
+    wanted = None if return_elements is None else _check_return_elements(return_elements)
+    if producer_op_list is not None:
+        _drop_foreign_defaults(message, producer_op_list)
+    _fill_defaults(message)
+    graph = get_default_graph()
+    graph._check_not_finalized()
+    with graph.name_scope("import" if name is None else name) as scope:
+        sources = _map_sources(graph, mapped, scope)
+        with graph._lock:
+            importer = _Importer(graph, message, scope, sources)
+            importer.make_operations()
+            found = [importer.element(text) for text in wanted or ()]
+            importer.check_map()
+            importer.enter_graph()
+    return None if wanted is None else found
+
+
+# --- arguments ------------------------------------------------------------------------------------
+
+
+def _as_graph_def(value: Any) -> Any:
+    try:
+        return protos.coerce(value, protos.GraphDef)
+    except TypeError:
+        raise TypeError("Argument `graph_def` must be a GraphDef proto.") from None
+
+
+def _check_input_map(input_map: Any) -> dict[str, Any]:
+    if input_map is None:
+        return {}
+    if not isinstance(input_map, dict):
+        raise TypeError(
+            "Argument `input_map` must be a dictionary. Obtained " + type(input_map).__name__
+        )
+    if not all(isinstance(key, str | bytes) for key in input_map):
+        raise TypeError(
+            f"All keys for argument `input_map` must be strings. Obtained keys: {list(input_map)}"
+        )
+    return {_text(key): value for key, value in input_map.items()}
+
+
+def _check_return_elements(return_elements: Iterable[str]) -> list[str]:
+    elements = list(return_elements)
+    if not all(isinstance(element, str | bytes) for element in elements):
+        raise TypeError(
+            f"Argument `return_elements` must be a list of strings. Obtained {return_elements}."
+        )
+    return [_text(element) for element in elements]
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _parse_tensor_name(name: str) -> Source:
+    """A tensor's name as a user writes it; raises ValueError."""
+    parts = name.split(":")
+    if len(parts) == 1:
+        return name, 0
+    if len(parts) > 2:
+        raise ValueError(
+            f"Cannot convert '{name}' to a tensor name. Tensor names should not contain more than "
+            f"1 `:`. Obtained {len(parts) - 1}"
+        )
+    try:
+        return parts[0], int(parts[1])
+    except ValueError:
+        raise ValueError(
+            f"Cannot convert '{name}' to a tensor name. Second component of the name following "
+            f"the `:` should be an int. Got {parts[1]}."
+        ) from None
+
+
+def _map_sources(graph: Graph, mapped: dict[str, Any], scope: str) -> dict[Source, Tensor]:
+    """The tensors that take the place of inputs; other values are converted."""
+    if not scope and not all(isinstance(value, Tensor) for value in mapped.values()):
+        raise ValueError(
+            "tf.import_graph_def() requires a non-empty `name` if `input_map` contains non-Tensor "
+            "values. Try calling tf.convert_to_tensor() on `input_map` values before calling "
+            "tf.import_graph_def()."
+        )
+    sources: dict[Source, Tensor] = {}
+    for key, value in mapped.items():
+        if isinstance(value, Tensor):
+            tensor = value
+        else:
+            with graph.name_scope(f"{scope}_inputs/"):
+                tensor = convert_to_tensor(value)
+        source = (key[1:], _CONTROL) if key.startswith("^") else _parse_tensor_name(key)
+        if tensor.op.graph is not graph:
+            raise ValueError(
+                f"node '{tensor.op.name}' in input_map does not exist in graph (input_map entry: "
+                f"{source[0]}:{source[1]}->{tensor.name})"
+            )
+        sources[source] = tensor
+    return sources
+
+
+# --- defaults -------------------------------------------------------------------------------------
+
+
+def _fill_defaults(message: Any) -> None:
+    """Write the defaults of attributes that nodes lack into them."""
+    defaults: dict[str, list[tuple[str, Any]]] = {}
+    for node in message.node:
+        op_type = node.op
+        if op_type not in defaults:
+            op_def = ops.get(op_type)
+            defaults[op_type] = [
+                (attr.name, to_attr_value(attr.default, attr.type))
+                for attr in (op_def.attrs.values() if op_def is not None else ())
+                if attr.default is not NO_DEFAULT
+            ]
+        attrs = node.attr
+        for name, default in defaults[op_type]:
+            if name not in attrs:
+                attrs[name].CopyFrom(default)
+
+
+def _drop_foreign_defaults(message: Any, producer_op_list: Any) -> None:
+    """Drop attributes that are unknown here and have the default of the graph's producer."""
+    try:
+        op_list = protos.coerce(producer_op_list, protos.OpList)
+    except TypeError:
+        raise TypeError("Argument `producer_op_list` must be an OpList proto.") from None
+    producer = {op_def.name: op_def for op_def in op_list.op}
+    for node in message.node:
+        known = ops.get(node.op)
+        if known is None or node.op not in producer:
+            continue
+        for attr in producer[node.op].attr:
+            unknown = attr.name in node.attr and attr.name not in known.attrs
+            if unknown and node.attr[attr.name] == attr.default_value:
+                del node.attr[attr.name]
+
+
+# --- nodes ----------------------------------------------------------------------------------------
+
+
+class _Importer:
+    """One import: nodes on their way to operations."""
+
+    def __init__(
+        self, graph: Graph, message: Any, scope: str, mapped: dict[Source, Tensor]
+    ) -> None:
+        check_versions(message.versions)
+        self.graph = graph
+        self.message = message
+        self.scope = scope
+        self.mapped = mapped
+        self.used: set[Source] = set()
+        self.nodes = list(message.node)
+        self.functions = self._new_functions()
+        self.function_defs = {
+            name: op_def_from_proto(function.signature)
+            for name, function in {**graph._functions, **self.functions}.items()
+        }
+        self.index: dict[str, int] = {}
+        self.op_defs: list[OpDef] = []
+        self.inputs: list[list[Source]] = []
+        self.operations: dict[str, Operation] = {}
+        self.names: dict[str, str] = {}
+        self.frames = capture_frames()
+        self._index_nodes()
+
+    def _new_functions(self) -> dict[str, Any]:
+        known = self.graph._functions
+        functions: dict[str, Any] = {}
+        for function in self.message.library.function:
+            name = function.signature.name
+            if known.get(name, functions.get(name, function)) != function:
+                raise ValueError(
+                    f"Cannot add function '{name}' because a different function with the same name "
+                    "already exists."
+                )
+            functions[name] = function
+        return functions
+
+    def _index_nodes(self) -> None:
+        for position, node in enumerate(self.nodes):
+            name = node.name
+            if not _NODE_NAME.fullmatch(name):
+                raise ValueError(f"Node '{name}': Node name contains invalid characters")
+            if name in self.index:
+                raise ValueError(f"Node '{name}' is not unique")
+            self.index[name] = position
+            op_def = ops.get(node.op) or self.function_defs.get(node.op)
+            if op_def is None:
+                raise NotFoundError(None, None, node_builder.not_registered(node.op))
+            self.op_defs.append(op_def)
+            self.inputs.append(_parse_inputs(name, node.input))
+        for node, sources in zip(self.nodes, self.inputs, strict=True):
+            for (source, _), text in zip(sources, node.input, strict=True):
+                if source not in self.index and (source, _) not in self.mapped:
+                    raise ValueError(f"Node '{node.name}': Unknown input node '{text}'")
+        taken = {self.scope + name for name in self.index}
+        for name in self.index:
+            self.names[name] = self._unique(self.scope + name, taken)
+
+    def _unique(self, name: str, taken: set[str]) -> str:
+        existing = self.graph._ops
+        if name not in existing:
+            return name
+        number = 1
+        while f"{name}_{number}" in existing or f"{name}_{number}" in taken:
+            number += 1
+        taken.add(f"{name}_{number}")
+        return f"{name}_{number}"
+
+    def make_operations(self) -> None:
+        """Make all operations, each after its inputs, otherwise in the order of the nodes."""
+        waiting, followers = self._edges()
+        ready = [position for position, count in enumerate(waiting) if count == 0]
+        while ready:
+            position = heapq.heappop(ready)
+            self._make(position)
+            for follower in followers[position]:
+                waiting[follower] -= 1
+                if waiting[follower] == 0:
+                    heapq.heappush(ready, follower)
+        stuck = len(self.nodes) - len(self.operations)
+        if stuck:
+            raise ValueError(f"{stuck} nodes in a cycle")
+        for position, node in enumerate(self.nodes):
+            if node.op in _MERGES:
+                self._close_loops(position)
+
+    def _edges(self) -> tuple[list[int], list[list[int]]]:
+        """How many inputs each node waits for, and the nodes that wait for each."""
+        waiting = []
+        followers: list[list[int]] = [[] for _ in self.nodes]
+        for position, sources in enumerate(self.inputs):
+            inner = [source for source in sources if source not in self.mapped]
+            for name, _ in inner:
+                followers[self.index[name]].append(position)
+            if self._closes_a_loop(position):
+                # The edge from NextIteration comes later: one of the others is enough.
+                waiting.append(1 + sum(index == _CONTROL for _, index in inner))
+            else:
+                waiting.append(len(inner))
+        return waiting, followers
+
+    def _closes_a_loop(self, position: int) -> bool:
+        return self.nodes[position].op in _MERGES and any(
+            name in self.index and self.nodes[self.index[name]].op in _LOOP_BACK
+            for name, _ in self.inputs[position]
+        )
+
+    def _make(self, position: int) -> None:
+        node, op_def = self.nodes[position], self.op_defs[position]
+        name = self.names[node.name]
+        attrs = self._attrs(node, op_def, name)
+        shapes = attrs.pop("_output_shapes", None)
+        op = Operation(self.graph, op_def, name, (), attrs, self.frames)
+        types = arg_types(op_def.inputs, attrs)
+        data = [source for source in self.inputs[position] if source[1] != _CONTROL]
+        node_builder.check_input_count(op_def, types, len(data), name)
+        tensors = []
+        for index, (source, dtype) in enumerate(zip(data, types, strict=True)):
+            tensor = self._tensor(node.name, source)
+            if tensor is None:
+                tensor = Tensor(op, index, dtype)  # closed later, see _close_loops
+            node_builder.check_input_type(name, index, tensor, dtype)
+            tensors.append(tensor)
+        op.inputs = tuple(tensors)
+        op.control_inputs = self._controls(position)
+        op._device = node.device
+        op.outputs = [Tensor(op, i, t) for i, t in enumerate(arg_types(op_def.outputs, attrs))]
+        if op_def.shape is not None:
+            infer_shapes(op)
+        if shapes is not None:
+            _merge_shapes(node.name, op, shapes)
+        self.operations[node.name] = op
+
+    def _attrs(self, node: Any, op_def: OpDef, name: str) -> dict[str, Any]:
+        attrs: dict[str, Any] = {}
+        for key, message in node.attr.items():
+            attr = op_def.attrs.get(key)
+            if attr is not None:
+                attrs[key] = node_builder.attr_of_message(op_def, attr, message, name)
+                continue
+            attrs[key] = attr_from_proto(message)
+            if not key.startswith("_"):
+                logger.warning(
+                    "NodeDef mentions attribute %s which is not in the op definition of %s; it is "
+                    "ignored.", key, node.op
+                )  # fmt: skip
+        node_builder.check_complete(op_def, attrs, name)
+        if "_class" in attrs:
+            attrs["_class"] = [self._group(node.name, group) for group in attrs["_class"]]
+        return attrs
+
+    def _group(self, node_name: str, group: bytes) -> bytes:
+        """A colocation group under the name that its operation has here."""
+        if not group.startswith(b"loc:@"):
+            return group
+        target = group[5:].decode()
+        if target not in self.names:
+            raise ValueError(
+                f"Node '{node_name}' expects to be colocated with unknown node '{target}'"
+            )
+        return b"loc:@" + self.names[target].encode()
+
+    def _tensor(self, node_name: str, source: Source) -> Tensor | None:
+        """The tensor of a data input; None if its operation is not made yet."""
+        mapped = self.mapped.get(source)
+        if mapped is not None:
+            self.used.add(source)
+            return mapped
+        name, index = source
+        op = self.operations.get(name)
+        if op is None:
+            return None
+        if index >= len(op.outputs):
+            raise ValueError(
+                f"Node '{node_name}': Connecting to invalid output {index} of source node {name} "
+                f"which has {len(op.outputs)} outputs."
+            )
+        return op.outputs[index]
+
+    def _controls(self, position: int) -> tuple[Operation, ...]:
+        controls: dict[Operation, None] = {}
+        for source in self.inputs[position]:
+            if source[1] == _CONTROL:
+                mapped = self.mapped.get(source)
+                self.used.add(source)
+                controls[self.operations[source[0]] if mapped is None else mapped.op] = None
+        return tuple(controls)
+
+    def _close_loops(self, position: int) -> None:
+        node = self.nodes[position]
+        op = self.operations[node.name]
+        for index, (tensor, source) in enumerate(
+            zip(op.inputs, self.inputs[position], strict=False)
+        ):
+            if tensor.op is op:
+                found = self._tensor(node.name, source)
+                assert found is not None
+                node_builder.check_input_type(op.name, index, found, tensor.dtype)
+                op._update_input(index, found)
+
+    def element(self, text: str) -> Tensor | Operation:
+        """What an entry of `return_elements` stands for."""
+        if ":" not in text:
+            if text not in self.operations:
+                raise ValueError(f"Requested return node '{text}' not found in graph def")
+            return self.operations[text]
+        name, index = source = _parse_tensor_name(text)
+        mapped = self.mapped.get(source)
+        if mapped is not None:
+            self.used.add(source)
+            return mapped
+        op = self.operations.get(name)
+        if op is None:
+            raise ValueError(f"Requested return tensor '{text}' not found in graph def")
+        if not 0 <= index < len(op.outputs):
+            raise ValueError(
+                f"Invalid return output {index} of node '{name}', which has {len(op.outputs)} "
+                "output(s)"
+            )
+        return op.outputs[index]
+
+    def check_map(self) -> None:
+        """Raise ValueError if the input map names what the GraphDef does not have."""
+        missing = [
+            f"^{name}" if index == _CONTROL else f"{name}:{index}"
+            for name, index in self.mapped
+            if (name, index) not in self.used
+            and (name not in self.operations or index >= len(self.operations[name].outputs))
+        ]
+        if missing:
+            raise ValueError(
+                "Attempted to map inputs that were not found in graph_def: "
+                f"[{', '.join(sorted(missing))}]"
+            )
+
+    def enter_graph(self) -> None:
+        """Apply the current scopes and add everything to the graph."""
+        graph = self.graph
+        made = list(self.operations.values())
+        devices = {op: self._device(op) for op in made}
+        by_name = {op.name: op for op in made}
+        for op in made:
+            enter_scopes(op, graph._scopes)
+            # What a node is colocated with says where it goes, not its own device.
+            groups = [group[5:].decode() for group in op.attrs.get("_class", ())]
+            targets = [by_name.get(name) or graph._ops.get(name) for name in groups]
+            found = [devices.get(target) or target.device for target in targets if target]
+            op._device = next(filter(None, found), "") if targets else devices[op]
+        for op in made:
+            graph._add(op)
+            graph._names_in_use.setdefault(op.name.lower(), 1)
+        graph._functions.update(_copies(self.functions))
+        for gradient in self.message.library.gradient:
+            graph._function_gradients.update(_copies({gradient.function_name: gradient}))
+        graph._versions.merge(self.message.versions)
+
+    def _device(self, op: Operation) -> str:
+        """The node's own device under the device scopes around the import."""
+        return merge_device_stack((*self.graph._scopes.devices, canonical(op._device)), op)
+
+
+def _parse_inputs(node_name: str, texts: Iterable[str]) -> list[Source]:
+    sources: list[Source] = []
+    for text in texts:
+        if text.startswith("^"):
+            sources.append((text[1:], _CONTROL))
+            continue
+        if sources and sources[-1][1] == _CONTROL:
+            raise ValueError(
+                f"Node '{node_name}': Control dependencies must come after regular dependencies"
+            )
+        match = _DATA_INPUT.fullmatch(text)
+        sources.append((match[1], int(match[2])) if match else (text, 0))
+    return sources
+
+
+def _merge_shapes(node_name: str, op: Operation, shapes: list[shape_lib.Shape]) -> None:
+    """Refine the shapes of the outputs by those in the attribute `_output_shapes`."""
+    if len(shapes) < len(op.outputs):
+        raise ValueError(
+            f"Node '{node_name}' has {len(op.outputs)} outputs but the _output_shapes attribute "
+            f"specifies shapes for {len(shapes)} outputs"
+        )
+    for index, (tensor, shape) in enumerate(zip(op.outputs, shapes, strict=False)):
+        try:
+            tensor._shape = shape_lib.merge(tensor._shape, shape)
+        except ValueError as error:
+            raise ValueError(
+                f"Node '{node_name}' has an _output_shapes attribute inconsistent with the "
+                f"GraphDef for output #{index}: {error}"
+            ) from None
+
+
+def _copies(messages: dict[str, Any]) -> dict[str, Any]:
+    copies = {}
+    for name, message in messages.items():
+        copies[name] = type(message)()
+        copies[name].CopyFrom(message)
+    return copies
