@@ -260,3 +260,48 @@ def _digamma(xp: Any, x: Any) -> Any:
     angle = math.pi * (x - xp.rint(x))
     value = xp.where(reflected, value - math.pi / xp.tan(angle), value)
     return xp.where(reflected & (x == xp.rint(x)), math.nan, value)
+
+
+# B(2k) / (2k)!: the corrections of Euler's and Maclaurin's sum.
+_EULER_MACLAURIN = (
+    *(1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160, -691 / 1307674368000),
+    *(1 / 74724249600, -3617 / 10670622842880000, 43867 / 5109094217170944000),
+    *(-174611 / 802857662698291200000,),
+)
+_FIRST = 16.0  # from where on the sum is an integral
+_LEAST = -2000.0  # below, nothing is computed
+
+
+def _hurwitz(xp: Any, x: Any, q: Any) -> Any:
+    """The sum of `(q + n) ** -x` for x above 1."""
+    base, total = q + xp.zeros_like(x), xp.zeros_like(x + q)
+    least = xp.where(base > _LEAST, base, _FIRST).min() if base.size else _FIRST
+    for _ in range(math.ceil(_FIRST - float(least))):
+        small = base < _FIRST
+        total = total + xp.where(small, xp.power(base, -x), 0.0)
+        base = xp.where(small, base + 1.0, base)
+    power = xp.power(base, -x)
+    total = total + power * (base / (x - 1.0) + 0.5)
+    factor = power * x / base
+    for k, coefficient in enumerate(_EULER_MACLAURIN):
+        total = total + coefficient * factor
+        factor = factor * (x + (2 * k + 1)) * (x + (2 * k + 2)) / (base * base)
+    undefined = (x < 1.0) | ((q <= 0) & (x != xp.floor(x))) | (q < _LEAST)
+    total = xp.where(undefined, math.nan, total)
+    return xp.where((x == 1.0) | ((q <= 0) & (q == xp.floor(q))), math.inf, total)
+
+
+@kernel("Zeta")
+def zeta(xp: Any, x: Any, q: Any) -> Any:
+    """Infinite at whole numbers from 0 down."""
+    return _hurwitz(xp, x.astype("float64"), q.astype("float64")).astype(x.dtype)
+
+
+@kernel("Polygamma")
+def polygamma(xp: Any, a: Any, x: Any) -> Any:
+    """From the zeta function, except for order 0."""
+    order, wide = a.astype("float64"), x.astype("float64")
+    sign = xp.where(order % 2.0 == 0.0, -1.0, 1.0)
+    above = sign * xp.exp(_lgamma(xp, order + 1.0)) * _hurwitz(xp, order + 1.0, wide)
+    value = xp.where(order == 0.0, _digamma(xp, wide), above)
+    return xp.where((order >= 0.0) & (order == xp.floor(order)), value, math.nan).astype(x.dtype)

@@ -8,11 +8,13 @@ from typing import Any
 from tfsession.core.exports import export
 from tfsession.core.op_def import define_op
 from tfsession.graph.create import convert_to_tensor, create_op, graph_of
-from tfsession.graph.shape_fns import same_as
+from tfsession.graph.shape_fns import broadcast, same_as
 from tfsession.graph.tensor import Tensor
 
 for _name in ("Erf", "Erfc", "Erfinv", "Ndtri", "Lgamma", "Digamma"):
     define_op(_name, ["x: T"], ["y: T"], ["T: {bfloat16, half, float, double}"], same_as(0))
+define_op("Zeta", ["x: T", "q: T"], ["z: T"], ["T: {float, double}"], broadcast)
+define_op("Polygamma", ["a: T", "x: T"], ["z: T"], ["T: {float, double}"], broadcast)
 
 
 @export("erf", "math.erf")
@@ -61,3 +63,15 @@ def lgamma(x: Any, name: str | None = None) -> Tensor:
 def digamma(x: Any, name: str | None = None) -> Tensor:
     """The derivative of `lgamma`."""
     return create_op("Digamma", (x,), None, name)
+
+
+@export("zeta", "math.zeta")
+def zeta(x: Any, q: Any, name: str | None = None) -> Tensor:
+    """The Hurwitz zeta function: the sum of `(q + n) ** -x` over all whole `n` from 0."""
+    return create_op("Zeta", (x, q), None, name)
+
+
+@export("polygamma", "math.polygamma")
+def polygamma(a: Any, x: Any, name: str | None = None) -> Tensor:
+    """The derivative of order `a` of `digamma`; NaN unless `a` is a whole number from 0."""
+    return create_op("Polygamma", (a, x), None, name)
