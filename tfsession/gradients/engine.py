@@ -25,8 +25,9 @@ from tfsession.graph.graph import Graph, get_default_graph
 from tfsession.graph.indexed_slices import IndexedSlices
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
+from tfsession.ops.cast import cast
 from tfsession.ops.constant import fill, tuple_, zeros_like
-from tfsession.ops.elementwise import add_n, cast
+from tfsession.ops.elementwise import add_n
 from tfsession.ops.join import concat
 from tfsession.ops.sequence import range_
 from tfsession.ops.shape import shape as shape_of

@@ -9,9 +9,10 @@ from tfsession.core.exports import export
 from tfsession.graph.create import create_operation
 from tfsession.graph.graph import get_default_graph
 from tfsession.graph.operation import Operation
+from tfsession.ops.cast import cast
 from tfsession.ops.constant import group
-from tfsession.ops.elementwise import cast, sqrt
 from tfsession.ops.state import assign_sub, scatter_add
+from tfsession.ops.unary import sqrt
 from tfsession.train.optimizer import HyperParameter, Optimizer, is_resource
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tfsession.core.exports import export
 from tfsession.graph.create import create_op, create_operation
-from tfsession.ops.elementwise import cast
+from tfsession.ops.cast import cast
 from tfsession.train.optimizer import HyperParameter, Optimizer, is_resource
 
 
