@@ -1,0 +1,122 @@
+"""The storage of variables: snapshots, updates in place, errors, and the store that holds them."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from tfsession.core import errors
+from tfsession.core.dtypes import float32
+from tfsession.resources.store import ResourceStore
+from tfsession.resources.variable import ReferenceVariable, ResourceVariable
+
+
+def _resource(value):
+    variable = ResourceVariable("v", float32, "localhost")
+    variable.assign(np.asarray(value, np.float32))
+    return variable
+
+
+def _reference(value):
+    variable = ReferenceVariable("v", float32, "localhost")
+    variable.assign(np.asarray(value, np.float32))
+    return variable
+
+
+def test_a_resource_read_is_a_snapshot():
+    variable = _resource([1.0, 2.0])
+    snapshot = variable.read()
+    variable.assign(np.array([3.0, 4.0], np.float32))
+    assert snapshot.tolist() == [1.0, 2.0]
+    view = variable.read()[1:]
+    variable.writable()[...] = 9.0
+    assert view.tolist() == [4.0]
+    assert variable.read().tolist() == [9.0, 9.0]
+
+
+def test_a_resource_is_updated_in_place_when_nobody_looks():
+    variable = _resource([1.0, 2.0])
+    address = variable.read().__array_interface__["data"][0]
+    variable.assign(np.array([3.0, 4.0], np.float32))
+    assert variable.writable().__array_interface__["data"][0] == address
+
+
+def test_a_reference_changes_under_its_readers():
+    variable = _reference([1.0, 2.0])
+    seen = variable.read()
+    variable.assign(np.array([3.0, 4.0], np.float32))
+    assert seen.tolist() == [3.0, 4.0]
+
+
+@pytest.mark.parametrize("make", [_resource, _reference])
+def test_assign_copies_and_may_change_the_shape(make):
+    variable = make([1.0, 2.0])
+    value = np.array([5.0, 6.0, 7.0], np.float32)
+    variable.assign(value)
+    value[0] = 0.0
+    assert variable.read().tolist() == [5.0, 6.0, 7.0]
+    variable.assign(np.float32(4.0))
+    assert variable.read().shape == ()
+    assert isinstance(variable.read(), np.ndarray)
+
+
+def test_reading_before_the_first_assignment():
+    reference = ReferenceVariable("r", float32, "localhost")
+    with pytest.raises(
+        errors.FailedPreconditionError, match="Attempting to use uninitialized value r"
+    ):
+        reference.read()
+    resource = ResourceVariable("v", float32, "localhost")
+    with pytest.raises(errors.FailedPreconditionError, match="Could not find variable v"):
+        resource.read()
+    with pytest.raises(errors.NotFoundError, match="Resource localhost/v/N10tensorflow3VarE does"):
+        resource.writable()
+
+
+def test_readers_never_see_half_an_update():
+    variable = _resource(np.zeros(4096))
+    stop = threading.Event()
+    torn = []
+
+    def read():
+        while not stop.is_set():
+            seen = variable.read()
+            if seen.min() != seen.max():
+                torn.append(seen.copy())
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for step in range(300):
+        variable.assign(np.full(4096, step, np.float32))
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert torn == []
+
+
+def test_the_store_makes_a_resource_once():
+    store = ResourceStore()
+    made = [
+        store.get_or_create("", "v", ResourceVariable, lambda: ResourceVariable("v", float32, ""))
+        for _ in range(2)
+    ]
+    assert made[0] is made[1]
+    assert store.lookup("localhost", "v", ResourceVariable) is made[0]
+    assert store.lookup("other", "v", ResourceVariable) is None
+    assert store.lookup("localhost", "v", ReferenceVariable) is None
+
+
+def test_the_store_forgets_containers_and_releases_what_they_held():
+    store = ResourceStore()
+    for container in ("a", "b"):
+        variable = store.get_or_create(
+            container, "v", ResourceVariable, lambda: ResourceVariable("v", float32, "")
+        )
+        variable.assign(np.zeros(2, np.float32))
+    store.clear(iter(["a"]))
+    assert not store.has_container("a")
+    assert store.lookup("b", "v", ResourceVariable).is_initialized
+    store.node_state("n")["k"] = 1
+    store.clear()
+    assert store.node_state("n") == {}

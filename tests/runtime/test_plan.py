@@ -1,0 +1,246 @@
+"""Plans: segments, transfers, lifetimes, errors that name the operation, and fetched values."""
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tfsession as tf
+from tfsession.core.op_def import define_op
+from tfsession.core.rules import kernel, no_gradient
+from tfsession.graph.create import create_op
+
+
+def _plan(session, fetches, feeds=()):
+    """The compiled plan of a run."""
+    return session._engine.plan(tuple(fetches), (), tuple(feeds))
+
+
+def _moves(plan):
+    """Each transfer as (tensor, from, to)."""
+    return [
+        (
+            t.tensor.op.name,
+            t.source.name[-5:] if t.source else "host",
+            t.destination.name[-5:] if t.destination else "host",
+        )
+        for t in plan.transfers
+    ]
+
+
+SPLITS = [
+    # (device of a, of b, of c) for c = (a + a) * (b + b) with a and b fed, and what moves
+    (("/cpu:0", "/cpu:0", "/cpu:0"), []),
+    (
+        ("/gpu:0", "/gpu:0", "/gpu:0"),
+        [("x", "host", "GPU:0"), ("y", "host", "GPU:0"), ("c", "GPU:0", "host")],
+    ),
+    (
+        ("/gpu:0", "/cpu:0", "/gpu:0"),
+        [("x", "host", "GPU:0"), ("b", "host", "GPU:0"), ("c", "GPU:0", "host")],
+    ),
+    (("/gpu:0", "/cpu:0", "/cpu:0"), [("x", "host", "GPU:0"), ("a", "GPU:0", "host")]),
+    (
+        ("/gpu:0", "/gpu:1", "/gpu:1"),
+        [
+            ("x", "host", "GPU:0"),
+            ("y", "host", "GPU:1"),
+            ("a", "GPU:0", "GPU:1"),
+            ("c", "GPU:1", "host"),
+        ],
+    ),
+]
+
+
+def _split(devices):
+    x = tf.placeholder(tf.float32, [3], name="x")
+    y = tf.placeholder(tf.float32, [3], name="y")
+    with tf.device(devices[0]):
+        a = tf.add(x, x, name="a")
+    with tf.device(devices[1]):
+        b = tf.add(y, y, name="b")
+    with tf.device(devices[2]):
+        c = tf.multiply(a, b, name="c")
+    return x, y, c
+
+
+@pytest.mark.parametrize(("devices", "moves"), SPLITS)
+def test_a_split_needs_these_transfers_and_no_more(fresh_graph, devices, moves):
+    x, y, c = _split(devices)
+    with tf.Session() as session:
+        plan = _plan(session, [c], [x, y])
+        assert sorted(_moves(plan)) == sorted(moves)
+        before = _counters(session)
+        feeds = {x: [1.0, 2.0, 3.0], y: [4.0, 5.0, 6.0]}
+        np.testing.assert_array_equal(session.run(c, feeds), [16.0, 40.0, 72.0])
+        after = _counters(session)
+    assert after - before == len(moves)
+
+
+def _counters(session):
+    """How many transfers the simulated devices have seen."""
+    total = 0
+    for device in session._engine.devices.devices:
+        if device.device_type == "GPU":
+            c = device.counters()
+            total += c.host_to_device + c.device_to_host + c.device_to_device
+    return total
+
+
+def test_a_tensor_goes_to_a_device_once_for_all_its_readers(fresh_graph):
+    x = tf.placeholder(tf.float32, [2], name="x")
+    with tf.device("/gpu:0"):
+        readers = [tf.add(x, x), tf.multiply(x, x), tf.subtract(x, x)]
+        total = tf.add_n(readers, name="total")
+    with tf.Session() as session:
+        assert _moves(_plan(session, [total], [x])) == [
+            ("x", "host", "GPU:0"),
+            ("total", "GPU:0", "host"),
+        ]
+
+
+def test_int32_and_strings_stay_on_the_host(fresh_graph):
+    with tf.device("/gpu:0"):
+        n = tf.placeholder(tf.int32, [2], name="n")
+        total = tf.add(n, n)
+    with tf.Session() as session:
+        assert _moves(_plan(session, [total], [n])) == []
+        assert session.run(total, {n: [1, 2]}).tolist() == [2, 4]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_any_split_gives_the_same_bytes(data):
+    """A random graph on the CPU, on a GPU, and scattered over all devices."""
+    shape = (3,)
+    steps = data.draw(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["add", "multiply", "subtract", "maximum"]),
+                st.integers(0, 100),
+                st.integers(0, 100),
+                st.sampled_from(["/cpu:0", "/gpu:0", "/gpu:1"]),
+            ),
+            min_size=1,
+            max_size=12,
+        )
+    )
+    values = [np.linspace(-1, 2, 3, dtype=np.float32), np.full(3, 0.7, np.float32)]
+    results = []
+    for where in ("/cpu:0", "/gpu:0", None):
+        with tf.Graph().as_default() as graph:
+            tensors = [tf.placeholder(tf.float32, shape) for _ in values]
+            feeds = dict(zip(tensors, values, strict=True))
+            for name, i, j, device in steps:
+                with tf.device(where or device):
+                    pair = tensors[i % len(tensors)], tensors[j % len(tensors)]
+                    tensors.append(getattr(tf, name)(*pair))
+            with tf.Session(graph=graph) as session:
+                results.append([a.tobytes() for a in session.run(tensors[2:], feeds)])
+    assert results[0] == results[1] == results[2]
+
+
+def test_values_are_dropped_after_their_last_use(fresh_graph):
+    alive = []
+
+    if "PlanTestWatch" not in _watched:
+        _watched.add("PlanTestWatch")
+        define_op("PlanTestWatch", inputs=["x: float"], outputs=["y: float"])
+        no_gradient("PlanTestWatch")
+
+        @kernel("PlanTestWatch")
+        def watch(xp, x):
+            made = x + 1
+            _made.append(weakref.ref(made))
+            alive.append(sum(ref() is not None for ref in _made))
+            return made
+
+    x = tf.placeholder(tf.float32, [4])
+    y = x
+    for _ in range(10):
+        y = create_op("PlanTestWatch", [y])
+    with tf.Session() as session:
+        session.run(y, {x: np.zeros(4, np.float32)})
+    assert max(alive) <= 2
+
+
+_watched: set = set()
+_made: list = []
+
+
+def test_a_failure_names_the_operation_and_its_line(fresh_graph):
+    x = tf.placeholder(tf.float32, name="x")
+    y = tf.placeholder(tf.float32, name="y")
+    total = tf.add(x, y, name="total")
+    with tf.Session() as session:
+        with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+            session.run(total, {x: [1.0, 2.0], y: [1.0, 2.0, 3.0]})
+        assert caught.value.op is total.op
+        assert "[[{{node total}}]]" in caught.value.message
+        assert "test_plan.py" in caught.value.message
+        assert session.run(total, {x: 1.0, y: 2.0}) == 3.0
+
+
+def test_a_failed_step_keeps_no_array_alive(fresh_graph, device):
+    with tf.device(device):
+        x = tf.placeholder(tf.float32)
+        doubled = tf.add(x, x)
+        bad = tf.matmul(doubled, doubled)
+    big = np.zeros((2, 3), np.float32)
+    watched = weakref.ref(big)
+    with tf.Session() as session:
+        try:
+            session.run(bad, {x: big})
+        except tf.errors.InvalidArgumentError as error:
+            kept = error
+        del big
+        gc.collect()
+        assert watched() is None
+    assert kept is not None
+
+
+FETCHED = [
+    ("a constant", lambda: tf.constant([1.0, 2.0])),
+    ("a view of a feed", lambda: tf.reshape(_fed(), [4])),
+    ("a transposed feed", lambda: tf.transpose(_fed())),
+    ("a fresh value", lambda: _fed() + 1.0),
+    ("a transposed fresh value", lambda: tf.transpose(_fed() + 1.0)),
+    ("the identity of a fresh value", lambda: tf.identity(_fed() + 1.0)),
+]
+
+
+def _fed():
+    graph = tf.get_default_graph()
+    if "fed" not in graph._ops:
+        return tf.placeholder(tf.float32, [2, 2], name="fed")
+    return graph.get_tensor_by_name("fed:0")
+
+
+@pytest.mark.parametrize(("name", "build"), FETCHED, ids=[row[0] for row in FETCHED])
+def test_a_fetched_array_is_the_callers_own(fresh_graph, name, build):
+    tensor = build()
+    _fed()
+    feed = np.arange(4, dtype=np.float32).reshape(2, 2)
+    with tf.Session() as session:
+        first, again = (session.run(tensor, {"fed:0": feed}) for _ in range(2))
+        twice = session.run([tensor, tf.identity(tensor)], {"fed:0": feed})
+    assert first.flags.c_contiguous
+    assert first.flags.writeable
+    assert not np.shares_memory(first, feed)
+    assert not np.shares_memory(first, again)
+    assert not np.shares_memory(*twice)
+    first += 100.0
+    np.testing.assert_array_equal(twice[0], again)
+
+
+def test_rank_zero_comes_out_as_a_scalar(fresh_graph, device):
+    with tf.device(device):
+        x = tf.placeholder(tf.float32, [])
+        y = x * 2.0
+    with tf.Session() as session:
+        result = session.run(y, {x: 3.0})
+    assert type(result) is np.float32
+    assert result == 6.0
