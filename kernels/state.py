@@ -168,6 +168,27 @@ def checked_indices(indices: Any, size: int) -> Any:
     return indices
 
 
+# CuPy's ufuncs of these names have no `at`.
+_WITHOUT_AT = ("multiply", "true_divide")
+
+
+def _in_rounds(xp: Any, function: Any, array: Any, indices: Any, updates: Any) -> None:
+    """Update rows so that an index that stands there twice counts twice: once in each round."""
+    order = xp.argsort(indices)
+    ordered = indices[order]
+    # How many equal indices come before each one.
+    earlier = xp.arange(indices.size) - xp.searchsorted(ordered, ordered)
+    rows = (
+        xp.broadcast_to(updates, (indices.size, *array.shape[1:]))
+        if updates.ndim == 0
+        else (updates.reshape((indices.size, *array.shape[1:])))
+    )
+    for number in range(int(earlier.max()) + 1 if indices.size else 0):
+        chosen = order[earlier == number]
+        where = indices[chosen]
+        array[where] = function(array[where], rows[chosen])
+
+
 def _scatter(ufunc: str | None) -> Any:
     def scatter(xp: Any, variable: Variable, indices: Any, updates: Any) -> Variable:
         with variable.lock:
@@ -175,6 +196,8 @@ def _scatter(ufunc: str | None) -> Any:
             checked_indices(indices, array.shape[0])
             if ufunc is None:
                 array[indices] = updates
+            elif ufunc in _WITHOUT_AT:
+                _in_rounds(xp, getattr(xp, ufunc), array, indices.reshape(-1), updates)
             else:
                 getattr(xp, ufunc).at(array, indices, updates)
         return variable

@@ -11,7 +11,7 @@ from tfsession.core import shape as shape_lib
 from tfsession.core.exports import export
 from tfsession.core.op_def import define_op
 from tfsession.core.shape import Shape
-from tfsession.graph.create import create_op
+from tfsession.graph.create import create_op, create_operation
 from tfsession.graph.operation import Operation
 from tfsession.graph.shape_fns import no_outputs, same_as, scalar, with_rank_at_least
 from tfsession.graph.tensor import Tensor
@@ -353,8 +353,8 @@ def _scatter(
     if _is_reference(ref):
         attrs = {"use_locking": use_locking}
         return create_op(f"Scatter{kind}", [ref, indices, updates], attrs, name)
-    create_op(f"ResourceScatter{kind}", [ref.handle, indices, updates], name=name)
-    return ref._lazy_read()
+    inputs = [ref.handle, indices, updates]
+    return ref._lazy_read(create_operation(f"ResourceScatter{kind}", inputs, name=name))
 
 
 def _scatter_nd(
@@ -363,15 +363,18 @@ def _scatter_nd(
     attrs = {"use_locking": use_locking}
     if _is_reference(ref):
         return create_op(f"ScatterNd{kind}", [ref, indices, updates], attrs, name)
-    create_op(f"ResourceScatterNd{kind}", [ref.handle, indices, updates], attrs, name)
-    return ref._lazy_read()
+    inputs = [ref.handle, indices, updates]
+    return ref._lazy_read(create_operation(f"ResourceScatterNd{kind}", inputs, attrs, name))
 
 
 @export("scatter_update")
 def scatter_update(
     ref: Any, indices: Any, updates: Any, use_locking: bool = True, name: str | None = None
 ) -> Any:
-    """Set slices of a variable to `updates`, at `indices` of the first dimension; gives the variable's new value."""
+    """Set slices of a variable to `updates`, at `indices` of the first dimension.
+
+    Gives the variable's new value.
+    """
     return _scatter("Update", ref, indices, updates, use_locking, name)
 
 
@@ -379,7 +382,10 @@ def scatter_update(
 def scatter_add(
     ref: Any, indices: Any, updates: Any, use_locking: bool = False, name: str | None = None
 ) -> Any:
-    """Add to slices of a variable `updates`, at `indices` of the first dimension; gives the variable's new value."""
+    """Add to slices of a variable `updates`, at `indices` of the first dimension.
+
+    Gives the variable's new value.
+    """
     return _scatter("Add", ref, indices, updates, use_locking, name)
 
 
@@ -387,7 +393,10 @@ def scatter_add(
 def scatter_sub(
     ref: Any, indices: Any, updates: Any, use_locking: bool = False, name: str | None = None
 ) -> Any:
-    """Subtract from slices of a variable `updates`, at `indices` of the first dimension; gives the variable's new value."""
+    """Subtract from slices of a variable `updates`, at `indices` of the first dimension.
+
+    Gives the variable's new value.
+    """
     return _scatter("Sub", ref, indices, updates, use_locking, name)
 
 
@@ -395,7 +404,10 @@ def scatter_sub(
 def scatter_mul(
     ref: Any, indices: Any, updates: Any, use_locking: bool = False, name: str | None = None
 ) -> Any:
-    """Multiply slices of a variable by `updates`, at `indices` of the first dimension; gives the variable's new value."""
+    """Multiply slices of a variable by `updates`, at `indices` of the first dimension.
+
+    Gives the variable's new value.
+    """
     return _scatter("Mul", ref, indices, updates, use_locking, name)
 
 
@@ -403,7 +415,10 @@ def scatter_mul(
 def scatter_div(
     ref: Any, indices: Any, updates: Any, use_locking: bool = False, name: str | None = None
 ) -> Any:
-    """Divide slices of a variable by `updates`, at `indices` of the first dimension; gives the variable's new value."""
+    """Divide slices of a variable by `updates`, at `indices` of the first dimension.
+
+    Gives the variable's new value.
+    """
     return _scatter("Div", ref, indices, updates, use_locking, name)
 
 
@@ -411,7 +426,10 @@ def scatter_div(
 def scatter_min(
     ref: Any, indices: Any, updates: Any, use_locking: bool = False, name: str | None = None
 ) -> Any:
-    """Take the least of slices of a variable and `updates`, at `indices` of the first dimension; gives the variable's new value."""
+    """Take the least of slices of a variable and `updates`, at `indices` of the first dimension.
+
+    Gives the variable's new value.
+    """
     return _scatter("Min", ref, indices, updates, use_locking, name)
 
 
@@ -419,7 +437,10 @@ def scatter_min(
 def scatter_max(
     ref: Any, indices: Any, updates: Any, use_locking: bool = False, name: str | None = None
 ) -> Any:
-    """Take the greatest of slices of a variable and `updates`, at `indices` of the first dimension; gives the variable's new value."""
+    """Take the greatest of slices of a variable and `updates`, at `indices` of the first dimension.
+
+    Gives the variable's new value.
+    """
     return _scatter("Max", ref, indices, updates, use_locking, name)
 
 
@@ -427,7 +448,10 @@ def scatter_max(
 def scatter_nd_update(
     ref: Any, indices: Any, updates: Any, use_locking: bool = True, name: str | None = None
 ) -> Any:
-    """Set elements or slices of a variable to `updates`, at the index vectors in `indices`; gives the variable's new value."""
+    """Set elements or slices of a variable to `updates`, at the index vectors in `indices`.
+
+    Gives the variable's new value.
+    """
     return _scatter_nd("Update", ref, indices, updates, use_locking, name)
 
 
@@ -435,7 +459,10 @@ def scatter_nd_update(
 def scatter_nd_add(
     ref: Any, indices: Any, updates: Any, use_locking: bool = False, name: str | None = None
 ) -> Any:
-    """Add to elements or slices of a variable `updates`, at the index vectors in `indices`; gives the variable's new value."""
+    """Add to elements or slices of a variable `updates`, at the index vectors in `indices`.
+
+    Gives the variable's new value.
+    """
     return _scatter_nd("Add", ref, indices, updates, use_locking, name)
 
 
@@ -443,5 +470,8 @@ def scatter_nd_add(
 def scatter_nd_sub(
     ref: Any, indices: Any, updates: Any, use_locking: bool = False, name: str | None = None
 ) -> Any:
-    """Subtract from elements or slices of a variable `updates`, at the index vectors in `indices`; gives the variable's new value."""
+    """Subtract from elements or slices of a variable `updates`, at the index vectors in `indices`.
+
+    Gives the variable's new value.
+    """
     return _scatter_nd("Sub", ref, indices, updates, use_locking, name)
