@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfsession.core.exports import export
 from tfsession.core.rules import Registry, caller_site
 from tfsession.core.shape import Shape
+from tfsession.graph.constant_folding import computed
 
 if TYPE_CHECKING:
     from tfsession.graph.operation import Operation
@@ -65,10 +67,64 @@ def folds_partially(*op_types: str) -> Callable[[Any], Any]:
 
 def constant_value(tensor: Tensor) -> Array | None:
     """The value of `tensor` as a host array when the graph alone determines it, else None."""
-    function = folders.get(tensor.op.type)
-    value = None if function is None else function(tensor.op, tensor.value_index)
+    op = tensor.op
+    function = folders.get(op.type)
+    if function is not None:
+        value = function(op, tensor.value_index)
+    else:
+        outputs = computed(op, constant_value)
+        value = None if outputs is None else outputs[tensor.value_index]
     if _reads.values is not None and value is not None:
         _reads.values[tensor] = value
+    return value
+
+
+# The operations through which programs look; shape functions look through all.
+_SEEN_THROUGH = frozenset(
+    {
+        *(
+            "Const",
+            "Shape",
+            "Size",
+            "Rank",
+            "Range",
+            "Cast",
+            "Concat",
+            "ConcatV2",
+            "Pack",
+            "Unpack",
+        ),
+        *("Unpack", "Split", "Fill", "Equal", "NotEqual", "Identity", "StopGradient"),
+    }
+)
+
+
+def _is_seen(tensor: Tensor) -> bool:
+    op = tensor.op
+    if op.type not in _SEEN_THROUGH:
+        return False
+    return op.type in ("Shape", "Size", "Rank") or all(map(_is_seen, op.inputs))
+
+
+@export("get_static_value")
+def get_static_value(tensor: Any, partial: bool = False) -> Any:
+    """The value of a tensor that the graph determines, as an array, or None.
+
+    What is no tensor is given back. A tensor whose value was told cannot be fed any more.
+
+    Args:
+        tensor: tensor.
+        partial: of a stack, give an object array that is None where elements are not known.
+    """
+    if not hasattr(tensor, "value_index"):
+        return tensor
+    value = constant_value(tensor) if _is_seen(tensor) else None
+    if value is None and partial and tensor.op.type == "Pack" and not tensor.op.attrs["axis"]:
+        parts = [get_static_value(item, partial) for item in tensor.op.inputs]
+        value = np.empty(len(parts), object)
+        value[:] = parts
+    if value is not None:
+        tensor.graph.prevent_feeding(tensor)
     return value
 
 

@@ -167,6 +167,11 @@ def _const_value(op: Operation, _: int) -> Array | None:
     return value if isinstance(value, np.ndarray) else None
 
 
+@folds("PlaceholderWithDefault")
+def _no_value(op: Operation, _: int) -> None:
+    """What is fed is not known."""
+
+
 @folds_partially("Fill")
 def _fill_dims(op: Operation, _: int) -> list[int | None] | None:
     shape = constant_dims(op.inputs[0])

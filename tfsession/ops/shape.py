@@ -286,7 +286,7 @@ def _rank_value(op: Operation, _: int) -> Array | None:
 
 
 def _scoped(value: Any, name: str) -> tuple[Tensor, str]:
-    """`value` as a tensor, made in the scope of the operation that takes it, and that one's name."""
+    """`value` as a tensor, made in the scope of the operation that takes it, and its name."""
     if isinstance(value, Tensor):
         return value, name
     graph = graph_of([value])
