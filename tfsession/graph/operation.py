@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 # The default session's `run`, installed by tfsession.session: the graph knows no session.
 execute: Callable[[Operation, Any, Any], Any] | None = None
 
-_PACKAGE = str(Path(__file__).resolve().parent.parent) + "/"
+# As code objects name their files: links are not followed.
+_PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 # Code objects and instruction offsets in turn, innermost first: one flat tuple for each operation.
 Frames = tuple[Any, ...]

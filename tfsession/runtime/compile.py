@@ -8,8 +8,10 @@ well.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
+from tfsession.core.dtypes import resource
 from tfsession.core.op_def import OpDef
 from tfsession.devices.device import Device
 from tfsession.devices.transfer import Memory
@@ -22,6 +24,7 @@ from tfsession.runtime.plan import (
     Plan,
     Value,
     finish_fresh,
+    finish_handle,
     finish_reference,
     finish_shared,
 )
@@ -78,7 +81,7 @@ def compile_plan(
         )
         later.update(names.of(t.tensor, t.source) for t in segment.transfers)
     compiled.reverse()
-    finishers = [names.finisher(tensor) for tensor in fetches]
+    finishers = [names.finisher(tensor, index) for index, tensor in enumerate(fetches)]
     return Plan(feeds, fetches, compiled, names.names, finishers, fetch_transfers)
 
 
@@ -117,13 +120,17 @@ class _Names:
         """Whether the value there is a variable's storage: only where it was made, not copied."""
         return tensor.dtype.is_ref and tensor not in self.fed and self.location[tensor] is memory
 
-    def finisher(self, tensor: Tensor) -> Function:
-        """What makes a fetched value the user's own."""
+    def finisher(self, tensor: Tensor, index: int) -> Function:
+        """What makes the value of fetch number `index` the user's own."""
         node = self._nodes.get(tensor)
         if node is None:
             return finish_shared
         if self.is_variable(tensor, None):
-            return finish_reference
+            return partial(
+                finish_reference, f"_retval_{tensor.op.name}_{tensor.value_index}_{index}"
+            )
+        if tensor.dtype.base_dtype is resource:
+            return finish_handle
         if self.location[tensor] is not None:
             return finish_fresh
         return finish_shared if node.kernel.aliases or node.kernel.constant else finish_fresh

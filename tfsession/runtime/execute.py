@@ -19,7 +19,7 @@ from tfsession.runtime.compile import compile_plan
 from tfsession.runtime.partition import Node
 from tfsession.runtime.place import Placer
 from tfsession.runtime.plan import Function, Plan, Value
-from tfsession.runtime.prune import prune
+from tfsession.runtime.prune import check_fed_references, prune
 
 Signature = tuple[tuple[Tensor, ...], tuple[Operation, ...], tuple[Tensor, ...]]
 
@@ -101,6 +101,7 @@ class Engine:
             plan = self._plans.get(signature)
             if plan is None:
                 ops = prune(fetches, targets, feeds)
+                check_fed_references(ops, feeds)
                 plan = compile_plan(ops, self._place(ops), feeds, fetches, self)
                 self._plans[signature] = plan
             return plan

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import call
 from typing import Any
 
 import numpy as np
 
+from tfsession.core import protos
 from tfsession.devices.transfer import Memory, start_copy, wait_for
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
@@ -80,7 +82,7 @@ class Plan:
         segment = self.segments[0]
         with np.errstate(all="ignore"):
             values = segment.run(feeds)
-        return [finish(value) for finish, value in zip(self._finishers, values, strict=True)]
+        return list(map(call, self._finishers, values))
 
     def _run_segments(self, feeds: Sequence[Value]) -> list[Value]:
         values: dict[str, Value] = dict(zip(self._feed_names, feeds, strict=True))
@@ -105,7 +107,7 @@ class Plan:
             tensor, source, destination = transfer.tensor, transfer.source, transfer.destination
             value = values[self._names[tensor, id(source)]]
             try:
-                if tensor.dtype.is_ref:
+                if tensor.dtype.is_ref and tensor not in self.feeds:
                     value = value.read()
                 copied = start_copy(value, source, destination)
             except Exception as error:
@@ -132,6 +134,21 @@ def finish_shared(value: Value) -> Value:
     return value
 
 
-def finish_reference(variable: Any) -> Value:
-    """The value of a fetched reference variable."""
+def finish_reference(node: str, variable: Any) -> Value:
+    """The value of a fetched reference variable; an error names the node of the fetch."""
+    if not variable.is_initialized:
+        error = variable.uninitialized()
+        raise type(error)(None, None, f"{error.message}\n\t [[{{{{node {node}}}}}]]")
     return finish_shared(variable.read())
+
+
+# What TensorFlow gives for a fetched resource: opaque bytes.
+_HANDLE_DTYPE = np.dtype([("resource", np.uint8, (1,))])
+
+
+def finish_handle(resource: Any) -> Value:
+    """A fetched resource as the bytes of a ResourceHandleProto."""
+    proto = protos.ResourceHandleProto(
+        container=resource.container, name=resource.name, maybe_type_name=type(resource).__name__
+    )
+    return np.frombuffer(proto.SerializeToString(), _HANDLE_DTYPE).copy()

@@ -8,6 +8,7 @@ from operator import attrgetter
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
+from tfsession.runtime.partition import input_arguments
 
 
 def prune(
@@ -78,3 +79,21 @@ def _sort(ops: list[Operation], fed: Collection[Tensor]) -> list[Operation]:
             done[op] = False
             stack.append(pending[0])
     return ordered
+
+
+def check_fed_references(ops: Iterable[Operation], feeds: Collection[Tensor]) -> None:
+    """Raise InvalidArgumentError where an operation would update a variable that is fed."""
+    order = {tensor: i for i, tensor in enumerate(feeds) if tensor.dtype.is_ref}
+    if not order:
+        return
+    for op in ops:
+        for index, (tensor, arg) in enumerate(zip(op.inputs, input_arguments(op), strict=True)):
+            if arg.is_ref and tensor in order:
+                dtype = tensor.dtype.base_dtype.op_def_name
+                source = f"_arg_{tensor.op.name}_{tensor.value_index}_{order[tensor]}:0"
+                raise InvalidArgumentError(
+                    None,
+                    None,
+                    f"Input {index} of node {op.name} was passed {dtype} from {source} "
+                    f"incompatible with expected {dtype}_ref.",
+                )

@@ -1,0 +1,451 @@
+"""Sessions: the same program under real TensorFlow and under tfsession, outcomes compared."""
+
+import pytest
+
+# Real TensorFlow's destructors complain after failed constructors.
+pytestmark = [
+    pytest.mark.oracle,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+PRELUDE = """
+import collections, threading
+import numpy as np
+
+a = tf.placeholder(tf.float32, [], name="a")
+b = tf.placeholder(tf.float32, [], name="b")
+c = tf.multiply(a, b, name="c")
+k = tf.constant([[1.0, 2.0], [3.0, 4.0]], name="k")
+n = tf.no_op(name="n")
+
+
+def err(f):
+    try:
+        return ("ok", f())
+    except BaseException as e:
+        return (type(e).__name__, getattr(e, "message", None) or str(e))
+"""
+
+# Expressions.
+CALLS = [
+    "tf.Session(3)",
+    "tf.Session(tf.ConfigProto())",
+    "tf.Session(b'').sess_str",
+    "tf.Session(None).sess_str",
+    "tf.Session('').sess_str",
+    "tf.Session('bogus')",
+    "tf.Session('bogus', config=tf.ConfigProto(allow_soft_placement=True))",
+    "tf.Session(graph=3)",
+    "tf.Session(graph=tf.GraphDef())",
+    "tf.Session(3, graph=3, config=3)",
+    "tf.Session(3, config=3)",
+    "tf.Session(config={})",
+    "tf.Session(config=0)",
+    "tf.Session(config=tf.RunOptions())",
+    "tf.Session(config=tf.ConfigProto(device_count={'CPU': 0}))",
+    "tf.Session(config=tf.ConfigProto(device_count={'CPU': -1}))",
+    "[x.__name__ for x in tf.Session.__mro__]",
+    "[x.__name__ for x in tf.InteractiveSession.__mro__]",
+    "err(lambda: a.eval())",
+    "err(lambda: n.run())",
+]
+
+# Programs that leave what is compared in `out`.
+PROGRAMS = [
+    """
+config = tf.ConfigProto(
+    device_count={"CPU": 2, "FOO": 3},
+    device_filters=["/job:x"],
+    inter_op_parallelism_threads=-1,
+)
+out = tf.Session(config=config).run(k)
+""",
+    """
+s = tf.Session()
+out = err(lambda: setattr(s, "graph", 3))
+""",
+    """
+s = tf.Session()
+out = s.graph is tf.get_default_graph(), [n.name for n in s.graph_def.node]
+""",
+    """
+s = tf.Session()
+s.close()
+s.close()
+out = [
+    err(lambda: s.run(k)),
+    err(lambda: s.run(None)),
+    err(lambda: s.make_callable(k, [])()),
+    err(lambda: s.list_devices()),
+    err(lambda: len(s.graph_def.node)),
+    s._closed,
+]
+""",
+    """
+s = tf.Session()
+f = s.make_callable(k)
+g = s.make_callable(c, [a, b])
+f()
+g(1, 2)
+s.close()
+out = [err(f), err(lambda: g(1, 2)), err(lambda: s.make_callable([])())]
+""",
+    """
+g = tf.Graph()
+s = tf.Session(graph=g)
+out = [
+    err(lambda: s.run([])),
+    err(lambda: s.run(k)),
+    err(lambda: s.make_callable([])()),
+    err(lambda: s.run([], {3: 4})),
+    err(lambda: s.make_callable([], [])()),
+]
+""",
+    """
+s = tf.Session()
+out = [
+    err(lambda: s.make_callable([])()),
+    err(lambda: s.make_callable({})()),
+    err(lambda: s.run([])),
+]
+""",
+    """
+s = tf.Session()
+out = [
+    err(lambda: s.make_callable(k, 3)),
+    err(lambda: s.make_callable(k, {})),
+    err(lambda: s.make_callable(None)),
+    err(lambda: s.make_callable(None, [])),
+    err(lambda: s.make_callable("zz")),
+]
+""",
+    """
+s = tf.Session()
+g = s.make_callable(c, [a, b])
+out = [
+    err(lambda: g(1)),
+    err(lambda: g(1, 2, 3)),
+    err(lambda: s.make_callable(tf.negative(a), [a])()),
+    err(lambda: g(1, 2, options=None)),
+    err(lambda: g(1, 2, zz=None)),
+    err(lambda: g(1, 2, feed_dict={})),
+    err(lambda: g(1, "x")),
+    err(lambda: g([1], 2)),
+]
+""",
+    """
+s = tf.Session()
+g = s.make_callable(k)
+out = [
+    err(lambda: g(1)),
+    err(lambda: g(options=None)),
+    err(
+        lambda: s.make_callable(k, accept_options=True)(
+            options=tf.RunOptions(), run_metadata=tf.RunMetadata()
+        )
+    ),
+    err(lambda: s.make_callable(k, accept_options=True)(zz=3)),
+]
+""",
+    """
+s = tf.Session()
+out = [
+    err(s.make_callable(tf.negative(a))),
+    err(s.make_callable([n, k])),
+    err(s.make_callable(n)),
+    err(s.make_callable({"x": (k, n)})),
+    err(lambda: s.make_callable(tf.negative(a), [b])(1)),
+    err(lambda: s.make_callable(c, [a, a, b])(1.0, 2.0, 3.0)),
+]
+""",
+    """
+s = tf.Session()
+m = tf.RunMetadata()
+m.partition_graphs.add()
+r1 = s.run(k, run_metadata=m)
+out = len(m.partition_graphs)
+""",
+    """
+s = tf.Session()
+m = tf.RunMetadata()
+m.partition_graphs.add()
+r1 = err(lambda: s.run(tf.negative(a), run_metadata=m))
+out = len(m.partition_graphs), r1
+""",
+    """
+s = tf.Session()
+e0 = None
+try:
+    s.run(c, {a: 1.0})
+except Exception as e:
+    e0 = e
+out = [
+    e0.op is b.op,
+    e0.node_def is not None,
+    e0.args,
+    repr(e0),
+    e0.message,
+    str(e0).split("Original stack")[0],
+]
+""",
+    """
+s = tf.Session()
+e0 = None
+f = s.make_callable(tf.negative(a))
+try:
+    f()
+except Exception as e:
+    e0 = e
+out = [e0.op, e0.node_def, e0.args, repr(e0), e0.message]
+""",
+    """
+g = tf.Graph()
+s = tf.Session(graph=g)
+out = []
+with s.as_default():
+    out += [err(a.eval), err(n.run)]
+out += [err(lambda: a.eval(session=s)), err(lambda: n.run(session=s))]
+""",
+    """
+s = tf.Session()
+out = [
+    c.eval({a: 1, b: 2}, s),
+    n.run({a: 1}, s),
+    err(lambda: c.eval(session=3)),
+    err(lambda: c.eval({a: 1}, session=s)),
+]
+""",
+    """
+s = tf.Session()
+out = [tf.get_default_session() is None]
+with s:
+    out += [tf.get_default_session() is s, c.eval({a: 1, b: 2}), err(s.__enter__)]
+out += [s._closed, tf.get_default_session(), err(s.__enter__), err(lambda: s.run(k))]
+s.__exit__(None, None, None)
+""",
+    """
+s = tf.Session()
+out = []
+with s.as_default() as q:
+    out += [q is s, tf.get_default_session() is s]
+out += [s._closed]
+""",
+    """
+s = tf.Session()
+t = tf.Session()
+A = s.as_default()
+B = t.as_default()
+A.__enter__()
+B.__enter__()
+out = [
+    err(lambda: A.__exit__(None, None, None)),
+    tf.get_default_session() is t,
+    err(lambda: B.__exit__(None, None, None)),
+]
+""",
+    """
+g = tf.Graph()
+out = []
+with g.as_default():
+    out.append(err(tf.reset_default_graph))
+""",
+    """
+g = tf.Graph()
+s = tf.Session(graph=g)
+out = []
+with s:
+    out.append(tf.get_default_graph() is g)
+""",
+    """
+out = []
+
+
+def f():
+    out.extend(
+        [
+            tf.get_default_session(),
+            tf.get_default_graph() is k.graph,
+            tf.get_default_graph().version,
+            err(lambda: tf.Session().run([])),
+        ]
+    )
+
+
+with tf.Session():
+    t = threading.Thread(target=f)
+    t.start()
+    t.join()
+""",
+    """
+g = tf.Graph()
+with g.as_default():
+    z = tf.constant(1, name="k")
+s = tf.Session()
+out = [
+    err(lambda: s.run(z)),
+    err(lambda: s.run(z.op)),
+    err(lambda: s.run(c, {z: 1})),
+    err(lambda: tf.add(k, z)),
+]
+""",
+    """
+s = tf.Session()
+r = [s.run(k).sum()]
+z = tf.constant(5.0)
+r += [s.run(z), s.run([z, k.op])]
+out = r
+""",
+    """
+s = tf.Session()
+s.run(k)
+with tf.device("/job:zz/cpu:0"):
+    z = tf.constant(5.0, name="bad")
+out = [err(lambda: s.run(k)), err(lambda: s.make_callable(k)), err(lambda: s.run(c))]
+""",
+    """
+s = tf.Session(
+    config=tf.ConfigProto(graph_options=tf.GraphOptions(place_pruned_graph=True))
+)
+s.run(k)
+with tf.device("/job:zz/cpu:0"):
+    z = tf.constant(5.0, name="bad")
+out = [err(lambda: s.run(k).sum()), err(lambda: s.run(z))]
+""",
+    """
+tf.get_default_graph().finalize()
+s = tf.Session()
+out = [err(lambda: s.run(k).sum()), err(lambda: tf.constant(1))]
+""",
+    """
+s = tf.Session(config=tf.ConfigProto(device_count={"CPU": 3}))
+out = (
+    [(x.name, x.device_type, x.memory_limit_bytes) for x in s.list_devices()],
+    repr(s.list_devices()[0])[:70],
+)
+""",
+    """
+s = tf.Session()
+tf.get_default_graph().prevent_feeding(a)
+out = [
+    err(lambda: s.run(c, {a: 1, b: 2})),
+    err(lambda: s.run(c, {a: [1], b: 2})),
+    tf.get_default_graph().is_feedable(a),
+    tf.get_default_graph().is_feedable(b),
+]
+""",
+    """
+s = tf.Session()
+s.run(c, {a: 1, b: 2})
+tf.get_default_graph().prevent_feeding(a)
+tf.get_default_graph().prevent_fetching(k.op)
+out = [
+    err(lambda: s.run(c, {a: 1, b: 2})),
+    [
+        x[:45]
+        for x in (
+            err(lambda: s.run(k)) + err(lambda: s.run(k.op)) + err(lambda: s.run("k"))
+        )
+    ],
+]
+""",
+    """
+s = tf.Session()
+tf.Session.reset("")
+out = [
+    err(lambda: s.run(k)),
+    s._closed,
+    err(lambda: tf.Session.reset(3)),
+    err(lambda: tf.Session.reset("bogus")),
+    err(lambda: tf.Session.reset("", ["x"])),
+    err(lambda: tf.Session.reset("", config=3)),
+    err(lambda: tf.Session.reset(None)),
+]
+""",
+    """
+c1 = tf.ConfigProto()
+s = tf.Session(config=c1)
+out = c1 == tf.ConfigProto()
+""",
+    """
+c1 = tf.ConfigProto()
+s = tf.InteractiveSession(config=c1)
+out = [
+    c1.graph_options.place_pruned_graph,
+    tf.get_default_session() is s,
+    c.eval({a: 1, b: 2}),
+    hasattr(s, "__enter__"),
+]
+s.close()
+s.close()
+out += [tf.get_default_session(), err(lambda: s.run(k))]
+""",
+    """
+s = tf.InteractiveSession()
+t = tf.InteractiveSession()
+out = [
+    err(s.close),
+    tf.get_default_session() is t,
+    err(t.close),
+    tf.get_default_session() is s,
+    err(s.close),
+    err(lambda: s.run(k)),
+]
+""",
+    """
+g = tf.Graph()
+s = tf.InteractiveSession(graph=g)
+out = [tf.get_default_graph() is g]
+s.close()
+out += [tf.get_default_graph() is g]
+""",
+    """
+s = tf.InteractiveSession(config={})
+out = [s._config.gpu_options.allow_growth]
+s.close()
+""",
+    """
+s = tf.InteractiveSession("")
+out = err(lambda: tf.InteractiveSession(config=3))
+s.close()
+""",
+    """
+s = tf.Session()
+th = []
+orig = s.close
+
+
+def cl():
+    th.append((threading.current_thread().name, threading.current_thread().daemon))
+    orig()
+
+
+s.close = cl
+
+
+def go():
+    with s:
+        raise KeyError("x")
+
+
+out = [err(go), th, s._closed]
+""",
+    """
+s = tf.Session()
+a.set_shape([])
+s.run(k)
+k.op._set_device("/cpu:0")
+out = err(lambda: s.run(k).sum())
+""",
+]
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_call_has_the_same_outcome(call, outcomes):
+    real, ours = outcomes(PRELUDE, f"out = {call}")
+    assert ours == real
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_program_has_the_same_outcome(program, outcomes):
+    real, ours = outcomes(PRELUDE, program)
+    assert ours == real
