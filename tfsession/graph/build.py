@@ -54,6 +54,7 @@ def build_operation(
     Raises:
         ValueError: the shapes of the inputs do not fit the op; the graph is left as it was.
     """
+    graph._check_not_finalized()
     scopes = graph._scopes
     if types is None:
         types = arg_types(op_def.outputs, attrs)
@@ -61,6 +62,8 @@ def build_operation(
     op.outputs = [Tensor(op, i, dtype) for i, dtype in enumerate(types)]
     if op_def.shape is not None:
         infer_shapes(op)
+    device = scopes.static_device
+    op._device = merge_device_stack(scopes.devices, op) if device is None else device
     enter_scopes(op, scopes)
     graph._add(op)
     for block in scopes.controls:
@@ -88,9 +91,7 @@ def infer_shapes(op: Operation) -> None:
 
 
 def enter_scopes(op: Operation, scopes: Scopes) -> None:
-    """Apply to a new operation what the enclosing blocks ask for, its device scopes included."""
-    device = scopes.static_device
-    op._device = merge_device_stack(scopes.devices, op) if device is None else device
+    """Apply to a new operation what the enclosing blocks ask for, device scopes excepted."""
     if scopes.controls:
         op.control_inputs = _implied_controls(scopes, op)
     if scopes.colocations:
