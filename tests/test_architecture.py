@@ -31,7 +31,7 @@ MAY_IMPORT = {
 # An ops family imports families to its left only.
 DOWNWARDS = [
     *("constant", "elementwise", "shape", "slice", "join", "compare", "reduce", "matmul"),
-    *("nn", "random", "state", "variable_scope", "initializers"),
+    *("random", "nn", "initializers", "state", "variable_scope"),
 ]
 LIBRARIES = {"core": {"google"}, "examples": {"sklearn", "matplotlib", "rich"}}
 GPU_LIBRARIES = {
@@ -169,7 +169,9 @@ def test_rooms_import_only_what_the_table_allows():
 def test_families_have_one_name_in_all_three_rooms():
     families = {room: {path.stem for path in (ROOT / room).glob("[a-z]*.py")}
                 for room in ("tfsession/ops", "tfsession/gradients", "kernels")}  # fmt: skip
-    assert families["kernels"] - families["tfsession/ops"] == set()
+    # A family's kernels may stand in several files: random.py, random_math.py.
+    parts = {k for k in families["kernels"] if k.rpartition("_")[0] in families["kernels"]}
+    assert families["kernels"] - parts - families["tfsession/ops"] == set()
     assert families["tfsession/gradients"] - {"engine"} - families["tfsession/ops"] == set()
 
 

@@ -1,0 +1,269 @@
+"""From a key and a counter to arrays of random numbers: what the random kernels share.
+
+A block of the generator is four words; `kernels/random_math.py` makes normal numbers of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tfsession.kernels.random_math import doubles, normal_pair, normal_pair_double
+from tfsession.resources.philox import MULTIPLIERS, ROUNDS, WEYL
+
+__all__ = ["BLOCKS_PER_ELEMENT", "Draws"]
+
+# TensorFlow advances a counter by this for each element, so that rejections never run out.
+BLOCKS_PER_ELEMENT = 256
+
+_WORD = (1 << 32) - 1
+_LONG = (1 << 64) - 1
+_TRUNCATION = 2.0
+# Bits of a uniform number that is narrower than float32.
+_NARROW_BITS = {"float16": 10, "bfloat16": 7}
+
+Lanes = tuple[Any, Any, Any, Any]
+
+
+def _encrypted(key: int, c0: Any, c1: Any, c2: Any, c3: Any) -> Lanes:
+    """The four words of each block, as uint64, from counters: ints, or arrays to overwrite."""
+    k0, k1 = key & _WORD, key >> 32
+    for _ in range(ROUNDS):
+        p0 = c0 * MULTIPLIERS[0]
+        p1 = c2 * MULTIPLIERS[1]
+        c1 ^= k0
+        c3 ^= k1
+        c0 = p1 >> 32
+        c0 ^= c1
+        c2 = p0 >> 32
+        c2 ^= c3
+        p1 &= _WORD
+        p0 &= _WORD
+        c1, c3 = p1, p0
+        k0, k1 = k0 + WEYL[0] & _WORD, k1 + WEYL[1] & _WORD
+    return c0, c1, c2, c3
+
+
+def _lanes(key: int, counter: int, offsets: Any, largest: int) -> Lanes:
+    """The words of the blocks `counter + offsets`; no offset is over `largest`."""
+    low, high = counter & _LONG, counter >> 64
+    c0 = offsets + low
+    c1 = c0 >> 32
+    c2: Any = high & _WORD
+    c3: Any = high >> 32
+    if low + largest > _LONG:
+        upper = (c0 < offsets) + offsets.dtype.type(high)
+        c2, c3 = upper & _WORD, upper >> 32
+    c0 &= _WORD
+    return _encrypted(key, c0, c1, c2, c3)
+
+
+def _joined(low: Any, high: Any, out: Any) -> None:
+    """64-bit numbers of two 32-bit words."""
+    high <<= 32
+    high |= low
+    out[...] = high
+
+
+def _words(xp: Any, lanes: Lanes, out: Any) -> None:
+    _joined(lanes[0], lanes[1], out[:, 0])
+    _joined(lanes[2], lanes[3], out[:, 1])
+
+
+def _uniform(xp: Any, lanes: Lanes, out: Any) -> None:
+    _words(xp, lanes, out.view(np.uint64))
+    bits = out.view(np.uint32)
+    bits &= 0x7FFFFF
+    bits |= 0x3F800000
+    out -= np.float32(1.0)
+
+
+def _uniform_narrow(bits: int) -> Callable[[Any, Lanes, Any], None]:
+    def convert(xp: Any, lanes: Lanes, out: Any) -> None:
+        for column, lane in enumerate(lanes):
+            lane &= (1 << bits) - 1
+            numbers = lane.astype(np.float32)
+            numbers *= np.float32(2.0**-bits)
+            out[:, column] = numbers
+
+    return convert
+
+
+def _uniform_double(xp: Any, lanes: Lanes, out: Any) -> None:
+    out[:, 0] = doubles(lanes[0], lanes[1])
+    out[:, 1] = doubles(lanes[2], lanes[3])
+
+
+def _normal(xp: Any, lanes: Lanes, out: Any) -> None:
+    out[:, 0], out[:, 1] = normal_pair(xp, lanes[0], lanes[1])
+    out[:, 2], out[:, 3] = normal_pair(xp, lanes[2], lanes[3])
+
+
+class Draws:
+    """Draws over any array module, some blocks at a time.
+
+    `blocks_at_once` bounds what intermediate results take: a cache on a host, a part of its memory
+    on an accelerator. `of_c_library` is `normal_pair_double`'s.
+    """
+
+    def __init__(self, blocks_at_once: int, of_c_library: bool) -> None:
+        self._blocks_at_once = blocks_at_once
+        self._of_c_library = of_c_library
+
+    def _fill(
+        self,
+        xp: Any,
+        key: int,
+        counter: int,
+        out: Any,
+        convert: Callable[[Any, Lanes, Any], None],
+        stride: int = 1,
+    ) -> None:
+        """Convert one block for each row of `out`, the blocks `stride` apart."""
+        for start in range(0, len(out), self._blocks_at_once):
+            stop = min(start + self._blocks_at_once, len(out))
+            offsets = xp.arange(start, stop, dtype=np.uint64)
+            if stride != 1:
+                offsets *= stride
+            convert(xp, _lanes(key, counter, offsets, stop * stride), out[start:stop])
+
+    def words(self, xp: Any, key: int, counter: int, count: int) -> Any:
+        """The next `count` 32-bit words, as uint32."""
+        out = xp.empty((-(-count // 4), 2), np.uint64)
+        self._fill(xp, key, counter, out, _words)
+        return out.view(np.uint32).reshape(-1)[:count]
+
+    def long_words(self, xp: Any, key: int, counter: int, count: int) -> Any:
+        """The next `count` pairs of words, as uint64."""
+        out = xp.empty((-(-count // 2), 2), np.uint64)
+        self._fill(xp, key, counter, out, _words)
+        return out.reshape(-1)[:count]
+
+    def integers(
+        self, xp: Any, key: int, counter: int, count: int, low: int, high: int, dtype: Any
+    ) -> Any:
+        """`count` integers of [low, high); a remainder, so not quite evenly spread."""
+        wide = dtype.itemsize == 8
+        drawn = (self.long_words if wide else self.words)(xp, key, counter, count)
+        drawn %= drawn.dtype.type(high - low)
+        drawn += drawn.dtype.type(low % (1 << 8 * dtype.itemsize))
+        return drawn.view(dtype)
+
+    def uniform(self, xp: Any, key: int, counter: int, count: int, dtype: Any) -> Any:
+        """`count` numbers of [0, 1)."""
+        wide = dtype.itemsize == 8
+        per_block = 2 if wide else 4
+        out = xp.empty((-(-count // per_block), per_block), dtype)
+        bits = _NARROW_BITS.get(dtype.name)
+        if bits is not None:
+            self._fill(xp, key, counter, out, _uniform_narrow(bits))
+        else:
+            self._fill(xp, key, counter, out, _uniform_double if wide else _uniform)
+        return out.reshape(-1)[:count]
+
+    def _normal_double(self, xp: Any, lanes: Lanes, out: Any) -> None:
+        out[:, 0], out[:, 1] = normal_pair_double(xp, lanes, self._of_c_library)
+
+    def normal(self, xp: Any, key: int, counter: int, count: int, dtype: Any) -> Any:
+        """`count` numbers with mean 0 and deviation 1."""
+        wide = dtype.itemsize == 8
+        per_block = 2 if wide else 4
+        out = xp.empty((-(-count // per_block), per_block), dtype)
+        self._fill(xp, key, counter, out, self._normal_double if wide else _normal)
+        return out.reshape(-1)[:count]
+
+    def truncated_normal(self, xp: Any, key: int, counter: int, count: int, dtype: Any) -> Any:
+        """`count` such numbers less than two deviations off.
+
+        The numbers of one group, as many as a block gives, are the first fit ones of the group's
+        own run of blocks.
+        """
+        wide = dtype.itemsize == 8
+        per_group = 2 if wide else 4
+        stride = per_group * BLOCKS_PER_ELEMENT // 4
+        normal = self._normal_double if wide else _normal
+        out = xp.empty((-(-count // per_group), per_group), np.float64 if wide else np.float32)
+
+        def convert(xp: Any, lanes: Lanes, part: Any) -> None:
+            normal(xp, lanes, part)
+
+        self._fill(xp, key, counter, out, convert, stride)
+        for start in range(0, len(out), self._blocks_at_once):
+            part = out[start : start + self._blocks_at_once]
+            self._redraw(xp, key, counter + start * stride, part, normal, stride)
+        return out.reshape(-1)[:count].astype(dtype, copy=False)
+
+    def _redraw(
+        self,
+        xp: Any,
+        key: int,
+        counter: int,
+        out: Any,
+        normal: Callable[[Any, Lanes, Any], None],
+        stride: int,
+    ) -> None:
+        """Fill again, from further blocks, the groups of which a number does not fit."""
+        groups = xp.nonzero((xp.abs(out) >= _TRUNCATION).any(axis=1))[0]
+        drawn = out[groups]
+        kept = xp.zeros(groups.shape, np.int64)
+        attempt = 0
+        while groups.size:
+            fits = xp.abs(drawn) < _TRUNCATION
+            place = xp.cumsum(fits, axis=1)
+            place += (kept - 1)[:, None]
+            fits &= place < out.shape[1]
+            row, column = xp.nonzero(fits)
+            out[groups[row], place[row, column]] = drawn[row, column]
+            kept += xp.sum(fits, axis=1)
+            unfilled = xp.nonzero(kept < out.shape[1])[0]
+            groups, kept = groups[unfilled], kept[unfilled]
+            attempt += 1
+            offsets = groups.astype(np.uint64)
+            offsets *= stride
+            offsets += attempt
+            drawn = xp.empty((len(groups), out.shape[1]), out.dtype)
+            largest = len(out) * stride + attempt
+            normal(xp, _lanes(key, counter & ((1 << 128) - 1), offsets, largest), drawn)
+
+    def permutation(self, key: int, counter: int, count: int) -> Any:
+        """An order of `count` elements, on the host; takes `count - 1` words."""
+        order = list(range(count))
+        if count > 1:
+            first = np.arange(count - 1)
+            chosen = first + self.words(np, key, counter, count - 1) % (count - first)
+            for i, j in enumerate(chosen.tolist()):
+                order[i], order[j] = order[j], order[i]
+        return np.array(order, np.int64)
+
+    def categories(
+        self, xp: Any, key: int, counter: int, logits: Any, count: int, dtype: Any
+    ) -> Any:
+        """`count` classes for each row of `logits`, as likely as their exponentials say."""
+        logits = logits.astype(np.float64)
+        finite = xp.isfinite(logits)
+        largest = xp.where(finite, logits, -np.inf).max(axis=1, keepdims=True)
+        weights = xp.where(finite, xp.exp(logits - largest), 0.0)
+        sums = xp.cumsum(weights, axis=1)
+        rows = len(sums)
+        wanted = self.uniform(xp, key, counter, rows * count, np.dtype(np.float64))
+        wanted = wanted.reshape(rows, count)
+        wanted *= sums[:, -1:]
+        return _first_above(xp, sums, wanted, dtype)
+
+
+def _first_above(xp: Any, sums: Any, wanted: Any, dtype: Any) -> Any:
+    """In each row of `sums`, which ascends, the place of the first element over each wanted one."""
+    rows, count = wanted.shape
+    out = xp.empty(wanted.shape, dtype)
+    compared = count * sums.shape[1]
+    if compared > 1 << 13:
+        for row in range(rows):
+            out[row] = xp.searchsorted(sums[row], wanted[row], side="right")
+        return out
+    step = max(1, (1 << 20) // max(1, compared))
+    for start in range(0, rows, step):
+        part = slice(start, start + step)
+        out[part] = (sums[part, None, :] <= wanted[part, :, None]).sum(axis=2)
+    return out
