@@ -1,0 +1,291 @@
+"""What activations, softmax, biases and norms of single tensors compute.
+
+Where a result is built in steps, they work in place on one fresh array: new memory costs more than
+arithmetic. Sums of many rows are products with ones, which BLAS does several times faster.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tfsession.core.errors import InvalidArgumentError
+from tfsession.core.rules import kernel
+from tfsession.core.shape import debug_string
+
+REAL_NUMBERS = (
+    *("float", "double", "half", "bfloat16"),
+    *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+)
+# Rows shorter than this are reduced along the first dimension of a transposed copy.
+_SHORT_ROW = 32
+_SELU_SCALE = 1.0507009873554805
+_SELU_SCALE_ALPHA = 1.7580993408473766
+
+
+def refuse_other_shapes(first: Any, second: Any) -> None:
+    """Raise InvalidArgumentError unless both arrays have one shape."""
+    if first.shape != second.shape:
+        raise InvalidArgumentError(
+            None,
+            None,
+            "Inputs to operation must have the same size and shape.  "
+            f"Input 0: {debug_string(first.shape)} != input 1: {debug_string(second.shape)}",
+        )
+
+
+def widened(x: Any) -> Any:
+    """`x`, but half and bfloat16 as float32, in which their sums are computed."""
+    return x.astype("float32") if x.dtype.itemsize == 2 else x
+
+
+# --- activations ----------------------------------------------------------------------------------
+
+
+@kernel("Relu", types={"T": REAL_NUMBERS})
+def relu(xp: Any, features: Any) -> Any:
+    """The greater of each element and zero."""
+    return xp.maximum(features, features.dtype.type(0))
+
+
+@kernel("ReluGrad")
+def relu_grad(xp: Any, gradients: Any, features: Any) -> Any:
+    """The gradients where features are positive."""
+    refuse_other_shapes(gradients, features)
+    passed = (features > 0).astype(features.dtype)
+    passed *= gradients
+    return passed
+
+
+@kernel("Relu6")
+def relu6(xp: Any, features: Any) -> Any:
+    """Each element, but not below zero nor above six."""
+    number = features.dtype.type
+    return xp.minimum(xp.maximum(features, number(0)), number(6))
+
+
+@kernel("Relu6Grad")
+def relu6_grad(xp: Any, gradients: Any, features: Any) -> Any:
+    """The gradients where features are between zero and six."""
+    refuse_other_shapes(gradients, features)
+    passed = features > 0
+    passed &= features < 6
+    passed = passed.astype(features.dtype)
+    passed *= gradients
+    return passed
+
+
+@kernel("LeakyRelu")
+def leaky_relu(xp: Any, features: Any, alpha: float) -> Any:
+    """Each element where positive, else `alpha` times it."""
+    scaled = features * features.dtype.type(np.float32(alpha))
+    return (xp.maximum if alpha <= 1 else xp.minimum)(features, scaled)
+
+
+@kernel("LeakyReluGrad")
+def leaky_relu_grad(xp: Any, gradients: Any, features: Any, alpha: float) -> Any:
+    """The gradients where features are positive, else `alpha` times them."""
+    refuse_other_shapes(gradients, features)
+    slope = features.dtype.type(np.float32(alpha))
+    if not 0 <= alpha <= 1:
+        return xp.where(features > 0, gradients, gradients * slope)
+    factor = xp.maximum((features > 0).astype(features.dtype), slope)
+    factor *= gradients
+    return factor
+
+
+@kernel("Elu")
+def elu(xp: Any, features: Any) -> Any:
+    """Each element where positive, else `exp` of it less one."""
+    zero, one = features.dtype.type(0), features.dtype.type(1)
+    result = xp.exp(xp.minimum(features, zero))
+    result -= one
+    result += xp.maximum(features, zero)
+    return result
+
+
+@kernel("EluGrad")
+def elu_grad(xp: Any, gradients: Any, outputs: Any) -> Any:
+    """The gradients, times `outputs + 1` where outputs are negative."""
+    refuse_other_shapes(gradients, outputs)
+    factor = xp.minimum(outputs, outputs.dtype.type(0))
+    factor += outputs.dtype.type(1)
+    factor *= gradients
+    return factor
+
+
+@kernel("Selu")
+def selu(xp: Any, features: Any) -> Any:
+    """Each element where positive, else a multiple of `exp` of it less one; scaled."""
+    number = features.dtype.type
+    result = xp.exp(xp.minimum(features, number(0)))
+    result -= number(1)
+    result *= number(_SELU_SCALE_ALPHA)
+    result += xp.maximum(features, number(0)) * number(_SELU_SCALE)
+    return result
+
+
+@kernel("SeluGrad")
+def selu_grad(xp: Any, gradients: Any, outputs: Any) -> Any:
+    """The gradients times the slope that led to these outputs."""
+    refuse_other_shapes(gradients, outputs)
+    number = outputs.dtype.type
+    factor = (outputs < 0).astype(outputs.dtype)
+    factor *= number(_SELU_SCALE_ALPHA - _SELU_SCALE)
+    factor += xp.minimum(outputs, number(0))
+    factor += number(_SELU_SCALE)
+    factor *= gradients
+    return factor
+
+
+@kernel("Softplus")
+def softplus(xp: Any, features: Any) -> Any:
+    """`log(1 + exp(x))`, written so that `exp` cannot overflow."""
+    result = xp.empty_like(features)
+    xp.absolute(features, out=result)
+    xp.negative(result, out=result)
+    xp.exp(result, out=result)
+    xp.log1p(result, out=result)
+    result += xp.maximum(features, features.dtype.type(0))
+    return result
+
+
+@kernel("SoftplusGrad")
+def softplus_grad(xp: Any, gradients: Any, features: Any) -> Any:
+    """The gradients times the sigmoid of the features."""
+    refuse_other_shapes(gradients, features)
+    result = xp.empty_like(features)
+    xp.negative(features, out=result)
+    xp.exp(result, out=result)
+    result += features.dtype.type(1)
+    return xp.divide(gradients, result, out=result)
+
+
+@kernel("Softsign")
+def softsign(xp: Any, features: Any) -> Any:
+    """Each element over one more than its absolute value."""
+    result = xp.empty_like(features)
+    xp.absolute(features, out=result)
+    result += features.dtype.type(1)
+    return xp.divide(features, result, out=result)
+
+
+@kernel("SoftsignGrad")
+def softsign_grad(xp: Any, gradients: Any, features: Any) -> Any:
+    """The gradients over the square of one more than the absolute value."""
+    refuse_other_shapes(gradients, features)
+    result = xp.empty_like(features)
+    xp.absolute(features, out=result)
+    result += features.dtype.type(1)
+    result *= result
+    return xp.divide(gradients, result, out=result)
+
+
+# --- softmax --------------------------------------------------------------------------------------
+
+
+def row_maximum(xp: Any, x: Any) -> Any:
+    """The greatest element of each row of a matrix, as a column."""
+    if x.shape[1] < _SHORT_ROW:
+        return xp.ascontiguousarray(x.T).max(axis=0)[:, None]
+    return x.max(axis=1, keepdims=True)
+
+
+def row_sum(xp: Any, x: Any) -> Any:
+    """The sum of each row of a matrix, as a column."""
+    return x @ xp.ones((x.shape[1], 1), x.dtype)
+
+
+def _rows(logits: Any) -> Any:
+    if not logits.ndim:
+        raise InvalidArgumentError(None, None, "logits must have >= 1 dimension, got []")
+    return widened(logits).reshape(-1, logits.shape[-1])
+
+
+@kernel("Softmax")
+def softmax(xp: Any, logits: Any) -> Any:
+    """`exp(x)` over its sum along the last dimension."""
+    if not logits.size:
+        return xp.empty(logits.shape, logits.dtype)
+    rows = _rows(logits)
+    result = rows - row_maximum(xp, rows)
+    xp.exp(result, out=result)
+    result /= row_sum(xp, result)
+    return result.reshape(logits.shape).astype(logits.dtype, copy=False)
+
+
+@kernel("LogSoftmax")
+def log_softmax(xp: Any, logits: Any) -> Any:
+    """`x - log(sum(exp(x)))` along the last dimension."""
+    if not logits.size:
+        return xp.empty(logits.shape, logits.dtype)
+    rows = _rows(logits)
+    result = rows - row_maximum(xp, rows)
+    result -= xp.log(row_sum(xp, xp.exp(result)))
+    return result.reshape(logits.shape).astype(logits.dtype, copy=False)
+
+
+# --- biases ---------------------------------------------------------------------------------------
+
+
+def _refuse_bad_bias(value: Any, bias: Any, channel: int) -> None:
+    if value.ndim < 2:
+        raise InvalidArgumentError(
+            None, None, f"Input tensor must be at least 2D: {debug_string(value.shape)}"
+        )
+    if bias.ndim != 1:
+        raise InvalidArgumentError(None, None, f"Biases must be 1D: {debug_string(bias.shape)}")
+    if bias.shape[0] != value.shape[channel]:
+        raise InvalidArgumentError(
+            None,
+            None,
+            "Must provide as many biases as the last dimension of the input tensor: "
+            f"{debug_string(bias.shape)} vs. {debug_string(value.shape)}",
+        )
+
+
+@kernel("BiasAdd")
+def bias_add(xp: Any, value: Any, bias: Any, data_format: bytes) -> Any:
+    """The sum, with the vector along the channels."""
+    if data_format == b"NHWC":
+        _refuse_bad_bias(value, bias, -1)
+        return value + bias
+    _refuse_bad_bias(value, bias, 1)
+    return value + bias.reshape(-1, *(1,) * (value.ndim - 2))
+
+
+@kernel("BiasAddV1")
+def bias_add_v1(xp: Any, value: Any, bias: Any) -> Any:
+    """The sum, with the vector along the last dimension."""
+    _refuse_bad_bias(value, bias, -1)
+    return value + bias
+
+
+@kernel("BiasAddGrad")
+def bias_add_grad(xp: Any, out_backprop: Any, data_format: bytes) -> Any:
+    """The sum over all but the channels."""
+    if out_backprop.ndim < 2:
+        raise InvalidArgumentError(
+            None, None, f"Input tensor must be at least 2D: {debug_string(out_backprop.shape)}"
+        )
+    dtype, shape = out_backprop.dtype, out_backprop.shape
+    if data_format == b"NHWC":
+        rows = widened(out_backprop).reshape(-1, shape[-1]) if shape[-1] else out_backprop
+    else:
+        # A row of each example, then all examples.
+        blocks = widened(out_backprop).reshape(shape[0], shape[1], -1)
+        rows = blocks.sum(axis=2, dtype=blocks.dtype)
+    if not shape[-1] or rows.dtype.kind not in "fc":
+        return rows.reshape(-1, rows.shape[-1]).sum(axis=0, dtype=rows.dtype).astype(dtype)
+    return (xp.ones(rows.shape[0], rows.dtype) @ rows).astype(dtype, copy=False)
+
+
+# --- norms ----------------------------------------------------------------------------------------
+
+
+@kernel("L2Loss")
+def l2_loss(xp: Any, t: Any) -> Any:
+    """Half the sum of squares."""
+    flat = widened(t).reshape(-1)
+    return (xp.dot(flat, flat) * flat.dtype.type(0.5)).astype(t.dtype)
