@@ -387,8 +387,8 @@ BAD = [
     (
         "output_shape",
         [A, neg("b", "a", _output_shapes=[(3,)])],
-        "Node 'b' has an _output_shapes attribute inconsistent with the GraphDef for output #0: "
-        "Dimension 0 in both shapes must be equal, but are 2 and 3. Shapes are [2] and [3].",
+        "Node 'import/b' has an _output_shapes attribute inconsistent with the GraphDef for output "
+        "#0: Dimension 0 in both shapes must be equal, but are 2 and 3. Shapes are [2] and [3].",
     ),
     (
         "output_rank",
@@ -398,7 +398,8 @@ BAD = [
     (
         "output_shapes_missing",
         [A, neg("b", "a", _output_shapes=[])],
-        "Node 'b' has 1 outputs but the _output_shapes attribute specifies shapes for 0 outputs",
+        "Node 'import/b' has 1 outputs but the _output_shapes attribute specifies shapes for 0 "
+        "outputs",
     ),
     (
         "shape_inference",

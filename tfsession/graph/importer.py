@@ -344,7 +344,7 @@ class _Importer:
         if op_def.shape is not None:
             infer_shapes(op)
         if shapes is not None:
-            _merge_shapes(node.name, op, shapes)
+            _merge_shapes(op, shapes)
         self.operations[node.name] = op
 
     def _attrs(self, node: Any, op_def: OpDef, name: str) -> dict[str, Any]:
@@ -490,11 +490,11 @@ def _parse_inputs(node_name: str, texts: Iterable[str]) -> list[Source]:
     return sources
 
 
-def _merge_shapes(node_name: str, op: Operation, shapes: list[shape_lib.Shape]) -> None:
+def _merge_shapes(op: Operation, shapes: list[shape_lib.Shape]) -> None:
     """Refine the shapes of the outputs by those in the attribute `_output_shapes`."""
     if len(shapes) < len(op.outputs):
         raise ValueError(
-            f"Node '{node_name}' has {len(op.outputs)} outputs but the _output_shapes attribute "
+            f"Node '{op.name}' has {len(op.outputs)} outputs but the _output_shapes attribute "
             f"specifies shapes for {len(shapes)} outputs"
         )
     for index, (tensor, shape) in enumerate(zip(op.outputs, shapes, strict=False)):
@@ -502,7 +502,7 @@ def _merge_shapes(node_name: str, op: Operation, shapes: list[shape_lib.Shape]) 
             tensor._shape = shape_lib.merge(tensor._shape, shape)
         except ValueError as error:
             raise ValueError(
-                f"Node '{node_name}' has an _output_shapes attribute inconsistent with the "
+                f"Node '{op.name}' has an _output_shapes attribute inconsistent with the "
                 f"GraphDef for output #{index}: {error}"
             ) from None
 
