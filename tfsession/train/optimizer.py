@@ -18,8 +18,8 @@ from tfsession.ops.constant import group
 from tfsession.ops.initializers import Zeros
 from tfsession.ops.segment import unsorted_segment_sum
 from tfsession.ops.shape import shape as shape_of
-from tfsession.ops.slice import unique
 from tfsession.ops.state import assign_add
+from tfsession.ops.unique import unique
 from tfsession.ops.variable_scope import get_variable, variable_scope
 from tfsession.ops.variables import ResourceVariable, Variable
 
