@@ -1,0 +1,141 @@
+"""Products of matrices. Transposes are views, which BLAS reads as they lie.
+
+Narrow floats are multiplied in float32 and rounded once; integers wrap around.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfsession.core.dtypes import DType
+from tfsession.core.errors import InvalidArgumentError
+from tfsession.core.rules import kernel
+from tfsession.core.shape import debug_string
+
+_HALVES = ["half", "bfloat16"]
+_COMPLEX = {"T": ["complex64", "complex128"]}
+
+
+def _refuse(text: str, a: Any, b: Any, between: str) -> InvalidArgumentError:
+    shapes = f"{debug_string(a.shape)}{between}{debug_string(b.shape)}"
+    return InvalidArgumentError(None, None, f"{text}{shapes}")
+
+
+def _mismatch(a: Any, b: Any) -> InvalidArgumentError:
+    if a.ndim != b.ndim:
+        return _refuse("In[0] and In[1] has different ndims: ", a, b, " vs. ")
+    if a.ndim != 2:
+        text = f"In[0] and In[1] ndims must be == 2: {a.ndim}"
+        return InvalidArgumentError(None, None, text)
+    return _refuse("Matrix size-incompatible: In[0]: ", a, b, ", In[1]: ")
+
+
+@kernel("MatMul", types={"T": _HALVES})
+def matmul_of_halves(xp: Any, a: Any, b: Any, transpose_a: bool, transpose_b: bool) -> Any:
+    """The product in float32, rounded once."""
+    wide = matmul(xp, a.astype(xp.float32), b.astype(xp.float32), transpose_a, transpose_b)
+    return wide.astype(a.dtype)
+
+
+@kernel("MatMul")
+def matmul(xp: Any, a: Any, b: Any, transpose_a: bool, transpose_b: bool) -> Any:
+    """The product of two matrices."""
+    if a.ndim != 2 or b.ndim != 2:
+        raise _mismatch(a, b)
+    try:
+        return xp.dot(a.T if transpose_a else a, b.T if transpose_b else b)
+    except ValueError:
+        raise _mismatch(a, b) from None
+
+
+@kernel("SparseMatMul")
+def sparse_matmul(xp: Any, a: Any, b: Any, transpose_a: bool, transpose_b: bool) -> Any:
+    """The product in float32; nothing is skipped."""
+    for value, name in ((a, "a"), (b, "b")):
+        if value.ndim != 2:
+            raise InvalidArgumentError(None, None, f"{name} is not a matrix")
+    left, right = (value.astype(xp.float32, copy=False) for value in (a, b))
+    try:
+        return xp.dot(left.T if transpose_a else left, right.T if transpose_b else right)
+    except ValueError:
+        raise _refuse("Matrix size incompatible: a: ", a, b, ", b: ") from None
+
+
+def _product(xp: Any, x: Any, y: Any, adj_x: bool, adj_y: bool) -> Any:
+    """The products of real matrices in the last two dimensions."""
+    for i, value in ((0, x), (1, y)):
+        if value.ndim < 2:
+            text = f"In[{i}] ndims must be >= 2: {value.ndim}"
+            raise InvalidArgumentError(None, None, text)
+    left = x.swapaxes(-1, -2) if adj_x else x
+    right = y.swapaxes(-1, -2) if adj_y else y
+    try:
+        return xp.matmul(left, right)
+    except ValueError:
+        if left.shape[-1] != right.shape[-2]:
+            raise _refuse("Matrix size-incompatible: In[0]: ", x, y, ", In[1]: ") from None
+        text = "In[0] and In[1] must have compatible batch dimensions: "
+        raise _refuse(text, x, y, " vs. ") from None
+
+
+def _conjugated(xp: Any, x: Any, y: Any, adj_x: bool, adj_y: bool) -> Any:
+    """The products where adjoints are conjugates too."""
+    return _product(xp, xp.conj(x) if adj_x else x, xp.conj(y) if adj_y else y, adj_x, adj_y)
+
+
+@kernel("BatchMatMulV2", types={"T": _HALVES})
+def batch_matmul_of_halves(xp: Any, x: Any, y: Any, adj_x: bool, adj_y: bool) -> Any:
+    """The products in float32, rounded once."""
+    wide = _product(xp, x.astype(xp.float32), y.astype(xp.float32), adj_x, adj_y)
+    return wide.astype(x.dtype)
+
+
+@kernel("BatchMatMulV2", types=_COMPLEX)
+def batch_matmul_of_complex(xp: Any, x: Any, y: Any, adj_x: bool, adj_y: bool) -> Any:
+    """The products of complex matrices."""
+    return _conjugated(xp, x, y, adj_x, adj_y)
+
+
+@kernel("BatchMatMulV2")
+def batch_matmul(xp: Any, x: Any, y: Any, adj_x: bool, adj_y: bool) -> Any:
+    """The products of real matrices."""
+    return _product(xp, x, y, adj_x, adj_y)
+
+
+def _check_same_batch(x: Any, y: Any) -> None:
+    if x.ndim != y.ndim:
+        raise _refuse("In[0] and In[1] has different ndims: ", x, y, " vs. ")
+    for i, (mine, other) in enumerate(zip(x.shape[:-2], y.shape[:-2], strict=True)):
+        if mine != other:
+            text = f"In[0].dim({i}) and In[1].dim({i}) must be the same: "
+            raise _refuse(text, x, y, " vs ")
+
+
+@kernel("BatchMatMul", types={"T": _HALVES})
+def equal_batches_of_halves(xp: Any, x: Any, y: Any, adj_x: bool, adj_y: bool) -> Any:
+    """The products in float32, rounded once, of batches of one shape."""
+    _check_same_batch(x, y)
+    return batch_matmul_of_halves(xp, x, y, adj_x, adj_y)
+
+
+@kernel("BatchMatMul")
+def equal_batches(xp: Any, x: Any, y: Any, adj_x: bool, adj_y: bool) -> Any:
+    """The products of matrices in batches of one shape."""
+    _check_same_batch(x, y)
+    product = _conjugated if x.dtype.kind == "c" else _product
+    return product(xp, x, y, adj_x, adj_y)
+
+
+@kernel("BatchMatMulV3", types={"Tout": _HALVES})
+def rounded_batch_matmul(xp: Any, x: Any, y: Any, adj_x: bool, adj_y: bool, Tout: DType) -> Any:
+    """The products in float32, rounded once."""
+    left, right = x.astype(xp.float32), y.astype(xp.float32)
+    return _product(xp, left, right, adj_x, adj_y).astype(Tout.numpy)
+
+
+@kernel("BatchMatMulV3")
+def widening_batch_matmul(xp: Any, x: Any, y: Any, adj_x: bool, adj_y: bool, Tout: DType) -> Any:
+    """The products in the type of the result, to which the matrices are cast first."""
+    left, right = (value.astype(Tout.numpy, copy=False) for value in (x, y))
+    product = _conjugated if left.dtype.kind == "c" else _product
+    return product(xp, left, right, adj_x, adj_y)
