@@ -32,8 +32,7 @@ def _identity_n(op: Operation, *grads: Any) -> Any:
 
 @gradient("PreventGradient")
 def _prevent_gradient(op: Operation, grad: Any) -> Any:
-    message = op.attrs["message"].decode(errors="replace")
-    raise LookupError(f"Gradient explicitly disabled. Reason: {message}.")
+    raise LookupError(f"Gradient explicitly disabled. Reason: {op.attrs['message']!r}")
 
 
 @gradient("Fill")

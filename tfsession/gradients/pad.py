@@ -29,14 +29,7 @@ def _pad(op: Operation, grad: Any) -> Any:
 
 @gradient("PadV2")
 def _pad_v2(op: Operation, grad: Any) -> Any:
-    inside = _inside(op, grad)
-    around = create_op("Sub", [_total(grad), _total(inside)])
-    return inside, None, around
-
-
-def _total(value: Tensor) -> Tensor:
-    total: Tensor = create_op("Sum", [value, create_op("Range", [0, rank(value), 1])])
-    return total
+    return _inside(op, grad), None, None
 
 
 @gradient("MirrorPad")

@@ -9,7 +9,7 @@ from tfsession.core.shape import is_fully_defined
 from tfsession.graph.create import create_op
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
-from tfsession.ops.shape import bitcast, reshape, shape
+from tfsession.ops.shape import reshape, shape
 
 no_gradient(
     "Shape", "ShapeN", "Size", "Rank", "BroadcastArgs", "BroadcastGradientArgs", "InvertPermutation"
@@ -47,4 +47,4 @@ def _ensure_shape(op: Operation, grad: Any) -> Any:
 
 @gradient("Bitcast")
 def _bitcast(op: Operation, grad: Any) -> Any:
-    return bitcast(grad, op.inputs[0].dtype.base_dtype)
+    raise LookupError(f"No gradient defined for operation '{op.name}' (op type: Bitcast).")

@@ -32,12 +32,12 @@ define_op(
 def _unsorted_segment_shape(op: Operation) -> list[Shape]:
     data, ids = op.inputs[0]._shape, op.inputs[1]._shape
     with_rank(op.inputs[2]._shape, 0)
-    num = constant_value(op.inputs[2])
     if data is None or ids is None:
         return [None]
     with_rank_at_least(data, len(ids))
     for a, b in zip(data, ids, strict=False):
         merge_dims(a, b)
+    num = constant_value(op.inputs[2])
     return [(None if num is None else int(num), *data[len(ids) :])]
 
 
