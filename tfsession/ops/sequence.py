@@ -23,6 +23,7 @@ from tfsession.graph.create import convert_to_tensor, create_op, graph_of
 from tfsession.graph.operation import Operation
 from tfsession.graph.shape_fns import with_rank
 from tfsession.graph.tensor import Tensor
+from tfsession.ops.shape import expand_dims, rank, reshape, shape
 
 
 def _range_shape(op: Operation) -> list[Shape]:
@@ -143,6 +144,49 @@ def range_(
             for value in values
         ]
         result: Tensor = create_op("Range", values, name=scope)
+        return result
+
+
+@export("linspace", "lin_space")
+def linspace(start: Any, stop: Any, num: Any, name: str | None = None, axis: int = 0) -> Tensor:
+    """`num` numbers in equal steps from `start` to `stop`, both included.
+
+    Args:
+        start: tensor; integers become float64.
+        stop: tensor that broadcasts with `start`.
+        num: integer scalar.
+        name: name scope of the operations.
+        axis: the new dimension along which the numbers stand.
+    """
+    graph = graph_of([start, stop, num])
+    with graph.as_default(), graph.name_scope(name or "linspace"):
+        first = convert_to_tensor(start, name="start")
+        last = convert_to_tensor(stop, first.dtype.base_dtype, "stop")
+        if first.dtype.is_integer:
+            first, last = (create_op("Cast", [x], {"DstT": float64}) for x in (first, last))
+        count = convert_to_tensor(num, name="num")
+        if count.dtype is not int32:
+            count = create_op("Cast", [count], {"DstT": int32})
+        sizes = create_op("BroadcastArgs", [shape(first), shape(last)])
+        first = expand_dims(create_op("BroadcastTo", [first, sizes]), axis)
+        last = expand_dims(create_op("BroadcastTo", [last, sizes]), axis)
+        at = axis + len(first._shape) if axis < 0 and first._shape is not None else axis
+        steps = create_op("Maximum", [create_op("Sub", [count, 1]), 1])
+        step = create_op(
+            "RealDiv",
+            [
+                create_op("Sub", [last, first]),
+                create_op("Cast", [steps], {"DstT": first.dtype.base_dtype}),
+            ],
+        )
+        inner = create_op("Cast", [range_(1, steps)], {"DstT": first.dtype.base_dtype})
+        tail = create_op("Fill", [[rank(first) - 1 - at], 1])
+        inner = reshape(inner, create_op("ConcatV2", [[[-1], tail], 0]))
+        between = create_op("AddV2", [first, create_op("Mul", [step, inner])])
+        whole = create_op("ConcatV2", [[first, between, last], at])
+        begin = create_op("Fill", [[rank(first)], 0])
+        ends = create_op("ConcatV2", [[shape(first)[:at], [count], shape(first)[at + 1 :]], 0])
+        result: Tensor = create_op("Slice", [whole, begin, ends])
         return result
 
 
