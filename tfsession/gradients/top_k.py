@@ -1,26 +1,27 @@
-"""Gradients of the greatest elements: back to where they stood."""
+"""Gradients of rankings: back to the places that the elements came from."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from tfsession.core.dtypes import int32
 from tfsession.core.rules import gradient, no_gradient
-from tfsession.graph.create import create_op
 from tfsession.graph.operation import Operation
-from tfsession.ops.scatter import scatter_nd
-from tfsession.ops.shape import reshape, shape, size
+from tfsession.ops.cast import cast
+from tfsession.ops.join import concat
+from tfsession.ops.reduce import reduce_prod
+from tfsession.ops.segment import unsorted_segment_sum
+from tfsession.ops.sequence import range_
+from tfsession.ops.shape import reshape, shape
 
 no_gradient("InTopK", "InTopKV2")
 
 
-@gradient("TopKV2")
+@gradient("TopK", "TopKV2")
 def _top_k(op: Operation, grad: Any, _: Any) -> Any:
-    value, indices = op.inputs[0], create_op("Cast", [op.outputs[1]], {"DstT": "int32"})
-    sizes = shape(value)
-    columns = sizes[-1]
-    flat = reshape(indices, create_op("Pack", [[-1, shape(indices)[-1]]]))
-    rows = create_op("Range", [0, shape(flat)[0], 1])
-    starts = reshape(create_op("Mul", [rows, columns]), [-1, 1])
-    places = reshape(create_op("AddV2", [flat, starts]), [-1, 1])
-    spread = scatter_nd(places, reshape(grad, [-1]), reshape(size(value), [1]))
-    return reshape(spread, sizes), None
+    dims = shape(op.inputs[0])
+    rows, width = reduce_prod(dims[:-1]), dims[-1]
+    starts = reshape(range_(rows) * width, concat([dims[:-1], [1]], 0))
+    places = reshape(cast(op.outputs[1], int32) + starts, [-1])
+    flat = unsorted_segment_sum(reshape(grad, [-1]), places, rows * width)
+    return reshape(flat, dims), *(None for _ in op.inputs[1:])

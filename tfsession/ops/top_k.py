@@ -1,10 +1,10 @@
-"""The greatest elements of the last dimension."""
+"""Ranking along the last dimension: the greatest elements, and whether targets are among them."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from tfsession.core.dtypes import int32
+from tfsession.core import dtypes
 from tfsession.core.exports import export
 from tfsession.core.op_def import define_op
 from tfsession.core.shape import Shape
@@ -15,18 +15,45 @@ from tfsession.graph.shape_fns import merge_dims, with_rank, with_rank_at_least
 from tfsession.graph.tensor import Tensor
 
 
-def _top_k_shape(op: Operation) -> list[Shape]:
+def _top_shape(op: Operation, k: int | None) -> list[Shape]:
     shape = with_rank_at_least(op.inputs[0]._shape, 1)
-    with_rank(op.inputs[1]._shape, 0)
-    value = constant_value(op.inputs[1])
-    k = None if value is None else int(value)
     if shape is None:
         return [None, None]
-    if k is not None and shape[-1] is not None and shape[-1] < k:
-        raise ValueError(f"input must have last dimension >= k = {k} but is {shape[-1]}")
+    width = shape[-1]
+    if width is not None and k is not None and width < k:
+        raise ValueError(f"input must have last dimension >= k = {k} but is {width}")
     return [(*shape[:-1], k)] * 2
 
 
+def _top_k_v2_shape(op: Operation) -> list[Shape]:
+    with_rank_at_least(op.inputs[0]._shape, 1)
+    with_rank(op.inputs[1]._shape, 0)
+    value = constant_value(op.inputs[1])
+    k = None if value is None else int(value)
+    if k is not None and k < 0:
+        raise ValueError(
+            f"Dimension size, given by scalar input 1, must be non-negative but is {k}"
+        )
+    return _top_shape(op, k)
+
+
+def _in_top_k_shape(op: Operation) -> list[Shape]:
+    predictions = with_rank(op.inputs[0]._shape, 2)
+    targets = with_rank(op.inputs[1]._shape, 1)
+    if len(op.inputs) == 3:
+        with_rank(op.inputs[2]._shape, 0)
+    assert predictions is not None
+    assert targets is not None
+    return [(merge_dims(predictions[0], targets[0]),)]
+
+
+define_op(
+    "TopK",
+    inputs=["input: T"],
+    outputs=["values: T", "indices: int32"],
+    attrs=["k: int >= 0", "sorted: bool = true", "T: realnumbertype"],
+    shape=lambda op: _top_shape(op, op.attrs["k"]),
+)
 define_op(
     "TopKV2",
     inputs=["input: T", "k: Tk"],
@@ -37,18 +64,8 @@ define_op(
         "Tk: {int16, int32, int64} = DT_INT32",
         "index_type: {int16, int32, int64} = DT_INT32",
     ],
-    shape=_top_k_shape,
+    shape=_top_k_v2_shape,
 )
-
-
-def _in_top_k_shape(op: Operation) -> list[Shape]:
-    predictions = with_rank(op.inputs[0]._shape, 2)
-    targets = with_rank(op.inputs[1]._shape, 1)
-    assert predictions is not None
-    assert targets is not None
-    return [(merge_dims(predictions[0], targets[0]),)]
-
-
 define_op(
     "InTopK",
     inputs=["predictions: float", "targets: T"],
@@ -66,7 +83,7 @@ define_op(
 
 
 class TopKV2(NamedTuple):
-    """The greatest elements and where they stand."""
+    """The greatest elements, and where they are."""
 
     values: Tensor
     indices: Tensor
@@ -77,36 +94,35 @@ def top_k(
     input: Any,
     k: Any = 1,
     sorted: bool = True,
-    index_type: Any = int32,
+    index_type: Any = dtypes.int32,
     name: str | None = None,
 ) -> TopKV2:
-    """The k greatest elements of each row of the last dimension, and their indices.
+    """The `k` greatest elements along the last dimension, and their places in it.
 
     Args:
-        input: tensor of rank at least 1.
-        k: scalar; equal elements are taken in order of their indices.
-        sorted: greatest first.
-        index_type: dtype of the indices.
+        input: tensor of rank 1 or more.
+        k: how many, a scalar; at most the size of the last dimension.
+        sorted: greatest first; otherwise in any order. Of equal elements the first go first.
+        index_type: dtype of the places.
         name: name of the operation.
 
     Raises:
-        ValueError, or InvalidArgumentError at run time: there are fewer than k elements.
+        ValueError, or InvalidArgumentError at run time: `k` is negative or too large.
     """
     attrs = {"sorted": sorted, "index_type": index_type}
-    return TopKV2(*create_op("TopKV2", [input, k], attrs, name))
+    return TopKV2(*create_op("TopKV2", (input, k), attrs, name))
 
 
 @export("nn.in_top_k", "math.in_top_k")
 def in_top_k(predictions: Any, targets: Any, k: Any, name: str | None = None) -> Tensor:
-    """For each row, whether the prediction of its target is among the k greatest.
+    """Whether each row's target class is among its `k` greatest predictions, ties included.
 
     Args:
-        predictions: float32 tensor of shape `[batch, classes]`.
-        targets: integer vector of classes; one out of range is never among them.
-        k: scalar.
-        name: name scope of the operation.
+        predictions: float32 matrix, a row for each example.
+        targets: vector of class numbers; one that is no class gives False.
+        k: how many classes count, a scalar.
+        name: name of the operation.
     """
-    graph = graph_of([predictions, targets])
-    with graph.as_default(), graph.name_scope(name or "in_top_k"):
-        result: Tensor = create_op("InTopKV2", [predictions, targets, k])
-        return result
+    inputs = (predictions, targets, k)
+    with graph_of(inputs).as_default() as graph, graph.name_scope(name or "in_top_k"):
+        return create_op("InTopKV2", inputs, None, name)
