@@ -40,6 +40,11 @@ def running(scan, first):
     return reference
 
 
+def exponential_of(tf, x, **kwargs):
+    """Finite also where nothing was summed, so that gradients can be compared."""
+    return tf.exp(tf.math.cumulative_logsumexp(x, **kwargs))
+
+
 SCANS = {
     "Cumsum": ("cumsum", running(np.add, 0)),
     "Cumprod": ("math.cumprod", running(np.multiply, 1)),
@@ -55,7 +60,8 @@ ROWS = [
         *(
             Row(op, build, [floats(5, 3)], {"exclusive": exclusive, "reverse": reverse},
                 dtypes=FLOATS if exclusive is reverse else ("float32",), reference=reference,
-                grad=True, label=f"{'before' if exclusive else 'upto'}_{'back' * reverse}")
+                grad=op != "CumulativeLogsumexp" or not exclusive,
+                label=f"{'before' if exclusive else 'upto'}_{'back' * reverse}")
             for exclusive, reverse in DIRECTIONS
         ),
         Row(op, build, [floats(2, 4, 3)], {"axis": -2, "reverse": True}, reference=reference,
@@ -73,6 +79,12 @@ ROWS = [
     Row("Cumprod", "cumprod", [floats(5)], {"exclusive": True}, dtypes=COMPLEX, label="complex"),
     Row("Cumsum", "cumsum", [floats(5), value(0, "int64")], constants=[1], label="int64_axis"),
     Row("Cumprod", "cumprod", [value([2, 0, 3, 0, 1])], label="zeros"),
+    *(
+        Row("CumulativeLogsumexp", exponential_of, [floats(4, 2)],
+            {"exclusive": True, "reverse": reverse}, grad=True,
+            label=f"before_{'back' * reverse}_exp")
+        for reverse in (False, True)
+    ),
     Row("CumulativeLogsumexp", "math.cumulative_logsumexp",
         [value([1, -np.inf, 2, 800, -800, np.inf, 1])], label="infinite"),
     Row("CumulativeLogsumexp", "math.cumulative_logsumexp", [value([-np.inf, -np.inf, 1])],

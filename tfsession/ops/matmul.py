@@ -36,7 +36,8 @@ def _matmul_shape(op: Operation) -> list[Shape]:
     return [_product_dims(a, b, op.attrs["transpose_a"], op.attrs["transpose_b"])]
 
 
-_MATRIX_TYPES = "bfloat16, half, float, double, int32, int64"
+_FLOATS = "bfloat16, half, float, double"
+_COMPLEX = "complex64, complex128"
 define_op(
     "MatMul",
     inputs=["a: T", "b: T"],
@@ -44,7 +45,7 @@ define_op(
     attrs=[
         "transpose_a: bool = false",
         "transpose_b: bool = false",
-        f"T: {{{_MATRIX_TYPES}, uint8, uint16, uint32, uint64, complex64, complex128}}",
+        f"T: {{{_FLOATS}, int32, int64, uint8, uint16, uint32, uint64, {_COMPLEX}}}",
         "grad_a: bool = false",
         "grad_b: bool = false",
     ],
@@ -93,7 +94,7 @@ define_op(
     "BatchMatMul",
     inputs=["x: T", "y: T"],
     outputs=["output: T"],
-    attrs=[f"T: {{{_MATRIX_TYPES}, complex64, complex128}}", *_ADJOINTS],
+    attrs=[f"T: {{{_FLOATS}, int32, int64, {_COMPLEX}}}", *_ADJOINTS],
     shape=_batch_shape,
 )
 define_op(
@@ -101,7 +102,7 @@ define_op(
     inputs=["x: T", "y: T"],
     outputs=["output: T"],
     attrs=[
-        f"T: {{{_MATRIX_TYPES}, int16, uint8, uint16, uint32, uint64, complex64, complex128}}",
+        f"T: {{{_FLOATS}, int16, int32, int64, uint8, uint16, uint32, uint64, {_COMPLEX}}}",
         *_ADJOINTS,
     ],
     shape=_broadcasting_shape,
@@ -111,9 +112,9 @@ define_op(
     inputs=["x: Ta", "y: Tb"],
     outputs=["output: Tout"],
     attrs=[
-        f"Ta: {{{_MATRIX_TYPES}, uint8, int8, int16, complex64, complex128}}",
-        f"Tb: {{{_MATRIX_TYPES}, uint8, int8, int16, complex64, complex128}}",
-        f"Tout: {{{_MATRIX_TYPES}, int16, complex64, complex128}}",
+        f"Ta: {{{_FLOATS}, uint8, int8, int16, int32, int64, {_COMPLEX}}}",
+        f"Tb: {{{_FLOATS}, uint8, int8, int16, int32, int64, {_COMPLEX}}}",
+        f"Tout: {{{_FLOATS}, int16, int32, int64, {_COMPLEX}}}",
         *_ADJOINTS,
     ],
     shape=_broadcasting_shape,
