@@ -7,7 +7,7 @@ from tfsession.core import errors, protos
 from tfsession.core.attr_value import to_attr_value
 from tfsession.core.dtypes import as_dtype
 from tfsession.graph.create import create_op
-from tfsession.graph.graph import Graph, get_default_graph
+from tfsession.graph.graph import Graph
 from tfsession.graph.graph_def import PRODUCER
 from tfsession.graph.importer import import_graph_def
 
@@ -576,43 +576,3 @@ def test_output_shapes(fresh_graph, row):
     b, c = import_graph_def(graph_of(*nodes), None, ["b:0", "c:0"])
     assert b.shape.as_list() == c.shape.as_list() == expected
     assert "_output_shapes" not in b.op.attrs
-
-
-# --- functions ------------------------------------------------------------------------------------
-
-
-def function(inner="ToyNeg"):
-    arg = protos.OpDef.ArgDef
-    return protos.FunctionDef(
-        signature=protos.OpDef(
-            name="f",
-            input_arg=[arg(name="x", type=protos.DT_FLOAT)],
-            output_arg=[arg(name="y", type=protos.DT_FLOAT)],
-        ),
-        node_def=[neg("n", "x") if inner == "ToyNeg" else node("n", inner, "x")],
-        ret={"y": "n:y:0"},
-    )
-
-
-def test_function_library(fresh_graph):
-    given = graph_of(A, node("call", "f", "a"))
-    given.library.function.append(function())
-    given.library.gradient.add(function_name="f", gradient_func="g")
-    import_graph_def(given, name="")
-    import_graph_def(given, name="again")
-    out = fresh_graph.as_graph_def()
-    assert out.library == given.library
-    assert out.versions.min_consumer == 12
-    call = get_default_graph().get_operation_by_name("call")
-    assert call.outputs[0].dtype is FLOAT
-    assert out.node[1] == given.node[1]
-
-
-def test_two_functions_of_one_name(fresh_graph):
-    first, second = graph_of(), graph_of(A)
-    first.library.function.append(function())
-    second.library.function.append(function("ToyNot"))
-    import_graph_def(first)
-    phrase = "Cannot add function 'f' because a different function with the same name already"
-    check_refusal(fresh_graph, second, {}, ValueError, phrase)
-    assert fresh_graph.as_graph_def().library.function[0] == function()

@@ -204,6 +204,11 @@ class OpDef:
         """Whether every input is one tensor, and no reference: create_op's fast path takes it."""
         return all(not arg.is_sequence and not arg.is_ref for arg in self.inputs)
 
+    @cached_property
+    def has_single_output(self) -> bool:
+        """Whether there is one output, a tensor."""
+        return len(self.outputs) == 1 and not self.outputs[0].is_sequence
+
     def __repr__(self) -> str:
         return f"<OpDef {self.name}>"
 

@@ -36,10 +36,9 @@ def create_op(
     Type and length attributes follow from the inputs; `attrs` holds the rest, None meaning default.
     """
     op = create_operation(op_type, inputs, attrs, name)
-    outputs = op.outputs
-    if len(outputs) == 1 and not op.op_def.outputs[0].is_sequence:
-        return outputs[0]
-    return _grouped_outputs(op) if outputs or op.op_def.outputs else op
+    if op.op_def.has_single_output:
+        return op.outputs[0]
+    return _grouped_outputs(op) if op.op_def.outputs else op
 
 
 def _grouped_outputs(op: Operation) -> Any:
@@ -140,8 +139,9 @@ def _with_attrs(op_def: OpDef, plan: _Plan, given: dict[str, Any]) -> dict[str, 
 
 def _operation_name(graph: Graph, name: str) -> str:
     """A name for a new operation, unique unless a slash at its end says to take it as it is."""
-    if not name.isidentifier() or name[0] == "_":
-        graph._scopes.check_scope_name(name)
+    if name.isidentifier() and name[0] != "_":
+        return graph.unique_name(name)
+    graph._scopes.check_scope_name(name)
     if name.endswith("/"):
         name = name[:-1]
         with graph._lock:

@@ -107,9 +107,12 @@ class Graph:
         Raises:
             ValueError: nodes cannot be called so.
         """
-        if not name.endswith("/"):
-            self._check_name(name)
+        if name.isidentifier() and name[0] != "_":
             return self.unique_name(name)
+        if not name.endswith("/"):
+            name = self.unique_name(name)
+            self._check_name(name)
+            return name
         name = name[:-1]
         self._check_name(name)
         with self._lock:
@@ -156,12 +159,14 @@ class Graph:
 
     def _add(self, op: Operation) -> None:
         """Enter an operation that `create` has built; its name must be unique already."""
+        name = op.name
         with self._lock:
-            self._check_not_finalized()
-            if op.name in self._ops:
-                raise ValueError(f"Duplicate node name in graph: '{op.name}'")
+            if self._finalized:
+                self._check_not_finalized()
+            if name in self._ops:
+                raise ValueError(f"Duplicate node name in graph: '{name}'")
             op._id = self._version
-            self._ops[op.name] = op
+            self._ops[name] = op
             self._version += 1
 
     def as_graph_def(self, from_version: int | None = None, add_shapes: bool = False) -> Any:

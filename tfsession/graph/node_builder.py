@@ -203,8 +203,11 @@ def _infer_types(op_def: OpDef, inputs: Sequence[Tensor], attrs: dict[str, Any],
                 _check_consistent(op_def, arg.type_attr, known, dtype, name)
     for attr, dtype in found.items():
         _check_consistent(op_def, attr, dtype, attrs.get(attr, dtype), name)
-        message = protos.AttrValue(type=dtype.as_datatype_enum)
-        attrs[attr] = attr_of_message(op_def, op_def.attrs[attr], message, name)
+        definition = op_def.attrs[attr]
+        if definition.allowed is not None and dtype not in definition.allowed:
+            message = protos.AttrValue(type=dtype.as_datatype_enum)
+            attr_of_message(op_def, definition, message, name)  # raises
+        attrs[attr] = dtype
 
 
 def _check_consistent(op_def: OpDef, attr: str, first: DType, other: DType, name: str) -> None:

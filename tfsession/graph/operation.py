@@ -32,10 +32,11 @@ Frames = tuple[Any, ...]
 def capture_frames() -> Frames:
     """The stack of the caller's caller: cheap to take, read only when a traceback is asked for."""
     frames: list[Any] = []
+    append = frames.append
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
-        frames.append(frame.f_code)
-        frames.append(frame.f_lasti)
+        append(frame.f_code)
+        append(frame.f_lasti)
         frame = frame.f_back
     return tuple(frames)
 

@@ -212,7 +212,7 @@ def constant_of(graph: Graph, value: Array, name: str) -> Tensor:
     """A constant operation whose value is `value` itself, which nobody may change any more."""
     attrs = {"value": value, "dtype": as_dtype(value.dtype)}
     definition = ops["Const"]
-    op = build_operation(graph, definition, _operation_name(graph, name), (), attrs)
+    op = build_operation(graph, definition, graph.node_name(name), (), attrs)
     return op.outputs[0]
 
 
