@@ -64,10 +64,9 @@ def cast_complex(xp: Any, x: Any, SrcT: DType, DstT: DType, Truncate: bool) -> A
     """Both parts."""
     if not Truncate:
         return x.astype(DstT.numpy)
-    result = xp.empty(x.shape, DstT.numpy)
-    result.real = _shortened(x.real, SrcT.real_dtype, DstT.real_dtype)
-    result.imag = _shortened(x.imag, SrcT.real_dtype, DstT.real_dtype)
-    return result
+    real = _shortened(x.real, SrcT.real_dtype, DstT.real_dtype)
+    imag = _shortened(x.imag, SrcT.real_dtype, DstT.real_dtype)
+    return _joined(xp, real, imag, DstT)
 
 
 @kernel("Cast", types={"SrcT": _COMPLEX, "DstT": ("bool", *_INTEGERS, *_FLOATS)})
@@ -109,13 +108,15 @@ def _is_number(dtype: DType) -> bool:
 @kernel("Complex")
 def complex_(xp: Any, real: Any, imag: Any, Tout: DType) -> Any:
     """Numbers of two parts, which broadcast."""
-    shape = real.shape
-    if shape != imag.shape:
-        shape = (real + imag).shape
-    result = xp.empty(shape, Tout.numpy)
-    result.real = real
-    result.imag = imag
-    return result
+    return _joined(xp, real, imag, Tout)
+
+
+def _joined(xp: Any, real: Any, imag: Any, dtype: DType) -> Any:
+    shape = real.shape if real.shape == imag.shape else (real + imag).shape
+    parts = xp.empty((*shape, 2), dtype.real_dtype.numpy)
+    parts[..., 0] = real
+    parts[..., 1] = imag
+    return parts.view(dtype.numpy).reshape(shape)
 
 
 @kernel("Real")

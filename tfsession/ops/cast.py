@@ -118,12 +118,12 @@ def _common_range(source: DType, target: DType) -> tuple[Any, Any]:
     wanted = target.real_dtype if target.is_complex else target
     kind = source.numpy.type
     least, greatest = max(source.min, wanted.min), min(source.max, wanted.max)
-    # Rounding to the source's type may lead out of the target's range again.
     low, high = kind(least), kind(greatest)
     if source.is_floating:
-        if low < least:
+        # Rounding to the source's type may lead out of the target's range again.
+        if int(low) < int(least):
             low = np.nextafter(low, kind(0))
-        if high > greatest:
+        if int(high) > int(greatest):
             high = np.nextafter(high, kind(0))
     return low, high
 

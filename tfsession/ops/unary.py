@@ -12,6 +12,7 @@ from tfsession.core.op_def import define_op
 from tfsession.graph.create import convert_to_tensor, create_op, graph_of
 from tfsession.graph.shape_fns import same_as
 from tfsession.graph.tensor import Tensor
+from tfsession.ops.cast import cast
 
 _FLOATS = ["T: {bfloat16, half, float, double}"]
 _ANALYTIC = ["T: {bfloat16, half, float, double, complex64, complex128}"]
@@ -86,7 +87,12 @@ def _abs(x: Tensor, name: str | None) -> Tensor:
 @export("sign", "math.sign")
 def sign(x: Any, name: str | None = None) -> Tensor:
     """-1, 0 or 1; of a complex number `x / abs(x)`, and 0 of 0."""
-    return create_op("Sign", (x,), None, name)
+    x = convert_to_tensor(x)
+    if not x.dtype.is_complex:
+        return create_op("Sign", (x,), None, name)
+    with x.op.graph.as_default():
+        size = create_op("ComplexAbs", (x,), {"Tout": x.dtype.base_dtype.real_dtype})
+        return create_op("DivNoNan", (x, cast(size, x.dtype)), None, name)
 
 
 @export("square", "math.square")
