@@ -334,7 +334,8 @@ class Graph:
             return scope_lib.control_scope(self._scopes, None)
         ops = []
         for item in control_inputs:
-            item = getattr(item, "values", item) if type(item).__name__ == "IndexedSlices" else item
+            if not isinstance(item, Tensor) and isinstance(getattr(item, "op", None), Operation):
+                item = item.op  # slices, or a variable or its update, without reading it
             element = self.as_graph_element(item)
             ops.append(element.op if isinstance(element, Tensor) else element)
         for op in ops:

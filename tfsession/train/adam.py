@@ -59,18 +59,16 @@ class AdamOptimizer(Optimizer):
         resource, dtype = is_resource(var), var.dtype.base_dtype
         op_type = "ResourceApplyAdam" if resource else "ApplyAdam"
         states = [var, self.get_slot(var, "m"), self.get_slot(var, "v")]
-        graph = get_default_graph()
-        with graph.name_scope(op_type) as scope:
-            powers = [cast(power.value(), dtype) for power in self._beta_powers()]
+        powers = [_as(power, dtype) for power in self._beta_powers()]
         others = [
             cast(t, dtype) for t in (self._lr_t, self._beta1_t, self._beta2_t, self._epsilon_t)
         ]
         inputs = [s.handle if resource else s._ref() for s in states] + powers + others + [grad]
-        return create_operation(op_type, inputs, {"use_locking": self._use_locking}, scope)
+        return create_operation(op_type, inputs, {"use_locking": self._use_locking})
 
     def _apply_sparse(self, values: Any, indices: Any, var: Any) -> Any:
         dtype = var.dtype.base_dtype
-        power1, power2 = (cast(power, dtype) for power in self._beta_powers())
+        power1, power2 = (_as(power, dtype) for power in self._beta_powers())
         rate, beta1 = cast(self._lr_t, dtype), cast(self._beta1_t, dtype)
         beta2, epsilon = cast(self._beta2_t, dtype), cast(self._epsilon_t, dtype)
         rate = rate * sqrt(1 - power2) / (1 - power1)
@@ -84,7 +82,11 @@ class AdamOptimizer(Optimizer):
         """The slot after `slot = slot * decay`, with `rows` added at `indices`."""
         decayed = slot.assign(slot * decay, use_locking=self._use_locking)
         with get_default_graph().control_dependencies([decayed]):
-            return scatter_add(slot, indices, rows, use_locking=self._use_locking)
+            if not is_resource(slot):
+                return scatter_add(slot, indices, rows, use_locking=self._use_locking)
+            added = create_operation("ResourceScatterAdd", [slot.handle, indices, rows])
+            with get_default_graph().control_dependencies([added]):
+                return slot.value()
 
     def _finish(self, update_ops: list[Any], name_scope: str) -> Operation:
         graph = get_default_graph()
@@ -93,3 +95,8 @@ class AdamOptimizer(Optimizer):
             after1 = power1.assign(power1 * self._beta1_t, use_locking=self._use_locking)
             after2 = power2.assign(power2 * self._beta2_t, use_locking=self._use_locking)
         return group(*update_ops, after1, after2, name=name_scope)
+
+
+def _as(variable: Any, dtype: Any) -> Any:
+    """The variable itself where it has the dtype: who takes it reads it."""
+    return variable if variable.dtype.base_dtype == dtype else cast(variable, dtype)
