@@ -420,16 +420,17 @@ def no_op(name: str | None = None) -> Operation:
 
 
 @export("group")
-def group(*inputs: Any, name: str | None = None, **unknown: Any) -> Operation:
+def group(*inputs: Any, **kwargs: Any) -> Operation:
     """An operation that is done when all of `inputs` are: operations, tensors or lists of them.
 
-    Inputs on several devices are grouped on each device first.
+    Inputs on several devices are grouped on each device first. The only keyword is `name`.
 
     Raises:
         TypeError: an input is neither operation nor tensor.
     """
-    if unknown:
-        raise ValueError("Unknown keyword arguments: " + ", ".join(unknown))
+    name = kwargs.pop("name", None)
+    if kwargs:
+        raise ValueError("Unknown keyword arguments: " + ", ".join(kwargs))
     by_device: dict[str, list[Any]] = {}
     flat = _flatten(inputs)
     for item in flat:

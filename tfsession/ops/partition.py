@@ -92,7 +92,6 @@ def dynamic_stitch(indices: Any, data: Any, name: str | None = None) -> Tensor:
     return result
 
 
-@export("parallel_dynamic_stitch")
 def parallel_dynamic_stitch(indices: Any, data: Any, name: str | None = None) -> Tensor:
     """As `dynamic_stitch`; the places should differ."""
     result: Tensor = create_op("ParallelDynamicStitch", [indices, data], name=name)

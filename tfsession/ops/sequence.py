@@ -170,7 +170,8 @@ def linspace(start: Any, stop: Any, num: Any, name: str | None = None, axis: int
         sizes = create_op("BroadcastArgs", [shape(first), shape(last)])
         first = expand_dims(create_op("BroadcastTo", [first, sizes]), axis)
         last = expand_dims(create_op("BroadcastTo", [last, sizes]), axis)
-        at = axis + len(first._shape) if axis < 0 and first._shape is not None else axis
+        at: Any = axis if axis >= 0 else create_op("AddV2", [rank(first), axis])
+        after = at + 1 if isinstance(at, int) else create_op("AddV2", [at, 1])
         steps = create_op("Maximum", [create_op("Sub", [count, 1]), 1])
         step = create_op(
             "RealDiv",
@@ -180,12 +181,12 @@ def linspace(start: Any, stop: Any, num: Any, name: str | None = None, axis: int
             ],
         )
         inner = create_op("Cast", [range_(1, steps)], {"DstT": first.dtype.base_dtype})
-        tail = create_op("Fill", [[rank(first) - 1 - at], 1])
+        tail = create_op("Fill", [[create_op("Sub", [rank(first), after])], 1])
         inner = reshape(inner, create_op("ConcatV2", [[[-1], tail], 0]))
         between = create_op("AddV2", [first, create_op("Mul", [step, inner])])
         whole = create_op("ConcatV2", [[first, between, last], at])
         begin = create_op("Fill", [[rank(first)], 0])
-        ends = create_op("ConcatV2", [[shape(first)[:at], [count], shape(first)[at + 1 :]], 0])
+        ends = create_op("ConcatV2", [[shape(first)[:at], [count], shape(first)[after:]], 0])
         result: Tensor = create_op("Slice", [whole, begin, ends])
         return result
 

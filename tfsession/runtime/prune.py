@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from operator import attrgetter
 
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.partition import input_arguments
+
+_PLACEHOLDERS = ("Placeholder", "PlaceholderV2")
 
 
 def prune(
@@ -29,7 +31,7 @@ def prune(
             if source not in needed and tensor not in fed:
                 needed.add(source)
                 stack.append(source)
-        for source in op.control_inputs:
+        for source in _awaited(op, fed):
             if source not in needed:
                 needed.add(source)
                 stack.append(source)
@@ -52,7 +54,15 @@ def _is_topological(ordered: list[Operation]) -> bool:
 
 def sources(op: Operation, fed: Collection[Tensor]) -> list[Operation]:
     """The operations that must run before `op`."""
-    return [*(t.op for t in op.inputs if t not in fed), *op.control_inputs]
+    return [*(t.op for t in op.inputs if t not in fed), *_awaited(op, fed)]
+
+
+def _awaited(op: Operation, fed: Collection[Tensor]) -> Sequence[Operation]:
+    """The control inputs that must run: a placeholder is done when it is fed."""
+    controls = op.control_inputs
+    if not fed or not controls:
+        return controls
+    return [c for c in controls if c.type not in _PLACEHOLDERS or c.outputs[0] not in fed]
 
 
 def _sort(ops: list[Operation], fed: Collection[Tensor]) -> list[Operation]:
