@@ -96,7 +96,7 @@ def saturate_cast(value: Any, dtype: Any, name: str | None = None) -> Tensor:
             value = real(value)
             source = value.dtype.base_dtype
         if source is not dtypes.complex64 or target is not dtypes.complex128:
-            least, greatest = _common_range(source, target)
+            least, greatest = _shared_range(source, target)
             value = create_op(
                 "ClipByValue",
                 (value, _constant(least, source), _constant(greatest, source)),
@@ -110,10 +110,10 @@ def _constant(value: Any, dtype: DType) -> Tensor:
     return convert_to_tensor(np.asarray(value).astype(dtype.numpy), name="Const")
 
 
-def _common_range(source: DType, target: DType) -> tuple[Any, Any]:
+def _shared_range(source: DType, target: DType) -> tuple[Any, Any]:
     """The least and the greatest number that both types have, as NumPy scalars of `source`."""
     if source.is_complex:
-        least, greatest = _common_range(source.real_dtype, target.real_dtype)
+        least, greatest = _shared_range(source.real_dtype, target.real_dtype)
         return complex(least, least), complex(greatest, greatest)
     wanted = target.real_dtype if target.is_complex else target
     kind = source.numpy.type

@@ -21,6 +21,7 @@ from tfsession.graph.operation import Operation
 from tfsession.graph.shape_fns import broadcast, same_as
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.cast import cast
+from tfsession.ops.constant import zeros_like
 
 _BINARY = {
     "Add": "{bfloat16, half, float, double, uint8, int8, int16, int32, int64, complex64, "
@@ -531,3 +532,24 @@ def left_shift(x: Any, y: Any, name: str | None = None) -> Tensor:
 def right_shift(x: Any, y: Any, name: str | None = None) -> Tensor:
     """`x` with its bits moved down by `y` places; the sign stays."""
     return create_op("RightShift", (x, y), None, name)
+
+
+@export("math.polyval")
+def polyval(coeffs: Any, x: Any, name: str | None = None) -> Tensor:
+    """The polynomial with the coefficients `coeffs`, a list, the highest power's first.
+
+    Raises:
+        ValueError: `coeffs` is no list.
+    """
+    if not isinstance(coeffs, list):
+        raise ValueError(f"Argument coeffs must be list type. Received type {type(coeffs)}.")
+    with graph_of((coeffs, x)).as_default() as graph, graph.name_scope(name or "polyval") as scope:
+        x = convert_to_tensor(x, name="x")
+        if not coeffs:
+            return zeros_like(x, name=scope)
+        tensors = [convert_to_tensor(c, name=f"coeff_{i}") for i, c in enumerate(coeffs)]
+        result = tensors[0]
+        for tensor in tensors[1:]:
+            product = create_op("Mul", (result, x), None, "mul")
+            result = create_op("AddV2", (tensor, product), None, "add")
+        return result

@@ -14,8 +14,7 @@ import numpy as np
 
 from tfsession.core.dtypes import DType, as_dtype, float32
 from tfsession.core.exports import export
-from tfsession.core.shape import TensorShape
-from tfsession.graph.create import convert_to_tensor, create_op
+from tfsession.graph.create import create_op
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.constant import constant, ones, zeros
 from tfsession.ops.random import random_normal, random_uniform, truncated_normal
@@ -30,7 +29,7 @@ _DISTRIBUTIONS = ("normal", "uniform", "truncated_normal", "untruncated_normal")
 def _floating(dtype: Any) -> DType:
     found = as_dtype(dtype)
     if not found.is_floating:
-        raise ValueError(f"Argument `dtype` is expected to be floating point. Received: {found!r}.")
+        raise ValueError(f"Argument `dtype` is expected to be floating point. Received: {found}.")
     return found
 
 
@@ -291,10 +290,13 @@ class VarianceScaling(Initializer):
 
 @export("glorot_uniform_initializer", "initializers.glorot_uniform")
 class GlorotUniform(VarianceScaling):
-    """Evenly spread numbers with a variance of two over inputs and outputs; also named Xavier."""
+    """Evenly spread numbers with a variance of two over inputs and outputs; also named Xavier.
+
+    As in TensorFlow, only the call's `dtype` counts: the constructor's is ignored.
+    """
 
     def __init__(self, seed: int | None = None, dtype: Any = float32) -> None:
-        super().__init__(1.0, "fan_avg", "uniform", seed, dtype)
+        super().__init__(1.0, "fan_avg", "uniform", seed)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
@@ -303,10 +305,13 @@ class GlorotUniform(VarianceScaling):
 
 @export("glorot_normal_initializer", "initializers.glorot_normal")
 class GlorotNormal(VarianceScaling):
-    """Truncated normal numbers with a variance of two over inputs and outputs."""
+    """Truncated normal numbers with a variance of two over inputs and outputs.
+
+    As in TensorFlow, only the call's `dtype` counts: the constructor's is ignored.
+    """
 
     def __init__(self, seed: int | None = None, dtype: Any = float32) -> None:
-        super().__init__(1.0, "fan_avg", "truncated_normal", seed, dtype)
+        super().__init__(1.0, "fan_avg", "truncated_normal", seed)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
@@ -354,11 +359,13 @@ class Identity(Initializer):
                 "The tensor to initialize, specified by argument `shape` must be at least "
                 f"two-dimensional. Received shape={shape}"
             )
-        sizes = TensorShape(shape).as_list()
+        rows, columns = (int(size) for size in shape)
         offset = [0, 0] if partition_info is None else list(partition_info.var_offset)
-        columns = np.arange(offset[0], offset[0] + sizes[0]) - offset[1]
-        matrix = one_hot(constant(columns), sizes[1], dtype=dtype)
-        return create_op("Mul", [convert_to_tensor(self.gain, dtype, "mul/x"), matrix], name="mul")
+        ones_at = np.arange(offset[0], offset[0] + rows) - offset[1]
+        matrix = one_hot(constant(ones_at), columns, dtype=dtype)
+        gain = constant(self.gain, dtype, name="mul/x")
+        result: Tensor = create_op("Mul", [gain, matrix], name="mul")
+        return result
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""

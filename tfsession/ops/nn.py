@@ -31,6 +31,7 @@ from tfsession.ops.compare import equal, less, not_equal, where, where_v2
 from tfsession.ops.constant import identity, zeros
 from tfsession.ops.elementwise import maximum, multiply, subtract
 from tfsession.ops.join import concat
+from tfsession.ops.matmul import matmul
 from tfsession.ops.reduce import reduce_sum
 from tfsession.ops.sequence import range_
 from tfsession.ops.shape import rank, renamed
@@ -340,7 +341,7 @@ def _product_and_bias(x: Any, weights: Any, biases: Any) -> tuple[Tensor, Tensor
     x = convert_to_tensor(x, name="x")
     weights = convert_to_tensor(weights, name="weights")
     biases = convert_to_tensor(biases, name="biases")
-    return create_op("MatMul", (x, weights)), biases
+    return matmul(x, weights), biases
 
 
 # --- norms of one tensor --------------------------------------------------------------------------

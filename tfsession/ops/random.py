@@ -180,13 +180,13 @@ def random_uniform(
     """
     dtype = as_dtype(dtype)
     if dtype not in _UNIFORM_TYPES:
-        accepted = ", ".join(f"tf.{accepted.name}" for accepted in _UNIFORM_TYPES)
+        accepted = ", ".join(repr(accepted) for accepted in _UNIFORM_TYPES)
         raise ValueError(
-            f"Argument `dtype` got invalid value {dtype!r}. Accepted dtypes are ({accepted})."
+            f"Argument `dtype` got invalid value {dtype}. Accepted dtypes are ({accepted})."
         )
     if maxval is None:
         if dtype.is_integer:
-            raise ValueError(f"Must specify maxval for integer dtype tf.{dtype.name}")
+            raise ValueError(f"Must specify maxval for integer dtype {dtype!r}")
         maxval = 1
     graph = graph_of([shape, minval, maxval])
     with graph.as_default(), graph.name_scope(name or "random_uniform") as scope:
@@ -328,8 +328,7 @@ def category_type(dtype: Any) -> DType:
     found = dtypes.int64 if dtype is None else as_dtype(dtype)
     if found not in (dtypes.int32, dtypes.int64):
         raise ValueError(
-            f"Argument `dtype` got invalid value {found!r}. Accepted dtypes are (tf.int32, "
-            "tf.int64)."
+            f"Argument `dtype` got invalid value {found}. Accepted dtypes are (tf.int32, tf.int64)."
         )
     return found
 

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar
 
 from tfsession.core.dtypes import DType, as_dtype
 from tfsession.core.exports import export
 from tfsession.core.modes import modes
-from tfsession.core.shape import TensorShape, to_shape
+from tfsession.core.shape import TensorShape
 from tfsession.graph.create import (
     convert_to_tensor,
-    create_op,
-    create_operation,
     register_tensor_conversion_function,
 )
 from tfsession.graph.graph import Graph, get_default_graph
 from tfsession.graph.graph_keys import GraphKeys
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
-from tfsession.ops.constant import group, identity, no_op
-from tfsession.ops.state import assign as assign_reference
-from tfsession.ops.state import assign_add as add_to_reference
-from tfsession.ops.state import assign_sub as subtract_from_reference
+from tfsession.ops.constant import group, no_op
 from tfsession.ops.state import count_up_to
 
 
@@ -75,14 +70,19 @@ class Variable:
         ValueError: no initial value, or one of unknown shape while `validate_shape` is true.
     """
 
-    _kind = "Variable"
+    _kinds: ClassVar[dict[bool, type[Variable]]] = {}
 
     def __new__(cls, *args: Any, use_resource: bool | None = None, **kwargs: Any) -> Variable:
         """Choose the class by `use_resource`."""
         if cls is Variable:
             resource = modes.resource_variables if use_resource is None else use_resource
-            return object.__new__(ResourceVariable if resource else RefVariable)
+            return object.__new__(Variable._kinds[bool(resource)])
         return object.__new__(cls)
+
+    def __init_subclass__(cls, is_resource: bool | None = None) -> None:
+        """Be what `tf.Variable` makes when a resource is wanted, or when it is not."""
+        if is_resource is not None:
+            Variable._kinds[is_resource] = cls
 
     def __init__(
         self,
@@ -277,6 +277,9 @@ class Variable:
     def _as_graph_element(self) -> Any:
         raise NotImplementedError
 
+    def _as_tensor(self, as_ref: bool) -> Tensor:
+        return self.value()
+
     def __getitem__(self, index: Any) -> Tensor:
         return self.value()[index]
 
@@ -294,271 +297,30 @@ class Variable:
     _initial_value: Any
 
 
-def install_operators() -> None:
-    """Give Variable the operators of Tensor, on its value."""
-    for name in ["add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "floordiv", "rfloordiv", "mod", "rmod", "pow", "rpow", "matmul", "rmatmul", "neg", "abs", "invert", "and", "rand", "or", "ror", "xor", "rxor", "lt", "le", "gt", "ge", "div", "rdiv"]:
-        operator = getattr(Tensor, f"__{name}__", None)
-        if operator is not None:
-            setattr(Variable, f"__{name}__", _on_value(operator))
+_BINARY = "add sub mul truediv floordiv mod pow matmul and or xor"
+_OPERATORS = (
+    *_BINARY.split(),
+    *(f"r{name}" for name in _BINARY.split()),
+    *("neg", "abs", "invert", "lt", "le", "gt", "ge"),
+)
 
 
-def _on_value(operator: Callable[..., Any]) -> Callable[..., Any]:
+def _on_value(name: str) -> Callable[..., Any]:
+    """An operator of the variable's value, found when it is used: families install it later."""
+
     def apply(self: Variable, *others: Any) -> Any:
-        return operator(self.value(), *others)
+        return getattr(Tensor, name)(self.value(), *others)
 
     return apply
 
 
-def _initializer_scope(graph: Graph, name: str) -> AbstractContextManager[Any]:
+for _name in _OPERATORS:
+    setattr(Variable, f"__{_name}__", _on_value(f"__{_name}__"))
+
+
+def initializer_scope(graph: Graph, name: str) -> AbstractContextManager[Any]:
     """Colocation with a variable that does not exist yet."""
     return graph._attr_scope({"_class": [b"loc:@" + name.encode()]})
-
-
-class RefVariable(Variable):
-    """A variable whose operation gives a reference, updated in place: TF1's default."""
-
-    def _build(
-        self, graph: Graph, initial_value: Any, name: str | None, dtype: DType | None,
-        validate_shape: bool, caching_device: Any, shape: Any,
-    ) -> None:  # fmt: skip
-        from_function = callable(initial_value)
-        with graph.name_scope(name or "Variable") as scope:
-            true_name = scope.rstrip("/")
-            with _initializer_scope(graph, true_name) if from_function else nullcontext():
-                if from_function:
-                    with graph.name_scope("Initializer"), graph.device(None):
-                        initial = self._initial_tensor(
-                            graph, scope, initial_value, dtype, "initial_value"
-                        )
-                else:
-                    initial = self._initial_tensor(
-                        graph, scope, initial_value, dtype, "initial_value"
-                    )
-                static = initial._shape if shape is None else to_shape(shape)
-                if validate_shape and (static is None or None in static):
-                    raise ValueError(f"initial_value must have a shape specified: {initial}")
-                attrs = {
-                    "shape": static if validate_shape else None,
-                    "dtype": initial.dtype.base_dtype,
-                }
-                self._variable: Tensor = create_op("VariableV2", [], attrs, scope)
-            self._variable._shape = static if validate_shape else None
-            self._dtype = self._variable.dtype
-            self._static_shape = self._variable._shape
-            self._initial_value = initial
-            assigned = create_op(
-                "Assign", [self._variable, initial], {"validate_shape": validate_shape}, "Assign"
-            )
-            self._initializer_op = assigned.op
-            with graph.colocate_with(self._variable.op):
-                if caching_device is None:
-                    self._snapshot: Tensor = identity(self._variable, name="read")
-            if caching_device is not None:
-                with graph.colocate_with(None, ignore_existing=True), graph.device(caching_device):
-                    self._snapshot = identity(self._variable, name="read")
-
-    @property
-    def _tensor(self) -> Tensor:
-        return self._variable
-
-    def _ref(self) -> Tensor:
-        return self._variable
-
-    def value(self) -> Tensor:
-        """The value as a tensor, shared by all readers of a step."""
-        return self._snapshot
-
-    def read_value(self) -> Tensor:
-        """The value as a new tensor, read where this is called."""
-        return identity(self._variable, name="read")
-
-    def assign(self, value: Any, use_locking: bool = False, name: str | None = None,
-               read_value: bool = True) -> Any:  # fmt: skip
-        """Set the variable; gives a reference to it, or the operation with `read_value=False`."""
-        result = assign_reference(self._variable, value, use_locking=use_locking, name=name)
-        return result if read_value else result.op
-
-    def assign_add(self, delta: Any, use_locking: bool = False, name: str | None = None,
-                   read_value: bool = True) -> Any:  # fmt: skip
-        """Add to the variable; gives a reference to it, or the operation."""
-        result = add_to_reference(self._variable, delta, use_locking=use_locking, name=name)
-        return result if read_value else result.op
-
-    def assign_sub(self, delta: Any, use_locking: bool = False, name: str | None = None,
-                   read_value: bool = True) -> Any:  # fmt: skip
-        """Subtract from the variable; gives a reference to it, or the operation."""
-        result = subtract_from_reference(self._variable, delta, use_locking=use_locking, name=name)
-        return result if read_value else result.op
-
-    def _scatter(self, kind: str, slices: Any, name: str | None) -> Any:
-        return create_op(
-            f"Scatter{kind}", [self._variable, slices.indices, slices.values], name=name
-        )
-
-    def _as_graph_element(self) -> Any:
-        return self._variable
-
-
-class ResourceVariable(Variable):
-    """A variable behind a handle: reads are snapshots, in the order that the graph asks for."""
-
-    def _build(
-        self, graph: Graph, initial_value: Any, name: str | None, dtype: DType | None,
-        validate_shape: bool, caching_device: Any, shape: Any,
-    ) -> None:  # fmt: skip
-        with graph.name_scope(name or "Variable") as scope:
-            true_name = scope.rstrip("/")
-            with _initializer_scope(graph, true_name):
-                with graph.name_scope("Initializer"), graph.device(None):
-                    initial = self._initial_tensor(
-                        graph, scope, initial_value, dtype, "initial_value"
-                    )
-                static = initial._shape if shape is None else to_shape(shape)
-                attrs = {
-                    "shape": static if validate_shape else None,
-                    "dtype": initial.dtype.base_dtype,
-                    "shared_name": true_name,
-                    "debug_name": scope,
-                    "container": graph._scopes.container,
-                }
-                self._handle: Tensor = create_op("VarHandleOp", [], attrs, scope)
-            self._dtype = initial.dtype.base_dtype
-            self._static_shape = static if validate_shape else None
-            self._initial_value = initial
-            with graph.name_scope("IsInitialized"):
-                self._is_initialized_tensor: Tensor = create_op(
-                    "VarIsInitializedOp", [self._handle]
-                )
-            self._initializer_op = create_operation(
-                "AssignVariableOp", [self._handle, initial], name="Assign"
-            )
-            with graph.name_scope("Read"), graph.device(
-                self._handle.device if caching_device is None else caching_device
-            ):
-                self._graph_element = self._read()
-            self._cached = None if caching_device is None else self._graph_element
-
-    def _read(self) -> Tensor:
-        value: Tensor = create_op("ReadVariableOp", [self._handle], {"dtype": self._dtype})
-        value._shape = self._static_shape
-        return value
-
-    @property
-    def _tensor(self) -> Tensor:
-        return self._handle
-
-    @property
-    def handle(self) -> Tensor:
-        """The resource handle."""
-        return self._handle
-
-    def value(self) -> Tensor:
-        """The value, read where this is called."""
-        if self._cached is not None:
-            return self._cached
-        with self.graph.colocate_with(None, ignore_existing=True):
-            return self._read()
-
-    def read_value(self) -> Tensor:
-        """The value as a new tensor, read where this is called."""
-        with self.graph.name_scope("Read"):
-            value = self._read()
-        return identity(value)
-
-    def is_initialized(self, name: str | None = None) -> Tensor:
-        """Whether the variable has a value: a bool scalar."""
-        result: Tensor = create_op("VarIsInitializedOp", [self._handle], name=name)
-        return result
-
-    def sparse_read(self, indices: Any, name: str | None = None) -> Tensor:
-        """The rows at `indices`."""
-        with self.graph.name_scope("Gather" if name is None else name) as scope:
-            attrs = {"dtype": self._dtype}
-            result: Tensor = create_op("ResourceGather", [self._handle, indices], attrs, scope)
-        return result
-
-    def gather_nd(self, indices: Any, name: str | None = None) -> Tensor:
-        """Elements or slices at the index vectors in `indices`."""
-        with self.graph.name_scope("GatherNd" if name is None else name) as scope:
-            attrs = {"dtype": self._dtype}
-            result: Tensor = create_op("ResourceGatherNd", [self._handle, indices], attrs, scope)
-        return result
-
-    def assign(self, value: Any, use_locking: bool | None = None, name: str | None = None,
-               read_value: bool = True) -> Any:  # fmt: skip
-        """Set the variable; gives its new value, or the operation with `read_value=False`.
-
-        Raises:
-            ValueError: the static shape of `value` is not the variable's.
-        """
-        tensor = convert_to_tensor(value, self._dtype)
-        if not self.shape.is_compatible_with(tensor.shape):
-            where = "" if self.name is None else " " + self.name
-            raise ValueError(
-                f"Cannot assign value to variable '{where}': Shape mismatch.The variable shape "
-                f"{self.shape}, and the assigned value shape {tensor.shape} are incompatible."
-            )
-        attrs = {"validate_shape": True}
-        op = create_operation("AssignVariableOp", [self._handle, tensor], attrs, name)
-        return self._lazy_read(op) if read_value else op
-
-    def assign_add(self, delta: Any, use_locking: bool | None = None, name: str | None = None,
-                   read_value: bool = True) -> Any:  # fmt: skip
-        """Add to the variable; gives its new value, or the operation with `read_value=False`."""
-        return self._update("AssignAddVariableOp", delta, name, read_value)
-
-    def assign_sub(self, delta: Any, use_locking: bool | None = None, name: str | None = None,
-                   read_value: bool = True) -> Any:  # fmt: skip
-        """Subtract from the variable; gives its new value, or the operation."""
-        return self._update("AssignSubVariableOp", delta, name, read_value)
-
-    def _update(self, op_type: str, delta: Any, name: str | None, read_value: bool) -> Any:
-        value = convert_to_tensor(delta, self._dtype)
-        op = create_operation(op_type, [self._handle, value], name=name)
-        return self._lazy_read(op) if read_value else op
-
-    def _scatter(self, kind: str, slices: Any, name: str | None) -> Any:
-        values = convert_to_tensor(slices.values, self._dtype)
-        op = create_operation(
-            f"ResourceScatter{kind}", [self._handle, slices.indices, values], name=name
-        )
-        return self._lazy_read(op)
-
-    def _lazy_read(self, op: Operation) -> Any:
-        return _UpdatedVariable(self, op)
-
-    def _as_graph_element(self) -> Any:
-        return self._graph_element
-
-
-class _UpdatedVariable(ResourceVariable):
-    """A resource variable as it is after an update: whoever reads it waits for the update."""
-
-    def __init__(self, variable: ResourceVariable, update: Operation) -> None:
-        self.__dict__.update(variable.__dict__)
-        self._update_op = update
-        with self.graph.control_dependencies([update]):
-            self._graph_element = self._read()
-
-    @property
-    def name(self) -> str:
-        """Name of the update."""
-        return self._update_op.name
-
-    @property
-    def op(self) -> Operation:
-        """The update."""
-        return self._update_op
-
-    def value(self) -> Tensor:
-        """The value, read after the update."""
-        with self.graph.control_dependencies([self._update_op]):
-            return super().value()
-
-    def read_value(self) -> Tensor:
-        """The value as a new tensor, read after the update."""
-        with self.graph.control_dependencies([self._update_op]):
-            return super().read_value()
 
 
 def _to_tensor(
@@ -569,13 +331,10 @@ def _to_tensor(
             f"Incompatible type conversion requested to type '{as_dtype(dtype).name}' for variable "
             f"of type '{variable.dtype.name}'"
         )
-    if as_ref and isinstance(variable, RefVariable):
-        return variable._ref()
-    return variable.value()
+    return variable._as_tensor(as_ref)
 
 
 register_tensor_conversion_function(Variable, _to_tensor)
-install_operators()
 
 
 def _collection(key: str, scope: str | None) -> list[Any]:

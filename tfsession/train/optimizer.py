@@ -16,12 +16,13 @@ from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.constant import group
 from tfsession.ops.initializers import Zeros
+from tfsession.ops.resource_variable import ResourceVariable
 from tfsession.ops.segment import unsorted_segment_sum
 from tfsession.ops.shape import shape as shape_of
 from tfsession.ops.state import assign_add
 from tfsession.ops.unique import unique
 from tfsession.ops.variable_scope import get_variable, variable_scope
-from tfsession.ops.variables import ResourceVariable, Variable
+from tfsession.ops.variables import Variable
 
 _TRAINABLE = (dtypes.float16, dtypes.bfloat16, dtypes.float32, dtypes.float64)
 
