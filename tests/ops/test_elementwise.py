@@ -259,6 +259,14 @@ ROWS = [
         reference=lambda x, y, shape: x + y,
         oracle="TensorFlow rewrites it, and fails to without static shapes",
     ),
+    Row(
+        "AddV2",
+        lambda tf, x, y: tf.math.polyval([x, y, x], x),
+        [floats(3), floats(3)],
+        reference=lambda x, y: (x * x + y) * x + x,
+        grad=True,
+        label="polyval",
+    ),
 ]
 
 

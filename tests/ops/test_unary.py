@@ -120,6 +120,8 @@ ROWS = [
     ),
     Row("CheckNumerics", "check_numerics", [floats(3, 4)], kwargs={"message": "m"}, dtypes=FLOATS,
         grad=True),
+    Row("CheckNumerics", "verify_tensor_all_finite", [floats(3)], kwargs={"msg": "m"}, grad=True,
+        label="verify"),
     Row("CheckNumericsV2", raw("CheckNumericsV2", "tensor"), [floats(3)], kwargs={"message": "m"},
         dtypes=FLOATS, grad=True),
 ]  # fmt: skip
@@ -161,6 +163,21 @@ def test_numbers_that_are_not_finite_are_refused(op_type, values, what, device):
         )
     text = str(caught.value)
     assert f"what this is : Tensor had {what} values\n\t [[{{{{node check}}}}]]" in text
+
+
+def test_verify_tells_what_was_not_finite():
+    with tf.Graph().as_default(), tf.Session() as session:
+        x = tf.placeholder(tf.float32)
+        checked = tf.verify_tensor_all_finite(x, "the weights")
+        assert session.run(checked, {x: [1.0]}).tolist() == [1.0]
+        with pytest.raises(tf.errors.InvalidArgumentError, match="the weights : Tensor had NaN"):
+            session.run(checked, {x: [np.nan]})
+
+
+@pytest.mark.parametrize("names", [("x", "t"), ("message", "msg")])
+def test_an_argument_has_one_name(names, fresh_graph):
+    with pytest.raises(ValueError, match=f"Cannot specify both '{names[1]}' and '{names[0]}'"):
+        tf.verify_tensor_all_finite(**dict.fromkeys(names, 1.0))
 
 
 def test_gradients_are_checked_too():
