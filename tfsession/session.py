@@ -27,7 +27,7 @@ from tfsession.graph.graph import Graph, get_default_graph
 from tfsession.graph.operation import Operation
 from tfsession.graph.stacks import DefaultStack
 from tfsession.graph.tensor import Tensor
-from tfsession.runtime.errors import enriched
+from tfsession.runtime.errors import enriched, plain
 from tfsession.runtime.execute import Engine
 from tfsession.runtime.feeds import check_feedable, convert_feed, expand_feeds
 from tfsession.runtime.fetches import FetchMap
@@ -38,7 +38,7 @@ logger = logging.getLogger("tfsession")
 _default_sessions: Final = DefaultStack()
 _live_sessions: Final[weakref.WeakSet[BaseSession]] = weakref.WeakSet()
 # First parts of the keys of steps.
-_TAGS: Final = {list: object(), tuple: object()}
+_TAGS: Final[dict[type, object]] = {list: object(), tuple: object()}
 _FED: Final = object()
 _NESTED: Final = object()
 
@@ -126,6 +126,15 @@ class BaseSession(SessionInterface):
         self._engine.check_open()
         return self._engine.devices.list_devices()
 
+    def placement(self) -> dict[str, str]:
+        """The full device name of each operation, by operation name.
+
+        The whole graph is placed if it was not; with `place_pruned_graph`, only what has run is
+        there. Raises InvalidArgumentError when an operation cannot be placed.
+        """
+        self._engine.check_open()
+        return {op.name: device.name for op, device in self._engine.placement().items()}
+
     def close(self) -> None:
         """Give back what the session holds. Idempotent; variables are lost."""
         self._closed = True
@@ -201,8 +210,10 @@ class BaseSession(SessionInterface):
         self._check_usable()
         nested_key = _key_of_nested(fetches, feed_dict)
         step = None if nested_key is None else self._steps.get(nested_key)
+        values: Sequence[Any] = ()
         if step is not None:
-            values = list(map(call, step.converters, feed_dict.values())) if feed_dict else ()
+            if feed_dict:
+                values = list(map(call, step.converters, feed_dict.values()))
             self._engine.extend()
             return step.execute(values)
         step, values = self._prepare(fetches, feed_dict)
@@ -300,7 +311,7 @@ class BaseSession(SessionInterface):
                     )
                 return execute(())
             except OpError as error:
-                failure = type(error)(None, None, error.message)
+                failure = plain(error)
             raise failure
 
         def run_with_options(options: Any = None, run_metadata: Any = None) -> Any:

@@ -1,9 +1,10 @@
-"""What went wrong in a step, told as TensorFlow tells it: the class, the text, the node, its line."""
+"""What went wrong in a step, told as TensorFlow tells it: class, text, node, and its line."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from types import CodeType
 from typing import Any
 
@@ -12,6 +13,7 @@ from tfsession.core.errors import (
     InvalidArgumentError,
     OpError,
     ResourceExhaustedError,
+    error_from_code,
 )
 from tfsession.graph.operation import Operation
 
@@ -30,10 +32,11 @@ def failure_of(
     if not isinstance(error, Exception):
         return error
     op = ops_by_line[_failed_line(error, code) - 1] if code is not None else ops_by_line[0]
+    kind: Callable[[Any, Any, str], BaseException]
     if isinstance(error, OpError):
         if error.op is not None:
             return error
-        kind, text = type(error), error.message
+        kind, text = partial(error_from_code, error_code=error.error_code), error.message
     elif isinstance(error, MemoryError):
         kind, text = ResourceExhaustedError, f"OOM when allocating tensor: {error}"
     elif isinstance(error, ValueError | IndexError | OverflowError):
@@ -77,4 +80,9 @@ def enriched(error: OpError, graph: Any) -> OpError:
             )
             lines.append(f"Node: '{name}'")
     lines.append(text)
-    return type(error)(error.node_def, error.op, "\n".join(lines))
+    return error_from_code(error.node_def, error.op, "\n".join(lines), error.error_code)
+
+
+def plain(error: OpError) -> OpError:
+    """The error without the operation, as callables without a feed list raise it."""
+    return error_from_code(None, None, error.message, error.error_code)
