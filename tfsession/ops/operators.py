@@ -190,6 +190,9 @@ for _symbol, _op_type in (
     ("ge", "GreaterEqual"),
 ):
     _install_comparison(_symbol, _op_type)
-Tensor.__neg__ = lambda x: create_op("Neg", (x,))  # type: ignore[attr-defined]
-Tensor.__abs__ = lambda x: unary.abs(x)  # type: ignore[attr-defined]
-Tensor.__invert__ = _invert  # type: ignore[attr-defined]
+for _name, _function in (
+    ("__neg__", lambda x: create_op("Neg", (x,))),
+    ("__abs__", unary.abs),
+    ("__invert__", _invert),
+):
+    setattr(Tensor, _name, _function)
