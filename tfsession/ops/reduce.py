@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,7 +10,7 @@ from tfsession.core.dtypes import as_dtype, bool_, int32, int64, string
 from tfsession.core.exports import export
 from tfsession.core.op_def import define_op
 from tfsession.core.shape import Shape, is_fully_defined
-from tfsession.graph.constant_value import constant_value, folds
+from tfsession.graph.constant_value import constant_value
 from tfsession.graph.create import convert_to_tensor, create_op, graph_of
 from tfsession.graph.operation import Operation
 from tfsession.graph.shape_fns import with_rank, with_rank_at_most
@@ -23,8 +22,6 @@ from tfsession.ops.constant import constant, stop_gradient
 from tfsession.ops.elementwise import add, multiply, subtract
 from tfsession.ops.sequence import range_
 from tfsession.ops.shape import rank, renamed, reshape
-
-Array = np.ndarray[Any, Any]
 
 # --- definitions ----------------------------------------------------------------------------------
 
@@ -114,28 +111,6 @@ for _name, _index_types, _output_types in (
         ],
         shape=_arg_shape,
     )
-
-_FOLDED: dict[str, Callable[..., Any]] = {
-    "Sum": np.add.reduce,
-    "Prod": np.multiply.reduce,
-    "Max": np.maximum.reduce,
-    "Min": np.minimum.reduce,
-}
-# Sizes and counts are worth knowing while a graph is built; data are not.
-_FOLDED_ELEMENTS = 64
-
-
-@folds(*_FOLDED)
-def _reduced_value(op: Operation, _: int) -> Array | None:
-    dtype = op.inputs[0].dtype.base_dtype
-    if not dtype.is_integer or dtype.is_quantized:
-        return None
-    value, axes = constant_value(op.inputs[0]), constant_value(op.inputs[1])
-    if value is None or axes is None or not 0 < value.size <= _FOLDED_ELEMENTS:
-        return None
-    along = tuple(set(axes.reshape(-1).tolist()))
-    reduced = _FOLDED[op.type](value, along, value.dtype, None, op.attrs["keep_dims"])
-    return np.asarray(reduced)
 
 
 # --- reductions -----------------------------------------------------------------------------------
