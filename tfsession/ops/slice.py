@@ -116,8 +116,9 @@ def _part_of_dims(op: Operation) -> list[int | None] | int | None:
     values = [constant_value(tensor) for tensor in op.inputs[1:]]
     if values[0] is None or values[1] is None or values[2] is None or len(values[0]) != 1:
         return None
-    dims = constant_dims(op.inputs[0])
-    if dims is None or op.inputs[0]._shape is None or len(op.inputs[0]._shape) != 1:
+    shape = op.inputs[0]._shape
+    dims = constant_dims(op.inputs[0]) if shape is not None and len(shape) == 1 else None
+    if dims is None:
         return None
     begin, end, strides = (value.tolist() for value in values if value is not None)
     (entry,) = index_of((len(dims),), begin, end, strides, masks_of(op))
