@@ -11,6 +11,7 @@ from tfsession.core.dtypes import DType
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
+from tfsession.devices.blas import threads_for
 
 _HALVES = ["half", "bfloat16"]
 _COMPLEX = {"T": ["complex64", "complex128"]}
@@ -43,7 +44,8 @@ def matmul(xp: Any, a: Any, b: Any, transpose_a: bool, transpose_b: bool) -> Any
     if a.ndim != 2 or b.ndim != 2:
         raise _mismatch(a, b)
     try:
-        return xp.dot(a.T if transpose_a else a, b.T if transpose_b else b)
+        with threads_for(a.size * b.shape[0 if transpose_b else 1]):
+            return xp.dot(a.T if transpose_a else a, b.T if transpose_b else b)
     except ValueError:
         raise _mismatch(a, b) from None
 
@@ -56,7 +58,8 @@ def sparse_matmul(xp: Any, a: Any, b: Any, transpose_a: bool, transpose_b: bool)
             raise InvalidArgumentError(None, None, f"{name} is not a matrix")
     left, right = (value.astype(xp.float32, copy=False) for value in (a, b))
     try:
-        return xp.dot(left.T if transpose_a else left, right.T if transpose_b else right)
+        with threads_for(a.size * b.shape[0 if transpose_b else 1]):
+            return xp.dot(left.T if transpose_a else left, right.T if transpose_b else right)
     except ValueError:
         raise _refuse("Matrix size incompatible: a: ", a, b, ", b: ") from None
 
@@ -70,7 +73,9 @@ def _product(xp: Any, x: Any, y: Any, adj_x: bool, adj_y: bool) -> Any:
     left = x.swapaxes(-1, -2) if adj_x else x
     right = y.swapaxes(-1, -2) if adj_y else y
     try:
-        return xp.matmul(left, right)
+        # The threads work on one product of the batch at a time.
+        with threads_for(left.shape[-2] * left.shape[-1] * right.shape[-1]):
+            return xp.matmul(left, right)
     except ValueError:
         if left.shape[-1] != right.shape[-2]:
             raise _refuse("Matrix size-incompatible: In[0]: ", x, y, ", In[1]: ") from None

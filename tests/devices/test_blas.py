@@ -1,0 +1,79 @@
+"""BLAS threads: small products use one, and what was set before comes back."""
+
+import threading
+
+import pytest
+
+from tfsession.devices import blas
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    """A stand-in for the library: the number of threads, and every number set."""
+    state = {"now": 4, "log": []}
+
+    def assign(number):
+        state["now"] = number
+        state["log"].append(number)
+
+    monkeypatch.setattr(blas, "_controls", lambda: blas._Controls(lambda: state["now"], assign))
+    return state
+
+
+def test_a_small_product_uses_one_thread(threads):
+    with blas.threads_for(1000):
+        assert threads["now"] == 1
+    assert threads["now"] == 4
+
+
+def test_a_large_product_is_left_alone(threads):
+    with blas.threads_for(10**9):
+        assert threads["now"] == 4
+    assert threads["log"] == []
+
+
+def test_what_was_one_stays_untouched(threads):
+    threads["now"] = 1
+    with blas.threads_for(1000):
+        pass
+    assert threads["log"] == []
+
+
+def test_the_last_one_out_restores(threads):
+    with blas.threads_for(10):
+        with blas.threads_for(10):
+            assert threads["now"] == 1
+        assert threads["now"] == 1
+    assert threads["log"] == [1, 4]
+
+
+def test_an_error_restores_too(threads):
+    with pytest.raises(RuntimeError, match="inside"), blas.threads_for(10):
+        raise RuntimeError("inside")
+    assert threads["now"] == 4
+
+
+def test_many_threads_leave_it_as_it_was(threads):
+    def work():
+        for _ in range(200):
+            with blas.threads_for(10):
+                pass
+
+    workers = [threading.Thread(target=work) for _ in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert threads["now"] == 4
+
+
+def test_the_library_of_this_numpy_answers_or_is_left_alone():
+    controls = blas._controls()
+    if controls is None:
+        with blas.threads_for(10):
+            pass
+        return
+    before = controls.get()
+    with blas.threads_for(10):
+        assert controls.get() == 1
+    assert controls.get() == before
