@@ -42,10 +42,10 @@ def _take(xp: Any, params: Any, indices: Any, at: int, batch_dims: int) -> Any:
     batch = params.shape[:batch_dims]
     count = math.prod(batch)
     moved = xp.moveaxis(params, at, batch_dims)
-    flat = moved.reshape(count, *moved.shape[batch_dims:])
+    flat = moved.reshape((count, *moved.shape[batch_dims:]))
     chosen = flat[xp.arange(count)[:, None], indices.reshape(count, -1)]
     wanted = indices.shape[batch_dims:]
-    chosen = chosen.reshape(*batch, *wanted, *moved.shape[batch_dims + 1 :])
+    chosen = chosen.reshape((*batch, *wanted, *moved.shape[batch_dims + 1 :]))
     # The dimensions between the batch and the axis go back before those of the indices.
     source = range(batch_dims, batch_dims + len(wanted))
     return xp.moveaxis(chosen, tuple(source), tuple(range(at, at + len(wanted))))
@@ -96,9 +96,8 @@ def gather_v2(xp: Any, params: Any, indices: Any, axis: Any, batch_dims: int) ->
     valid = (indices >= 0) & (indices < size)
     chosen = _take(xp, params, xp.where(valid, indices, 0), at, batch_dims)
     between, after = at - batch_dims, params.ndim - at - 1
-    mask = valid.reshape(
-        *valid.shape[:batch_dims], *(1,) * between, *valid.shape[batch_dims:], *(1,) * after
-    )
+    front, back = valid.shape[:batch_dims], valid.shape[batch_dims:]
+    mask = valid.reshape((*front, *(1,) * between, *back, *(1,) * after))
     return xp.where(mask, chosen, xp.zeros((), params.dtype))
 
 
@@ -152,11 +151,11 @@ def _gather_rows(xp: Any, params: Any, indices: Any, check: bool) -> Any:
     shape = (*indices.shape[:-1], *tail)
     if not math.prod(shape):
         return xp.zeros(shape, params.dtype)
-    rows = params.reshape(math.prod(params.shape[:depth]), *tail)
+    rows = params.reshape((math.prod(params.shape[:depth]), *tail))
     if check:
         return xp.take(rows, places, 0)
     chosen = xp.take(rows, xp.where(bad, 0, places), 0)
-    mask = bad.reshape(*bad.shape, *(1,) * len(tail))
+    mask = bad.reshape((*bad.shape, *(1,) * len(tail)))
     return xp.where(mask, xp.zeros((), params.dtype), chosen)
 
 
