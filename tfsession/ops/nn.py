@@ -367,7 +367,7 @@ def l2_normalize(
         x = convert_to_tensor(x, name="x")
         if not x.dtype.is_complex:
             return multiply(x, _inverse_norm(square(x), axis, epsilon), scope)
-        squares = square(real(x)) + square(imag(x))
+        squares = real(square(real(x)) + square(imag(x)))
         factor = _inverse_norm(squares, axis, epsilon)
         return complex_(multiply(real(x), factor), multiply(imag(x), factor), scope)
 
