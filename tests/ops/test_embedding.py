@@ -15,9 +15,8 @@ def lookup(*inputs, partition_strategy="mod", name=None):
     *tables, ids = map(np.asarray, inputs)
     if partition_strategy == "div":
         return np.concatenate(tables)[ids]
-    return np.array([tables[i % len(tables)][i // len(tables)] for i in ids.flat]).reshape(
-        *ids.shape, *tables[0].shape[1:]
-    )
+    rows = np.array([tables[i % len(tables)][i // len(tables)] for i in ids.flat])
+    return rows.reshape((*ids.shape, *tables[0].shape[1:]))
 
 
 DIV = {"partition_strategy": "div"}
