@@ -5,7 +5,7 @@ A block of the generator is four words; `kernels/random_math.py` makes normal nu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ _TRUNCATION = 2.0
 _NARROW_BITS = {"float16": 10, "bfloat16": 7}
 
 Lanes = tuple[Any, Any, Any, Any]
+Convert = Callable[[Any, Lanes, Any], None]
 
 
 def _encrypted(key: int, c0: Any, c1: Any, c2: Any, c3: Any) -> Lanes:
@@ -80,7 +81,7 @@ def _uniform(xp: Any, lanes: Lanes, out: Any) -> None:
     out -= np.float32(1.0)
 
 
-def _uniform_narrow(bits: int) -> Callable[[Any, Lanes, Any], None]:
+def _uniform_narrow(bits: int) -> Convert:
     def convert(xp: Any, lanes: Lanes, out: Any) -> None:
         for column, lane in enumerate(lanes):
             lane &= (1 << bits) - 1
@@ -112,22 +113,21 @@ class Draws:
         self._blocks_at_once = blocks_at_once
         self._of_c_library = of_c_library
 
-    def _fill(
-        self,
-        xp: Any,
-        key: int,
-        counter: int,
-        out: Any,
-        convert: Callable[[Any, Lanes, Any], None],
-        stride: int = 1,
-    ) -> None:
-        """Convert one block for each row of `out`, the blocks `stride` apart."""
-        for start in range(0, len(out), self._blocks_at_once):
-            stop = min(start + self._blocks_at_once, len(out))
+    def _parts(
+        self, xp: Any, key: int, counter: int, count: int, stride: int = 1
+    ) -> Iterator[tuple[Lanes, slice]]:
+        """The words of `count` blocks, `stride` apart, part by part, each with its place."""
+        for start in range(0, count, self._blocks_at_once):
+            stop = min(start + self._blocks_at_once, count)
             offsets = xp.arange(start, stop, dtype=np.uint64)
             if stride != 1:
                 offsets *= stride
-            convert(xp, _lanes(key, counter, offsets, stop * stride), out[start:stop])
+            yield _lanes(key, counter, offsets, stop * stride), slice(start, stop)
+
+    def _fill(self, xp: Any, key: int, counter: int, out: Any, convert: Convert) -> None:
+        """Convert one block for each row of `out`."""
+        for lanes, part in self._parts(xp, key, counter, len(out)):
+            convert(xp, lanes, out[part])
 
     def words(self, xp: Any, key: int, counter: int, count: int) -> Any:
         """The next `count` 32-bit words, as uint32."""
@@ -184,15 +184,19 @@ class Draws:
         per_group = 2 if wide else 4
         stride = per_group * BLOCKS_PER_ELEMENT // 4
         normal = self._normal_double if wide else _normal
-        out = xp.empty((-(-count // per_group), per_group), np.float64 if wide else np.float32)
-
-        def convert(xp: Any, lanes: Lanes, part: Any) -> None:
-            normal(xp, lanes, part)
-
-        self._fill(xp, key, counter, out, convert, stride)
-        for start in range(0, len(out), self._blocks_at_once):
-            part = out[start : start + self._blocks_at_once]
-            self._redraw(xp, key, counter + start * stride, part, normal, stride)
+        groups = -(-count // per_group)
+        out = xp.empty((groups, per_group), np.float64 if wide else np.float32)
+        unfit = [xp.zeros(0, np.int64)]
+        for lanes, part in self._parts(xp, key, counter, groups, stride):
+            normal(xp, lanes, out[part])
+            far = xp.abs(out[part]) >= _TRUNCATION
+            # All flags of a group at once, as one integer.
+            found = xp.nonzero(far.view(f"u{per_group}").reshape(-1))[0]
+            unfit.append(found + part.start)
+        redrawn = xp.concatenate(unfit)
+        for start in range(0, redrawn.size, self._blocks_at_once):
+            part = slice(start, start + self._blocks_at_once)
+            self._redraw(xp, key, counter, out, redrawn[part], normal, stride)
         return out.reshape(-1)[:count].astype(dtype, copy=False)
 
     def _redraw(
@@ -201,11 +205,11 @@ class Draws:
         key: int,
         counter: int,
         out: Any,
-        normal: Callable[[Any, Lanes, Any], None],
+        groups: Any,
+        normal: Convert,
         stride: int,
     ) -> None:
-        """Fill again, from further blocks, the groups of which a number does not fit."""
-        groups = xp.nonzero((xp.abs(out) >= _TRUNCATION).any(axis=1))[0]
+        """Fill again, from further blocks, groups of which a number does not fit."""
         drawn = out[groups]
         kept = xp.zeros(groups.shape, np.int64)
         attempt = 0
@@ -224,8 +228,7 @@ class Draws:
             offsets *= stride
             offsets += attempt
             drawn = xp.empty((len(groups), out.shape[1]), out.dtype)
-            largest = len(out) * stride + attempt
-            normal(xp, _lanes(key, counter & ((1 << 128) - 1), offsets, largest), drawn)
+            normal(xp, _lanes(key, counter, offsets, len(out) * stride + attempt), drawn)
 
     def permutation(self, key: int, counter: int, count: int) -> Any:
         """An order of `count` elements, on the host; takes `count - 1` words."""
