@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 from functools import lru_cache
 from operator import attrgetter
+from typing import Any
 
 from tfsession.core.device_spec import DeviceName, parse_device_name
 from tfsession.devices.device import Device
@@ -30,7 +31,7 @@ def merged(name: DeviceName, other: DeviceName, soft: bool = False) -> DeviceNam
 
     `soft` gives up a type or an index that they do not agree on; never job, replica or task.
     """
-    parts = dict(zip(DeviceName._fields, name, strict=True))
+    parts: dict[str, Any] = dict(zip(DeviceName._fields, name, strict=True))
     for part, its, plural in zip(DeviceName._fields, other, _PLURALS, strict=True):
         mine = parts[part]
         if its is None or mine == its:
@@ -44,10 +45,15 @@ def merged(name: DeviceName, other: DeviceName, soft: bool = False) -> DeviceNam
             parts["device_index"] = None
         else:
             raise ValueError(
-                f"Cannot merge devices with incompatible {plural}: '{name.to_string()}' and "
+                f"Cannot merge devices with incompatible {plural}: '{_text(parts)}' and "
                 f"'{other.to_string()}'"
             )
-    return DeviceName(**parts)  # type: ignore[arg-type]
+    return DeviceName(**parts)
+
+
+def _text(parts: dict[str, Any]) -> str:
+    """The name as far as it was merged when a conflict showed."""
+    return DeviceName(**parts).to_string()
 
 
 def overlay(name: DeviceName, over: DeviceName) -> DeviceName:
@@ -70,14 +76,14 @@ class Group:
     """Operations that must share a device.
 
     `requested` is all that they ask for; the part of it in `resource` comes from operations that
-    hold state, the part in `assigned` from those placed before. `devices` are the candidates, once
-    known; `decider` is the operation whose request decided, or which was placed first.
+    hold state, the part in `assigned` from those placed before. `device` is the one chosen, once
+    it is; `decider` is the operation whose request decided, or which was placed first.
     """
 
     __slots__ = (
         "assigned",
         "decider",
-        "devices",
+        "device",
         "parent",
         "rank",
         "requested",
@@ -91,7 +97,7 @@ class Group:
         self.rank = 0
         self.supported = supported
         self.assigned = self.resource = self.requested = ANYWHERE
-        self.devices: tuple[Device, ...] = ()
+        self.device: Device | None = None
         self.decider: Operation | None = None
         self.softened = False
 
@@ -152,10 +158,9 @@ class Groups:
 
     def keep(self, op: Operation, kind: OpKind, device: Device) -> None:
         """Hold `op` to the device where it was placed before."""
-        group = self._of[op] = Group(kind.supported & {device.device_type})
+        group = self._of[op] = Group(kind.supported)
         name = placement_errors.full_name_of(device)
-        group.assigned = group.resource = group.requested = name
-        group.devices = (device,)
+        group.assigned = group.requested = name
         group.decider = op
         self.kept[op] = device
 
@@ -185,7 +190,7 @@ class Groups:
                     source.name,
                     there.requested.to_string(),
                 )
-            here.requested = here.resource
+            here.requested = overlay(overlay(there.requested, here.resource), here.assigned)
             here.decider = there.decider
         try:
             self._unite(source, reader)
@@ -252,7 +257,6 @@ class Groups:
         root.softened |= other.softened or not agree(root.requested, other.requested)
         root.assigned, root.resource, root.requested = assigned, resource, requested
         root.supported = supported
-        root.devices = root.devices or other.devices
         root.decider = root.decider or other.decider
         root.rank += root.rank == other.rank
         other.parent = root

@@ -71,6 +71,7 @@ class OpKind:
         "handle_inputs",
         "holds_handle",
         "is_generator",
+        "is_identity",
         "is_metadata",
         "is_stateful",
         "reads_variants",
@@ -94,6 +95,7 @@ class OpKind:
         single = op.outputs[0].dtype if not op.inputs and len(op.outputs) == 1 else None
         self.holds_handle = single is not None and (single.is_ref or single is resource)
         self.is_generator = single is not None and not single.is_ref
+        self.is_identity = op.type == "Identity"
         self.is_metadata = op.type in _METADATA_OPS
         self.is_stateful = op.op_def.is_stateful
         self.reads_variants = any(tensor.dtype is variant for tensor in op.inputs)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
 from tfsession.core.device_spec import DeviceName, parse_device_name
+from tfsession.core.dtypes import variant
 from tfsession.devices.device import Device
 from tfsession.graph.operation import Operation
 from tfsession.runtime import placement_errors
@@ -46,6 +48,31 @@ class Decision(NamedTuple):
 _FOLLOWS_CONSUMER = Decision(Reason.FOLLOWS_CONSUMER)
 
 
+@dataclass(slots=True)
+class _Round:
+    """One call of `place`: the operations with their kinds and groups, and what was decided.
+
+    `members` is the set of the operations where they are a part of the graph; None where all are
+    there.
+    """
+
+    ops: Sequence[Operation]
+    groups: Groups
+    members: set[Operation] | None = None
+    kinds: list[OpKind] = field(default_factory=list)
+    followers: dict[Operation, Decision] = field(default_factory=dict)
+
+    def pairs(self) -> Iterator[tuple[Operation, OpKind]]:
+        return zip(self.ops, self.kinds, strict=True)
+
+    def has(self, op: Operation) -> bool:
+        return self.members is None or op in self.members
+
+    def is_deferred(self, op: Operation, kind: OpKind) -> bool:
+        """Whether `op` is placed after its consumers."""
+        return kind.is_generator and op not in self.groups.kept
+
+
 class Placer:
     """Places the operations of a session's graph on its devices.
 
@@ -63,8 +90,7 @@ class Placer:
         self._kinds = KindTable(devices)
         self._soft = allow_soft_placement
         self._log = log_device_placement
-        self._groups = Groups(self._kinds, soft=allow_soft_placement, log=log_device_placement)
-        self._followers: dict[Operation, Decision] = {}
+        self._latest = self._new_round(())
         self._well_formed: set[str] = set()
         self._candidates: dict[tuple[DeviceName, frozenset[str]], tuple[Device, ...]] = {}
         self._candidates_alone: dict[tuple[str, OpKind], tuple[Device, ...]] = {}
@@ -86,28 +112,30 @@ class Placer:
         Raises:
             InvalidArgumentError: an operation has no kernel, or its constraints leave no device.
         """
-        groups = Groups(self._kinds, soft=self._soft, log=self._log)
-        kinds, free = self._survey(ops, previous, groups)
-        common = {kind.devices[0] for kind in set(kinds)}
-        followers: dict[Operation, Decision] = {}
-        if free and len(common) == 1:
+        now = self._new_round(ops)
+        if ops and len(ops) < ops[0].graph._version:
+            now.members = set(ops)
+        free = self._survey(now, previous)
+        common = {kind.devices[0] for kind in set(now.kinds)}
+        if free and len(common) == 1 and (now.members is None or len(self._kinds.types) == 1):
             # Nothing is asked for, and all kinds prefer one device: so do all groups of them.
             placement = dict.fromkeys(ops, common.pop())
         else:
-            _bind(ops, kinds, groups)
-            placement = self._assign(ops, kinds, groups, followers)
-        self._groups, self._followers = groups, followers
+            _bind(now)
+            placement = self._assign(now)
+        self._latest = now
         if self._log:
-            _log_placement(ops, kinds, groups, placement)
+            _log_placement(now, placement)
         return placement
 
     def decision(self, op: Operation) -> Decision:
         """Why the latest placement put `op` where it is."""
-        found = self._followers.get(op)
+        found = self._latest.followers.get(op)
         if found is not None:
             return found
-        group = self._groups.find(op)
-        if op in self._groups.kept:
+        groups = self._latest.groups
+        group = groups.find(op)
+        if op in groups.kept:
             return Decision(Reason.KEPT)
         if op._device and op.name in self._fallen:
             return Decision(Reason.SOFT_FALLBACK)
@@ -118,19 +146,19 @@ class Placer:
         alone = len(self._kinds.kind(op).supported) < len(self._kinds.types)
         return Decision(Reason.ONLY_KERNEL if alone else Reason.PREFERRED)
 
-    def _survey(
-        self, ops: Sequence[Operation], previous: Mapping[Operation, Device], groups: Groups
-    ) -> tuple[list[OpKind], bool]:
-        """The kinds of all operations, and whether none of them asks for a device."""
+    def _new_round(self, ops: Sequence[Operation]) -> _Round:
+        return _Round(ops, Groups(self._kinds, soft=self._soft, log=self._log))
+
+    def _survey(self, now: _Round, previous: Mapping[Operation, Device]) -> bool:
+        """Find the kinds of all operations; True when none of them asks for a device."""
         kind_of = self._kinds.kind
         well_formed = self._well_formed
-        kinds = []
         free = True
-        for op in ops:
+        for op in now.ops:
             kind = kind_of(op)
-            kinds.append(kind)
+            now.kinds.append(kind)
             if kind.is_stateful and (kept := previous.get(op)) is not None:
-                groups.keep(op, kind, kept)
+                now.groups.keep(op, kind, kept)
                 free = False
             elif op._device:
                 free = False
@@ -138,29 +166,28 @@ class Placer:
                     if parse_device_name(op._device) is None:
                         raise placement_errors.malformed_device(op)
                     well_formed.add(op._device)
-        return kinds, free
+        return free
 
-    def _assign(
-        self,
-        ops: Sequence[Operation],
-        kinds: Sequence[OpKind],
-        groups: Groups,
-        followers: dict[Operation, Decision],
-    ) -> dict[Operation, Device]:
+    def _assign(self, now: _Round) -> dict[Operation, Device]:
         """Choose a device for each operation: generators last, after their consumers."""
         placed: dict[Operation, Device] = {}
         generators: list[tuple[Operation, OpKind]] = []
         # The device of all consumers of an operation without inputs; None where they differ.
         consumers: dict[Operation, Device | None] = {}
-        for op, kind in zip(ops, kinds, strict=True):
+        passes = _Passes(now.ops)
+        for op, kind in now.pairs():
             device: Device | None = None
-            if kind.is_generator and op not in groups.kept:
+            if now.is_deferred(op, kind):
                 generators.append((op, kind))
             else:
-                wish = self._input_device(op, ops, placed) if kind.is_metadata else None
-                device = placed[op] = self._choose(op, kind, groups, wish)
-                if device is wish:
-                    followers[op] = Decision(Reason.FOLLOWS_INPUT, op.inputs[0].op)
+                wish = None
+                if kind.is_metadata or (kind.is_identity and passes.through(op)):
+                    source = op.inputs[0].op
+                    # A fed value comes from the client's device.
+                    wish = placed.get(source) if now.has(source) else self._client
+                device = placed[op] = self._choose(op, kind, now.groups, wish)
+                if device is wish and now.groups.find(op) is None:
+                    now.followers[op] = Decision(Reason.FOLLOWS_INPUT, op.inputs[0].op)
                 for tensor in op.inputs:
                     source = tensor.op
                     if not source.inputs and consumers.setdefault(source, device) is not device:
@@ -170,23 +197,16 @@ class Placer:
                     consumers[source] = None
         for op, kind in generators:
             wish = consumers.get(op)
-            device = placed[op] = self._choose(op, kind, groups, wish)
-            if device is wish and not op._device and groups.find(op) is None:
-                followers[op] = _FOLLOWS_CONSUMER
+            device = placed[op] = self._choose(op, kind, now.groups, wish)
+            if device is wish and not op._device and now.groups.find(op) is None:
+                now.followers[op] = _FOLLOWS_CONSUMER
         return placed
-
-    def _input_device(
-        self, op: Operation, ops: Sequence[Operation], placed: Mapping[Operation, Device]
-    ) -> Device | None:
-        """Where the input of a metadata operation is, if that is known yet."""
-        source = op.inputs[0].op
-        device = placed.get(source)
-        if device is None and len(ops) < op.graph._version and source not in set(ops):
-            return self._client  # a fed value comes from the client's device
-        return device
 
     def _choose(self, op: Operation, kind: OpKind, groups: Groups, wish: Device | None) -> Device:
         """The device of `op`: `wish` if it is a candidate, else the preferred candidate."""
+        kept = groups.kept.get(op)
+        if kept is not None:
+            return kept
         group = groups.find(op)
         if group is None:
             if not op._device:
@@ -195,13 +215,12 @@ class Placer:
                 alone = self._candidates_alone.get((op._device, kind))
                 candidates = self._alone(op, kind, groups) if alone is None else alone
             return wish if wish is not None and wish in candidates else candidates[0]
-        if not group.devices:
+        if group.device is None:
             candidates = self._candidates_of(op, group, groups)
-            device = wish if wish is not None and wish in candidates else candidates[0]
-            group.devices = (device,)
+            group.device = wish if wish is not None and wish in candidates else candidates[0]
             if group.decider is None:
                 group.decider = op
-        device = group.devices[0]
+        device = group.device
         if group.softened and op._device:
             self._note_fallback(op, device)
         return device
@@ -230,23 +249,16 @@ class Placer:
         if group.requested == ANYWHERE:
             return self._kinds.devices_of(group.supported)
         found = self._matching(group.requested, group.supported)
-        if found or not self._soft:
+        if not found and self._soft:
+            group.softened = True
+            found = self._matching(group.relaxed(keep_resources=True), group.supported)
             if not found:
-                raise self._no_candidate(op, group, groups)
-            return found
-        group.softened = True
-        found = self._matching(group.relaxed(keep_resources=True), group.supported)
+                found = self._matching(group.relaxed(keep_resources=False), group.supported)
+                if found:
+                    _warn_of_moved_resources(found, group, groups)
         if not found:
-            found = self._matching(group.relaxed(keep_resources=False), group.supported)
-            if not found:
-                raise self._no_candidate(op, group, groups)
-            logger.warning(
-                "Failed to place the graph without changing the devices of some resources. Some of "
-                "the operations (that had to be colocated with resource generating operations) are "
-                "not supported on the resources' devices. Current candidate devices are [%s].%s",
-                ", ".join(device.name for device in found),
-                placement_errors.debug_info(group, groups),
-            )
+            own = parse_device_name(op._device) or ANYWHERE
+            raise placement_errors.no_candidate(op, own, group, groups, self._kinds.devices)
         return found
 
     def _matching(self, name: DeviceName, supported: frozenset[str]) -> tuple[Device, ...]:
@@ -261,42 +273,73 @@ class Placer:
             )
         return found
 
-    def _no_candidate(self, op: Operation, group: Group, groups: Groups) -> Exception:
-        own = parse_device_name(op._device) or ANYWHERE
-        return placement_errors.no_candidate(op, own, group, groups, self._kinds.devices)
+
+class _Passes:
+    """Finds the identities that go where their input is.
+
+    These ask for nothing, have one input and at most one consumer, and both ask for the same.
+    """
+
+    def __init__(self, ops: Sequence[Operation]) -> None:
+        self._ops = ops
+        self._requests: dict[Operation, list[str]] | None = None
+
+    def through(self, op: Operation) -> bool:
+        """Whether `op` follows its input."""
+        if op._device or op.control_inputs:
+            return False
+        if self._requests is None:
+            self._requests = self._requests_of_consumers()
+        requests = self._requests.get(op, [""])
+        return len(requests) == 1 and requests[0] == op.inputs[0].op._device
+
+    def _requests_of_consumers(self) -> dict[Operation, list[str]]:
+        found: dict[Operation, list[str]] = {}
+        for reader in self._ops:
+            sources = [tensor.op for tensor in reader.inputs if tensor.op.type == "Identity"]
+            sources += [source for source in reader.control_inputs if source.type == "Identity"]
+            for source in sources:
+                found.setdefault(source, []).append(reader._device)
+        return found
 
 
-def _bind(ops: Sequence[Operation], kinds: Sequence[OpKind], groups: Groups) -> None:
+def _bind(now: _Round) -> None:
     """Join the operations that must share a device."""
-    members: set[Operation] | None = None
-    if ops and len(ops) < ops[0].graph._version:
-        members = set(ops)  # a pruned graph: sources may be missing
     labelled = []
     variants = False
-    for op, kind in zip(ops, kinds, strict=True):
+    for op, kind in now.pairs():
         for index in kind.handle_inputs:
             source = op.inputs[index].op
-            if members is None or source in members:
-                groups.connect(source, op)
+            if now.has(source):
+                now.groups.connect(source, op)
         if "_class" in op.attrs:
             labelled.append(op)
         variants = variants or kind.reads_variants
     if variants:
-        _keep_host_variants(ops, kinds, groups)
+        _keep_host_variants(now)
     if labelled:
-        groups.colocate(ops, labelled)
+        now.groups.colocate(now.ops, labelled)
 
 
-def _keep_host_variants(ops: Sequence[Operation], kinds: Sequence[OpKind], groups: Groups) -> None:
+def _keep_host_variants(now: _Round) -> None:
     """A variant made where only the CPU has a kernel may hold host data: so may all made of it."""
-    host_only = {op for op, kind in zip(ops, kinds, strict=True) if kind.supported == {"CPU"}}
-    for op, kind in zip(ops, kinds, strict=True):
+    host_only = {op for op, kind in now.pairs() if kind.supported == {"CPU"}}
+    for op, kind in now.pairs():
         if kind.reads_variants and any(
-            tensor.dtype.base_dtype.name == "variant" and tensor.op in host_only
-            for tensor in op.inputs
+            tensor.dtype is variant and tensor.op in host_only for tensor in op.inputs
         ):
-            groups.limit_to_host(op)
+            now.groups.limit_to_host(op)
             host_only.add(op)
+
+
+def _warn_of_moved_resources(candidates: Sequence[Device], group: Group, groups: Groups) -> None:
+    logger.warning(
+        "Failed to place the graph without changing the devices of some resources. Some of the "
+        "operations (that had to be colocated with resource generating operations) are not "
+        "supported on the resources' devices. Current candidate devices are [%s].%s",
+        ", ".join(device.name for device in candidates),
+        placement_errors.debug_info(group, groups),
+    )
 
 
 def _log_device_mapping(devices: Sequence[Device]) -> None:
@@ -308,17 +351,10 @@ def _log_device_mapping(devices: Sequence[Device]) -> None:
         logger.info("Device mapping: no known devices.")
 
 
-def _log_placement(
-    ops: Sequence[Operation],
-    kinds: Sequence[OpKind],
-    groups: Groups,
-    placement: Mapping[Operation, Device],
-) -> None:
+def _log_placement(now: _Round, placement: Mapping[Operation, Device]) -> None:
     """One line for each operation, to stdout and to the log: generators last."""
-    pairs = list(zip(ops, kinds, strict=True))
-    deferred = [op for op, kind in pairs if kind.is_generator and op not in groups.kept]
-    late = set(deferred)
-    for op in [*(op for op in ops if op not in late), *deferred]:
+    deferred = {op: None for op, kind in now.pairs() if now.is_deferred(op, kind)}
+    for op in [*(op for op in now.ops if op not in deferred), *deferred]:
         line = f"{op.name}: ({op.type}): {placement[op].name}"
         sys.stdout.write(line + "\n")
         logger.info("%s", line)
