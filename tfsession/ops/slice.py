@@ -222,7 +222,8 @@ def _position_type(entry: Any) -> DType | None:
         found = None if dtype is None else as_dtype(dtype).base_dtype
     except TypeError:
         found = None
-    if found not in _POSITIONS or entry.shape.ndims not in (0, None):
+    rank = entry.shape.ndims if isinstance(entry, Tensor) else np.ndim(entry)
+    if found not in _POSITIONS or rank not in (0, None):
         raise TypeError(
             "Only integers, slices (`:`), ellipsis (`...`), tf.newaxis (`None`) and scalar "
             f"tf.int32/tf.int64 tensors are valid indices, got {entry!r}"
