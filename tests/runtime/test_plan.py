@@ -170,6 +170,21 @@ _watched: set = set()
 _made: list = []
 
 
+def test_a_device_keeps_no_value_that_nothing_reads_any_more(fresh_graph):
+    """A chain over both memories needs room for two of its values at a time, not for all."""
+    x = tf.placeholder(tf.float32, [1 << 16])
+    y = x
+    for _ in range(8):
+        with tf.device("/gpu:0"):
+            y = y + 1.0
+        with tf.device("/cpu:0"):
+            y = y * 2.0
+    with tf.Session() as session:
+        session.run(y.op, {x: np.zeros(1 << 16, np.float32)})
+        gpu = session._engine.devices.devices[1]
+        assert gpu.memory_stats().peak < 3 * (1 << 18)
+
+
 def test_a_failure_names_the_operation_and_its_line(fresh_graph):
     x = tf.placeholder(tf.float32, name="x")
     y = tf.placeholder(tf.float32, name="y")
@@ -189,9 +204,8 @@ def test_an_error_keeps_no_value_of_the_step_alive(fresh_graph, device):
         x = tf.placeholder(tf.float32)
         doubled = tf.add(x, x)
         bad = tf.matmul(doubled, doubled)
-    with tf.Session() as session:
-        with pytest.raises(tf.errors.InvalidArgumentError) as caught:
-            session.run(bad, {x: np.zeros((2, 3), np.float32)})
+    with tf.Session() as session, pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        session.run(bad, {x: np.zeros((2, 3), np.float32)})
     assert caught.value.__context__ is None
     assert "<segment>" not in [str(entry.path) for entry in caught.traceback]
 

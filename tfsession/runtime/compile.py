@@ -186,8 +186,8 @@ def _compile_segment(
                 made[name] = None
                 last_use.setdefault(name, index)
     # A segment on the host takes all feeds: a plan of one segment passes them on as they are.
-    fed = {names.of(tensor, None): None for tensor in names.feeds} if segment.memory is None else {}
-    inputs = tuple(fed | read)
+    fed = {names.of(tensor, None): None for tensor in names.feeds}
+    inputs = tuple(fed | read if segment.memory is None else read)
     outputs = returned if returned is not None else [name for name in made if name in later]
     dying: list[list[str]] = [[] for _ in segment.nodes]
     for name, index in last_use.items():
@@ -197,8 +197,15 @@ def _compile_segment(
     for node, dead in zip(segment.nodes, dying, strict=True):
         _emit(source, node, names, binder, dead)
     function = source.compile(outputs)
+    brought = {names.of(transfer.tensor, transfer.source) for transfer in segment.transfers}
     return CompiledSegment(
-        function, segment.memory, inputs, tuple(outputs), source.ops, segment.transfers
+        function,
+        segment.memory,
+        inputs,
+        tuple(outputs),
+        tuple((brought | set(read)) - later - set(fed)),
+        source.ops,
+        segment.transfers,
     )
 
 

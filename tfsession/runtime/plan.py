@@ -22,12 +22,16 @@ Function = Callable[..., Any]
 
 @dataclass(slots=True)
 class CompiledSegment:
-    """A segment as one function of the values it reads, giving the values that leave it."""
+    """A segment as one function of the values it reads, giving the values that leave it.
+
+    `dead` names the values that nothing reads any more once the segment has run.
+    """
 
     function: Function
     memory: Memory
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    dead: tuple[str, ...]
     ops_by_line: list[Operation | None]
     transfers: list[Transfer]
 
@@ -95,6 +99,8 @@ class Plan:
                 else:
                     with segment.memory.activate():
                         results = segment.run(arguments)
+                for name in segment.dead:
+                    del values[name]
                 values.update(zip(segment.outputs, results, strict=True))
             self._transfer(self._fetch_transfers, values)
         return [
@@ -104,16 +110,21 @@ class Plan:
 
     def _transfer(self, transfers: Sequence[Transfer], values: dict[str, Value]) -> None:
         for transfer in transfers:
-            tensor, source, destination = transfer.tensor, transfer.source, transfer.destination
-            value = values[self._names[tensor, id(source)]]
-            try:
-                if tensor.dtype.is_ref and tensor not in self.feeds:
-                    value = value.read()
-                copied = start_copy(value, source, destination)
-            except Exception as error:
-                raise failure_of(error, None, [tensor.op]) from None
+            tensor, destination = transfer.tensor, transfer.destination
+            value = values[self._names[tensor, id(transfer.source)]]
+            copied = self._copied(transfer, value)
             values[self._names[tensor, id(destination)]] = copied
         wait_for(transfer.source for transfer in transfers if transfer.destination is None)
+
+    def _copied(self, transfer: Transfer, value: Value) -> Value:
+        tensor = transfer.tensor
+        try:
+            if tensor.dtype.is_ref and tensor not in self.feeds:
+                value = value.read()
+            return start_copy(value, transfer.source, transfer.destination)
+        except Exception as error:
+            failure = failure_of(error, None, [tensor.op])
+        raise failure
 
 
 def finish_fresh(value: Value) -> Value:
