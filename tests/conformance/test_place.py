@@ -1,0 +1,190 @@
+"""Placements and errors of random graphs on four CPU devices, ours beside real TensorFlow's."""
+
+import random
+import re
+
+import pytest
+
+from tfsession.core.errors import InvalidArgumentError
+from tfsession.devices.cpu import CpuDevice
+from tfsession.graph.create import create_operation
+from tfsession.graph.graph import Graph
+from tfsession.runtime.place import Placer
+
+pytestmark = pytest.mark.oracle
+
+# Weighted so that about half of the graphs can be placed.
+DEVICES = [""] * 30 + [f"/device:CPU:{i}" for i in range(4)] * 4
+DEVICES += ["/device:CPU:*", "/job:localhost", "/task:0/device:CPU:2", "/replica:0"]
+DEVICES += ["/device:*:1", "/device:*:*"]
+DEVICES += ["/device:GPU:0", "/device:CPU:9", "/job:ps", "/task:1", "/device:FOO:0"]
+
+FLOAT = "float32"
+VARIABLE = {"dtype": FLOAT, "shape": [], "container": "", "shared_name": ""}
+
+# type: the kinds of its inputs, its attributes, the kind of its output. The kinds: a value, a
+# reference, a resource.
+OPS = {
+    "Placeholder": ((), {"dtype": FLOAT, "shape": []}, "value"),
+    "VariableV2": ((), VARIABLE, "ref"),
+    "VarHandleOp": ((), VARIABLE, "resource"),
+    "Neg": (("value",), {}, "value"),
+    "AddV2": (("value", "value"), {}, "value"),
+    "Identity": (("value",), {}, "value"),
+    "Shape": (("value",), {"out_type": "int32"}, None),
+    "Rank": (("value",), {}, None),
+    "Size": (("value",), {"out_type": "int32"}, None),
+    "Assign": (("ref", "value"), {}, "ref"),
+    "AssignAdd": (("ref", "value"), {}, "ref"),
+    "ReadVariableOp": (("resource",), {"dtype": FLOAT}, "value"),
+    "AssignVariableOp": (("resource", "value"), {}, None),
+    "ResourceApplyGradientDescent": (("resource", "value", "value"), {}, None),
+    "ApplyMomentum": (("ref", "ref", "value", "value", "value"), {}, "ref"),
+    "ResourceApplyMomentum": (("resource", "resource", "value", "value", "value"), {}, None),
+}
+INPUT_NAMES = {
+    "Assign": ("ref", "value"),
+    "AssignAdd": ("ref", "value"),
+    "ReadVariableOp": ("resource",),
+    "AssignVariableOp": ("resource", "value"),
+    "ResourceApplyGradientDescent": ("var", "alpha", "delta"),
+    "ApplyMomentum": ("var", "accum", "lr", "grad", "momentum"),
+    "ResourceApplyMomentum": ("var", "accum", "lr", "grad", "momentum"),
+    "Shape": ("input",),
+    "Rank": ("input",),
+    "Size": ("input",),
+    "Identity": ("input",),
+    "Neg": ("x",),
+    "AddV2": ("x", "y"),
+}
+
+
+def random_graph(seed):
+    """Nodes as (name, type, inputs, controls, device, groups); a reference serves as a value."""
+    choice = random.Random(seed)
+    nodes, made = [], {"value": [], "ref": [], "resource": []}
+    for number in range(choice.randint(2, 14)):
+        while True:
+            op_type = choice.choice(list(OPS))
+            wanted, _, output = OPS[op_type]
+            pools = [made["value"] + made["ref"] if k == "value" else made[k] for k in wanted]
+            if all(pools):
+                break
+        name = f"n{number}"
+        inputs = [choice.choice(pool) for pool in pools]
+        controls = [choice.choice(nodes)[0]] if nodes and choice.random() < 0.1 else []
+        device = choice.choice(DEVICES)
+        if choice.random() < 0.005:
+            device = "garbage"
+        groups = []
+        if nodes and choice.random() < 0.15:
+            labels = [node[0] for node in nodes] + [f"n{number + 1}", "label"]
+            groups = sorted({f"loc:@{choice.choice(labels)}" for _ in range(choice.randint(1, 2))})
+        nodes.append((name, op_type, inputs, controls, device, groups))
+        if output:
+            made[output].append(name)
+    return nodes
+
+
+def sources(graph, inputs, controls):
+    tensors = [graph.get_operation_by_name(name).outputs[0] for name in inputs]
+    return tensors, [graph.get_operation_by_name(name) for name in controls]
+
+
+# Devices and groups are set afterwards: builders of reference ops have their own mind.
+
+
+def build_ours(graph, nodes):
+    for name, op_type, inputs, controls, device, groups in nodes:
+        tensors, after = sources(graph, inputs, controls)
+        with graph.control_dependencies(after):
+            op = create_operation(op_type, tensors, dict(OPS[op_type][1]), name=name)
+        op._set_device(device)
+        op.attrs.pop("_class", None)
+        if groups:
+            op.attrs["_class"] = [group.encode() for group in groups]
+
+
+def build_theirs(tf, graph, nodes):
+    for name, op_type, inputs, controls, device, groups in nodes:
+        tensors, after = sources(graph, inputs, controls)
+        with graph.control_dependencies(after):
+            arguments = dict(zip(INPUT_NAMES.get(op_type, ()), tensors, strict=True))
+            made = getattr(tf.raw_ops, op_type)(**arguments, **OPS[op_type][1], name=name)
+        op = made if isinstance(made, tf.Operation) else made.op
+        op._set_device(device)
+        if "_class" in op.node_def.attr:
+            op._clear_attr("_class")
+        if groups:
+            value = tf.AttrValue.ListValue(s=[group.encode() for group in groups])
+            op._set_attr("_class", tf.AttrValue(list=value))
+
+
+def comparable(message):
+    """The text of a placement error; lists whose order is a hash table's are sorted."""
+    text = re.split(r"^Node: '.*'\n", message, flags=re.M)[-1]
+    text = text.removeprefix("Graph execution error:\n\n")
+    text, _, debug = text.partition("Colocation Debug Info:")
+    debug = re.sub(r"(?s)\nOp: .*", "", debug)
+    return text.strip(), sorted(line.strip() for line in debug.splitlines() if line.strip())
+
+
+def ours(parts, soft):
+    """The placement after each part of a growing graph; an error ends the list."""
+    graph, outcomes, placement = Graph(), [], {}
+    placer = Placer(
+        [CpuDevice(i) for i in range(4)], allow_soft_placement=soft, log_device_placement=False
+    )
+    with graph.as_default():
+        create_operation("NoOp", name="step")
+        for part in parts:
+            build_ours(graph, part)
+            try:
+                placement = placer.place(graph.get_operations(), placement)
+            except InvalidArgumentError as error:
+                return [*outcomes, comparable(error.message)]
+            placed = {op.name: device.name for op, device in placement.items()}
+            placed.pop("step")
+            outcomes.append(placed)
+    return outcomes
+
+
+def theirs(tf, parts, soft, capfd):
+    """As `ours`; None where TensorFlow trips over a group with a node placed before."""
+    config = tf.ConfigProto(
+        device_count={"CPU": 4}, allow_soft_placement=soft, log_device_placement=True
+    )
+    outcomes = []
+    with tf.Graph().as_default() as graph, tf.Session(config=config) as session:
+        tf.no_op(name="step")
+        for part in parts:
+            build_theirs(tf, graph, part)
+            capfd.readouterr()
+            try:
+                session.run("step")
+            except tf.errors.InvalidArgumentError as error:
+                return [*outcomes, comparable(error.message)]
+            except tf.errors.InternalError as error:
+                assert "Constraining by assigned device should not cause" in error.message
+                return None
+            lines = re.findall(r"^(n\d+): \(\w+\): (\S+)$", capfd.readouterr().out, re.M)
+            outcomes.append(dict(lines))
+    return outcomes
+
+
+@pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
+@pytest.mark.parametrize("first_seed", range(0, 400, 100))
+def test_same_as_tensorflow(tf, capfd, first_seed, soft):
+    outcomes = {}
+    for seed in range(first_seed, first_seed + 100):
+        nodes = random_graph(seed)
+        cut = random.Random(-seed - 1).randint(1, len(nodes) - 1)
+        parts = [nodes] if seed % 2 else [nodes[:cut], nodes[cut:]]
+        outcomes[seed] = ours(parts, soft), theirs(tf, parts, soft, capfd)
+        if outcomes[seed][1] is None:
+            del outcomes[seed]
+    assert len(outcomes) >= 98
+    assert {seed: pair for seed, pair in outcomes.items() if pair[0] != pair[1]} == {}
+    # The set is worth something: graphs that are placed, and graphs that are not.
+    placed = [pair for pair in outcomes.values() if isinstance(pair[0][-1], dict)]
+    assert 10 < len(placed) < 90
