@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import Any
 
-from tfsession.core.errors import FailedPreconditionError, InvalidArgumentError
+from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
 from tfsession.kernels.state import checked_indices
-from tfsession.resources.variable import Variable
-
-
-def _arrays(stack: ExitStack, *variables: Variable) -> list[Any]:
-    """The variables' arrays to write to, locked until the stack closes.
-
-    Locks are taken in one order, so that steps of several threads cannot wait for each other.
-    """
-    for variable in sorted(set(variables), key=id):
-        stack.enter_context(variable.lock)
-    for variable in variables:
-        if not variable.is_initialized:
-            raise FailedPreconditionError(
-                None, None, f"Attempting to use uninitialized variables: {variable.name}"
-            )
-    return [variable.writable() for variable in variables]
+from tfsession.resources.variable import Locked, Variable
 
 
 def _check_shape(array: Any, grad: Any) -> None:
@@ -40,8 +24,7 @@ def _check_shape(array: Any, grad: Any) -> None:
 @kernel("ApplyGradientDescent", "ResourceApplyGradientDescent")
 def apply_gradient_descent(xp: Any, var: Variable, alpha: Any, delta: Any) -> Variable:
     """var -= alpha * delta."""
-    with ExitStack() as stack:
-        (array,) = _arrays(stack, var)
+    with Locked(var) as (array,):
         _check_shape(array, delta)
         array -= alpha * delta
     return var
@@ -59,8 +42,7 @@ def apply_momentum(
     use_nesterov: bool,
 ) -> Variable:
     """accum = accum * momentum + grad; var -= lr * accum (or one step ahead, with Nesterov)."""
-    with ExitStack() as stack:
-        array, velocity = _arrays(stack, var, accum)
+    with Locked(var, accum) as (array, velocity):
         _check_shape(array, grad)
         velocity *= momentum
         velocity += grad
@@ -84,8 +66,7 @@ def sparse_apply_momentum(
     use_nesterov: bool,
 ) -> Variable:
     """As ApplyMomentum, on the rows at `indices`, none of which stands there twice."""
-    with ExitStack() as stack:
-        array, velocity = _arrays(stack, var, accum)
+    with Locked(var, accum) as (array, velocity):
         checked_indices(indices, array.shape[0])
         rows = velocity[indices] * momentum + grad
         velocity[indices] = rows
@@ -113,8 +94,7 @@ def apply_adam(
     use_nesterov: bool,
 ) -> Variable:
     """Adam (Kingma and Ba, 2015, in the form of their section 2's last paragraph)."""
-    with ExitStack() as stack:
-        array, mean, variance = _arrays(stack, var, m, v)
+    with Locked(var, m, v) as (array, mean, variance):
         _check_shape(array, grad)
         alpha = lr * xp.sqrt(1 - beta2_power) / (1 - beta1_power)
         scratch = xp.subtract(grad, mean)

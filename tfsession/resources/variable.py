@@ -81,7 +81,7 @@ class Variable:
             ):
                 self.array[...] = value
             else:
-                # A NumPy scalar, as ufuncs give for rank 0, copies to a scalar; [...] makes it an array.
+                # A NumPy scalar, as ufuncs give for rank 0, copies to a scalar: [...] helps.
                 self.array = value[...].copy()
 
     def release(self) -> None:
@@ -134,6 +134,38 @@ class ResourceVariable(Variable):
 
     def _absence(self) -> str:
         return f"Resource {self.container}/{self.name}/N10tensorflow3VarE does not exist."
+
+
+class Locked:
+    """Several variables at once, for one update: `with Locked(var, m, v) as arrays`.
+
+    Gives the arrays to write to. Locks are taken in one order, so that steps of several threads
+    cannot wait for each other.
+    """
+
+    __slots__ = ("_in_order", "_variables")
+
+    def __init__(self, *variables: Variable) -> None:
+        self._variables = variables
+        self._in_order = sorted(variables, key=id)
+
+    def __enter__(self) -> list[Any]:
+        for variable in self._in_order:
+            variable.lock.acquire()
+        try:
+            for variable in self._variables:
+                if variable.array is None:
+                    raise FailedPreconditionError(
+                        None, None, f"Attempting to use uninitialized variables: {variable.name}"
+                    )
+            return [variable.writable() for variable in self._variables]
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *exception: object) -> None:
+        for variable in self._in_order:
+            variable.lock.release()
 
 
 def _own_references() -> int:
