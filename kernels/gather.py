@@ -141,6 +141,11 @@ def _gather_rows(xp: Any, params: Any, indices: Any, check: bool) -> Any:
             "index innermost dimension length must be <= params rank; saw: "
             f"{depth} vs. {params.ndim}"
         )
+    if not params.size and math.prod(indices.shape[:-1]):
+        raise _refuse(
+            "Requested more than 0 entries, but params is empty.  Params shape: "
+            f"{debug_string(params.shape)}"
+        )
     tail = params.shape[depth:]
     places, bad = flat_places(xp, params.shape, indices)
     if check and bad.any():

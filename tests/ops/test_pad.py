@@ -36,7 +36,8 @@ ROWS = [
     Row("MirrorPadGrad", lambda tf, x: mirrored(tf, x, "SYMMETRIC"), [floats(4, 7)], grad=True,
         label="symmetric"),
     Row("MirrorPadGrad", lambda tf, x: mirrored(tf, x, "REFLECT"), [floats(4, 7)]),
-    Row("Tile", lambda tf, x: tf.tile(x, [2, 3]), [floats(2, 3)], dtypes=ANY,
+    Row("Tile", lambda tf, x: tf.tile(x, [2, 3]), [floats(2, 3)],
+        dtypes=[dtype for dtype in ANY if dtype != "uint16"],  # TensorFlow has no kernel
         reference=lambda x: np.tile(x, [2, 3]), grad=True),
     Row("Tile", lambda tf, x, n: tf.tile(x, n), [floats(2, 3), value([0, 2], "int64")],
         label="none"),
