@@ -301,12 +301,13 @@ def ones(shape: Any, dtype: Any = float32, name: str | None = None, layout: Any 
 
 
 def _filled(shape: Any, value: Any, dtype: DType, name: str) -> Tensor:
+    if not isinstance(shape, Tensor):
+        sizes = _small_sizes(shape)
+        if sizes is not None:
+            return constant(value, dtype, sizes, name)
     graph = graph_of([shape])
     with graph.as_default(), graph.name_scope(name) as scope:
         if not isinstance(shape, Tensor):
-            sizes = _small_sizes(shape)
-            if sizes is not None:
-                return constant(value, dtype, sizes, scope)
             try:
                 shape = _convert_sizes(TensorShape(shape))
             except (TypeError, ValueError):

@@ -240,12 +240,12 @@ def _add_range(spec: _Spec, entry: slice) -> None:
     types = [_position_type(item) for item in given if item is not None]
     dtype = next((t for t in types if t is not None), None)
     # What is left out beside a tensor takes the tensor's type.
-    values = [
+    begin, end, stride = (
         _plain(item) if item is not None else default if dtype is None else constant(default, dtype)
         for item, default in zip(given, (0, 0, 1), strict=True)
-    ]
+    )
     masks = [m for m, item in (("begin", entry.start), ("end", entry.stop)) if item is None]
-    spec.add(*values, *masks)
+    spec.add(begin, end, stride, *masks)
 
 
 def _add_position(spec: _Spec, entry: Any) -> None:
@@ -301,7 +301,7 @@ def _vectors(lists: Sequence[list[Any]]) -> list[Tensor]:
     return vectors
 
 
-Tensor.__getitem__ = _getitem  # type: ignore[attr-defined]
+Tensor.__getitem__ = _getitem  # type: ignore[method-assign]
 
 
 @export("boolean_mask")
