@@ -11,12 +11,12 @@ from tfsession.kernels.state import checked_indices
 from tfsession.resources.variable import Locked, Variable
 
 
-def _check_shape(array: Any, grad: Any) -> None:
+def _check_shape(array: Any, grad: Any, name: str = "grad") -> None:
     if array.shape != grad.shape:
         raise InvalidArgumentError(
             None,
             None,
-            "var and grad do not have the same shape"
+            f"var and {name} do not have the same shape"
             f"{debug_string(array.shape)} {debug_string(grad.shape)}",
         )
 
@@ -25,7 +25,7 @@ def _check_shape(array: Any, grad: Any) -> None:
 def apply_gradient_descent(xp: Any, var: Variable, alpha: Any, delta: Any) -> Variable:
     """var -= alpha * delta."""
     with Locked(var) as (array,):
-        _check_shape(array, delta)
+        _check_shape(array, delta, "delta")
         array -= alpha * delta
     return var
 
