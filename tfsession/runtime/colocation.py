@@ -56,6 +56,7 @@ def _text(parts: dict[str, Any]) -> str:
     return DeviceName(**parts).to_string()
 
 
+@lru_cache(maxsize=4096)
 def overlay(name: DeviceName, over: DeviceName) -> DeviceName:
     """`name` with every part that `over` has put in its place."""
     if over is ANYWHERE:
@@ -65,6 +66,7 @@ def overlay(name: DeviceName, over: DeviceName) -> DeviceName:
     )
 
 
+@lru_cache(maxsize=4096)
 def agree(name: DeviceName, other: DeviceName) -> bool:
     """Whether a device could have both names."""
     return all(
@@ -238,7 +240,6 @@ class Groups:
             return
         if root.rank < other.rank:
             root, other = other, root
-        nodes = f"{{{{colocation_node {x.name}}}}} and {{{{colocation_node {y.name}}}}}"
         try:
             assigned = merged(root.assigned, other.assigned)
             resource = merged(root.resource, other.resource)
@@ -246,15 +247,16 @@ class Groups:
             if self._soft:  # what it gave up is still asked for by resources and earlier steps
                 requested = overlay(overlay(requested, resource), assigned)
         except ValueError as conflict:
-            raise ValueError(f"Cannot colocate nodes {nodes}: {conflict}") from None
+            raise ValueError(f"Cannot colocate nodes {_pair(x, y)}: {conflict}") from None
         supported = root.supported & other.supported
         if not supported:
             debug = (placement_errors.debug_info(group, self) for group in (root, other))
             raise ValueError(
-                f"Cannot colocate nodes {nodes} because no device type supports both of those "
-                f"nodes and the other nodes colocated with them.{''.join(debug)}"
+                f"Cannot colocate nodes {_pair(x, y)} because no device type supports both of "
+                f"those nodes and the other nodes colocated with them.{''.join(debug)}"
             )
-        root.softened |= other.softened or not agree(root.requested, other.requested)
+        if self._soft:
+            root.softened |= other.softened or not agree(root.requested, other.requested)
         root.assigned, root.resource, root.requested = assigned, resource, requested
         root.supported = supported
         root.decider = root.decider or other.decider
@@ -266,6 +268,10 @@ class Groups:
         group = self.group(op)
         if "CPU" in group.supported:
             group.supported = frozenset({"CPU"})
+
+
+def _pair(x: Operation, y: Operation) -> str:
+    return f"{{{{colocation_node {x.name}}}}} and {{{{colocation_node {y.name}}}}}"
 
 
 def _labels(op: Operation) -> list[str]:
