@@ -15,7 +15,7 @@ from tfsession.ops.elementwise import div_no_nan
 from tfsession.ops.unary import exp, log
 
 
-def _directions(op: Operation) -> tuple[dict[str, bool], dict[str, bool]]:
+def _directions(op: Operation) -> tuple[dict[str, Any], dict[str, Any]]:
     """The op's direction, and the one in which its gradients run."""
     exclusive, reverse = op.attrs["exclusive"], op.attrs["reverse"]
     return (

@@ -69,8 +69,8 @@ def _batch_matmul(op: Operation, grad: Any) -> Any:
 @gradient("BatchMatMulV3")
 def _widening_batch_matmul(op: Operation, grad: Any) -> Any:
     x, y = op.inputs
-    wide = [cast(tensor, grad.dtype.base_dtype) for tensor in (x, y)]
-    first, second = _factors(*wide, op.attrs["adj_x"], op.attrs["adj_y"], grad)
+    wide_x, wide_y = (cast(tensor, grad.dtype.base_dtype) for tensor in (x, y))
+    first, second = _factors(wide_x, wide_y, op.attrs["adj_x"], op.attrs["adj_y"], grad)
     x_grad = cast(_batch_product(*first), x.dtype.base_dtype)
     y_grad = cast(_batch_product(*second), y.dtype.base_dtype)
     return _unbroadcast(x, y, x_grad), _unbroadcast(y, x, y_grad)

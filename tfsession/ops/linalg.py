@@ -95,6 +95,7 @@ def eye(
     batch: Any = [] if batch_shape is None else batch_shape
     graph = graph_of([num_rows, num_columns, batch_shape])
     with graph.as_default(), graph.name_scope(name or "eye"):
+        diagonal: Any
         symbolic = isinstance(num_rows, Tensor) or isinstance(columns, Tensor)
         size = minimum(num_rows, columns) if symbolic else min(num_rows, columns)
         shape: Any = None

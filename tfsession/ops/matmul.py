@@ -177,7 +177,7 @@ def matmul(
         small = {float32, bfloat16}.issuperset(types)
         if small and (sparse or types[0] is not types[1]):
             product = sparse_matmul(a, b, *turns, a_is_sparse, b_is_sparse, scope)
-            return cast(product, bfloat16) if types == (bfloat16, bfloat16) else product  # type: ignore[no-any-return]
+            return cast(product, bfloat16) if types == (bfloat16, bfloat16) else product
         if wide is not None and (wide is not types[0] or wide is not types[1]):
             return _batch_product(a, b, turns, marks, wide, scope)
         attrs = {

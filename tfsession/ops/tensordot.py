@@ -59,8 +59,8 @@ def _contracted(a: Tensor, axes: Any) -> tuple[Any, Any]:
         if axes < 0:
             raise ValueError(f"`axes` must be at least 0. Received: {axes}.")
         if a._shape is None:
-            ndim = rank(a)
-            return range_(ndim - axes, ndim, dtype=int32), range_(axes, dtype=int32)
+            unknown: Any = rank(a)
+            return range_(unknown - axes, unknown, dtype=int32), range_(axes, dtype=int32)
         ndim = len(a._shape)
         if axes > ndim:
             raise ValueError(
