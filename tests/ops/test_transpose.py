@@ -72,7 +72,7 @@ def test_errors_while_building(fresh_graph, build, text):
         (lambda x, p: tf.transpose(x, p[:2]), "of size 3. But input.1. is a vector "
          "of size 2"),
         (lambda x, p: tf.transpose(x, p), r"2 is missing from \{1,1,0\}."),
-        (lambda x, p: tf.transpose(x, tf.constant([0, 0, 4]) + p), r"5 is out of range \[0 .. 3\)"),
+        (lambda x, p: tf.transpose(x, tf.constant([0, 0, 5]) + p), r"5 is out of range \[0 .. 3\)"),
         (lambda x, p: tf.transpose(x[0, 0, 0], p), "expects a vector of size 0"),
         (lambda x, p: tf.invert_permutation(p), "1 is duplicated in the input."),
         (lambda x, p: tf.invert_permutation(p + 4), "5 is not between 0 and 3"),
