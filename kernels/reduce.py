@@ -59,7 +59,8 @@ def _sum(value: Any, indices: Any, dtype: Any, keep_dims: bool) -> Any:
 
 def _count(value: Any, result: Any) -> int:
     """How many elements went into each element of a reduction's result."""
-    return int(value.size // result.size) if result.size else 1
+    count: int = value.size // (result.size or 1)
+    return count
 
 
 @kernel("Sum", host=_HOST, types=_HALVES)
@@ -78,7 +79,7 @@ def sum_(xp: Any, input: Any, reduction_indices: Any, keep_dims: bool) -> Any:
 def mean_of_halves(xp: Any, input: Any, reduction_indices: Any, keep_dims: bool) -> Any:
     """The mean in float32, rounded once."""
     total = _sum(input, reduction_indices, xp.float32, keep_dims)
-    return (total / xp.float32(_count(input, total))).astype(input.dtype)
+    return (total / _count(input, total)).astype(input.dtype)
 
 
 def _integer_mean(input: Any, indices: Any, dtype: Any, keep_dims: bool) -> Any:
@@ -112,8 +113,7 @@ def mean_of_complex(xp: Any, input: Any, reduction_indices: Any, keep_dims: bool
 def mean(xp: Any, input: Any, reduction_indices: Any, keep_dims: bool) -> Any:
     """The mean; NaN where there is nothing."""
     total = _sum(input, reduction_indices, input.dtype, keep_dims)
-    # Not by a Python number: zero elements must give NaN, not an error.
-    return total / input.dtype.type(_count(input, total))
+    return total / _count(input, total)
 
 
 def _prod(value: Any, indices: Any, dtype: Any, keep_dims: bool) -> Any:
