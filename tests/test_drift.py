@@ -1,4 +1,4 @@
-"""The tables hold together: each op has a kernel, a gradient rule or none by name, and a test row."""
+"""The tables hold together: each op has a kernel, a gradient or none by name, and a test row."""
 
 import importlib.util
 import inspect

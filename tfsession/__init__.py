@@ -105,4 +105,5 @@ _ops.load()
 _open_namespaces()
 # The import system has put the package where the function `tf.gradients` belongs.
 del gradients  # type: ignore[name-defined]  # noqa: F821
-_sys.modules["tfsession.compat.v1"] = _sys.modules["tfsession.compat"].v1 = _sys.modules[__name__]
+_sys.modules["tfsession.compat.v1"] = _sys.modules[__name__]
+setattr(_sys.modules["tfsession.compat"], "v1", _sys.modules[__name__])  # noqa: B010

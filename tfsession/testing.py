@@ -49,7 +49,7 @@ class Input:
 
 
 def floats(*shape: int, low: float = -2.0, high: float = 2.0, dtype: str | None = None) -> Input:
-    """Numbers between `low` and `high`, of the row's dtype; whole ones where the dtype is integer."""
+    """Numbers from `low` to `high`, of the row's dtype; whole ones where that is an integer's."""
 
     def make(rng: np.random.Generator, numpy_dtype: Any) -> Any:
         kind = np.dtype(numpy_dtype).kind
@@ -223,7 +223,7 @@ def check_row(row: Row, dtype: str, device: str) -> None:
 
 
 def check_values(row: Row, arrays: Sequence[Any], device: str) -> list[Any]:
-    """Static dtypes and shapes tell the truth, values are the reference's, inputs stay as they are."""
+    """Static dtypes and shapes tell the truth, values are the reference's, inputs do not change."""
     graph = tf.Graph()
     before = [array.copy() for array in arrays]
     with graph.as_default(), graph.device(device):
@@ -264,7 +264,7 @@ def _strided(array: Any) -> Any:
 
 
 def check_layouts(row: Row, arrays: Sequence[Any], outputs: Sequence[Any], device: str) -> None:
-    """Unknown static shapes and non-contiguous inputs give the same; the CPU gives the same bytes."""
+    """Unknown static shapes and non-contiguous inputs give the same; the CPU the same bytes."""
     for what, again in (
         ("with unknown shapes", run_row(row, arrays, device, static_shapes=False)),
         ("on strided inputs", run_row(row, [_strided(a) for a in arrays], device)),

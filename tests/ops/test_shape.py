@@ -30,7 +30,8 @@ def both(tf, a, b):
 
 
 ROWS = [
-    Row("Const", lambda tf, x: tf.shape(x), [floats(2, 3)], reference=lambda x: np.array(x.shape), label="shape"),
+    Row("Const", lambda tf, x: tf.shape(x), [floats(2, 3)],
+        reference=lambda x: np.array(x.shape), label="shape"),
     Row("Shape", lambda tf, x: tf.shape(hidden(tf, x), out_type=tf.int64), [floats(2, 0, 3)],
         dtypes=ANY, reference=lambda x: np.array(x.shape)),
     Row("ShapeN", lambda tf, x, y: tf.shape_n([x, y]), [floats(2, 3), floats()]),

@@ -112,14 +112,26 @@ class Kernel:
     """One implementation of an op, with all that placing and planning must know about it.
 
     `host` names the inputs that arrive in host memory on every device, `host_outputs` the outputs
-    that are produced there; `aliases` says that an output may share memory with an input; `constant`
-    that the kernel runs once, when a plan is made; `forwards` that the output is the first input
-    itself, so that no call is needed; `ufunc` names the ufunc that is the kernel; `types`
-    restricts type attributes to some dtypes.
+    that are produced there; `aliases` says that an output may share memory with an input;
+    `constant` that the kernel runs once, when a plan is made; `forwards` that the output is the
+    first input itself, so that no call is needed; `ufunc` names the ufunc that is the kernel;
+    `types` restricts type attributes to some dtypes.
     """
 
-    __slots__ = ("_parameters", "aliases", "constant", "device", "forwards", "function", "host", "host_outputs", "op_type",
-                 "stateful", "types", "ufunc")  # fmt: skip
+    __slots__ = (
+        "_parameters",
+        "aliases",
+        "constant",
+        "device",
+        "forwards",
+        "function",
+        "host",
+        "host_outputs",
+        "op_type",
+        "stateful",
+        "types",
+        "ufunc",
+    )
 
     def __init__(
         self,

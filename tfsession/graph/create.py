@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 from tfsession.core import op_def as op_def_lib
@@ -189,4 +190,14 @@ def _create_converting(
                     raise mixed_graphs(tensors[0], tensor)
     finally:
         scopes.name_prefix = previous
-    return build_operation(graph, op_def, unique, tuple(tensors), binding.all_attrs())
+    with ExitStack() as stack:
+        for tensor in _references(op_def, tensors):
+            stack.enter_context(graph.colocate_with(tensor.op))
+        return build_operation(graph, op_def, unique, tuple(tensors), binding.all_attrs())
+
+
+def _references(op_def: OpDef, tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The inputs that the operation may change: it stays where they are."""
+    if op_def.is_plain or any(arg.is_sequence for arg in op_def.inputs):
+        return []
+    return [t for arg, t in zip(op_def.inputs, tensors, strict=True) if arg.is_ref]

@@ -216,9 +216,6 @@ def constant_of(graph: Graph, value: Array, name: str) -> Tensor:
     return op.outputs[0]
 
 
-_const = constant_of
-
-
 def _convert_value(
     value: Any, dtype: DType | None = None, name: str | None = None, as_ref: bool = False
 ) -> Tensor:

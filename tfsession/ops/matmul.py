@@ -17,7 +17,7 @@ from tfsession.graph.operation import Operation
 from tfsession.graph.shape_fns import merge_dims, with_rank, with_rank_at_least
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.cast import cast, conj
-from tfsession.ops.operators import _install
+from tfsession.ops.operators import install
 from tfsession.ops.shape import expand_dims, squeeze
 
 # --- definitions ----------------------------------------------------------------------------------
@@ -272,4 +272,4 @@ def _reflected(y: Tensor, x: Any) -> Tensor:
         return matmul(x, y, name=scope)
 
 
-_install("matmul", lambda x, y: matmul(x, y, name="matmul"), _reflected)
+install("matmul", lambda x, y: matmul(x, y, name="matmul"), _reflected)

@@ -12,12 +12,12 @@ from tfsession.graph.create import _operation_name, convert_to_tensor, create_op
 from tfsession.graph.tensor import Tensor
 from tfsession.ops import elementwise, unary
 from tfsession.ops.compare import logical_xor
-from tfsession.ops.constant import _const
+from tfsession.ops.constant import constant_of
 
 Operator = Callable[[Any, Any], Any]
 
 
-def _install(symbol: str, forward: Operator, reflected: Operator) -> None:
+def install(symbol: str, forward: Operator, reflected: Operator) -> None:
     """Make `forward(x, y)` and `reflected(y, x)` the methods of an operator such as `add`.
 
     Where a tensor cannot be made of `y`, its own reflected method has a say.
@@ -65,7 +65,7 @@ def _constant_beside(tensor: Tensor, number: float, name: str, argument: str) ->
     scopes = graph._scopes
     previous, scopes.name_prefix = scopes.name_prefix, unique + "/"
     try:
-        constant = _const(graph, value, argument)
+        constant = constant_of(graph, value, argument)
     finally:
         scopes.name_prefix = previous
     return constant, unique + "/"
@@ -88,7 +88,7 @@ def _apply_reflected(op_type: str, x: Any, y: Tensor, name: str) -> Any:
 
 
 def _install_op(symbol: str, op_type: str, name: str) -> None:
-    _install(
+    install(
         symbol,
         lambda x, y: _apply(op_type, x, y, name),
         lambda y, x: _apply_reflected(op_type, x, y, name),
@@ -104,7 +104,7 @@ def _install_bitwise(symbol: str, logical: Callable[..., Any], op_type: str) -> 
         with graph.name_scope(symbol):
             return create_op(op_type, (x, y), None if isinstance(x, Tensor) else {"T": dtype})
 
-    _install(
+    install(
         symbol,
         lambda x, y: apply(x, y, x.dtype.base_dtype, x.op.graph),
         lambda y, x: apply(x, y, y.dtype.base_dtype, y.op.graph),
@@ -172,11 +172,11 @@ def _install_comparison(symbol: str, op_type: str) -> None:
     setattr(Tensor, method.__name__, method)
 
 
-_install("add", _add, _add_reflected)
+install("add", _add, _add_reflected)
 _install_op("sub", "Sub", "sub")
 _install_op("mul", "Mul", "mul")
-_install("truediv", _truediv, _truediv_reflected)
-_install("div", elementwise.div, _div_reflected)
+install("truediv", _truediv, _truediv_reflected)
+install("div", elementwise.div, _div_reflected)
 _install_op("floordiv", "FloorDiv", "floordiv")
 _install_op("mod", "FloorMod", "mod")
 _install_op("pow", "Pow", "pow")

@@ -44,9 +44,13 @@ class ResourceVariable(Variable, is_resource=True):
                 self._is_initialized_tensor: Tensor = create_op(
                     "VarIsInitializedOp", [self._handle]
                 )
-            self._initializer_op = create_operation(
-                "AssignVariableOp", [self._handle, initial], name="Assign"
-            )
+            with (
+                graph.colocate_with(None, ignore_existing=True),
+                graph.device(self._handle.device),
+            ):
+                self._initializer_op = create_operation(
+                    "AssignVariableOp", [self._handle, initial], name="Assign"
+                )
             with (
                 graph.name_scope("Read"),
                 graph.device(self._handle.device if caching_device is None else caching_device),

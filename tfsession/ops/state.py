@@ -11,7 +11,7 @@ from tfsession.core import shape as shape_lib
 from tfsession.core.exports import export
 from tfsession.core.op_def import define_op
 from tfsession.core.shape import Shape
-from tfsession.graph.create import create_op, create_operation
+from tfsession.graph.create import convert_to_tensor, create_op, create_operation
 from tfsession.graph.operation import Operation
 from tfsession.graph.shape_fns import no_outputs, same_as, scalar, with_rank_at_least
 from tfsession.graph.tensor import Tensor
@@ -353,7 +353,7 @@ def _scatter(
     if _is_reference(ref):
         attrs = {"use_locking": use_locking}
         return create_op(f"Scatter{kind}", [ref, indices, updates], attrs, name)
-    inputs = [ref.handle, indices, updates]
+    inputs = [ref.handle, indices, convert_to_tensor(updates, ref.dtype)]
     return ref._lazy_read(create_operation(f"ResourceScatter{kind}", inputs, name=name))
 
 
@@ -363,7 +363,7 @@ def _scatter_nd(
     attrs = {"use_locking": use_locking}
     if _is_reference(ref):
         return create_op(f"ScatterNd{kind}", [ref, indices, updates], attrs, name)
-    inputs = [ref.handle, indices, updates]
+    inputs = [ref.handle, indices, convert_to_tensor(updates, ref.dtype)]
     return ref._lazy_read(create_operation(f"ResourceScatterNd{kind}", inputs, attrs, name))
 
 

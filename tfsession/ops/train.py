@@ -1,4 +1,4 @@
-"""Training steps as fused operations: gradient descent, momentum, Adam, on dense and sparse gradients."""
+"""Training steps as fused operations: gradient descent, momentum, Adam."""
 
 from __future__ import annotations
 
@@ -66,9 +66,7 @@ def _define(name: str, variables: list[str], others: list[str], attrs: list[str]
     )
 
 
-_define(
-    "ApplyGradientDescent", ["var"], ["alpha: T", "delta: T"], ["T: numbertype", _LOCKING]
-)
+_define("ApplyGradientDescent", ["var"], ["alpha: T", "delta: T"], ["T: numbertype", _LOCKING])
 _define(
     "ApplyMomentum",
     ["var", "accum"],

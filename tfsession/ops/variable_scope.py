@@ -269,8 +269,8 @@ class _Store:
             )
         if not dtype.is_compatible_with(found.dtype.base_dtype):
             raise ValueError(
-                f"Trying to share variable {name}, but specified dtype {dtype.name} and found dtype "
-                f"{found.dtype.base_dtype.name}."
+                f"Trying to share variable {name}, but specified dtype {dtype.name} and found "
+                f"dtype {found.dtype.base_dtype.name}."
             )
         return found
 

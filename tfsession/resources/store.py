@@ -26,7 +26,7 @@ class ResourceStore:
             resource = self._resources.get(key)
             if resource is None:
                 resource = self._resources[key] = make()
-            return resource  # type: ignore[no-any-return]
+            return resource
 
     def lookup(self, container: str, name: str, kind: type[R]) -> R | None:
         """The resource, or None."""
