@@ -169,6 +169,12 @@ ROWS = [
         grad=True, same_graph=SAME_SUMS, label="second"),
     Row("BiasAddGrad", _bias_gradient("NCHW"), [floats(2, 3, 2, 2), floats(3), floats(2, 3, 2, 2)],
         {}, FLOATS, grad=True, same_graph=SAME_SUMS, label="NCHW"),
+    *(
+        Row("BiasAddGrad", _bias_gradient(layout), [floats(*shape), floats(3), floats(*shape)],
+            same_graph=SAME_SUMS, label=f"{layout}{shape}")
+        for layout, shape in (("NHWC", (0, 3)), ("NHWC", (4, 0, 3)), ("NCHW", (0, 3, 2)),
+                              ("NCHW", (2, 3, 0, 1)))
+    ),
     Row("L2Loss", "nn.l2_loss", [floats(3, 4)], {}, FLOATS, wide(lambda t: (t * t).sum() / 2),
         grad=True),
     Row("L2Loss", "nn.l2_loss", [floats()], grad=True, label="scalar"),
