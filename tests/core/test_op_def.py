@@ -40,7 +40,7 @@ ATTRIBUTES = [
     ("a: int = -3", "int", None, None, -3),
     ("a: int >= 2", "int", 2, None, NO_DEFAULT),
     ("a: int >= -1 = 0", "int", -1, None, 0),
-    ("a: float = 1e-4", "float", None, None, 1e-4),
+    ("a: float = 1e-4", "float", None, None, float(np.float32(1e-4))),
     ("a: float = -inf", "float", None, None, float("-inf")),
     ("a: bool = true", "bool", None, None, True),
     ("a: bool=false", "bool", None, None, False),

@@ -124,6 +124,10 @@ def test_complex_needs_grad_ys(fresh_graph):
 def test_integers_have_no_gradient(fresh_graph):
     n = tf.constant(2)
     assert tf.gradients(tf.cast(tf.cast(n, tf.float32), tf.int32), n) == [None]
+    assert tf.gradients(n * 2, n) == [None]
+    x = tf.constant(3.0)
+    through = tf.cast(tf.cast(x, tf.int32), tf.float32) * x
+    assert _run(tf.gradients(through, x)) == [3.0]
 
 
 def test_an_operation_without_a_rule_is_named(fresh_graph):

@@ -120,7 +120,7 @@ def _parse_value(kind: str, text: str) -> Any:
         case "int":
             return int(text)
         case "float":
-            return float(text)
+            return float(np.float32(text))  # as the message has it
         case "bool":
             return {"true": True, "false": False}[text]
         case "string":

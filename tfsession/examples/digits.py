@@ -120,9 +120,9 @@ def fit(
     start = time.perf_counter()
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("training", total=steps, loss=float("nan"), pace=0.0)
-        for x, y in batches(images, labels, 64):
+        for x, y in batches(images, labels, 128):
             rate = LEARNING_RATE * 0.5 * (1 + np.cos(np.pi * len(losses) / steps))
-            losses.append(float(step(x, y, 0.6, rate)[1]))
+            losses.append(float(step(x, y, 0.7, rate)[1]))
             if len(losses) % 20 == 0 or len(losses) == steps:
                 pace = len(losses) / (time.perf_counter() - start)
                 recent = sum(losses[-20:]) / len(losses[-20:])
@@ -164,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> float:
     """Run the program; gives the accuracy on the test scans."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", help="such as /cpu:0 or /gpu:0 (default: automatic)")
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--picture", type=Path, default=Path("digits.png"))
     options = parser.parse_args(arguments)
     console = Console()

@@ -343,14 +343,18 @@ def _rule_of(op: Operation) -> Callable[..., Any] | None:
 
 
 def _between(ys: Sequence[Tensor], xs: Sequence[Tensor]) -> list[Operation]:
-    """The operations from which a y can be reached and that can be reached from an x."""
+    """The operations from which a y can be reached, and that can be reached from an x.
+
+    From operation to operation only tensors lead that can have gradients: integers do not.
+    """
     ancestors: set[Operation] = {y.op for y in ys}
     stack = list(ancestors)
     readers: dict[Operation, list[Operation]] = {}
     while stack:
         op = stack.pop()
         for tensor in op.inputs:
-            readers.setdefault(tensor.op, []).append(op)
+            if is_trainable(tensor.dtype):
+                readers.setdefault(tensor.op, []).append(op)
             if tensor.op not in ancestors:
                 ancestors.add(tensor.op)
                 stack.append(tensor.op)

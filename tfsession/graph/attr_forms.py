@@ -56,7 +56,8 @@ def not_allowed(op_def: OpDef, attr: AttrDef, value: Any, parameter: str) -> Exc
     )
 
 
-_NUMBERS: dict[str, Any] = {"int": int, "float": float}
+# A float attribute is a float32 in the message, and so wherever it is used.
+_NUMBERS: dict[str, Any] = {"int": int, "float": lambda value: float(np.float32(value))}
 
 
 def _attr_form(kind: str, value: Any, name: str) -> Any:

@@ -67,8 +67,9 @@ def convert_to_tensor(
     wanted = None if dtype is None else as_dtype(dtype)
     if isinstance(value, Tensor):
         if wanted is not None and value.dtype.base_dtype is not wanted.base_dtype:
+            prefix = f"{name}: " if name else ""
             raise ValueError(
-                f"Tensor conversion requested dtype {wanted.name} for Tensor with dtype "
+                f"{prefix}Tensor conversion requested dtype {wanted.name} for Tensor with dtype "
                 f"{value.dtype.name}: {value!r}"
             )
         return value
