@@ -20,6 +20,13 @@ def tf():
         import tensorflow.compat.v1 as real  # noqa: PLC0415
 
         real.disable_v2_behavior()
+        # The first session decides for the whole process how many threads share an op, and that
+        # shows in some values: with one thread they do not depend on the order of the tests.
+        with (
+            real.Graph().as_default(),
+            real.Session(config=real.ConfigProto(intra_op_parallelism_threads=1)) as session,
+        ):
+            session.run(real.constant(0))
     return real
 
 
