@@ -8,6 +8,7 @@ computed on the calling thread.
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -19,8 +20,9 @@ import numpy as np
 
 __all__ = ["threads_for"]
 
-# Multiplications below which one thread is enough: about a millisecond's work for one core.
-_SMALL = 32_000_000
+# Multiplications below which one thread computes: some milliseconds of one core's work. The fewer
+# cores there are, the less there is to gain, and the likelier one of them is busy.
+_SMALL = 512_000_000 // min(os.cpu_count() or 1, 16)
 
 _PREFIXES = ("scipy_openblas_", "openblas_")
 _SUFFIXES = ("64_", "")
