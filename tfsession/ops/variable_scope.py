@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from inspect import signature
 from typing import Any
 
-from tfsession.core.dtypes import DType, as_dtype, float32
+from tfsession.core.dtypes import DType, as_dtype, float32, string
 from tfsession.core.exports import export, export_value
 from tfsession.core.shape import TensorShape, to_shape
 from tfsession.graph.graph import Graph, get_default_graph
 from tfsession.graph.graph_keys import GraphKeys
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.constant import zeros
+from tfsession.ops.deferred_tensor import DeferredTensor
 from tfsession.ops.initializers import GlorotUniform
 from tfsession.ops.variables import Variable, VariableAggregation, VariableSynchronization
 
@@ -207,9 +210,12 @@ class _Store:
                 self.scope_counts[key] = 0
 
     def get_variable(self, name: str, custom_getter: Any = None, **arguments: Any) -> Any:
-        if custom_getter is not None:
-            return custom_getter(self._getter, name, **arguments)
-        return self._getter(name, **arguments)
+        if custom_getter is None:
+            return self._getter(name, **arguments)
+        # By keyword, as getters were always called: their signatures rely on it.
+        if not _takes_keyword(custom_getter, "constraint"):
+            del arguments["constraint"]
+        return custom_getter(getter=self._getter, name=name, **arguments)
 
     def _getter(
         self,
@@ -270,16 +276,21 @@ class _Store:
         if not dtype.is_compatible_with(found.dtype.base_dtype):
             raise ValueError(
                 f"Trying to share variable {name}, but specified dtype {dtype.name} and found "
-                f"dtype {found.dtype.base_dtype.name}."
+                f"dtype {found.dtype.name}."
             )
         return found
 
     def _regularize(self, variable: Any, name: str, regularizer: Callable[[Any], Any]) -> None:
         graph = get_default_graph()
-        with graph.colocate_with(variable.op), graph.name_scope(f"{name}/Regularizer/"):
-            loss = regularizer(variable)
-        if loss is not None:
-            graph.add_to_collection(GraphKeys.REGULARIZATION_LOSSES, loss)
+
+        def loss() -> Any:
+            with graph.colocate_with(variable.op), graph.name_scope(f"{name}/Regularizer/"):
+                return regularizer(variable)
+
+        # Whether there is a loss shows only when it is built, outside its scope at first:
+        # default seeds of operations made later count on every one of these operations.
+        if regularizer(variable) is not None:
+            graph.add_to_collection(GraphKeys.REGULARIZATION_LOSSES, DeferredTensor(loss))
 
 
 def _exists_text(variable: Any, name: str) -> str:
@@ -297,14 +308,14 @@ def _exists_text(variable: Any, name: str) -> str:
 def _initial_value(name: str, initializer: Any, shape: Any, wanted: Any, dtype: DType) -> Any:
     """The initial value of a new variable, or the function that makes it."""
     if initializer is None:
-        if shape is None or wanted is None or None in wanted:
+        if shape is None:
             raise ValueError(
-                f"Shape of a new variable ({name}) must be fully defined, but instead was "
-                f"{TensorShape.from_tuple(wanted)}."
+                f"Variable {name} did not get an initializer, so its `shape` argument must be "
+                "specified."
             )
         if dtype.is_floating:
             initializer = GlorotUniform()
-        elif dtype.is_integer or dtype.is_unsigned or dtype.is_bool:
+        elif dtype.is_integer or dtype.is_unsigned or dtype.is_bool or dtype is string:
             return lambda: zeros(wanted, dtype)
         else:
             raise ValueError(f"An initializer for variable {name} of {dtype} is required")
@@ -318,12 +329,22 @@ def _initial_value(name: str, initializer: Any, shape: Any, wanted: Any, dtype: 
         return initializer
     if wanted is None or None in wanted:
         raise ValueError(
-            f"Shape of a new variable ({name}) must be fully defined, but instead was "
-            f"{TensorShape.from_tuple(wanted)}."
+            "The initializer passed is not valid. It should be a callable with no arguments and "
+            "the shape should not be provided or an instance of `tf.keras.initializers.*' and "
+            "`shape` should be fully defined."
         )
     if _takes_no_arguments(initializer):
         return initializer
     return lambda: initializer(list(wanted), dtype=dtype)
+
+
+def _takes_keyword(function: Any, name: str) -> bool:
+    """Whether a function takes a keyword argument; a callable whose signature is hidden does."""
+    try:
+        parameters = signature(function).parameters
+    except (TypeError, ValueError):
+        return True
+    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 def _takes_no_arguments(function: Any) -> bool:
@@ -411,13 +432,10 @@ def _chained(outer: Any, inner: Any) -> Any:
     if outer is None or inner is None:
         return inner or outer
 
-    def getter(get: Any, name: str, *arguments: Any, **keywords: Any) -> Any:
-        def ask_outer(name: str, *args: Any, **kwargs: Any) -> Any:
-            return outer(get, name, *args, **kwargs)
+    def custom_getter(getter: Any, *arguments: Any, **keywords: Any) -> Any:
+        return inner(partial(outer, getter), *arguments, **keywords)
 
-        return inner(ask_outer, name, *arguments, **keywords)
-
-    return getter
+    return custom_getter
 
 
 def _entered(

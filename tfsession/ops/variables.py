@@ -306,16 +306,21 @@ _OPERATORS = (
 
 
 def _on_value(name: str) -> Callable[..., Any]:
-    """An operator of the variable's value, found when it is used: families install it later."""
+    """An operator of what `value()` gives, found when it is used: families install it later."""
 
-    def apply(self: Variable, *others: Any) -> Any:
+    def apply(self: Any, *others: Any) -> Any:
         return getattr(Tensor, name)(self.value(), *others)
 
     return apply
 
 
-for _name in _OPERATORS:
-    setattr(Variable, f"__{_name}__", _on_value(f"__{_name}__"))
+def give_operators(cls: type) -> None:
+    """Let Python's operators work on the `value()` of a class."""
+    for name in _OPERATORS:
+        setattr(cls, f"__{name}__", _on_value(f"__{name}__"))
+
+
+give_operators(Variable)
 
 
 def initializer_scope(graph: Graph, name: str) -> AbstractContextManager[Any]:
