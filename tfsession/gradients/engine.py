@@ -29,7 +29,6 @@ from tfsession.ops.cast import cast
 from tfsession.ops.constant import fill, tuple_, zeros_like
 from tfsession.ops.elementwise import add_n
 from tfsession.ops.join import concat
-from tfsession.ops.sequence import range_
 from tfsession.ops.shape import shape as shape_of
 
 Gradient = Tensor | IndexedSlices | None
@@ -302,10 +301,11 @@ class _Engine:
     def _sum(self, grads: list[Any]) -> Any:
         if len(grads) == 1:
             return grads[0]
-        if all(isinstance(g, Tensor) for g in grads):
-            with self._graph.colocate_with(grads[0].op, ignore_existing=True), self._at_scope():
-                return add_n(grads)
-        return _concatenated(grads)
+        if all(isinstance(g, IndexedSlices) for g in grads):
+            return _concatenated(grads)
+        # A dense one among them makes the sum dense.
+        with self._graph.colocate_with(grads[0].op, ignore_existing=True), self._at_scope():
+            return add_n([convert_to_tensor(g) for g in grads])
 
     @contextmanager
     def _at_scope(self) -> Iterator[None]:
@@ -383,9 +383,8 @@ def _check_and_refine(op: Operation, tensor: Tensor, grad: Any) -> None:
     grad._shape = merge(grad._shape, tensor._shape)
 
 
-def _concatenated(grads: list[Any]) -> IndexedSlices:
-    """Slices and dense gradients of one tensor as one IndexedSlices."""
-    slices = [g if isinstance(g, IndexedSlices) else _all_slices(g) for g in grads]
+def _concatenated(slices: list[IndexedSlices]) -> IndexedSlices:
+    """Several gradients of one tensor as one IndexedSlices."""
     types = {s.indices.dtype for s in slices}
     if len(types) > 1:
         slices = [
@@ -396,8 +395,3 @@ def _concatenated(grads: list[Any]) -> IndexedSlices:
         concat([s.indices for s in slices], 0),
         slices[0].dense_shape,
     )
-
-
-def _all_slices(dense: Tensor) -> IndexedSlices:
-    shape = shape_of(dense)
-    return IndexedSlices(dense, range_(0, shape[0]), shape)
