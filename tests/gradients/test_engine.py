@@ -85,6 +85,15 @@ def test_slices_and_dense_gradients_add_up(fresh_graph):
     assert _run(grad).tolist() == [[2.0, 2.0], [3.0, 3.0], [2.0, 2.0]]
 
 
+def test_what_leads_to_y_through_integers_alone_holds_nothing_up(fresh_graph):
+    """The sum over all of a tensor of unknown rank asks for the rank."""
+    x = tf.placeholder(tf.float32)
+    y = tf.reduce_sum(tf.square(x)) * tf.cast(tf.size(x), tf.float32)
+    (grad,) = tf.gradients(y, x)
+    with tf.Session() as session:
+        assert session.run(grad, {x: [1.0, 2.0]}).tolist() == [4.0, 8.0]
+
+
 def test_higher_orders(fresh_graph):
     x = tf.constant(2.0)
     y = x * x * x * x

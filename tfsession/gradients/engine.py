@@ -365,7 +365,16 @@ def _between(ys: Sequence[Tensor], xs: Sequence[Tensor]) -> list[Operation]:
             if reader not in reached:
                 reached.add(reader)
                 stack.append(reader)
-    return sorted(reached, key=lambda op: op._id)
+    # Back from the ys again: what is reached may lead to a y through integers alone.
+    between = {y.op for y in ys if y.op in reached}
+    stack = list(between)
+    while stack:
+        for tensor in stack.pop().inputs:
+            op = tensor.op
+            if op in reached and op not in between and is_trainable(tensor.dtype):
+                between.add(op)
+                stack.append(op)
+    return sorted(between, key=lambda op: op._id)
 
 
 def _check_and_refine(op: Operation, tensor: Tensor, grad: Any) -> None:
