@@ -243,6 +243,10 @@ def check_values(row: Row, arrays: Sequence[Any], device: str) -> list[Any]:
         )
     for array, copy in zip(arrays, before, strict=True):
         assert_same(array, copy, f"{row}: input after the run")
+        for tensor, result in zip(outputs, results, strict=True):
+            if isinstance(result, np.ndarray) and tensor not in feeds:
+                shared = np.shares_memory(result, array)
+                assert not shared, f"{row}: {tensor} is a part of what was fed"
     if row.reference is not None:
         wanted = as_list(row.reference(*arrays, **row.kwargs))
         assert len(wanted) == len(results), f"{row}: {len(results)} outputs, not {len(wanted)}"
