@@ -174,14 +174,27 @@ def build_row(
     return tensors, as_list(row.builder(module)(*tensors)), feeds
 
 
-def run_row(row: Row, arrays: Sequence[Any], device: str, static_shapes: bool = True) -> list[Any]:
-    """The outputs of a row on a device."""
+def run_row(
+    row: Row,
+    arrays: Sequence[Any],
+    device: str,
+    static_shapes: bool = True,
+    then: Callable[[Any], Any] = lambda output: output,
+) -> list[Any]:
+    """The outputs of a row on a device, or what `then` makes of each."""
     graph = tf.Graph()
     with graph.as_default(), graph.device(device):
         _, outputs, feeds = build_row(tf, row, arrays, static_shapes)
         config = tf.ConfigProto(allow_soft_placement=True)
         with tf.Session(graph=graph, config=config) as session:
-            return session.run(outputs, feeds)  # type: ignore[no-any-return]
+            return session.run([then(o) for o in outputs], feeds)  # type: ignore[no-any-return]
+
+
+def _negated_twice(output: Any) -> Any:
+    """The same numbers, by operations that may write over a value that nobody else holds."""
+    if isinstance(output, tf.Tensor) and output.dtype.name in FLOATS:
+        return tf.negative(tf.negative(output))
+    return output
 
 
 def assert_same(actual: Any, expected: Any, what: str) -> None:
@@ -268,10 +281,11 @@ def _strided(array: Any) -> Any:
 
 
 def check_layouts(row: Row, arrays: Sequence[Any], outputs: Sequence[Any], device: str) -> None:
-    """Unknown static shapes and non-contiguous inputs give the same; the CPU the same bytes."""
+    """Unknown shapes, strided inputs and values written over give the same; the CPU, the bytes."""
     for what, again in (
         ("with unknown shapes", run_row(row, arrays, device, static_shapes=False)),
         ("on strided inputs", run_row(row, [_strided(a) for a in arrays], device)),
+        ("when written over", run_row(row, arrays, device, then=_negated_twice)),
         ("on the CPU", run_row(row, arrays, "/cpu:0")),
     ):
         for first, second in zip(outputs, again, strict=True):

@@ -252,3 +252,58 @@ def test_rank_zero_comes_out_as_a_scalar(fresh_graph, device):
         result = session.run(y, {x: 3.0})
     assert type(result) is np.float32
     assert result == 6.0
+
+
+REUSE = [
+    # (what is built from x, how often memory of x's size is asked for beyond what is fetched)
+    ("a chain of ufuncs", lambda x: tf.tanh(x * 2.0 + 1.0) - 3.0),
+    ("a value read twice", lambda x: (x * 2.0) + tf.tanh(x * 2.0)),
+    ("a view that lives on", lambda x: _view_and_more(x)),
+    ("an identity that lives on", lambda x: _identity_and_more(x)),
+    ("a fetched value", lambda x: _fetched_and_more(x)),
+    ("a broadcast", lambda x: tf.reduce_sum(x * 2.0, 0, keepdims=True) + x[:1] * 3.0),
+]
+
+
+def _view_and_more(x):
+    doubled = x * 2.0
+    turned = tf.transpose(doubled)
+    return [tf.negative(doubled), turned]
+
+
+def _identity_and_more(x):
+    doubled = x * 2.0
+    same = tf.identity(doubled)
+    return [tf.negative(doubled), same]
+
+
+def _fetched_and_more(x):
+    doubled = x * 2.0
+    return [doubled, tf.negative(doubled)]
+
+
+@pytest.mark.parametrize("static", [True, False], ids=["known", "unknown"])
+@pytest.mark.parametrize(("name", "build"), REUSE, ids=[row[0] for row in REUSE])
+def test_writing_over_dying_values_changes_no_answer(fresh_graph, name, build, static):
+    x = tf.placeholder(tf.float32, [3, 4] if static else [None, 4])
+    built = build(x)
+    feed = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)
+    before = feed.copy()
+    with tf.device("/gpu:0"):
+        again = build(x)
+    with tf.Session() as session:
+        found, wanted = session.run([built, again], {x: feed})
+    np.testing.assert_array_equal(feed, before)
+    pairs = zip(found, wanted, strict=True) if isinstance(built, list) else [(found, wanted)]
+    for mine, other in pairs:
+        np.testing.assert_array_equal(mine, other)
+
+
+def test_a_chain_of_ufuncs_writes_over_its_own_values(fresh_graph):
+    x = tf.placeholder(tf.float32, [None, 4])
+    with tf.device("/cpu:0"):
+        y = tf.tanh(x * 2.0 + 1.0) - 3.0
+    with tf.Session() as session:
+        (segment,) = _plan(session, [y], [x]).segments
+    calls = [line for line in segment.source.splitlines() if " = k" in line]
+    assert ["out=" in call for call in calls] == [False, True, True, True]

@@ -194,8 +194,9 @@ def _compile_segment(
         if name not in later:
             dying[index].append(name)
     source = _Source(inputs)
+    buffers = _Buffers(names)
     for node, dead in zip(segment.nodes, dying, strict=True):
-        _emit(source, node, names, binder, dead)
+        _emit(source, node, names, binder, dead, buffers)
     function = source.compile(outputs)
     brought = {names.of(transfer.tensor, transfer.source) for transfer in segment.transfers}
     return CompiledSegment(
@@ -206,10 +207,60 @@ def _compile_segment(
         tuple((brought | set(read)) - later - set(fed)),
         source.ops,
         segment.transfers,
+        "\n".join(source.lines),
     )
 
 
-def _emit(source: _Source, node: Node, names: _Names, binder: Binder, dying: list[str]) -> None:
+class _Buffers:
+    """Which values of a host segment may give their memory to the result of a ufunc.
+
+    Writing over an input that dies saves the page faults of a fresh large array, which cost as
+    much as the arithmetic.
+    """
+
+    def __init__(self, names: _Names) -> None:
+        self._names = names
+        self._fresh: set[str] = set()
+
+    def note(self, node: Node, results: Sequence[str]) -> None:
+        """Take in what an operation makes, and what may live on in its result or its state."""
+        kernel = node.kernel
+        if kernel.aliases or kernel.stateful:
+            for tensor, memory in zip(node.op.inputs, node.input_memories, strict=True):
+                self._fresh.discard(self._names.of(tensor, memory))
+        elif not kernel.constant and node.memory is None and len(results) == 1:
+            self._fresh.update(results)
+
+    def reusable(self, node: Node, dying: Sequence[str]) -> str | None:
+        """The name of an input over which the ufunc of `node` may write, if there is one."""
+        op = node.op
+        if node.kernel.ufunc is None or node.memory is not None or len(op.outputs) != 1:
+            return None
+        for tensor in op.inputs:
+            name = self._names.of(tensor, None)
+            if name in self._fresh and name in dying and _has_the_result(op, tensor):
+                return name
+        return None
+
+
+def _has_the_result(op: Operation, tensor: Tensor) -> bool:
+    """Whether the result of a ufunc surely has the shape and dtype of this input, an array."""
+    out = op.outputs[0]
+    if tensor.dtype is not out.dtype or not tensor._shape:
+        return False
+    if None not in tensor._shape and tensor._shape == out._shape:
+        return True
+    return all(other is tensor or other._shape == () for other in op.inputs)
+
+
+def _emit(
+    source: _Source,
+    node: Node,
+    names: _Names,
+    binder: Binder,
+    dying: list[str],
+    buffers: _Buffers,
+) -> None:
     """Add the line of one operation."""
     op, kernel = node.op, node.kernel
     arguments = []
@@ -228,7 +279,11 @@ def _emit(source: _Source, node: Node, names: _Names, binder: Binder, dying: lis
     elif kernel.forwards:
         call = arguments[0]
     else:
+        written = buffers.reusable(node, dying)
+        if written is not None:
+            arguments.append(f"out={written}")
         call = f"{source.bind('k', binder.bind(node))}({', '.join(arguments)})"
+    buffers.note(node, results)
     if _gives_tuple(op.op_def):
         call = f"{', '.join(results)}, = {call}" if results else call
     elif results:

@@ -24,7 +24,8 @@ Function = Callable[..., Any]
 class CompiledSegment:
     """A segment as one function of the values it reads, giving the values that leave it.
 
-    `dead` names the values that nothing reads any more once the segment has run.
+    `dead` names the values that nothing reads any more once the segment has run; `source` is the
+    function's text.
     """
 
     function: Function
@@ -34,6 +35,7 @@ class CompiledSegment:
     dead: tuple[str, ...]
     ops_by_line: list[Operation | None]
     transfers: list[Transfer]
+    source: str
 
     def run(self, arguments: Sequence[Value]) -> tuple[Value, ...]:
         """Call the function; an error names the operation that failed."""
