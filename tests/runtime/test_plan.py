@@ -1,6 +1,7 @@
 """Plans: segments, transfers, lifetimes, errors that name the operation, and fetched values."""
 
 import weakref
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 import tfsession as tf
 from tfsession.core.op_def import define_op
 from tfsession.core.rules import kernel, no_gradient
+from tfsession.devices import simulated_array, simulated_numpy
+from tfsession.devices.simulated import SimulatedDevice
 from tfsession.graph.create import create_op
 
 
@@ -307,3 +310,38 @@ def test_a_chain_of_ufuncs_writes_over_its_own_values(fresh_graph):
         (segment,) = _plan(session, [y], [x]).segments
     calls = [line for line in segment.source.splitlines() if " = k" in line]
     assert ["out=" in call for call in calls] == [False, True, True, True]
+
+
+def test_what_runs_on_a_device_runs_while_it_is_current(fresh_graph, monkeypatch):
+    """Kernels, and constants made while a plan is compiled: else they go to another stream."""
+    current = []
+
+    @contextmanager
+    def activate(self):
+        current.append(self)
+        yield
+        current.pop()
+
+    def count(self, what, nbytes=0):
+        if what in ("uploads", "reads"):
+            assert current[-1:] == [self], f"{what} while {self} is not current"
+            seen.append(what)
+
+    def call(device, *arguments):
+        assert current[-1:] == [device], f"a launch while {device} is not current"
+        seen.append("launches")
+        return original(device, *arguments)
+
+    seen, original = [], simulated_array.call
+    monkeypatch.setattr(simulated_array, "call", call)
+    monkeypatch.setattr(simulated_numpy, "call", call)
+    monkeypatch.setattr(SimulatedDevice, "activate", activate)
+    monkeypatch.setattr(SimulatedDevice, "count", count)
+    with tf.device("/gpu:1"):
+        v = tf.Variable([1.0, 2.0])
+        x = tf.placeholder(tf.float32, [2])
+        y = tf.reduce_sum(v * tf.constant([3.0, 4.0]) + x) * tf.random_uniform([], seed=1)
+    with tf.Session() as session:
+        session.run(v.initializer)
+        session.run(y, {x: [1.0, 2.0]})
+    assert {"launches", "uploads"} <= set(seen)

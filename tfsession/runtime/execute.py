@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -161,7 +162,8 @@ class Engine:
         key = (node.op, id(node.memory))
         value = self._constants.get(key)
         if value is None:
-            value = self._constants[key] = self.bind(node)()
+            with nullcontext() if node.memory is None else node.memory.activate():
+                value = self._constants[key] = self.bind(node)()
         return value
 
     def close(self) -> None:
