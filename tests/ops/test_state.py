@@ -318,6 +318,13 @@ def test_fetched_variables_do_not_change_later(fresh_graph, device, use_resource
     assert (first.tolist(), second.tolist()) == ([1.0, 2.0], [2.0, 3.0])
 
 
+def test_a_resource_variable_is_no_value_to_feed(fresh_graph):
+    x = tf.placeholder(tf.float32, [])
+    v = tf.Variable(1.0, use_resource=True)
+    with tf.Session() as session, pytest.raises(NotImplementedError, match="eager execution"):
+        session.run(x, {x: v})
+
+
 def test_containers_keep_variables_apart(fresh_graph):
     values = []
     for name in ("a", "b"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 from tfsession.core.dtypes import DType
 from tfsession.core.shape import to_shape
@@ -84,6 +84,12 @@ class ResourceVariable(Variable, is_resource=True):
         with self.graph.name_scope("Read"):
             value = self._read()
         return identity(value)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
+        raise NotImplementedError(
+            f"numpy() is only available when eager execution is enabled: run {self.name} in a "
+            "session to get its value."
+        )
 
     def is_initialized(self, name: str | None = None) -> Tensor:
         """Whether the variable has a value: a bool scalar."""
