@@ -18,12 +18,13 @@ def _refuse(text: str) -> InvalidArgumentError:
     return InvalidArgumentError(None, None, text)
 
 
-def _check_indices(xp: Any, indices: Any, size: int) -> None:
+def check_indices(xp: Any, indices: Any, size: int) -> None:
+    """InvalidArgumentError when an index is outside of `[0, size)`."""
     if indices.size and (indices.min() < 0 or indices.max() >= size):
         bad = (indices < 0) | (indices >= size)
         place = tuple(int(i[0]) for i in xp.nonzero(bad)) if indices.ndim else ()
         text = f"indices[{','.join(map(str, place))}]" if place else "indices"
-        raise _refuse(f"{text} = {indices[place]} is not in [0, {size})")
+        raise _refuse(f"{text} = {int(indices[place])} is not in [0, {size})")
 
 
 def _axis_of(params: Any, axis: Any) -> int:
@@ -35,7 +36,7 @@ def _axis_of(params: Any, axis: Any) -> int:
     return at + rank if at < 0 else at
 
 
-def _take(xp: Any, params: Any, indices: Any, at: int, batch_dims: int) -> Any:
+def take(xp: Any, params: Any, indices: Any, at: int, batch_dims: int) -> Any:
     """The slices at valid indices."""
     if not batch_dims:
         return xp.take(params, indices, at)
@@ -68,9 +69,9 @@ def _batch_rank(params: Any, indices: Any, at: int, batch_dims: int) -> int:
 def gather_v2_checked(xp: Any, params: Any, indices: Any, axis: Any, batch_dims: int) -> Any:
     """Slices along a dimension; an index out of range is an error."""
     at = _axis_of(params, axis)
-    _check_indices(xp, indices, params.shape[at])
+    check_indices(xp, indices, params.shape[at])
     if batch_dims:
-        return _take(xp, params, indices, at, _batch_rank(params, indices, at, batch_dims))
+        return take(xp, params, indices, at, _batch_rank(params, indices, at, batch_dims))
     # All indices are valid: clipping saves NumPy the buffer that it checks with.
     return (
         xp.take(params, indices, at, mode="clip")
@@ -94,7 +95,7 @@ def gather_v2(xp: Any, params: Any, indices: Any, axis: Any, batch_dims: int) ->
         shape = (*params.shape[:at], *indices.shape[batch_dims:], *params.shape[at + 1 :])
         return xp.zeros(shape, params.dtype)
     valid = (indices >= 0) & (indices < size)
-    chosen = _take(xp, params, xp.where(valid, indices, 0), at, batch_dims)
+    chosen = take(xp, params, xp.where(valid, indices, 0), at, batch_dims)
     between, after = at - batch_dims, params.ndim - at - 1
     front, back = valid.shape[:batch_dims], valid.shape[batch_dims:]
     mask = valid.reshape((*front, *(1,) * between, *back, *(1,) * after))

@@ -10,6 +10,7 @@ from tfsession.core.dtypes import DType
 from tfsession.core.errors import InvalidArgumentError, NotFoundError, OutOfRangeError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import Shape, debug_string
+from tfsession.kernels.gather import check_indices, take
 from tfsession.resources.store import DEFAULT_CONTAINER
 from tfsession.resources.variable import ReferenceVariable, ResourceVariable, Variable
 
@@ -156,18 +157,6 @@ def count_up_to(xp: Any, ref: Variable, *, limit: int) -> Any:
     return before
 
 
-def checked_indices(indices: Any, size: int) -> Any:
-    """`indices`; InvalidArgumentError when one is outside of `[0, size)`."""
-    if indices.size and (int(indices.min()) < 0 or int(indices.max()) >= size):
-        flat = indices.reshape(-1).tolist()
-        position = next(i for i, index in enumerate(flat) if not 0 <= index < size)
-        where = ",".join(map(str, np.unravel_index(position, indices.shape)))
-        raise InvalidArgumentError(
-            None, None, f"indices[{where}] = {flat[position]} is not in [0, {size})"
-        )
-    return indices
-
-
 # CuPy's ufuncs of these names have no `at`.
 _WITHOUT_AT = ("multiply", "true_divide")
 
@@ -193,7 +182,7 @@ def _scatter(ufunc: str | None) -> Any:
     def scatter(xp: Any, variable: Variable, indices: Any, updates: Any) -> Variable:
         with variable.lock:
             array = variable.writable()
-            checked_indices(indices, array.shape[0])
+            check_indices(xp, indices, array.shape[0])
             if ufunc is None:
                 array[indices] = updates
             elif ufunc in _WITHOUT_AT:
@@ -256,15 +245,8 @@ for _name, _ufunc in _UFUNCS.items():  # type: ignore[assignment]
 def resource_gather(xp: Any, resource: Variable, indices: Any, *, batch_dims: int) -> Any:
     """Slices of the value's dimension `batch_dims`."""
     array = resource.read()
-    checked_indices(indices, array.shape[batch_dims])
-    if batch_dims == 0:
-        return xp.take(array, indices, axis=0)
-    lead = array.shape[:batch_dims]
-    grids = [
-        xp.arange(n).reshape((-1,) + (1,) * (indices.ndim - 1 - axis))
-        for axis, n in enumerate(lead)
-    ]
-    return array[(*grids, indices)]
+    check_indices(xp, indices, array.shape[batch_dims])
+    return take(xp, array, indices, batch_dims, batch_dims)
 
 
 @kernel("ResourceGatherNd")

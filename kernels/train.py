@@ -7,7 +7,7 @@ from typing import Any
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
-from tfsession.kernels.state import checked_indices
+from tfsession.kernels.gather import check_indices
 from tfsession.resources.variable import Locked, Variable
 
 
@@ -67,7 +67,7 @@ def sparse_apply_momentum(
 ) -> Variable:
     """As ApplyMomentum, on the rows at `indices`, none of which stands there twice."""
     with Locked(var, accum) as (array, velocity):
-        checked_indices(indices, array.shape[0])
+        check_indices(xp, indices, array.shape[0])
         rows = velocity[indices] * momentum + grad
         velocity[indices] = rows
         if use_nesterov:

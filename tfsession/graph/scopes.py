@@ -30,7 +30,6 @@ class Scopes(threading.local):
         self.static_device: str | None = ""  # the merged text when no callable is in the way
         self.controls: tuple[ControlDependencies, ...] = ()
         self.colocations: tuple[Operation, ...] = ()
-        self.colocation_devices: tuple[Any, ...] = ()
         self.container = ""
         self.attrs: dict[str, Any] = {}
         self.gradient_overrides: dict[str, str] = {}

@@ -107,10 +107,6 @@ class Engine:
                 self._plans[signature] = plan
             return plan
 
-    def is_current(self) -> bool:
-        """Whether the graph has not grown since it was placed; False once closed."""
-        return self._placed_version == self.graph._version
-
     def extend(self) -> None:
         """Place what the graph has grown by; raises as `plan` does."""
         if self._placed_version != self.graph._version:
