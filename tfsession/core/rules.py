@@ -115,12 +115,14 @@ class Kernel:
     that are produced there; `aliases` says that an output may share memory with an input;
     `constant` that the kernel runs once, when a plan is made; `forwards` that the output is the
     first input itself, so that no call is needed; `ufunc` names the ufunc that is the kernel;
-    `types` restricts type attributes to some dtypes.
+    `blocking` that it may return a `core.pending.Pending` instead of its outputs, so that a step
+    can wait, be cancelled and go on elsewhere; `types` restricts type attributes to some dtypes.
     """
 
     __slots__ = (
         "_parameters",
         "aliases",
+        "blocking",
         "constant",
         "device",
         "forwards",
@@ -146,6 +148,7 @@ class Kernel:
         constant: bool = False,
         forwards: bool = False,
         stateful: bool = False,
+        blocking: bool = False,
         types: dict[str, Iterable[Any]] | None = None,
     ) -> None:
         self.op_type = op_type
@@ -158,6 +161,7 @@ class Kernel:
         self.forwards = forwards
         self.constant = constant
         self.stateful = stateful
+        self.blocking = blocking
         self.types: dict[str, frozenset[DType]] = {
             attr: frozenset(map(as_dtype, allowed)) for attr, allowed in (types or {}).items()
         }
@@ -213,7 +217,7 @@ def kernel(*op_types: str, **properties: Any) -> Callable[[F], F]:
 
     The function is `f(xp, *inputs, **attrs)`, or `f(ctx, *inputs, **attrs)` with `stateful=True`;
     the properties are those of `Kernel`: `device`, `host`, `host_outputs`, `aliases`,
-    `constant`, `forwards`, `stateful`, `types`.
+    `constant`, `forwards`, `stateful`, `blocking`, `types`.
     """
     site = caller_site()
 
