@@ -14,11 +14,13 @@ from tfsession.core.rules import kernel, no_gradient
 from tfsession.devices import simulated_array, simulated_numpy
 from tfsession.devices.simulated import SimulatedDevice
 from tfsession.graph.create import create_op
+from tfsession.runtime.plan import Signature
 
 
 def _plan(session, fetches, feeds=()):
     """The compiled plan of a run."""
-    return session._engine.plan(tuple(fetches), (), tuple(feeds))
+    feeds = tuple(feeds)
+    return session._engine.plan(Signature(tuple(fetches), (), feeds, (None,) * len(feeds)))
 
 
 def _moves(plan):

@@ -7,24 +7,33 @@ well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
 from tfsession.core.dtypes import resource
-from tfsession.core.op_def import OpDef
 from tfsession.devices.device import Device
 from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
-from tfsession.runtime.partition import Node, Segment, Transfer, input_arguments, partition
+from tfsession.runtime.control import CancellationManager
+from tfsession.runtime.partition import (
+    Node,
+    Segment,
+    Transfer,
+    gives_tuple,
+    input_arguments,
+    partition,
+)
 from tfsession.runtime.plan import (
     CompiledSegment,
     Function,
     Plan,
+    Signature,
     Value,
     finish_fresh,
     finish_handle,
+    finish_on_device,
     finish_reference,
     finish_shared,
 )
@@ -32,6 +41,8 @@ from tfsession.runtime.plan import (
 
 class Binder(Protocol):
     """Binds kernels for a session: it knows the state that stateful kernels work on."""
+
+    cancellation: CancellationManager
 
     def bind(self, node: Node) -> Function:
         """The kernel of a node as a function of its inputs."""
@@ -45,69 +56,78 @@ class Binder(Protocol):
 def compile_plan(
     ops: Sequence[Operation],
     placement: Mapping[Operation, Device],
-    feeds: Sequence[Tensor],
-    fetches: Sequence[Tensor],
+    signature: Signature,
     binder: Binder,
+    watched: bool = False,
 ) -> Plan:
     """Compile topologically ordered operations into a plan.
 
     Args:
         ops: what must run, in an order in which it can.
         placement: the device of each operation.
-        feeds: tensors whose values are given, in host memory.
-        fetches: tensors whose values are wanted.
+        signature: what is fed and fetched, and where it lies.
         binder: binds kernels to the state of a session.
+        watched: let each operation tell when it is done, at the price of a call.
     """
-    segments = partition(ops, placement, feeds)
+    feeds = dict(zip(signature.feeds, signature.memories, strict=True))
+    arrivals = {t: 1 << i for i, t in enumerate(feeds)} if signature.arriving else {}
+    segments = partition(ops, placement, feeds, arrivals)
     names = _Names(segments, feeds)
+    located = [names.location[tensor] for tensor in signature.fetches]
+    wanted = located if signature.on_device else [None] * len(located)
     fetch_transfers = [
-        Transfer(tensor, names.location[tensor], None)
-        for tensor in dict.fromkeys(fetches)
-        if not names.has(tensor, None)
+        Transfer(tensor, source, memory)
+        for tensor, source, memory in zip(signature.fetches, located, wanted, strict=True)
+        if source is not memory
     ]
-    returned = [names.of(tensor, None) for tensor in fetches]
-    alone = len(segments) == 1 and not fetch_transfers
-    later = set(returned)
-    later.update(names.of(t.tensor, t.source) for t in fetch_transfers)
-    compiled = []
-    for segment in reversed(segments):
-        compiled.append(
-            _compile_segment(segment, names, later, binder, returned if alone else None)
-        )
-        later.update(
-            names.of(tensor, memory)
-            for node in segment.nodes
-            for tensor, memory in zip(node.op.inputs, node.input_memories, strict=True)
-        )
-        later.update(names.of(t.tensor, t.source) for t in segment.transfers)
-    compiled.reverse()
-    finishers = [names.finisher(tensor, index) for index, tensor in enumerate(fetches)]
-    return Plan(feeds, fetches, compiled, names.names, finishers, fetch_transfers)
+    finishers = [
+        names.finisher(tensor, index, memory)
+        for index, (tensor, memory) in enumerate(zip(signature.fetches, wanted, strict=True))
+    ]
+    is_single = (
+        len(segments) == 1
+        and not (watched or fetch_transfers or signature.arriving)
+        and not (segments[0].transfers or segments[0].arrival or segments[0].memory)
+    )
+    returned = [names.of(t, m) for t, m in zip(signature.fetches, wanted, strict=True)]
+    fetched = {names.of(t.tensor, t.source) for t in fetch_transfers} | set(returned)
+    compiler = _SegmentCompiler(names, binder, watched)
+    if is_single:
+        compiled = [compiler.compile_single(segments[0], returned, finishers)]
+    else:
+        compiled = compiler.compile_all(segments, fetched)
+    return Plan(
+        signature,
+        compiled,
+        names.names,
+        wanted,
+        finishers,
+        fetch_transfers,
+        binder.cancellation,
+        None if watched else lambda: compile_plan(ops, placement, signature, binder, watched=True),
+        is_single,
+    )
 
 
 class _Names:
     """The name of each value in each memory where it is wanted, and where it was made."""
 
-    def __init__(self, segments: Sequence[Segment], feeds: Sequence[Tensor]) -> None:
+    def __init__(self, segments: Sequence[Segment], feeds: Mapping[Tensor, Memory]) -> None:
         self.names: dict[tuple[Tensor, int], str] = {}
-        self.feeds = tuple(feeds)
-        self.fed = frozenset(feeds)
-        self.location: dict[Tensor, Memory] = dict.fromkeys(feeds)
+        self.feeds = feeds
+        self.location: dict[Tensor, Memory] = dict(feeds)
         self._nodes: dict[Tensor, Node] = {}
-        for tensor in feeds:
-            self.of(tensor, None)
+        for tensor, memory in feeds.items():
+            self.of(tensor, memory)
         for segment in segments:
             for transfer in segment.transfers:
                 self.of(transfer.tensor, transfer.destination)
             for node in segment.nodes:
                 for tensor, memory in zip(node.op.outputs, node.output_memories, strict=True):
-                    if tensor not in self.fed:
+                    if tensor not in feeds:
                         self.location[tensor] = memory
                         self._nodes[tensor] = node
                         self.of(tensor, memory)
-
-    def has(self, tensor: Tensor, memory: Memory) -> bool:
-        return (tensor, id(memory)) in self.names
 
     def of(self, tensor: Tensor, memory: Memory) -> str:
         key = (tensor, id(memory))
@@ -116,13 +136,28 @@ class _Names:
             name = self.names[key] = f"v{len(self.names)}"
         return name
 
+    def inputs(self, node: Node) -> list[str]:
+        """The name of each input of a node."""
+        return [self.of(t, m) for t, m in zip(node.op.inputs, node.input_memories, strict=True)]
+
+    def outputs(self, node: Node) -> list[str]:
+        """The name of each output of a node; an underscore for one that is fed."""
+        return [
+            "_" if tensor in self.feeds else self.of(tensor, memory)
+            for tensor, memory in zip(node.op.outputs, node.output_memories, strict=True)
+        ]
+
     def is_variable(self, tensor: Tensor, memory: Memory) -> bool:
         """Whether the value there is a variable's storage: only where it was made, not copied."""
-        return tensor.dtype.is_ref and tensor not in self.fed and self.location[tensor] is memory
+        return tensor.dtype.is_ref and tensor not in self.feeds and self.location[tensor] is memory
 
-    def finisher(self, tensor: Tensor, index: int) -> Function:
-        """What makes the value of fetch number `index` the user's own."""
+    def finisher(self, tensor: Tensor, index: int, memory: Memory) -> Function:
+        """What makes the value of fetch number `index`, there in `memory`, the user's own."""
         node = self._nodes.get(tensor)
+        may_be_shared = node is None or node.kernel.aliases or node.kernel.constant
+        if memory is not None:
+            shared = may_be_shared or self.is_variable(tensor, memory)
+            return partial(finish_on_device, memory) if shared else finish_fresh
         if node is None:
             return finish_shared
         if self.is_variable(tensor, None):
@@ -133,7 +168,11 @@ class _Names:
             return finish_handle
         if self.location[tensor] is not None:
             return finish_fresh
-        return finish_shared if node.kernel.aliases or node.kernel.constant else finish_fresh
+        return finish_shared if may_be_shared else finish_fresh
+
+
+# A step looks after so many operations whether its session was closed meanwhile.
+_CLOSING_CHECK = 8
 
 
 class _Source:
@@ -149,66 +188,169 @@ class _Source:
         self.globals[name] = value
         return name
 
-    def add(self, line: str, op: Operation) -> None:
+    def add(self, line: str, op: Operation | None = None) -> None:
         self.lines.append(" " + line)
         self.ops.append(op)
 
-    def compile(self, outputs: Sequence[str]) -> Function:
-        returned = "".join(f"{name}, " for name in outputs)
-        self.lines.append(f" return ({returned})")
-        self.ops.append(None)
+    def watch_closing(self, cancellation: CancellationManager) -> None:
+        self.globals |= {"closing": cancellation.flag, "stop": cancellation.stop}
+        self.add("if closing: stop()")
+
+    def compile(self) -> Function:
         code = compile("\n".join(self.lines), "<segment>", "exec")
         exec(code, self.globals)
         function: Function = self.globals["segment"]
         return function
 
 
-def _compile_segment(
-    segment: Segment,
-    names: _Names,
-    later: set[str],
-    binder: Binder,
-    returned: list[str] | None,
-) -> CompiledSegment:
-    """One function for a segment. `later` holds the names that what follows reads."""
-    made: dict[str, None] = {}
-    read: dict[str, None] = {}
-    last_use: dict[str, int] = {}
-    for index, node in enumerate(segment.nodes):
-        for tensor, memory in zip(node.op.inputs, node.input_memories, strict=True):
+class _SegmentCompiler:
+    """Turns the segments of a plan into functions."""
+
+    def __init__(self, names: _Names, binder: Binder, watched: bool) -> None:
+        self._names = names
+        self._binder = binder
+        self._watched = watched
+        self._count = 0  # of operations so far
+
+    def compile_single(
+        self, segment: Segment, returned: Sequence[str], finishers: Sequence[Function]
+    ) -> CompiledSegment:
+        """A segment that is a whole plan: it takes all feeds, and hands out finished values."""
+        names = self._names
+        source = _Source([names.of(tensor, memory) for tensor, memory in names.feeds.items()])
+        self._add_nodes(source, segment, frozenset(returned))
+        values = [
+            f"{source.bind('f', finish)}({name})"
+            for name, finish in zip(returned, finishers, strict=True)
+        ]
+        source.add(f"return [{', '.join(values)}]")
+        reads = self._reads(segment)
+        return self._compiled(segment, source, tuple(reads), tuple(returned), reads)
+
+    def compile_all(self, segments: list[Segment], fetched: set[str]) -> list[CompiledSegment]:
+        """Functions from what a segment reads to what others read of it."""
+        reads = [self._reads(segment) for segment in segments]
+        in_order = not any(segment.waits or segment.arrival for segment in segments)
+        compiled = []
+        for index, segment in enumerate(segments):
+            # Those that wait may run after those that stand behind them.
+            others = reads[index + 1 :] if in_order else reads[:index] + reads[index + 1 :]
+            compiled.append(self._compile(segment, reads[index], fetched.union(*others)))
+        return compiled
+
+    def _reads(self, segment: Segment) -> dict[str, None]:
+        """What a segment and its transfers take, in order."""
+        names = self._names
+        made: set[str] = set()
+        reads = {names.of(t.tensor, t.source): None for t in segment.transfers}
+        for node in segment.nodes:
+            reads |= dict.fromkeys(name for name in names.inputs(node) if name not in made)
+            made.update(names.outputs(node))
+        return reads
+
+    def _compile(
+        self, segment: Segment, reads: dict[str, None], needed: Collection[str]
+    ) -> CompiledSegment:
+        names = self._names
+        taken = dict.fromkeys(name for node in segment.nodes for name in names.inputs(node))
+        inputs = tuple(name for name in taken if name in reads)
+        if segment.arrival:
+            (node,) = segment.nodes
+            source = _Source(inputs)
+            call = f"{source.bind('k', self._binder.bind(node))}({', '.join(self._arguments(node))})"
+            source.add(f"return {call}", node.op)
+            self._count += 1
+            return self._compiled(segment, source, inputs, tuple(names.outputs(node)), reads)
+        made = [name for node in segment.nodes for name in names.outputs(node)]
+        outputs = tuple(name for name in dict.fromkeys(made) if name in needed)
+        source = _Source(["observe", *inputs] if self._watched else inputs)
+        self._add_nodes(source, segment, needed)
+        source.add(f"return ({''.join(f'{name}, ' for name in outputs)})")
+        return self._compiled(segment, source, inputs, outputs, reads)
+
+    def _compiled(
+        self,
+        segment: Segment,
+        source: _Source,
+        inputs: tuple[str, ...],
+        outputs: tuple[str, ...],
+        reads: Collection[str],
+    ) -> CompiledSegment:
+        return CompiledSegment(
+            source.compile(),
+            segment.memory,
+            segment.place,
+            segment.waits,
+            segment.arrival,
+            inputs,
+            outputs,
+            tuple(reads),
+            source.ops,
+            segment.nodes,
+            segment.transfers,
+            "\n".join(source.lines),
+        )
+
+    def _add_nodes(self, source: _Source, segment: Segment, needed: Collection[str]) -> None:
+        """A line for each operation; `needed` are the names that are read outside."""
+        dying = self._dying(segment, needed)
+        buffers = _Buffers(self._names)
+        for index, (node, dead) in enumerate(zip(segment.nodes, dying, strict=True)):
+            if index and index % _CLOSING_CHECK == 0:
+                source.watch_closing(self._binder.cancellation)
+            self._add_node(source, node, dead, buffers)
+            self._count += 1
+
+    def _dying(self, segment: Segment, needed: Collection[str]) -> list[list[str]]:
+        """For each operation, the values that nothing reads after it."""
+        last_use: dict[str, int] = {}
+        for index, node in enumerate(segment.nodes):
+            for name in self._names.inputs(node):
+                last_use[name] = index
+            for name in self._names.outputs(node):
+                if name != "_":
+                    last_use.setdefault(name, index)
+        dying: list[list[str]] = [[] for _ in segment.nodes]
+        for name, index in last_use.items():
+            if name not in needed:
+                dying[index].append(name)
+        return dying
+
+    def _arguments(self, node: Node) -> list[str]:
+        names, arguments = self._names, []
+        for tensor, memory, arg in zip(
+            node.op.inputs, node.input_memories, input_arguments(node.op), strict=True
+        ):
             name = names.of(tensor, memory)
-            last_use[name] = index
-            if name not in made:
-                read[name] = None
-        for tensor, memory in zip(node.op.outputs, node.output_memories, strict=True):
-            if tensor not in names.fed:
-                name = names.of(tensor, memory)
-                made[name] = None
-                last_use.setdefault(name, index)
-    # A segment on the host takes all feeds: a plan of one segment passes them on as they are.
-    fed = {names.of(tensor, None): None for tensor in names.feeds}
-    inputs = tuple(fed | read if segment.memory is None else read)
-    outputs = returned if returned is not None else [name for name in made if name in later]
-    dying: list[list[str]] = [[] for _ in segment.nodes]
-    for name, index in last_use.items():
-        if name not in later:
-            dying[index].append(name)
-    source = _Source(inputs)
-    buffers = _Buffers(names)
-    for node, dead in zip(segment.nodes, dying, strict=True):
-        _emit(source, node, names, binder, dead, buffers)
-    function = source.compile(outputs)
-    brought = {names.of(transfer.tensor, transfer.source) for transfer in segment.transfers}
-    return CompiledSegment(
-        function,
-        segment.memory,
-        inputs,
-        tuple(outputs),
-        tuple((brought | set(read)) - later - set(fed)),
-        source.ops,
-        segment.transfers,
-        "\n".join(source.lines),
-    )
+            reads = not arg.is_ref and names.is_variable(tensor, memory)
+            arguments.append(f"{name}.read()" if reads else name)
+        return arguments
+
+    def _add_node(
+        self, source: _Source, node: Node, dying: list[str], buffers: _Buffers
+    ) -> None:
+        """The line of one operation."""
+        op, kernel = node.op, node.kernel
+        arguments, results = self._arguments(node), self._names.outputs(node)
+        if kernel.constant:
+            call = source.bind("c", self._binder.constant(node))
+        elif kernel.forwards:
+            call = arguments[0]
+        else:
+            written = buffers.reusable(node, dying)
+            if written is not None:
+                arguments.append(f"out={written}")
+            call = f"{source.bind('k', self._binder.bind(node))}({', '.join(arguments)})"
+        buffers.note(node, results)
+        if gives_tuple(op.op_def):
+            line = [f"{', '.join(results)}, = {call}" if results else call]
+        else:
+            line = [f"{results[0]} = {call}" if results else call]
+        if self._watched:
+            line.append(f"observe({', '.join([str(self._count), *results])})")
+        if dying:
+            line.append(f"del {', '.join(dying)}")
+        source.add("; ".join(line), op)
 
 
 class _Buffers:
@@ -251,46 +393,3 @@ def _has_the_result(op: Operation, tensor: Tensor) -> bool:
     if None not in tensor._shape and tensor._shape == out._shape:
         return True
     return all(other is tensor or other._shape == () for other in op.inputs)
-
-
-def _emit(
-    source: _Source,
-    node: Node,
-    names: _Names,
-    binder: Binder,
-    dying: list[str],
-    buffers: _Buffers,
-) -> None:
-    """Add the line of one operation."""
-    op, kernel = node.op, node.kernel
-    arguments = []
-    for tensor, memory, arg in zip(
-        op.inputs, node.input_memories, input_arguments(op), strict=True
-    ):
-        name = names.of(tensor, memory)
-        reads = not arg.is_ref and names.is_variable(tensor, memory)
-        arguments.append(f"{name}.read()" if reads else name)
-    results = [
-        "_" if tensor in names.fed else names.of(tensor, memory)
-        for tensor, memory in zip(op.outputs, node.output_memories, strict=True)
-    ]
-    if kernel.constant:
-        call = source.bind("c", binder.constant(node))
-    elif kernel.forwards:
-        call = arguments[0]
-    else:
-        written = buffers.reusable(node, dying)
-        if written is not None:
-            arguments.append(f"out={written}")
-        call = f"{source.bind('k', binder.bind(node))}({', '.join(arguments)})"
-    buffers.note(node, results)
-    if _gives_tuple(op.op_def):
-        call = f"{', '.join(results)}, = {call}" if results else call
-    elif results:
-        call = f"{results[0]} = {call}"
-    source.add(f"{call}; del {', '.join(dying)}" if dying else call, op)
-
-
-def _gives_tuple(op_def: OpDef) -> bool:
-    outputs = op_def.outputs
-    return len(outputs) > 1 or (len(outputs) == 1 and outputs[0].is_sequence)

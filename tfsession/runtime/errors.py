@@ -8,6 +8,7 @@ from functools import partial
 from types import CodeType
 from typing import Any
 
+from tfsession.core import errors as codes
 from tfsession.core.errors import (
     InternalError,
     InvalidArgumentError,
@@ -16,6 +17,14 @@ from tfsession.core.errors import (
     error_from_code,
 )
 from tfsession.graph.operation import Operation
+
+class Stop(BaseException):
+    """Ends a step between two operations: `error` is the step's, no operation has failed."""
+
+    def __init__(self, error: OpError) -> None:
+        super().__init__()
+        self.error = error
+
 
 _BROADCAST_FAILED = "operands could not be broadcast together"
 _ARRAY_SHAPE = re.compile(r"\(([\d, ]*)\)")
@@ -29,6 +38,8 @@ def failure_of(
 
     `code` is the segment's code, whose line numbers index `ops_by_line`; None takes the first.
     """
+    if isinstance(error, Stop):
+        return error.error
     if not isinstance(error, Exception):
         return error
     op = ops_by_line[_failed_line(error, code) - 1] if code is not None else ops_by_line[0]
@@ -81,6 +92,27 @@ def enriched(error: OpError, graph: Any) -> OpError:
             lines.append(f"Node: '{name}'")
     lines.append(text)
     return error_from_code(error.node_def, error.op, "\n".join(lines), error.error_code)
+
+
+def combined(failures: Sequence[BaseException]) -> BaseException:
+    """One error for all that a step ended with, in TensorFlow's words where there are several."""
+    first = failures[0]
+    roots = [error for error in failures if isinstance(error, OpError)]
+    if len(roots) < 2 or not isinstance(first, OpError):
+        return first
+    lines = [
+        f"  ({number}) {_code_name(error.error_code)}: {error.message}"
+        for number, error in enumerate(roots)
+    ]
+    text = "\n".join(
+        [f"{len(roots)} root error(s) found.", *lines, "0 successful operations."]
+        + ["0 derived errors ignored."]
+    )
+    return error_from_code(first.node_def, first.op, text, first.error_code)
+
+
+def _code_name(code: int) -> str:
+    return next((k for k, v in vars(codes).items() if type(v) is int and v == code), str(code))
 
 
 def plain(error: OpError) -> OpError:

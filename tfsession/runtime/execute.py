@@ -14,16 +14,13 @@ from tfsession.devices.device import Device
 from tfsession.devices.manager import DeviceManager
 from tfsession.graph.graph import Graph
 from tfsession.graph.operation import Operation
-from tfsession.graph.tensor import Tensor
 from tfsession.resources.store import ResourceStore
 from tfsession.runtime.compile import compile_plan
+from tfsession.runtime.control import CancellationManager
 from tfsession.runtime.partition import Node
 from tfsession.runtime.place import Placer
-from tfsession.runtime.plan import Function, Plan, Value
+from tfsession.runtime.plan import Function, Plan, Signature, Value
 from tfsession.runtime.prune import check_fed_references, prune
-
-Signature = tuple[tuple[Tensor, ...], tuple[Operation, ...], tuple[Tensor, ...]]
-
 
 class KernelContext:
     """What a stateful kernel may use: arrays, device, its node's name, the session's state."""
@@ -62,6 +59,7 @@ class Engine:
         self.graph = graph
         self.devices = devices
         self.resources = ResourceStore()
+        self.cancellation = CancellationManager()
         self.place_pruned_graph = place_pruned_graph
         self._placer = Placer(
             devices.devices,
@@ -82,16 +80,13 @@ class Engine:
         """Whether the operation was placed already, so that changing it comes too late."""
         return op in self._placement
 
-    def plan(
-        self, fetches: Sequence[Tensor], targets: Sequence[Operation], feeds: Sequence[Tensor]
-    ) -> Plan:
+    def plan(self, signature: Signature) -> Plan:
         """The plan of a step, compiled at first sight.
 
         Raises:
             InvalidArgumentError: an operation of the graph cannot be placed.
             CancelledError: the engine is closed.
         """
-        signature = (tuple(fetches), tuple(targets), tuple(feeds))
         if self._placed_version == self.graph._version:
             plan = self._plans.get(signature)
             if plan is not None:
@@ -101,9 +96,9 @@ class Engine:
             self._extend()
             plan = self._plans.get(signature)
             if plan is None:
-                ops = prune(fetches, targets, feeds)
-                check_fed_references(ops, feeds)
-                plan = compile_plan(ops, self._place(ops), feeds, fetches, self)
+                ops = prune(signature.fetches, signature.targets, signature.feeds)
+                check_fed_references(ops, signature.feeds)
+                plan = compile_plan(ops, self._place(ops), signature, self)
                 self._plans[signature] = plan
             return plan
 
@@ -168,6 +163,7 @@ class Engine:
             if self.closed:
                 return
             self.closed = True
+            self.cancellation.cancel()
             self._placed_version = -1
             self.steps.clear()
             self._plans.clear()

@@ -1,15 +1,23 @@
 """Partition: where each operation of a step computes, and the segments and transfers that follow.
 
-A segment is a maximal run of operations in one memory: the host's, which all CPU devices share, or
-a GPU's. int32, string and resource data stay in host memory also for operations placed on a GPU,
-as in TensorFlow; an operation that touches nothing else runs there.
+A segment is a maximal run of operations in one place that need not wait for anything outside: in a
+GPU's memory, or on the host. int32, string and resource data stay in host memory also for
+operations placed on a GPU, as in TensorFlow; an operation that touches nothing else runs there.
+
+What a step may have to wait for are its arrivals: the end of each blocking operation, which is a
+segment of its own, and each feed of a partial run. Every arrival has a bit. A segment holds
+operations that wait for the same arrivals, so that nothing is held up by what it does not need, and
+no step blocks itself.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
+from types import MappingProxyType
 
 from tfsession.core.dtypes import DType, int32, resource, string, variant
 from tfsession.core.errors import InvalidArgumentError
@@ -26,7 +34,10 @@ _HANDLE_DTYPES = frozenset({resource, variant})
 
 @dataclass(slots=True)
 class Node:
-    """An operation with its device, its kernel, and the memory in which it computes."""
+    """An operation with its device, its kernel, and the memory in which it computes.
+
+    `waits` holds the bits of the arrivals that it needs, `arrival` its own bit if it may block.
+    """
 
     op: Operation
     device: Device
@@ -34,6 +45,15 @@ class Node:
     memory: Memory
     input_memories: tuple[Memory, ...]
     output_memories: tuple[Memory, ...]
+    waits: int = 0
+    arrival: int = 0
+
+    @property
+    def place(self) -> Memory:
+        """What a segment stays in: a memory, or one of several CPU devices; None for CPU:0."""
+        if self.memory is None and self.device.device_type == "CPU" and self.device.index:
+            return self.device
+        return self.memory
 
 
 @dataclass(slots=True, frozen=True)
@@ -47,9 +67,12 @@ class Transfer:
 
 @dataclass(slots=True)
 class Segment:
-    """Operations of one memory that run one after another, and what must be copied before."""
+    """Operations of one place that run one after another, and what must be copied before."""
 
     memory: Memory
+    place: Memory = None
+    waits: int = 0
+    arrival: int = 0
     nodes: list[Node] = field(default_factory=list)
     transfers: list[Transfer] = field(default_factory=list)
 
@@ -73,6 +96,12 @@ def input_arguments(op: Operation) -> list[ArgDef]:
     if len(definition.inputs) == len(op.inputs) and definition.is_plain:
         return list(definition.inputs)
     return _argument_of_each(definition.inputs, op)
+
+
+def gives_tuple(definition: OpDef) -> bool:
+    """Whether a kernel gives its outputs as a tuple, not one value."""
+    outputs = definition.outputs
+    return len(outputs) > 1 or (len(outputs) == 1 and outputs[0].is_sequence)
 
 
 def _data_dtypes(op: Operation, kernel: Kernel, arguments: Sequence[ArgDef]) -> set[DType]:
@@ -117,31 +146,58 @@ def make_node(op: Operation, device: Device) -> Node:
 
 
 def partition(
-    ops: Sequence[Operation], placement: Mapping[Operation, Device], feeds: Iterable[Tensor]
+    ops: Sequence[Operation],
+    placement: Mapping[Operation, Device],
+    feeds: Mapping[Tensor, Memory],
+    arrivals: Mapping[Tensor, int] = MappingProxyType({}),
 ) -> list[Segment]:
-    """Cut topologically ordered operations into segments, with the transfers each one waits for."""
+    """Cut topologically ordered operations into segments, with the transfers each one waits for.
+
+    Args:
+        ops: what must run.
+        placement: the device of each operation.
+        feeds: the memory in which the value of each fed tensor is given.
+        arrivals: the bit of each fed tensor that arrives only after the step has begun.
+
+    Returns:
+        Segments in an order in which they can run.
+    """
     nodes = [make_node(op, placement[op]) for op in ops]
-    memories = {id(node.memory) for node in nodes}
-    if len(memories) > 1:
-        nodes = _group_by_memory(nodes)
-    location: dict[Tensor, Memory] = dict.fromkeys(feeds)
-    copied: set[tuple[Tensor, int]] = set()
+    if arrivals or any(node.kernel.blocking for node in nodes):
+        nodes = _group_by_arrivals(nodes, feeds, arrivals)
+    if len({id(node.place) for node in nodes}) > 1:
+        nodes = [
+            node
+            for _, group in groupby(nodes, key=attrgetter("waits", "arrival"))
+            for node in _group_by_place(list(group))
+        ]
+    return _cut(nodes, feeds)
+
+
+def _cut(nodes: Sequence[Node], feeds: Mapping[Tensor, Memory]) -> list[Segment]:
+    location = dict(feeds)
     born: dict[Tensor, Segment] = {}
+    # For each copy, what the segments that bring it wait for.
+    brought: dict[tuple[Tensor, int], list[int]] = {}
     segments: list[Segment] = []
     for node in nodes:
-        if not segments or segments[-1].memory is not node.memory:
-            segments.append(Segment(node.memory))
-        segment = segments[-1]
+        segment = segments[-1] if segments else None
+        if segment is None or not _joins(node, segment):
+            segment = _begin(segments, node)
         for tensor, memory in zip(node.op.inputs, node.input_memories, strict=True):
             source = location[tensor]
+            if source is memory:
+                continue
+            carriers = brought.setdefault((tensor, id(memory)), [])
+            # A carrier that waits for more may run later than this segment.
+            if any(not waits & ~node.waits for waits in carriers):
+                continue
             # A value made within the segment may still have to leave its memory (a host input of
             # a device operation): then the segment ends before the reader.
-            if source is not memory and (tensor, id(memory)) not in copied:
-                if born.get(tensor) is segment:
-                    segment = Segment(node.memory)
-                    segments.append(segment)
-                copied.add((tensor, id(memory)))
-                segment.transfers.append(Transfer(tensor, source, memory))
+            if born.get(tensor) is segment:
+                segment = _begin(segments, node)
+            carriers.append(node.waits)
+            segment.transfers.append(Transfer(tensor, source, memory))
         segment.nodes.append(node)
         for tensor, memory in zip(node.op.outputs, node.output_memories, strict=True):
             if tensor not in location:
@@ -150,8 +206,45 @@ def partition(
     return segments
 
 
-def _group_by_memory(nodes: list[Node]) -> list[Node]:
-    """Reorder so that runs in one memory are long: stay as long as any operation there is ready."""
+def _joins(node: Node, segment: Segment) -> bool:
+    return (
+        segment.place is node.place
+        and segment.waits == node.waits
+        and not segment.arrival
+        and not node.arrival
+    )
+
+
+def _begin(segments: list[Segment], node: Node) -> Segment:
+    segment = Segment(node.memory, node.place, node.waits, node.arrival)
+    segments.append(segment)
+    return segment
+
+
+def _group_by_arrivals(
+    nodes: list[Node], feeds: Mapping[Tensor, Memory], arrivals: Mapping[Tensor, int]
+) -> list[Node]:
+    """Find what each node waits for, and bring those together that wait for the same."""
+    behind: dict[Operation, int] = {}  # what has arrived once an operation is done
+    bit = 1 << len(arrivals)
+    for node in nodes:
+        waits = 0
+        for tensor in node.op.inputs:
+            waits |= arrivals.get(tensor, 0) if tensor in feeds else behind[tensor.op]
+        for op in node.op.control_inputs:
+            waits |= behind.get(op, 0)
+            if op not in behind:  # a placeholder that is fed
+                waits |= sum(arrivals.get(tensor, 0) for tensor in op.outputs)
+        node.waits = behind[node.op] = waits
+        if node.kernel.blocking:
+            node.arrival, bit = bit, bit << 1
+            behind[node.op] |= node.arrival
+    # Who waits for more comes later: what a node needs waits for a part of what it waits for.
+    return sorted(nodes, key=lambda node: (node.waits.bit_count(), node.waits))
+
+
+def _group_by_place(nodes: list[Node]) -> list[Node]:
+    """Reorder so that runs in one place are long: stay as long as any operation there is ready."""
     by_op = {node.op: index for index, node in enumerate(nodes)}
     waiting = [0] * len(nodes)
     readers: list[list[int]] = [[] for _ in nodes]
@@ -166,7 +259,7 @@ def _group_by_memory(nodes: list[Node]) -> list[Node]:
     ready: dict[int, list[int]] = {}
     for index, node in enumerate(nodes):
         if not waiting[index]:
-            ready.setdefault(id(node.memory), []).append(index)
+            ready.setdefault(id(node.place), []).append(index)
     ordered: list[Node] = []
     current: list[int] = []
     while len(ordered) < len(nodes):
@@ -177,5 +270,5 @@ def _group_by_memory(nodes: list[Node]) -> list[Node]:
         for reader in readers[index]:
             waiting[reader] -= 1
             if not waiting[reader]:
-                heapq.heappush(ready.setdefault(id(nodes[reader].memory), []), reader)
+                heapq.heappush(ready.setdefault(id(nodes[reader].place), []), reader)
     return ordered

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import call
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from tfsession.core import protos
-from tfsession.devices.transfer import Memory, start_copy, wait_for
+from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
+from tfsession.runtime.control import FREE, CancellationManager, StepControl
 from tfsession.runtime.errors import failure_of
-from tfsession.runtime.partition import Transfer
+from tfsession.runtime.execution import Execution
+from tfsession.runtime.float_errors import restore, silence
+from tfsession.runtime.partition import Node, Transfer
 
 Value = Any
 Function = Callable[..., Any]
@@ -24,109 +28,134 @@ Function = Callable[..., Any]
 class CompiledSegment:
     """A segment as one function of the values it reads, giving the values that leave it.
 
-    `dead` names the values that nothing reads any more once the segment has run; `source` is the
-    function's text.
+    `waits` has the bits of the arrivals that it needs; a segment with an `arrival` of its own is
+    one operation that may block, and gives its outputs as the kernel does, or a Pending. `reads`
+    are the values that it and its transfers take; `source` is the function's text.
     """
 
     function: Function
     memory: Memory
+    place: Memory
+    waits: int
+    arrival: int
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    dead: tuple[str, ...]
+    reads: tuple[str, ...]
     ops_by_line: list[Operation | None]
+    nodes: list[Node]
     transfers: list[Transfer]
     source: str
 
-    def run(self, arguments: Sequence[Value]) -> tuple[Value, ...]:
-        """Call the function; an error names the operation that failed."""
-        try:
-            return self.function(*arguments)  # type: ignore[no-any-return]
-        except BaseException as error:
-            failure = failure_of(error, self.function.__code__, self.ops_by_line)
-        # Raised here, so that the new error does not keep the failed frame and its arrays alive.
-        raise failure
+    def failure(self, error: BaseException) -> BaseException:
+        """The error to raise for one that came out of the function: it names the operation."""
+        return failure_of(error, self.function.__code__, self.ops_by_line)
+
+
+@dataclass(slots=True, frozen=True)
+class Signature:
+    """What makes two steps the same: sorted fetches, targets and feeds, and where feeds lie.
+
+    `memories` has the memory of each feed's value; `on_device` leaves fetched values where they
+    were made; `arriving` lets feeds come after the step has begun.
+    """
+
+    fetches: tuple[Tensor, ...]
+    targets: tuple[Operation, ...]
+    feeds: tuple[Tensor, ...]
+    memories: tuple[Memory, ...]
+    on_device: bool = False
+    arriving: bool = False
 
 
 class Plan:
-    """A compiled step. `run(feed values)` gives the fetched values, ready to hand to the user."""
+    """A compiled step. `run(feed values)` gives the fetched values, ready to hand to the user.
+
+    A single plan is one host segment that takes the feeds as they come and gives what is fetched.
+    """
 
     def __init__(
         self,
-        feeds: Sequence[Tensor],
-        fetches: Sequence[Tensor],
+        signature: Signature,
         segments: list[CompiledSegment],
         names: Mapping[tuple[Tensor, int], str],
+        fetch_memories: Sequence[Memory],
         finishers: Sequence[Function],
         fetch_transfers: list[Transfer],
+        cancellation: CancellationManager,
+        make_watched: Callable[[], Plan] | None,
+        is_single: bool,
     ) -> None:
-        self.feeds = tuple(feeds)
-        self.fetches = tuple(fetches)
+        self.signature = signature
+        self.feeds = signature.feeds
+        self.fetches = signature.fetches
         self.segments = segments
-        self._finishers = tuple(finishers)
-        self._feed_names = [names[tensor, id(None)] for tensor in feeds]
-        self._fetch_names = [names[tensor, id(None)] for tensor in fetches]
-        self._fetch_transfers = fetch_transfers
-        self._names = names
-        self._single = (
-            len(segments) == 1
-            and not segments[0].transfers
-            and not fetch_transfers
-            and segments[0].memory is None
-            and segments[0].inputs == tuple(self._feed_names)
-            and segments[0].outputs == tuple(self._fetch_names)
-        )
+        self.names = names
+        self.cancellation = cancellation
+        self.finishers = tuple(finishers)
+        self.feed_names = [
+            names[t, id(m)] for t, m in zip(self.feeds, signature.memories, strict=True)
+        ]
+        self.fetch_names = [
+            names[t, id(m)] for t, m in zip(self.fetches, fetch_memories, strict=True)
+        ]
+        self.fetch_transfers = fetch_transfers
+        self.is_watched = make_watched is None
+        self._make_watched = make_watched
         self.run: Callable[[Sequence[Value]], list[Value]] = (
-            self._run_single if self._single else self._run_segments
+            self._run_single if is_single else self._run_segments
         )
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The operations as they are numbered for those who watch a step."""
+        return [node for segment in self.segments for node in segment.nodes]
 
     @property
     def transfers(self) -> list[Transfer]:
         """Every transfer that a step makes, in order."""
-        return [t for segment in self.segments for t in segment.transfers] + self._fetch_transfers
+        return [t for segment in self.segments for t in segment.transfers] + self.fetch_transfers
+
+    @cached_property
+    def readers(self) -> Counter[str]:
+        """How many segments and fetches read each value."""
+        count = Counter(name for segment in self.segments for name in segment.reads)
+        count.update(self.fetch_names)
+        count.update(self.names[t.tensor, id(t.source)] for t in self.fetch_transfers)
+        return count
+
+    @cached_property
+    def first_index(self) -> dict[int, int]:
+        """The number of the first operation of each segment, by the segment's id."""
+        numbers, count = {}, 0
+        for segment in self.segments:
+            numbers[id(segment)] = count
+            count += len(segment.nodes)
+        return numbers
+
+    @cached_property
+    def watched(self) -> Plan:
+        """The same plan, of which every operation tells when it is done."""
+        return self if self._make_watched is None else self._make_watched()
+
+    def execute(self, feeds: Sequence[Value], control: StepControl) -> list[Value]:
+        """As `run`, under the terms of `control`."""
+        plan = self.watched if control.watches else self
+        return Execution(plan, control).run(feeds)
 
     def _run_single(self, feeds: Sequence[Value]) -> list[Value]:
         segment = self.segments[0]
-        with np.errstate(all="ignore"):
-            values = segment.run(feeds)
-        return list(map(call, self._finishers, values))
+        token = silence()
+        try:
+            return segment.function(*feeds)  # type: ignore[no-any-return]
+        except BaseException as error:
+            failure = segment.failure(error)
+        finally:
+            restore(token)
+        # Raised here, so that the new error does not keep the failed frame and its arrays alive.
+        raise failure
 
     def _run_segments(self, feeds: Sequence[Value]) -> list[Value]:
-        values: dict[str, Value] = dict(zip(self._feed_names, feeds, strict=True))
-        with np.errstate(all="ignore"):
-            for segment in self.segments:
-                self._transfer(segment.transfers, values)
-                arguments = [values[name] for name in segment.inputs]
-                if segment.memory is None:
-                    results = segment.run(arguments)
-                else:
-                    with segment.memory.activate():
-                        results = segment.run(arguments)
-                for name in segment.dead:
-                    del values[name]
-                values.update(zip(segment.outputs, results, strict=True))
-            self._transfer(self._fetch_transfers, values)
-        return [
-            finish(values[name])
-            for finish, name in zip(self._finishers, self._fetch_names, strict=True)
-        ]
-
-    def _transfer(self, transfers: Sequence[Transfer], values: dict[str, Value]) -> None:
-        for transfer in transfers:
-            tensor, destination = transfer.tensor, transfer.destination
-            value = values[self._names[tensor, id(transfer.source)]]
-            copied = self._copied(transfer, value)
-            values[self._names[tensor, id(destination)]] = copied
-        wait_for(transfer.source for transfer in transfers if transfer.destination is None)
-
-    def _copied(self, transfer: Transfer, value: Value) -> Value:
-        tensor = transfer.tensor
-        try:
-            if tensor.dtype.is_ref and tensor not in self.feeds:
-                value = value.read()
-            return start_copy(value, transfer.source, transfer.destination)
-        except Exception as error:
-            failure = failure_of(error, None, [tensor.op])
-        raise failure
+        return Execution(self, FREE).run(feeds)
 
 
 def finish_fresh(value: Value) -> Value:
@@ -165,3 +194,10 @@ def finish_handle(resource: Any) -> Value:
         container=resource.container, name=resource.name, maybe_type_name=type(resource).__name__
     )
     return np.frombuffer(proto.SerializeToString(), _HANDLE_DTYPE).copy()
+
+
+def finish_on_device(memory: Memory, value: Value) -> Value:
+    """A fetched value that stays on its device, where something else may hold it: a copy."""
+    assert memory is not None
+    with memory.activate():
+        return (value.read() if hasattr(value, "read") else value).copy()

@@ -13,6 +13,7 @@ from tfsession.graph.tensor import Tensor
 from tfsession.runtime.execute import Engine
 from tfsession.runtime.feeds import Converter, converter, encode_strings
 from tfsession.runtime.fetches import FetchMap, composite_type_of
+from tfsession.runtime.plan import Signature
 
 # Takes the converted feed values, gives what the user gets.
 Execute = Callable[[Sequence[Any]], Any]
@@ -74,8 +75,9 @@ def make_step(engine: Engine, fetch_map: FetchMap, feeds: dict[Tensor, Any]) -> 
     targets = sorted((e for e in elements if isinstance(e, Operation)), key=_by_name)
     fed = sorted(feeds, key=_by_name)
     needs_plan = bool(fetched or targets)
+    signature = Signature(tuple(fetched), tuple(targets), tuple(fed), (None,) * len(fed))
     run: Callable[[Sequence[Any]], list[Any]] = (
-        engine.plan(fetched, targets, fed).run if needs_plan else lambda values: []
+        engine.plan(signature).run if needs_plan else lambda values: []
     )
     rebuild = fetch_map.rebuild
     texts = [i for i, tensor in enumerate(fed) if tensor.dtype.base_dtype is dtypes.string]

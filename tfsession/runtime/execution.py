@@ -1,0 +1,242 @@
+"""Execution: one step under way, for plans of several segments and for steps that may wait.
+
+The calling thread runs every segment that is ready. An operation that has to wait leaves a Pending
+behind; only when nothing else is ready does the thread wait for an arrival. So no pool is needed,
+blocked steps cost nothing, and a step may hold both ends of a queue.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from tfsession.core.errors import CancelledError
+from tfsession.core.pending import Pending
+from tfsession.devices.transfer import start_copy, wait_for
+from tfsession.runtime.control import StepControl, run_cancelled, timed_out
+from tfsession.runtime.errors import combined, failure_of
+from tfsession.runtime.float_errors import restore, silence
+from tfsession.runtime.partition import Transfer, gives_tuple
+
+if TYPE_CHECKING:
+    from tfsession.runtime.plan import CompiledSegment, Plan
+
+Value = Any
+
+# Arrives when the step is to be cancelled.
+_CANCEL = None
+# Seconds that a cancelled operation may take to give up before it is left behind.
+_PATIENCE = 5.0
+
+
+class Execution:
+    """The state of one step: the values that are there, and the segments that are still to run."""
+
+    def __init__(self, plan: Plan, control: StepControl) -> None:
+        self.values: dict[str, Value] = {}
+        self._plan = plan
+        self._control = control
+        self._todo = list(plan.segments)
+        self._readers = dict(plan.readers)
+        self._arrived = 0
+        self._in_flight: dict[int, tuple[CompiledSegment, Pending]] = {}
+        self._arrivals: SimpleQueue[CompiledSegment | None] = SimpleQueue()
+
+    # --- a whole step ---------------------------------------------------------------------------
+
+    def run(self, feeds: Sequence[Value]) -> list[Value]:
+        """Run the step to its end and give the fetched values."""
+        plan = self._plan
+        self.values.update(zip(plan.feed_names, feeds, strict=True))
+        token = silence()
+        try:
+            self.advance()
+            if self._in_flight:
+                with plan.cancellation.watching(self):
+                    self._wait()
+            return self.fetch(range(len(plan.fetches)))
+        finally:
+            if self._in_flight:  # interrupted
+                self.withdraw()
+            restore(token)
+
+    def _wait(self) -> None:
+        """Go on as results arrive, until nothing is left to wait for."""
+        while self._in_flight:
+            try:
+                segment = self._arrivals.get(timeout=self._control.remaining())
+            except Empty:
+                # What has arrived in the last moment is not lost: the step goes on with it.
+                if self.withdraw():
+                    raise timed_out() from None
+            else:
+                if segment is _CANCEL:
+                    raise (self.withdraw() or [run_cancelled()])[0]
+                self._take(segment)
+            self.advance()
+
+    def cancel(self) -> None:
+        """End the wait of the thread that runs this step; from any thread."""
+        self._arrivals.put(_CANCEL)
+
+    # --- segments -------------------------------------------------------------------------------
+
+    def advance(self) -> None:
+        """Run every segment that need not wait; raises what the step ends with."""
+        gate = self._control.gate
+        failure: BaseException | None = None
+        with nullcontext() if gate is None else gate.entered():
+            while failure is None and (segment := self._next()) is not None:
+                self._todo.remove(segment)
+                failure = self._start(segment)
+            if failure is None:
+                return
+            failures = [failure]
+            if isinstance(failure, Exception):
+                failures += self._failures_elsewhere(segment)
+        derived = self.withdraw()
+        failures += [error for error in derived if not isinstance(error, CancelledError)]
+        raise combined(failures)
+
+    def _next(self) -> CompiledSegment | None:
+        missing = ~self._arrived
+        for segment in self._todo:
+            if not segment.waits & missing:
+                return segment
+        return None
+
+    def _failures_elsewhere(self, failed: CompiledSegment | None) -> list[BaseException]:
+        """The errors of segments on other devices that were ready when one failed.
+
+        They would have been running at that moment: their errors are no consequence of it.
+        """
+        failures = []
+        places = {id(failed.place)} if failed is not None else set()
+        for segment in list(self._todo):
+            ready = not segment.waits & ~self._arrived and id(segment.place) not in places
+            brought = {self._plan.names[t.tensor, id(t.destination)] for t in segment.transfers}
+            needs = set(segment.reads) - brought
+            if ready and not segment.arrival and needs <= self.values.keys():
+                places.add(id(segment.place))
+                failure = self._start(segment)
+                if failure is not None:
+                    failures.append(failure)
+        return failures
+
+    def _start(self, segment: CompiledSegment) -> BaseException | None:
+        """Run a segment, or begin its wait; gives the error with which it failed."""
+        values, plan = self.values, self._plan
+        try:
+            self._transfer(segment.transfers)
+            arguments = [values[name] for name in segment.inputs]
+            if plan.is_watched and not segment.arrival:
+                arguments.insert(0, self._control.observe)
+            with nullcontext() if segment.memory is None else segment.memory.activate():
+                results = segment.function(*arguments)
+        except BaseException as error:
+            return segment.failure(error)
+        if not segment.arrival:
+            self._keep(segment, results)
+        elif isinstance(results, Pending):
+            self._in_flight[segment.arrival] = segment, results
+            results.when_done(lambda pending: self._arrivals.put(segment))
+        else:
+            self._arrive(segment, results)
+        return None
+
+    def _keep(self, segment: CompiledSegment, results: Sequence[Value]) -> None:
+        """Take in what a segment gives, and drop what nobody reads any more."""
+        values, readers = self.values, self._readers
+        for name in segment.reads:
+            readers[name] -= 1
+            if not readers[name]:
+                values.pop(name, None)
+        for name, value in zip(segment.outputs, results, strict=True):
+            if readers.get(name):
+                values[name] = value
+
+    # --- arrivals -------------------------------------------------------------------------------
+
+    def _take(self, segment: CompiledSegment) -> None:
+        """Take in the end of a wait; raises the error with which it ended."""
+        pending = self._in_flight.pop(segment.arrival)[1]
+        if pending.error is not None:
+            failure = self._failure_of_wait(segment, pending)
+            self.withdraw()
+            raise failure
+        self._arrive(segment, pending.result)
+
+    def _arrive(self, segment: CompiledSegment, result: Any) -> None:
+        op = segment.nodes[0].op
+        outputs = result if gives_tuple(op.op_def) else (result,) if op.outputs else ()
+        if self._control.recorder is not None:
+            self._control.recorder.observe(self._plan.first_index[id(segment)], *outputs)
+        self._keep(segment, outputs)
+        self._arrived |= segment.arrival
+
+    def _failure_of_wait(self, segment: CompiledSegment, pending: Pending) -> BaseException:
+        assert pending.error is not None
+        return failure_of(pending.error, None, [segment.nodes[0].op])
+
+    def withdraw(self) -> list[BaseException]:
+        """Cancel what is in flight and wait for its end; gives the errors.
+
+        What completed before it could be cancelled has arrived.
+        """
+        for _, pending in list(self._in_flight.values()):
+            pending.cancel()
+        errors = []
+        while self._in_flight:
+            try:
+                segment = self._arrivals.get(timeout=_PATIENCE)
+            except Empty:
+                self._in_flight.clear()
+                break
+            if segment is _CANCEL:
+                continue
+            pending = self._in_flight.pop(segment.arrival)[1]
+            if pending.error is not None:
+                errors.append(self._failure_of_wait(segment, pending))
+            else:
+                self._arrive(segment, pending.result)
+        return errors
+
+    # --- values ---------------------------------------------------------------------------------
+
+    def fetch(self, indices: Iterable[int]) -> list[Value]:
+        """The values of some fetches, ready for the user."""
+        plan, values = self._plan, self.values
+        indices = list(indices)
+        wanted = {plan.fetches[index] for index in indices}
+        self._transfer([t for t in plan.fetch_transfers if t.tensor in wanted])
+        return [plan.finishers[index](values[plan.fetch_names[index]]) for index in indices]
+
+    def _transfer(self, transfers: Sequence[Transfer]) -> None:
+        if not transfers:
+            return
+        names, values = self._plan.names, self.values
+        for transfer in transfers:
+            name = names[transfer.tensor, id(transfer.destination)]
+            if name not in values:
+                values[name] = self._copied(transfer)
+        wait_for(transfer.source for transfer in transfers if transfer.destination is None)
+
+    def _copied(self, transfer: Transfer) -> Value:
+        tensor = transfer.tensor
+        recorder = self._control.recorder
+        start = time.perf_counter_ns()
+        try:
+            value = self.values[self._plan.names[tensor, id(transfer.source)]]
+            if tensor.dtype.is_ref and tensor not in self._plan.feeds:
+                value = value.read()
+            copied = start_copy(value, transfer.source, transfer.destination)
+        except Exception as error:
+            failure = failure_of(error, None, [tensor.op])
+        else:
+            if recorder is not None:
+                recorder.transferred(transfer, start, time.perf_counter_ns(), copied)
+            return copied
+        raise failure
