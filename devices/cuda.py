@@ -18,6 +18,9 @@ from tfsession.devices.layout import GpuSlot
 
 __all__ = ["CudaDevice"]
 
+# kDLCUDA and kDLCUDAManaged of DLPack.
+_DLPACK_CUDA = (2, 13)
+
 
 def _import_cupy() -> Any:
     import cupy  # noqa: PLC0415  heavy, and only for those who use a GPU
@@ -154,6 +157,34 @@ class CudaDevice(Device):
         if self._cupy is None or not isinstance(array, self._cupy.ndarray):
             return False
         return bool(array.data.device_id == self._card.id)
+
+    def adopt(self, array: Any) -> Any:
+        """A CuPy array over memory of this card that CuPy or another library holds; else None."""
+        cupy = self.xp
+        if not isinstance(array, cupy.ndarray) and not self._is_on_card(array):
+            return None
+        if isinstance(array, cupy.ndarray):
+            if not self.owns(array):
+                return None
+            with self._card:
+                self._stream.wait_event(cupy.cuda.get_current_stream().record())
+            return array
+        with self._card, self._stream:  # the protocols order the producer's stream before ours
+            return cupy.from_dlpack(array) if hasattr(array, "__dlpack__") else cupy.asarray(array)
+
+    def _is_on_card(self, array: Any) -> bool:
+        if hasattr(array, "__dlpack_device__"):
+            kind, ordinal = array.__dlpack_device__()
+            return int(kind) in _DLPACK_CUDA and int(ordinal) == self._card.id
+        pointer = array.__cuda_array_interface__["data"][0]
+        attributes = self._cupy.cuda.runtime.pointerGetAttributes(pointer)
+        return bool(attributes.device == self._card.id)
+
+    def hand_out(self) -> None:
+        """Makes the calling thread's current stream wait for this device's."""
+        if self._stream is not None:
+            with self._card:
+                self._cupy.cuda.get_current_stream().wait_event(self._stream.record())
 
     def synchronize(self) -> None:
         """Waits for the stream."""

@@ -7,7 +7,14 @@ import os
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
-__all__ = ["CPU_MEMORY_LIMIT", "Device", "DeviceAttributes", "MemoryStats", "full_name"]
+__all__ = [
+    "CPU_MEMORY_LIMIT",
+    "Device",
+    "DeviceAttributes",
+    "MemoryStats",
+    "full_name",
+    "is_device_array",
+]
 
 # What TensorFlow reports for any CPU device; it limits nothing.
 CPU_MEMORY_LIMIT = 256 << 20
@@ -20,6 +27,17 @@ class MemoryStats(NamedTuple):
     peak: int
     limit: int
     num_allocs: int
+
+
+# Device types of DLPack whose memory the host reads: kDLCPU, and what is pinned for CUDA and ROCm.
+_DLPACK_HOST = (1, 3, 11)
+
+
+def is_device_array(value: Any) -> bool:
+    """Whether `value` says of itself, by DLPack or by CUDA's interface, that a device has it."""
+    if hasattr(value, "__dlpack_device__"):
+        return int(value.__dlpack_device__()[0]) not in _DLPACK_HOST
+    return hasattr(value, "__cuda_array_interface__")
 
 
 def full_name(device_type: str, index: int) -> str:
@@ -76,6 +94,17 @@ class Device(abc.ABC):
     @abc.abstractmethod
     def owns(self, array: Any) -> bool:
         """Whether `array` lies in this device's memory."""
+
+    def adopt(self, array: Any) -> Any:
+        """A program's array as one of this device, without a copy; None where that cannot be.
+
+        What the program has asked for before happens before what this device does with it.
+        """
+        return array if self.owns(array) else None
+
+    def hand_out(self) -> None:
+        """Let the program's own work on arrays it is given come after this device's."""
+        self.synchronize()
 
     @abc.abstractmethod
     def synchronize(self) -> None:

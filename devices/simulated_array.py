@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SimulatedArray", "settle", "unwrap"]
 
+# kDLExtDev of DLPack: memory that no other library knows how to read.
+_DLPACK_EXTENSION = 12
+
 _HostArray = np.ndarray[Any, Any]
 
 
@@ -110,6 +113,12 @@ class SimulatedArray:
             "Implicit conversion to a NumPy array is not allowed. "
             "Please use `.get()` to construct a NumPy array explicitly."
         )
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return _DLPACK_EXTENSION, self._device.index
+
+    def __dlpack__(self, *args: Any, **kwargs: Any) -> Any:
+        raise BufferError(f"Only {self._device.name} itself reads the memory of a simulated device")
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if getattr(np, ufunc.__name__, None) is not ufunc:

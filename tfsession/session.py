@@ -12,26 +12,36 @@ from types import TracebackType
 from typing import Any, ClassVar, Final, NamedTuple
 
 from tfsession.core import protos
-from tfsession.core.errors import (
-    InvalidArgumentError,
-    NotFoundError,
-    OpError,
-    UnimplementedError,
-)
+from tfsession.core.errors import OpError
 from tfsession.core.exports import export
 from tfsession.devices.device import DeviceAttributes
 from tfsession.devices.manager import DeviceManager
+from tfsession.devices.transfer import Memory
 from tfsession.graph import operation as operation_lib
 from tfsession.graph import tensor as tensor_lib
 from tfsession.graph.graph import Graph, get_default_graph
 from tfsession.graph.operation import Operation
 from tfsession.graph.stacks import DefaultStack
 from tfsession.graph.tensor import Tensor
-from tfsession.runtime.errors import enriched, plain
+from tfsession.runtime.callables import callable_with_feeds, callable_without_feeds
+from tfsession.runtime.config import (
+    RunTerms,
+    check_scheme,
+    checked_config,
+    checked_target,
+    parsed_options,
+)
+from tfsession.runtime.errors import enriched
 from tfsession.runtime.execute import Engine
-from tfsession.runtime.feeds import check_feedable, convert_feed, expand_feeds
+from tfsession.runtime.feeds import (
+    DeviceFeed,
+    check_feedable,
+    convert_feed,
+    expand_feeds,
+    resident_converter,
+)
 from tfsession.runtime.fetches import FetchMap
-from tfsession.runtime.step import Step, is_leaf, make_step, structure_key
+from tfsession.runtime.step import Step, is_leaf, make_step, nested_key
 
 logger = logging.getLogger("tfsession")
 
@@ -40,7 +50,6 @@ _live_sessions: Final[weakref.WeakSet[BaseSession]] = weakref.WeakSet()
 # First parts of the keys of steps.
 _TAGS: Final[dict[type, object]] = {list: object(), tuple: object()}
 _FED: Final = object()
-_NESTED: Final = object()
 
 
 @export("get_default_session")
@@ -80,9 +89,9 @@ class BaseSession(SessionInterface):
                 f'Argument `graph` must be a tf.Graph, but got "{type(graph).__name__}"'
             )
         self._graph: Graph = get_default_graph() if graph is None else graph
-        self._target = _checked_target(target)
-        self._config = _checked_config(config)
-        _check_scheme(self._target, self._config)
+        self._target = checked_target(target)
+        self._config = checked_config(config)
+        check_scheme(self._target, self._config)
         self._add_shapes = False
         self._engine = self._make_engine(self._config)
         self._steps: dict[Any, Step] = self._engine.steps
@@ -104,6 +113,7 @@ class BaseSession(SessionInterface):
             allow_soft_placement=config.allow_soft_placement,
             log_device_placement=config.log_device_placement,
             place_pruned_graph=config.graph_options.place_pruned_graph,
+            terms=RunTerms(config),
         )
 
     @property
@@ -185,10 +195,16 @@ class BaseSession(SessionInterface):
             step = None
         try:
             if step is None:
-                return self._run_unknown(fetches, feed_dict, key)
-            values = list(map(call, step.converters, feed_dict.values())) if feed_dict else ()
-            if self._engine._placed_version != self._graph._version:
-                self._engine.extend()
+                step, values = self._find_step(fetches, feed_dict, key)
+            else:
+                try:
+                    values = (
+                        list(map(call, step.converters, feed_dict.values())) if feed_dict else ()
+                    )
+                except DeviceFeed:
+                    step, values = self._find_step(fetches, feed_dict, key)
+                if self._engine._placed_version != self._graph._version:
+                    self._engine.extend()
             return step.execute(values)
         except OpError as error:
             failure = enriched(error, self._graph)
@@ -198,30 +214,42 @@ class BaseSession(SessionInterface):
     def _run_with_options(
         self, fetches: Any, feed_dict: Any, options: Any, run_metadata: Any
     ) -> Any:
-        if options:
-            options.SerializeToString()
-        result = self.run(fetches, feed_dict)
+        options = parsed_options(options)
+        try:
+            step, values = self._find_step(fetches, feed_dict, None)
+            return self._execute(step, values, options, run_metadata)
+        except OpError as error:
+            failure = enriched(error, self._graph)
+        raise failure
+
+    def _execute(self, step: Step, values: Sequence[Any], options: Any, run_metadata: Any) -> Any:
+        """Run a step under RunOptions; RunMetadata is replaced when all went well."""
+        result = step.execute_under(values, self._engine.terms.control(options))
         if run_metadata:
             run_metadata.ParseFromString(b"")
         return result
 
-    def _run_unknown(self, fetches: Any, feed_dict: Any, key: Any) -> Any:
-        """The way of a call that is new, or whose structure is nested."""
+    def _find_step(self, fetches: Any, feed_dict: Any, key: Any) -> tuple[Step, Sequence[Any]]:
+        """The way of a call that is new, or whose structure is nested.
+
+        `key` is the key of the call that `run` looks up, if it is to be found there next time.
+        """
         self._check_usable()
-        nested_key = _key_of_nested(fetches, feed_dict)
-        step = None if nested_key is None else self._steps.get(nested_key)
-        values: Sequence[Any] = ()
+        nested = nested_key(fetches, feed_dict)
+        step = None if nested is None else self._steps.get(nested)
         if step is not None:
-            if feed_dict:
-                values = list(map(call, step.converters, feed_dict.values()))
-            self._engine.extend()
-            return step.execute(values)
+            with suppress(DeviceFeed):
+                values = list(map(call, step.converters, (feed_dict or {}).values()))
+                self._engine.extend()
+                return step, values
         step, values = self._prepare(fetches, feed_dict)
-        if nested_key is not None and len(values) == len(feed_dict or ()):
-            self._steps[nested_key] = step
-            if all(map(is_leaf, fetches if type(fetches) in _TAGS else (fetches,))):
+        if nested is not None and len(values) == len(feed_dict or ()):
+            self._steps[nested] = step
+            if key is not None and all(
+                map(is_leaf, fetches if type(fetches) in _TAGS else (fetches,))
+            ):
                 self._steps[key] = step
-        return step.execute(values)
+        return step, values
 
     def _check_usable(self) -> None:
         if self._closed:
@@ -231,20 +259,33 @@ class BaseSession(SessionInterface):
                 "The Session graph is empty. Add operations to the graph before calling run()."
             )
 
-    def _prepare(self, fetches: Any, feed_dict: Any) -> tuple[Step, Sequence[Any]]:
+    def _prepare(
+        self, fetches: Any, feed_dict: Any, on_device: bool = False
+    ) -> tuple[Step, Sequence[Any]]:
         """Check and convert the feeds, then the fetches, and compile."""
         keys: dict[Tensor, Any] = {}
         values: dict[Tensor, Any] = {}
+        memories: dict[Tensor, Memory] = {}
         for tensor, key, value in expand_feeds(self._graph, feed_dict) if feed_dict else ():
             # Where a tensor is fed twice, the later value stands.
-            values[tensor] = convert_feed(tensor, key, value)
+            try:
+                values[tensor], memories[tensor] = convert_feed(tensor, key, value), None
+            except DeviceFeed:
+                array, device = self._engine.adopt(value)
+                values[tensor] = resident_converter(tensor, device)(array)
+                memories[tensor] = device
             keys[tensor] = key
             check_feedable(self._graph, tensor)
-        step = make_step(self._engine, FetchMap(self._graph, fetches), keys)
+        fetch_map = FetchMap(self._graph, fetches)
+        step = make_step(self._engine, fetch_map, keys, list(memories.values()), on_device)
         return step, list(values.values())
 
     def make_callable(
-        self, fetches: Any, feed_list: Any = None, accept_options: bool = False
+        self,
+        fetches: Any,
+        feed_list: Any = None,
+        accept_options: bool = False,
+        device_fetches: bool = False,
     ) -> Callable[..., Any]:
         """A function that runs one step again and again, faster than `run`.
 
@@ -253,141 +294,19 @@ class BaseSession(SessionInterface):
             feed_list: the tensors that the function's arguments feed, in order; None for no feeds.
             accept_options: without a feed list, let the function take `options` and
                 `run_metadata`.
+            device_fetches: give tensors as arrays of the device where they were computed, which
+                speak DLPack, instead of copying them to the host. Not in TensorFlow.
 
         Raises:
             TypeError: `feed_list` is no list or tuple.
         """
-        if feed_list is not None:
-            if not isinstance(feed_list, list | tuple):
-                raise TypeError(
-                    f"Argument `feed_list` must be a list or tuple. Received: feed_list={feed_list}"
-                )
-            return self._callable_with_feeds(fetches, feed_list)
-        return self._callable_without_feeds(fetches, accept_options)
-
-    def _callable_with_feeds(self, fetches: Any, feed_list: Sequence[Any]) -> Callable[..., Any]:
-        engine, graph = self._engine, self._graph
-        arity = len(feed_list) if all(map(is_leaf, feed_list)) else -1
-        known: Step | None = None
-
-        def run(*args: Any, **kwargs: Any) -> Any:
-            nonlocal known
-            if kwargs or len(args) != arity:
-                feeds = dict(zip(feed_list, args, strict=False))
-                return self.run(fetches, feed_dict=feeds, **kwargs)
-            try:
-                step = known
-                if step is None:
-                    self._check_usable()
-                    step, values = self._prepare(fetches, dict(zip(feed_list, args, strict=True)))
-                    # A tensor that stands in the list twice takes the later value: as `run` does.
-                    known = step if len(values) == arity else None
-                else:
-                    values = list(map(call, step.converters, args))
-                    if engine._placed_version != graph._version:
-                        self._check_usable()
-                        engine.extend()
-                return step.execute(values)
-            except OpError as error:
-                failure = enriched(error, graph)
-            raise failure
-
-        return run
-
-    def _callable_without_feeds(self, fetches: Any, accept_options: bool) -> Callable[..., Any]:
-        engine, graph = self._engine, self._graph
-        fetch_map = FetchMap(graph, fetches)
-        execute: Callable[[Sequence[Any]], Any] | None = None
-        if fetch_map.elements and not self._closed:
-            execute = make_step(engine, fetch_map, {}).execute
-
-        def run() -> Any:
-            try:
-                if engine._placed_version != graph._version:
-                    engine.extend()
-                if execute is None:
-                    raise InvalidArgumentError(
-                        None, None, "Must specify at least one target to fetch or execute."
-                    )
-                return execute(())
-            except OpError as error:
-                failure = plain(error)
-            raise failure
-
-        def run_with_options(options: Any = None, run_metadata: Any = None) -> Any:
-            if options:
-                options.SerializeToString()
-            result = run()
-            if run_metadata:
-                run_metadata.ParseFromString(b"")
-            return result
-
-        return run_with_options if accept_options else run
-
-
-def _checked_target(target: Any) -> bytes | None:
-    if target is None or isinstance(target, bytes):
-        return target
-    if isinstance(target, str):
-        return target.encode()
-    text = f'Argument `target` must be a string, but got "{type(target).__name__}"'
-    if type(target).__name__ == "ConfigProto":
-        text += '. Did you do "Session(config)" instead of "Session(config=config)"?'
-    raise TypeError(text)
-
-
-def _checked_config(config: Any) -> Any:
-    """An own copy of the configuration, without what would silently give wrong results."""
-    if config is None:
-        return None
-    try:
-        own = protos.ConfigProto.FromString(
-            protos.coerce(config, protos.ConfigProto).SerializeToString()
-        )
-    except TypeError:
-        raise TypeError(
-            f'Argument `config` must be a tf.ConfigProto, but got "{type(config).__name__}"'
-        ) from None
-    if any(job.tasks for job in own.cluster_def.job):
-        raise UnimplementedError(None, None, "A cluster_def with tasks is not supported.")
-    rewrite = own.graph_options.rewrite_options
-    if rewrite.auto_parallel.enable:
-        raise UnimplementedError(None, None, "rewrite_options.auto_parallel is not supported.")
-    if rewrite.auto_mixed_precision == protos.RewriterConfig.ON:
-        raise UnimplementedError(
-            None, None, "rewrite_options.auto_mixed_precision is not supported."
-        )
-    for optimizer in rewrite.custom_optimizers:
-        raise NotFoundError(None, None, f"No custom optimizer is called {optimizer.name!r}.")
-    return own
-
-
-def _check_scheme(target: bytes | None, config: Any) -> None:
-    if not target:
-        return
-    text = target.decode()
-    if text.startswith("grpc://"):
-        raise UnimplementedError(None, None, "Sessions on other processes are not supported.")
-    settings = " ".join(str(config or "").split())
-    raise NotFoundError(
-        None,
-        None,
-        "No session factory registered for the given session options: "
-        f'{{target: "{text}" config: {settings}}} Registered factories are '
-        "{GRPC_SESSION, DIRECT_SESSION}.",
-    )
-
-
-def _key_of_nested(fetches: Any, feed_dict: Any) -> Any:
-    """The key of a call with nested fetches; None where a call must be looked at each time."""
-    if feed_dict and (type(feed_dict) is not dict or not all(map(is_leaf, feed_dict))):
-        return None
-    try:
-        key = (_NESTED, structure_key(fetches), *(feed_dict or ()))
-        hash(key)
-    except TypeError:
-        return None
-    return key
+        if feed_list is None:
+            return callable_without_feeds(self, fetches, accept_options, device_fetches)
+        if not isinstance(feed_list, list | tuple):
+            raise TypeError(
+                f"Argument `feed_list` must be a list or tuple. Received: feed_list={feed_list}"
+            )
+        return callable_with_feeds(self, fetches, feed_list, device_fetches)
 
 
 @export("Session")
@@ -446,7 +365,7 @@ class Session(BaseSession):
             raise TypeError(f"Expected binary or unicode string, got {target!r}")
         if config is not None:
             config.SerializeToString()
-        _check_scheme(_checked_target(target), config)
+        check_scheme(checked_target(target), config)
         for session in list(_live_sessions):
             session._engine.close()
 

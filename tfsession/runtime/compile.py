@@ -257,7 +257,9 @@ class _SegmentCompiler:
         if segment.arrival:
             (node,) = segment.nodes
             source = _Source(inputs)
-            call = f"{source.bind('k', self._binder.bind(node))}({', '.join(self._arguments(node))})"
+            call = (
+                f"{source.bind('k', self._binder.bind(node))}({', '.join(self._arguments(node))})"
+            )
             source.add(f"return {call}", node.op)
             self._count += 1
             return self._compiled(segment, source, inputs, tuple(names.outputs(node)), reads)
@@ -326,9 +328,7 @@ class _SegmentCompiler:
             arguments.append(f"{name}.read()" if reads else name)
         return arguments
 
-    def _add_node(
-        self, source: _Source, node: Node, dying: list[str], buffers: _Buffers
-    ) -> None:
+    def _add_node(self, source: _Source, node: Node, dying: list[str], buffers: _Buffers) -> None:
         """The line of one operation."""
         op, kernel = node.op, node.kernel
         arguments, results = self._arguments(node), self._names.outputs(node)

@@ -18,6 +18,7 @@ from tfsession.core.errors import (
 )
 from tfsession.graph.operation import Operation
 
+
 class Stop(BaseException):
     """Ends a step between two operations: `error` is the step's, no operation has failed."""
 
@@ -100,14 +101,11 @@ def combined(failures: Sequence[BaseException]) -> BaseException:
     roots = [error for error in failures if isinstance(error, OpError)]
     if len(roots) < 2 or not isinstance(first, OpError):
         return first
-    lines = [
-        f"  ({number}) {_code_name(error.error_code)}: {error.message}"
-        for number, error in enumerate(roots)
-    ]
-    text = "\n".join(
-        [f"{len(roots)} root error(s) found.", *lines, "0 successful operations."]
-        + ["0 derived errors ignored."]
-    )
+    lines = [f"{len(roots)} root error(s) found."]
+    for number, error in enumerate(roots):
+        lines.append(f"  ({number}) {_code_name(error.error_code)}: {error.message}")
+    lines += ["0 successful operations.", "0 derived errors ignored."]
+    text = "\n".join(lines)
     return error_from_code(first.node_def, first.op, text, first.error_code)
 
 

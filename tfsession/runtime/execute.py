@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
 from tfsession.core.errors import CancelledError
-from tfsession.devices.device import Device
+from tfsession.devices.device import Device, is_device_array
 from tfsession.devices.manager import DeviceManager
 from tfsession.graph.graph import Graph
 from tfsession.graph.operation import Operation
 from tfsession.resources.store import ResourceStore
 from tfsession.runtime.compile import compile_plan
+from tfsession.runtime.config import RunTerms
 from tfsession.runtime.control import CancellationManager
 from tfsession.runtime.partition import Node
 from tfsession.runtime.place import Placer
 from tfsession.runtime.plan import Function, Plan, Signature, Value
 from tfsession.runtime.prune import check_fed_references, prune
+
 
 class KernelContext:
     """What a stateful kernel may use: arrays, device, its node's name, the session's state."""
@@ -55,11 +57,13 @@ class Engine:
         allow_soft_placement: bool = False,
         log_device_placement: bool = False,
         place_pruned_graph: bool = False,
+        terms: RunTerms | None = None,
     ) -> None:
         self.graph = graph
         self.devices = devices
         self.resources = ResourceStore()
         self.cancellation = CancellationManager()
+        self.terms = terms or RunTerms()
         self.place_pruned_graph = place_pruned_graph
         self._placer = Placer(
             devices.devices,
@@ -101,6 +105,29 @@ class Engine:
                 plan = compile_plan(ops, self._place(ops), signature, self)
                 self._plans[signature] = plan
             return plan
+
+    def runner(self, plan: Plan) -> Callable[[Sequence[Value]], list[Value]]:
+        """Runs the plan under the session's own terms."""
+        control = self.terms.default
+        if control is None:
+            return plan.run
+        return lambda values: plan.execute(values, control())
+
+    def adopt(self, value: Any) -> tuple[Any, Device] | None:
+        """A device array that a program holds, as an array of one of these devices, uncopied.
+
+        None when it lies in host memory; TypeError when it lies on a device that is not here.
+        """
+        if not is_device_array(value):
+            return None
+        for device in self.devices.devices:
+            array = device.adopt(value)
+            if array is not None:
+                return array, device
+        raise TypeError(
+            f"The fed {type(value).__name__} lies on a device that this session does not have: "
+            "bring it to the host first, or let the session see that device."
+        )
 
     def extend(self) -> None:
         """Place what the graph has grown by; raises as `plan` does."""

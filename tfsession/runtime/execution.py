@@ -212,7 +212,11 @@ class Execution:
         indices = list(indices)
         wanted = {plan.fetches[index] for index in indices}
         self._transfer([t for t in plan.fetch_transfers if t.tensor in wanted])
-        return [plan.finishers[index](values[plan.fetch_names[index]]) for index in indices]
+        found = [plan.finishers[index](values[plan.fetch_names[index]]) for index in indices]
+        for memory in dict.fromkeys(plan.fetch_memories):
+            if memory is not None:
+                memory.hand_out()
+        return found
 
     def _transfer(self, transfers: Sequence[Transfer]) -> None:
         if not transfers:

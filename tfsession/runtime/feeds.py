@@ -16,6 +16,8 @@ from tfsession.core import dtypes
 from tfsession.core.dtypes import DType
 from tfsession.core.errors import InternalError
 from tfsession.core.shape import Shape, shape_text
+from tfsession.devices.device import is_device_array
+from tfsession.devices.transfer import Memory
 from tfsession.graph.graph import Graph
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.fetches import composite_type_of
@@ -102,6 +104,7 @@ def convert_feed(tensor: Tensor, key: Any, value: Any) -> Array:
     Texts stay str or bytes here; `encode_strings` makes them bytes.
 
     Raises:
+        DeviceFeed: `value` is an array of a device.
         TypeError: `value` is a Tensor, does not suit the dtype, or nothing can be fed at all.
         ValueError: it has a shape that does not fit, or no regular shape.
         OverflowError: it holds an int that no float can hold.
@@ -120,16 +123,53 @@ def convert_feed(tensor: Tensor, key: Any, value: Any) -> Array:
         )
     if isinstance(value, int):
         _check_int(value, dtype)
+    elif not isinstance(value, np.ndarray):
+        value = _host_array(value)
     if dtype.is_numeric or dtype.is_bool:
         array = np.asarray(value).astype(dtype.numpy, copy=False)
     else:
         array = np.asarray(value, dtype=dtype.numpy)
-    if not _fits(array.shape, tensor._shape):
+    _check_shape(tensor, array.shape)
+    return array
+
+
+def _check_shape(tensor: Tensor, shape: tuple[int, ...]) -> None:
+    if not _fits(shape, tensor._shape):
         raise ValueError(
-            f"Cannot feed value of shape {array.shape} for Tensor {tensor.name}, which has shape "
+            f"Cannot feed value of shape {shape} for Tensor {tensor.name}, which has shape "
             f"{shape_text(tensor._shape)}"
         )
-    return array
+
+
+def _host_array(value: Any) -> Any:
+    """An array of another library as NumPy's over the same memory, where it speaks DLPack alone."""
+    if not hasattr(value, "__dlpack_device__") and not hasattr(value, "__cuda_array_interface__"):
+        return value
+    if is_device_array(value):
+        raise DeviceFeed
+    return value if hasattr(value, "__array__") else np.from_dlpack(value)
+
+
+class DeviceFeed(Exception):
+    """A value that lies on a device was fed where one of the host was expected."""
+
+
+def resident_converter(tensor: Tensor, memory: Memory) -> Converter:
+    """Takes arrays of a device's memory for one tensor: themselves, if they have its dtype."""
+    assert memory is not None
+    adopt, activate, numpy_dtype = memory.adopt, memory.activate, tensor.dtype.numpy
+
+    def convert(value: Any) -> Any:
+        array = adopt(value) if is_device_array(value) else None
+        if array is None:
+            raise DeviceFeed
+        _check_shape(tensor, array.shape)
+        if array.dtype != numpy_dtype:
+            with activate():
+                return array.astype(numpy_dtype)
+        return array
+
+    return convert
 
 
 def _check_int(value: int, dtype: DType) -> None:

@@ -98,6 +98,7 @@ class Plan:
         self.fetch_names = [
             names[t, id(m)] for t, m in zip(self.fetches, fetch_memories, strict=True)
         ]
+        self.fetch_memories = tuple(fetch_memories)
         self.fetch_transfers = fetch_transfers
         self.is_watched = make_watched is None
         self._make_watched = make_watched

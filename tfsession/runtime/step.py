@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 from tfsession.core import dtypes
+from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
+from tfsession.runtime.control import StepControl
 from tfsession.runtime.execute import Engine
-from tfsession.runtime.feeds import Converter, converter, encode_strings
+from tfsession.runtime.feeds import Converter, converter, encode_strings, resident_converter
 from tfsession.runtime.fetches import FetchMap, composite_type_of
-from tfsession.runtime.plan import Signature
+from tfsession.runtime.plan import Plan, Signature
 
 # Takes the converted feed values, gives what the user gets.
 Execute = Callable[[Sequence[Any]], Any]
+Run = Callable[[Sequence[Any]], list[Any]]
 
 _by_name = attrgetter("name")
+# First part of the keys of nested calls: no caller can have it.
+_NESTED = object()
 
 
 def structure_key(fetch: Any) -> Any:
@@ -48,41 +54,97 @@ def is_leaf(value: Any) -> bool:
 _LEAF_TYPES = frozenset({Tensor, Operation, str, bytes})
 
 
+def nested_key(fetches: Any, feed_dict: Any) -> Any:
+    """The key of a call with nested fetches; None where a call must be looked at each time."""
+    if feed_dict and (type(feed_dict) is not dict or not all(map(is_leaf, feed_dict))):
+        return None
+    try:
+        key = (_NESTED, structure_key(fetches), *(feed_dict or ()))
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
 class Step(NamedTuple):
-    """One signature of `run`: a converter for each feed in the caller's order, then the rest."""
+    """One signature of `run`: a converter for each feed in the caller's order, then the rest.
+
+    `execute` runs it under the session's own terms, `bound` makes the same function for another
+    way to run the plan; there is no plan when nothing has to run.
+    """
 
     converters: tuple[Converter, ...]
     execute: Execute
+    bound: Callable[[Run], Execute]
+    plan: Plan | None
+
+    def execute_under(self, values: Sequence[Any], control: StepControl) -> Any:
+        """As `execute`, under given terms."""
+        if self.plan is None:
+            return self.execute(values)
+        return self.bound(partial(self.plan.execute, control=control))(values)
 
 
-def make_step(engine: Engine, fetch_map: FetchMap, feeds: dict[Tensor, Any]) -> Step:
+def make_step(
+    engine: Engine,
+    fetch_map: FetchMap,
+    feeds: Mapping[Tensor, Any],
+    memories: Sequence[Memory] = (),
+    on_device: bool = False,
+) -> Step:
     """Compile or find the plan of a run call.
 
     Args:
         engine: runs the plan.
         fetch_map: what is fetched.
         feeds: the fed tensors in the caller's order, with the keys that named them.
+        memories: where the value of each feed lies; all on the host if not given.
+        on_device: leave fetched values on their devices.
 
     Raises:
         InvalidArgumentError: an operation of the graph cannot be placed.
         CancelledError: the engine is closed.
     """
     elements = fetch_map.elements
-    converters = tuple([converter(tensor, key) for tensor, key in feeds.items()])
+    memory_of = dict(zip(feeds, memories or [None] * len(feeds), strict=True))
+    converters = tuple(
+        [
+            converter(tensor, key) if memory is None else resident_converter(tensor, memory)
+            for (tensor, key), memory in zip(feeds.items(), memory_of.values(), strict=True)
+        ]
+    )
     tensors = [e for e in elements if isinstance(e, Tensor) and e not in feeds]
     # Sorted, so that programs that ask in another order do not compile again.
     fetched = sorted(tensors, key=_by_name)
     targets = sorted((e for e in elements if isinstance(e, Operation)), key=_by_name)
     fed = sorted(feeds, key=_by_name)
-    needs_plan = bool(fetched or targets)
-    signature = Signature(tuple(fetched), tuple(targets), tuple(fed), (None,) * len(fed))
-    run: Callable[[Sequence[Any]], list[Any]] = (
-        engine.plan(signature).run if needs_plan else lambda values: []
-    )
-    rebuild = fetch_map.rebuild
+    plan: Plan | None = None
+    run: Run = _run_nothing
+    if fetched or targets:
+        places = tuple([memory_of[tensor] for tensor in fed])
+        signature = Signature(tuple(fetched), tuple(targets), tuple(fed), places, on_device)
+        plan = engine.plan(signature)
+        run = engine.runner(plan)
+    bound = _binding(fetch_map, feeds, fetched, fed, plan is not None)
+    return Step(converters, bound(run), bound, plan)
+
+
+def _run_nothing(values: Sequence[Any]) -> list[Any]:
+    return []
+
+
+def _binding(
+    fetch_map: FetchMap,
+    feeds: Mapping[Tensor, Any],
+    fetched: Sequence[Tensor],
+    fed: Sequence[Tensor],
+    needs_plan: bool,
+) -> Callable[[Run], Execute]:
+    """How the converted feeds get into a plan, and its results into the user's structure."""
+    rebuild, elements = fetch_map.rebuild, fetch_map.elements
     texts = [i for i, tensor in enumerate(fed) if tensor.dtype.base_dtype is dtypes.string]
     if not texts and fetched == elements and fed == list(feeds):
-        return Step(converters, lambda values: rebuild(run(values)))
+        return lambda run: lambda values: rebuild(run(values))
     order = {tensor: i for i, tensor in enumerate(feeds)}
     into_plan = [order[tensor] for tensor in fed]
     # The values of the elements stand in the plan's results, then the feeds, then None.
@@ -91,12 +153,15 @@ def make_step(engine: Engine, fetch_map: FetchMap, feeds: dict[Tensor, Any]) -> 
     nothing = len(fetched) + len(feeds)
     element_places = [places[e] if isinstance(e, Tensor) else nothing for e in elements]
 
-    def execute(values: Sequence[Any]) -> Any:
-        arguments = [values[i] for i in into_plan]
-        if needs_plan:
-            for i in texts:
-                arguments[i] = encode_strings(arguments[i])
-        pool = [*run(arguments), *values, None]
-        return rebuild([pool[i] for i in element_places])
+    def bound(run: Run) -> Execute:
+        def execute(values: Sequence[Any]) -> Any:
+            arguments = [values[i] for i in into_plan]
+            if needs_plan:
+                for i in texts:
+                    arguments[i] = encode_strings(arguments[i])
+            pool = [*run(arguments), *values, None]
+            return rebuild([pool[i] for i in element_places])
 
-    return Step(converters, execute)
+        return execute
+
+    return bound

@@ -1,0 +1,140 @@
+"""What a session is asked for: target and ConfigProto, checked; RunOptions as terms of a step."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from tfsession.core import protos
+from tfsession.core.errors import InvalidArgumentError, NotFoundError, UnimplementedError
+from tfsession.runtime.control import Gate, Recorder, StepControl
+
+
+def checked_target(target: Any) -> bytes | None:
+    """The target as bytes; TypeError when it is no text."""
+    if target is None or isinstance(target, bytes):
+        return target
+    if isinstance(target, str):
+        return target.encode()
+    text = f'Argument `target` must be a string, but got "{type(target).__name__}"'
+    if type(target).__name__ == "ConfigProto":
+        text += '. Did you do "Session(config)" instead of "Session(config=config)"?'
+    raise TypeError(text)
+
+
+def checked_config(config: Any) -> Any:
+    """An own copy of the configuration, or None.
+
+    Raises:
+        TypeError: it is no ConfigProto.
+        UnimplementedError, NotFoundError: to ignore a part of it would give wrong results.
+    """
+    if config is None:
+        return None
+    try:
+        own = protos.ConfigProto.FromString(
+            protos.coerce(config, protos.ConfigProto).SerializeToString()
+        )
+    except TypeError:
+        raise TypeError(
+            f'Argument `config` must be a tf.ConfigProto, but got "{type(config).__name__}"'
+        ) from None
+    if any(job.tasks for job in own.cluster_def.job):
+        raise UnimplementedError(None, None, "A cluster_def with tasks is not supported.")
+    rewrite = own.graph_options.rewrite_options
+    if rewrite.auto_parallel.enable:
+        raise UnimplementedError(None, None, "rewrite_options.auto_parallel is not supported.")
+    if rewrite.auto_mixed_precision == protos.RewriterConfig.ON:
+        raise UnimplementedError(
+            None, None, "rewrite_options.auto_mixed_precision is not supported."
+        )
+    for optimizer in rewrite.custom_optimizers:
+        raise NotFoundError(None, None, f"No custom optimizer is called {optimizer.name!r}.")
+    return own
+
+
+def check_scheme(target: bytes | None, config: Any) -> None:
+    """Raise UnimplementedError or NotFoundError for a target that is not this process."""
+    if not target:
+        return
+    text = target.decode()
+    if text.startswith("grpc://"):
+        raise UnimplementedError(None, None, "Sessions on other processes are not supported.")
+    settings = " ".join(str(config or "").split())
+    raise NotFoundError(
+        None,
+        None,
+        "No session factory registered for the given session options: "
+        f'{{target: "{text}" config: {settings}}} Registered factories are '
+        "{GRPC_SESSION, DIRECT_SESSION}.",
+    )
+
+
+def parsed_options(options: Any) -> Any:
+    """RunOptions from any message; None stays None.
+
+    Raises:
+        AttributeError: it is no message.
+        UnimplementedError: it asks for a debugger's watches.
+    """
+    if not options:
+        return None
+    own = protos.RunOptions.FromString(options.SerializeToString())
+    if own.debug_options.debug_tensor_watch_opts:
+        raise UnimplementedError(None, None, "debug_options: tensor watches are not supported.")
+    return own
+
+
+_named_gates: dict[str, Gate | None] = {}
+_named_gates_lock = threading.Lock()
+
+
+class RunTerms:
+    """Under what terms the steps of a session run: timeout and pools, from its configuration."""
+
+    def __init__(self, config: Any = None) -> None:
+        self._timeout_ms = 0
+        self._pools: list[Gate | None] = [None]
+        if config is None:
+            return
+        self._timeout_ms = config.operation_timeout_in_ms
+        size = config.inter_op_parallelism_threads
+        pools = config.session_inter_op_thread_pool
+        self._pools = [_pool(p.num_threads or size, p.global_name) for p in pools] or [_pool(size)]
+
+    @property
+    def default(self) -> Callable[[], StepControl] | None:
+        """Makes the terms of a step that asks for nothing; None when there are none."""
+        if self._timeout_ms <= 0 and self._pools[0] is None:
+            return None
+        return self.control
+
+    def control(self, options: Any = None, recorder: Recorder | None = None) -> StepControl:
+        """The terms of a step with these RunOptions.
+
+        Raises:
+            InvalidArgumentError: they name a pool that the session does not have.
+        """
+        timeout_ms, gate = self._timeout_ms, self._pools[0]
+        if options is not None:
+            timeout_ms = options.timeout_in_ms if options.timeout_in_ms > 0 else timeout_ms
+            gate = self._gate(options.inter_op_thread_pool)
+        return StepControl(timeout_ms / 1e3 if timeout_ms > 0 else None, gate, recorder)
+
+    def _gate(self, pool: int) -> Gate | None:
+        if pool == -1:  # the caller's own thread
+            return None
+        if not 0 <= pool < len(self._pools):
+            raise InvalidArgumentError(None, None, f"Invalid inter_op_thread_pool: {pool}")
+        return self._pools[pool]
+
+
+def _pool(size: int, name: str = "") -> Gate | None:
+    """A gate of this size, shared by all sessions that name it; None where nothing is limited."""
+    if not name:
+        return Gate(size) if size > 0 else None
+    with _named_gates_lock:
+        if name not in _named_gates:
+            _named_gates[name] = _pool(size)
+        return _named_gates[name]
