@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 from tfsession.core import protos
 from tfsession.core.errors import OpError
 from tfsession.core.exports import export
+from tfsession.devices import transfer
 from tfsession.devices.device import DeviceAttributes
 from tfsession.devices.manager import DeviceManager
 from tfsession.devices.transfer import Memory
@@ -41,6 +42,7 @@ from tfsession.runtime.feeds import (
     resident_converter,
 )
 from tfsession.runtime.fetches import FetchMap
+from tfsession.runtime.partial_run import PartialRuns, declared_feeds
 from tfsession.runtime.step import Step, is_leaf, make_step, nested_key
 
 logger = logging.getLogger("tfsession")
@@ -95,6 +97,7 @@ class BaseSession(SessionInterface):
         self._add_shapes = False
         self._engine = self._make_engine(self._config)
         self._steps: dict[Any, Step] = self._engine.steps
+        self._partial_runs = PartialRuns(self._engine)
         self._graph_context: Any = None
         self._session_context: Any = None
         self._closed = False
@@ -263,6 +266,15 @@ class BaseSession(SessionInterface):
         self, fetches: Any, feed_dict: Any, on_device: bool = False
     ) -> tuple[Step, Sequence[Any]]:
         """Check and convert the feeds, then the fetches, and compile."""
+        keys, values, memories = self._convert_feeds(feed_dict)
+        fetch_map = FetchMap(self._graph, fetches)
+        step = make_step(self._engine, fetch_map, keys, list(memories.values()), on_device)
+        return step, list(values.values())
+
+    def _convert_feeds(
+        self, feed_dict: Any
+    ) -> tuple[dict[Tensor, Any], dict[Tensor, Any], dict[Tensor, Memory]]:
+        """The key, value and memory of each fed tensor."""
         keys: dict[Tensor, Any] = {}
         values: dict[Tensor, Any] = {}
         memories: dict[Tensor, Memory] = {}
@@ -276,9 +288,61 @@ class BaseSession(SessionInterface):
                 memories[tensor] = device
             keys[tensor] = key
             check_feedable(self._graph, tensor)
+        return keys, values, memories
+
+    def partial_run_setup(self, fetches: Any, feeds: Any = None) -> str:
+        """Begin a step that is fed and fetched in several calls of `partial_run`.
+
+        What waits for no feed runs at once, fetched or not.
+
+        Args:
+            fetches: all that will be fetched or run, as in `run`.
+            feeds: the tensors, or one, that will be fed.
+
+        Returns:
+            The handle of the partial run.
+
+        Raises:
+            RuntimeError: the session is closed, or its graph empty.
+            TypeError: a fetch or feed stands for no tensor.
+            InvalidArgumentError: nothing is fetched, or a tensor is fed twice or also fetched.
+        """
+        self._check_usable()
+        tensors = declared_feeds(self._graph, feeds)
         fetch_map = FetchMap(self._graph, fetches)
-        step = make_step(self._engine, fetch_map, keys, list(memories.values()), on_device)
-        return step, list(values.values())
+        try:
+            return self._partial_runs.setup(fetch_map, tensors)
+        except OpError as error:
+            failure = enriched(error, self._graph)
+        raise failure
+
+    def partial_run(self, handle: Any, fetches: Any, feed_dict: Any = None) -> Any:
+        """Feed and fetch more of the step that `partial_run_setup` began.
+
+        Args:
+            handle: what `partial_run_setup` gave; None for an ordinary `run`.
+            fetches: tensors that it was told of and that were not fetched yet, as in `run`.
+            feed_dict: values of tensors that it was told of and that were not fed yet.
+
+        Raises:
+            RuntimeError: an operation is fetched, or the session is closed.
+            InvalidArgumentError: the call does not fit the setup or what was fed so far; the
+                partial run can go on.
+            OpError: an operation failed; the partial run is over, the session is not.
+        """
+        if handle is None:
+            return self.run(fetches, feed_dict)
+        self._check_usable()
+        _, values, memories = self._convert_feeds(feed_dict)
+        for tensor, device in memories.items():
+            if device is not None:
+                values[tensor] = transfer.copy(values[tensor], device, None)
+        fetch_map = FetchMap(self._graph, fetches)
+        try:
+            return self._partial_runs.run(handle, fetch_map, values)
+        except OpError as error:
+            failure = enriched(error, self._graph)
+        raise failure
 
     def make_callable(
         self,

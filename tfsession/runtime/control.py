@@ -132,15 +132,24 @@ class CancellationManager:
     @contextmanager
     def watching(self, step: Cancellable) -> Iterator[None]:
         """Tell the step when it is to end, while the block runs."""
-        with self._lock:
-            if self.flag:
-                step.cancel()
-            self._waiting.add(step)
+        self.attend(step)
         try:
             yield
         finally:
-            with self._lock:
-                self._waiting.discard(step)
+            self.leave(step)
+
+    def attend(self, step: Cancellable) -> None:
+        """Tell the step when it is to end, until it leaves."""
+        with self._lock:
+            self._waiting.add(step)
+            is_cancelled = bool(self.flag)
+        if is_cancelled:
+            step.cancel()
+
+    def leave(self, step: Cancellable) -> None:
+        """The step has ended."""
+        with self._lock:
+            self._waiting.discard(step)
 
     @staticmethod
     def stop() -> None:

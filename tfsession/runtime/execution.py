@@ -8,14 +8,15 @@ blocked steps cost nothing, and a step may hold both ends of a queue.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from tfsession.core.errors import CancelledError
 from tfsession.core.pending import Pending
 from tfsession.devices.transfer import start_copy, wait_for
+from tfsession.graph.tensor import Tensor
 from tfsession.runtime.control import StepControl, run_cancelled, timed_out
 from tfsession.runtime.errors import combined, failure_of
 from tfsession.runtime.float_errors import restore, silence
@@ -44,6 +45,8 @@ class Execution:
         self._arrived = 0
         self._in_flight: dict[int, tuple[CompiledSegment, Pending]] = {}
         self._arrivals: SimpleQueue[CompiledSegment | None] = SimpleQueue()
+        # Called when a wait has ended, in the thread that ended it.
+        self.arrived: Callable[[], object] | None = None
 
     # --- a whole step ---------------------------------------------------------------------------
 
@@ -142,7 +145,7 @@ class Execution:
             self._keep(segment, results)
         elif isinstance(results, Pending):
             self._in_flight[segment.arrival] = segment, results
-            results.when_done(lambda pending: self._arrivals.put(segment))
+            results.when_done(lambda pending: self._note(segment))
         else:
             self._arrive(segment, results)
         return None
@@ -159,6 +162,34 @@ class Execution:
                 values[name] = value
 
     # --- arrivals -------------------------------------------------------------------------------
+
+    def feed(self, values: Mapping[Tensor, Value]) -> None:
+        """Let feeds of a partial run arrive."""
+        for number, (tensor, name) in enumerate(
+            zip(self._plan.feeds, self._plan.feed_names, strict=True)
+        ):
+            if tensor in values:
+                if self._readers.get(name):
+                    self.values[name] = values[tensor]
+                self._arrived |= 1 << number
+
+    def go_on(self) -> None:
+        """Take in what has arrived, and run what is ready; never waits."""
+        token = silence()
+        try:
+            with suppress(Empty):
+                while True:
+                    segment = self._arrivals.get_nowait()
+                    if segment is not _CANCEL and segment.arrival in self._in_flight:
+                        self._take(segment)
+            self.advance()
+        finally:
+            restore(token)
+
+    def _note(self, segment: CompiledSegment) -> None:
+        self._arrivals.put(segment)
+        if self.arrived is not None:
+            self.arrived()
 
     def _take(self, segment: CompiledSegment) -> None:
         """Take in the end of a wait; raises the error with which it ended."""
@@ -205,6 +236,11 @@ class Execution:
         return errors
 
     # --- values ---------------------------------------------------------------------------------
+
+    def has(self, index: int) -> bool:
+        """Whether the value of fetch number `index` is there."""
+        plan = self._plan
+        return plan.names[plan.fetches[index], id(plan.fetch_sources[index])] in self.values
 
     def fetch(self, indices: Iterable[int]) -> list[Value]:
         """The values of some fetches, ready for the user."""

@@ -233,6 +233,11 @@ def _number_converter(tensor: Tensor, key: Any, kind: type, least: int, most: in
     return convert
 
 
+def encoded(tensor: Tensor, value: Any) -> Any:
+    """A converted feed as a plan takes it: texts as bytes; raises as `encode_strings` does."""
+    return encode_strings(value) if tensor.dtype.base_dtype is dtypes.string else value
+
+
 def encode_strings(array: Array) -> Array:
     """The texts of a fed array as bytes.
 

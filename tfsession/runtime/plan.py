@@ -99,6 +99,10 @@ class Plan:
             names[t, id(m)] for t, m in zip(self.fetches, fetch_memories, strict=True)
         ]
         self.fetch_memories = tuple(fetch_memories)
+        moved = {t.tensor: t.source for t in fetch_transfers}
+        self.fetch_sources = [
+            moved.get(t, m) for t, m in zip(self.fetches, fetch_memories, strict=True)
+        ]
         self.fetch_transfers = fetch_transfers
         self.is_watched = make_watched is None
         self._make_watched = make_watched
