@@ -226,9 +226,17 @@ def _described(value):
     return type(value).__name__.replace("SymbolicTensor", "Tensor"), _plain(repr(value))
 
 
+def _err(function):
+    """What a program's call gives, or the class and the text of its error."""
+    try:
+        return "ok", function()
+    except BaseException as error:
+        return type(error).__name__, getattr(error, "message", None) or str(error)
+
+
 def _outcome(module, prelude, program):
     """What `out` is after the program, or the error it ends with, in comparable form."""
-    names = {"tf": module}
+    names = {"tf": module, "np": np, "err": _err}
     try:
         for text in (prelude, program):
             code = compile(text, "program.py", "exec")

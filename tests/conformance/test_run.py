@@ -10,7 +10,6 @@ pytestmark = [
 
 PRELUDE = """
 import collections, decimal, fractions, types
-import numpy as np
 
 a = tf.placeholder(tf.float32, [], name="a")
 b = tf.placeholder(tf.float32, [], name="b")
@@ -47,13 +46,6 @@ r = sess.run
 class ArrayLike:
     def __array__(self, dtype=None, copy=None):
         return np.array([3, 4])
-
-
-def err(f):
-    try:
-        return ("ok", f())
-    except BaseException as e:
-        return (type(e).__name__, getattr(e, "message", None) or str(e))
 """
 
 # Expressions; `r` is the run method of a session.

@@ -10,20 +10,12 @@ pytestmark = [
 
 PRELUDE = """
 import collections, threading
-import numpy as np
 
 a = tf.placeholder(tf.float32, [], name="a")
 b = tf.placeholder(tf.float32, [], name="b")
 c = tf.multiply(a, b, name="c")
 k = tf.constant([[1.0, 2.0], [3.0, 4.0]], name="k")
 n = tf.no_op(name="n")
-
-
-def err(f):
-    try:
-        return ("ok", f())
-    except BaseException as e:
-        return (type(e).__name__, getattr(e, "message", None) or str(e))
 """
 
 # Expressions.
