@@ -1,14 +1,175 @@
-"""What the tests against real TensorFlow share."""
+"""What the tests against real TensorFlow share, and the count of what they compare.
+
+A test says which section of the specification it proves: `@pytest.mark.spec("2.4")`. Programs
+stand in tables: `@pytest.mark.rows("program", ROWS)` runs a test with each, where ROWS maps a
+section to programs, named or not. `@pytest.mark.choices(CHOICES)` does so for programs that are
+meant to end differently, each under the name of its row in docs/differences.md.
+"""
 
 import inspect
 import re
 import threading
 import warnings
+from collections import Counter
+from importlib import resources
 
 import numpy as np
 import pytest
 
 import tfsession
+
+# What the report calls each section of the specification.
+SECTIONS = {
+    "0.1": "modes",
+    "0.2": "names",
+    "0.3": "equality",
+    "0.4": "repr and str",
+    "1.1": "Session",
+    "1.2": "InteractiveSession",
+    "1.3": "default stacks",
+    "1.4": "close",
+    "1.5": "graph evolution",
+    "1.6": "mixing graphs",
+    "2.1": "order of work",
+    "2.2": "fetch leaves",
+    "2.3": "fetch structures",
+    "2.4": "feeds",
+    "2.5": "fetchability",
+    "2.6": "runtime errors",
+    "3.1": "make_callable",
+    "3.2": "callables from options",
+    "3.3": "partial runs",
+    "3.4": "reset",
+    "3.5": "list_devices",
+    "3.6": "session handles",
+    "4": "protocol messages",
+    "5.1": "device grammar",
+    "5.2": "DeviceSpec",
+    "5.3": "device scopes",
+    "5.4": "colocate_with",
+    "5.5": "device names at run time",
+    "6.1": "placement",
+    "6.2": "wildcards",
+    "6.3": "soft placement",
+    "6.4": "log_device_placement",
+    "7.1": "pruning",
+    "7.2": "order of ops",
+    "7.3": "state",
+    "7.4": "transfers",
+    "7.5": "seeds",
+    "7.6": "random kernels",
+    "7.7": "timeouts, threads",
+    "8.1": "RunMetadata",
+    "8.2": "step_stats",
+    "8.3": "cost_graph",
+    "8.4": "timeline",
+    "9.1": "GraphDef",
+    "9.2": "import_graph_def",
+    "9.3": "MetaGraph",
+    "10": "error classes",
+    "11.1": "control flow at run time",
+    "11.2": "cond and while_loop",
+    "11.4": "gradients of control flow",
+    "12.1": "queues",
+    "12.2": "readers",
+    "12.3": "TFRecord",
+    "12.4": "queue runners",
+    "ConfigProto": "",
+    "GPUOptions": "",
+    "GraphOptions": "",
+    "OptimizerOptions": "",
+    "RewriterConfig": "",
+    "RunOptions": "",
+    "dtypes": "element types",
+    "graph": "Graph, Operation, Tensor",
+    "ops": "values and gradients",
+    "op_defs": "definitions of ops",
+    "programs": "whole programs",
+    "shapes": "TensorShape, Dimension",
+    "signatures": "public names",
+    "variables": "variables and scopes",
+}
+
+_FATES = ("equal", "by choice", "different")
+_count = pytest.StashKey[Counter]()  # by (section, fate)
+_rows_of_item = pytest.StashKey[int]()
+
+
+def pytest_configure(config):
+    config.stash[_count] = Counter()
+
+
+def pytest_generate_tests(metafunc):
+    """Turn tables into tests: each program with the section that it stands under."""
+    for mark in metafunc.definition.iter_markers("rows"):
+        name, table = mark.args
+        params = []
+        for section, programs in table.items():
+            named = programs if isinstance(programs, dict) else {text: text for text in programs}
+            proves = pytest.mark.spec(section)
+            params += [pytest.param(text, id=id, marks=proves) for id, text in named.items()]
+        metafunc.parametrize(name, params)
+    for mark in metafunc.definition.iter_markers("choices"):
+        params = []
+        for section, choices in mark.args[0].items():
+            for row, program, ours in choices:
+                proves = pytest.mark.spec(section, choice=row)
+                params.append(pytest.param((row, program, ours), id=row, marks=proves))
+        metafunc.parametrize("choice", params)
+
+
+def pytest_collection_modifyitems(items):
+    """Refuse a test against real TensorFlow that does not say what it proves."""
+    for item in items:
+        if item.get_closest_marker("oracle"):
+            mark = item.get_closest_marker("spec")
+            if mark is None or not set(mark.args) <= set(SECTIONS):
+                raise pytest.UsageError(f"{item.nodeid}: no such section: {mark and mark.args}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    mark = item.get_closest_marker("spec")
+    # Without a section: about the tests themselves, no comparison.
+    if mark and mark.args:
+        count = item.config.stash[_count]
+        if report.failed and report.when != "teardown":
+            count[mark.args[0], "different"] += 1
+        elif report.passed and report.when == "call":
+            fate = "by choice" if "choice" in mark.kwargs else "equal"
+            count[mark.args[0], fate] += item.stash.get(_rows_of_item, 1)
+    return report
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Print how many rows were tried, by section, and what came of them."""
+    count = config.stash[_count]
+    if not count:
+        return
+    terminalreporter.section("compared with real TensorFlow, by section of the specification")
+    terminalreporter.write_line(_line("", "tried", *_FATES))
+    for section in SECTIONS:
+        fates = [count[section, fate] for fate in _FATES]
+        if any(fates):
+            name = f"{section} {SECTIONS[section]}"
+            terminalreporter.write_line(_line(name, sum(fates), *fates))
+    sums = [sum(n for (_, fate), n in count.items() if fate == wanted) for wanted in _FATES]
+    terminalreporter.write_line(_line("total", sum(sums), *sums))
+
+
+def _line(name, *cells):
+    return f"{name:<32}" + "".join(f"{cell:>11}" for cell in cells)
+
+
+@pytest.fixture
+def rows_compared(request):
+    """A function for tests that compare many rows at once: how many, if not one."""
+
+    def tell(rows):
+        request.node.stash[_rows_of_item] = rows
+
+    return tell
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +196,11 @@ _codes = []
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _MODULE = re.compile(r"\b(?:tensorflow|tfsession)(?:\.\w+)*\.(\w+)")
 _LOCAL_FUNCTION = re.compile(r"[\w.<>]+\(\) (?=takes|got)")
+# What real TensorFlow says when not it, but the program is at fault.
+_MISTAKE = re.compile(
+    r"(?:name|variable) '\w+' is not (?:defined|associated)|module '[\w.]+' has no attribute|"
+    "invalid syntax|No module named"
+)
 _CONFIG_TEXT = re.compile(r"config: .*\} Registered")
 
 
@@ -60,9 +226,17 @@ def _described(value):
     return type(value).__name__.replace("SymbolicTensor", "Tensor"), _plain(repr(value))
 
 
+def _err(function):
+    """What a program's call gives, or the class and the text of its error."""
+    try:
+        return "ok", function()
+    except BaseException as error:
+        return type(error).__name__, getattr(error, "message", None) or str(error)
+
+
 def _outcome(module, prelude, program):
     """What `out` is after the program, or the error it ends with, in comparable form."""
-    names = {"tf": module}
+    names = {"tf": module, "np": np, "err": _err}
     try:
         for text in (prelude, program):
             code = compile(text, "program.py", "exec")
@@ -93,6 +267,29 @@ def outcomes(tf):
                 thread = threading.Thread(target=target)
                 thread.start()
                 thread.join()
+        mistake = _MISTAKE.search(repr(found[0]))
+        assert mistake is None, f"the program itself is wrong: {mistake[0]}"
         return found
 
     return run
+
+
+@pytest.fixture(scope="session")
+def differences():
+    """The first cells of the table in docs/differences.md."""
+    text = resources.files(tfsession).joinpath("docs/differences.md").read_text(encoding="utf-8")
+    return {line.split(" | ")[0].removeprefix("| ") for line in text.splitlines() if " | " in line}
+
+
+@pytest.fixture
+def assert_by_choice(outcomes, differences):
+    """A function that holds a documented difference: still there, and ours as the row says."""
+
+    def check(prelude, choice):
+        row, program, ours = choice
+        assert row in differences
+        real, mine = outcomes(prelude, program)
+        assert mine == _described(ours)
+        assert mine != real, "no longer different: strike the row"
+
+    return check

@@ -12,7 +12,7 @@ from tfsession.core.device_spec import (
     parse_device_name,
 )
 
-pytestmark = pytest.mark.oracle
+pytestmark = [pytest.mark.oracle, pytest.mark.spec("5.1")]
 
 RELAXED = settings(
     max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -71,6 +71,7 @@ def test_front_end_grammar(tf, text):
     assert outcome(canonical, text) == expected
 
 
+@pytest.mark.spec("5.2")
 @RELAXED
 @given(base=texts, over=texts)
 def test_merging(tf, base, over):
@@ -84,6 +85,7 @@ def test_merging(tf, base, over):
 FULL = "/job:localhost/replica:0/task:0/device:CPU:"
 
 
+@pytest.mark.spec("5.5")
 @settings(RELAXED, max_examples=250)
 @given(text=texts)
 def test_runtime_reading(tf, text):

@@ -8,7 +8,7 @@ import pytest
 
 from tfsession.core import dtypes
 
-pytestmark = pytest.mark.oracle
+pytestmark = [pytest.mark.oracle, pytest.mark.spec("dtypes")]
 
 ATTRIBUTES = (
     *("name", "as_datatype_enum", "as_numpy_dtype", "base_dtype", "real_dtype", "size", "_as_ref"),

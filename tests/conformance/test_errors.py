@@ -8,7 +8,7 @@ import pytest
 
 from tfsession.core import errors
 
-pytestmark = pytest.mark.oracle
+pytestmark = [pytest.mark.oracle, pytest.mark.spec("10")]
 
 NAMES = sorted(
     name

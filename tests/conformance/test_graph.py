@@ -5,57 +5,34 @@ import pytest
 # Real TensorFlow's destructors complain after failed constructors.
 pytestmark = [
     pytest.mark.oracle,
+    pytest.mark.spec("graph"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 PRELUDE = """
 import collections, threading
-import numpy as np
 
 a = tf.placeholder(tf.float32, [], name="a")
 b = tf.placeholder(tf.float32, [], name="b")
 c = tf.multiply(a, b, name="c")
 k = tf.constant([[1.0, 2.0], [3.0, 4.0]], name="k")
 n = tf.no_op(name="n")
-
-
-def err(f):
-    try:
-        return ("ok", f())
-    except BaseException as e:
-        return (type(e).__name__, getattr(e, "message", None) or str(e))
 """
 
 # Programs that leave what is compared in `out`.
-PROGRAMS = [
-    """
-s = tf.Session()
-out = [err(lambda: s.run([k, [None]])), err(lambda: s.run({"a": None}))]
-""",
-    """
-s = tf.Session()
-out = (
-    err(lambda: tf.get_default_graph().as_graph_element("zz", allow_operation=False)),
-    err(lambda: tf.get_default_graph().as_graph_element("zz:0", allow_tensor=False)),
-    err(lambda: tf.get_default_graph().as_graph_element("zz", allow_tensor=False)),
-    err(lambda: tf.get_default_graph().as_graph_element("k:0", allow_tensor=False)),
-    err(lambda: tf.get_default_graph().get_tensor_by_name("k")),
-    err(lambda: tf.get_default_graph().get_operation_by_name("k:0")),
-    err(lambda: tf.get_default_graph().get_operation_by_name("zz")),
-    err(lambda: tf.get_default_graph().get_tensor_by_name(3)),
-)
-""",
-    """
+PROGRAMS = {
+    "0.2": {
+        "uniquified names": """
 g = tf.get_default_graph()
 names = []
 for n_ in ["a", "a", "A", "a_1", "b/", "x/y", "x/y"]:
     names.append(err(lambda: tf.constant(1, name=n_).name))
 out = names
 """,
-    """
+        "invalid names": """
 out = [err(lambda: tf.negative(a, name=x)) for x in ["_x", "x y", "", "-", "a$"]]
 """,
-    """
+        "name scopes": """
 out = []
 with tf.name_scope("s") as s1:
     out += [s1, tf.constant(1, name="q").name, tf.constant(1, name="_x").name]
@@ -71,7 +48,9 @@ with tf.name_scope(s1):
     out.append(tf.constant(1, name="q").name)
 out.append(tf.get_default_graph().get_name_scope())
 """,
-    """
+    },
+    "0.3": {
+        "unique_name, equality, texts": """
 g = tf.get_default_graph()
 out = [
     g.unique_name("zz"),
@@ -95,23 +74,23 @@ out = [
     str(k),
 ]
 """,
-    """
-with tf.control_dependencies([a, n]):
-    x = tf.constant(1.0, name="x")
-    with tf.control_dependencies([b.op]):
-        y = tf.constant(1.0, name="y")
-        z = tf.add(a, y, name="z")
-    with tf.control_dependencies(None):
-        w = tf.constant(1.0, name="w")
-    with tf.control_dependencies(["k", "c:0"]):
-        v = tf.no_op(name="v")
-out = (
-    [[i.name for i in o.op.control_inputs] for o in (x, y, z, w)],
-    [i.name for i in v.control_inputs],
-    err(lambda: tf.control_dependencies([3])),
-)
+    },
+    "1.6": {
+        "tensors of two graphs": """
+g = tf.Graph()
+with g.as_default():
+    z = tf.constant(1.0)
+out = [err(lambda: tf.add(z, a)), err(lambda: tf.add(a, z))]
 """,
-    """
+    },
+    "2.2": {
+        "None in a structure": """
+s = tf.Session()
+out = [err(lambda: s.run([k, [None]])), err(lambda: s.run({"a": None}))]
+""",
+    },
+    "5.3": {
+        "device scopes": """
 def d(f):
     return f().op.device
 
@@ -147,7 +126,9 @@ out += [
     err(lambda: setattr(a.op, "device", "x")),
 ]
 """,
-    """
+    },
+    "5.4": {
+        "colocation": """
 with tf.device("/gpu:0"):
     t = tf.constant(1.0, name="t")
 with tf.colocate_with(t):
@@ -166,7 +147,49 @@ out = (
     err(lambda: tf.colocate_with(None).__enter__()),
 )
 """,
-    """
+    },
+    "7.2": {
+        "control dependencies": """
+with tf.control_dependencies([a, n]):
+    x = tf.constant(1.0, name="x")
+    with tf.control_dependencies([b.op]):
+        y = tf.constant(1.0, name="y")
+        z = tf.add(a, y, name="z")
+    with tf.control_dependencies(None):
+        w = tf.constant(1.0, name="w")
+    with tf.control_dependencies(["k", "c:0"]):
+        v = tf.no_op(name="v")
+out = (
+    [[i.name for i in o.op.control_inputs] for o in (x, y, z, w)],
+    [i.name for i in v.control_inputs],
+    err(lambda: tf.control_dependencies([3])),
+)
+""",
+    },
+    "7.3": {
+        "containers": """
+g = tf.get_default_graph()
+out = [g.version]
+with g.container("cc"):
+    v = tf.Variable(1.0, name="v")
+out += [v.op.get_attr("container"), err(lambda: v.op.get_attr("nix"))]
+""",
+    },
+    "graph": {
+        "what names refer to": """
+s = tf.Session()
+out = (
+    err(lambda: tf.get_default_graph().as_graph_element("zz", allow_operation=False)),
+    err(lambda: tf.get_default_graph().as_graph_element("zz:0", allow_tensor=False)),
+    err(lambda: tf.get_default_graph().as_graph_element("zz", allow_tensor=False)),
+    err(lambda: tf.get_default_graph().as_graph_element("k:0", allow_tensor=False)),
+    err(lambda: tf.get_default_graph().get_tensor_by_name("k")),
+    err(lambda: tf.get_default_graph().get_operation_by_name("k:0")),
+    err(lambda: tf.get_default_graph().get_operation_by_name("zz")),
+    err(lambda: tf.get_default_graph().get_tensor_by_name(3)),
+)
+""",
+        "collections": """
 g = tf.get_default_graph()
 g.add_to_collection("x", a)
 g.add_to_collection("x", 3)
@@ -189,20 +212,7 @@ out = [
 g.finalize()
 out += [err(lambda: g.add_to_collection("q", 1)), err(lambda: g.clear_collection("q"))]
 """,
-    """
-g = tf.Graph()
-with g.as_default():
-    z = tf.constant(1.0)
-out = [err(lambda: tf.add(z, a)), err(lambda: tf.add(a, z))]
-""",
-    """
-g = tf.get_default_graph()
-out = [g.version]
-with g.container("cc"):
-    v = tf.Variable(1.0, name="v")
-out += [v.op.get_attr("container"), err(lambda: v.op.get_attr("nix"))]
-""",
-    """
+        "neighbours": """
 out = [
     k.consumers(),
     [o.name for o in a.consumers()],
@@ -213,10 +223,11 @@ out = [
     c.graph is c.op.graph,
 ]
 """,
-]
+    },
+}
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.rows("program", PROGRAMS)
 def test_a_program_has_the_same_outcome(program, outcomes):
     real, ours = outcomes(PRELUDE, program)
     assert ours == real

@@ -10,6 +10,7 @@ from tfsession.core import protos
 
 pytestmark = [
     pytest.mark.oracle,
+    pytest.mark.spec("9.1"),
     # Real TensorFlow's destructors complain after failed constructors.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
@@ -136,6 +137,7 @@ def test_graphs_cross_over(tf, program):
     assert_equal(written(tfsession, program), back)
 
 
+@pytest.mark.spec("9.2")
 def test_a_real_message_is_accepted(tf):
     with tf.Graph().as_default() as graph:
         tf.constant([1.0, 2.0], name="c")
@@ -262,6 +264,7 @@ IMPORTS = [
 ]
 
 
+@pytest.mark.spec("9.2")
 @pytest.mark.parametrize("program", IMPORTS)
 def test_same_import(outcomes, program):
     real, mine = outcomes(PRELUDE, f"out = {program}")
@@ -283,6 +286,7 @@ SCOPES = [
 ]
 
 
+@pytest.mark.spec("9.2")
 @pytest.mark.parametrize("program", SCOPES)
 def test_same_import_in_scopes(outcomes, program):
     real, mine = outcomes(PRELUDE, program)

@@ -8,7 +8,7 @@ from tfsession.core.attr_value import attr_from_proto
 from tfsession.core.op_def import ops
 from tfsession.core.op_def_proto import to_op_def_proto
 
-pytestmark = pytest.mark.oracle
+pytestmark = [pytest.mark.oracle, pytest.mark.spec("op_defs")]
 
 NAMES = sorted(name for name in ops.names() if "tests/" not in ops.site(name))
 

@@ -9,7 +9,7 @@ import pytest
 import tfsession
 from tfsession import testing
 
-pytestmark = pytest.mark.oracle
+pytestmark = [pytest.mark.oracle, pytest.mark.spec("ops")]
 
 OPS = Path(__file__).parent.parent / "ops"
 

@@ -11,7 +11,7 @@ from tfsession.graph.create import create_operation
 from tfsession.graph.graph import Graph
 from tfsession.runtime.place import Placer
 
-pytestmark = pytest.mark.oracle
+pytestmark = [pytest.mark.oracle, pytest.mark.spec("6.1")]
 
 # Weighted so that about half of the graphs can be placed.
 DEVICES = [""] * 30 + [f"/device:CPU:{i}" for i in range(4)] * 4
@@ -174,7 +174,7 @@ def theirs(tf, parts, soft, capfd):
 
 @pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
 @pytest.mark.parametrize("first_seed", range(0, 400, 100))
-def test_same_as_tensorflow(tf, capfd, first_seed, soft):
+def test_same_as_tensorflow(tf, capfd, rows_compared, first_seed, soft):
     outcomes = {}
     for seed in range(first_seed, first_seed + 100):
         nodes = random_graph(seed)
@@ -185,6 +185,7 @@ def test_same_as_tensorflow(tf, capfd, first_seed, soft):
             del outcomes[seed]
     assert len(outcomes) >= 98
     assert {seed: pair for seed, pair in outcomes.items() if pair[0] != pair[1]} == {}
+    rows_compared(len(outcomes))
     # The set is worth something: graphs that are placed, and graphs that are not.
     placed = [pair for pair in outcomes.values() if isinstance(pair[0][-1], dict)]
     assert 10 < len(placed) < 90

@@ -8,7 +8,7 @@ import pytest
 
 import tfsession
 
-pytestmark = pytest.mark.oracle
+pytestmark = [pytest.mark.oracle, pytest.mark.spec("programs")]
 
 FOLDER = Path(__file__).parent.parent / "programs"
 PROGRAMS = sorted(set(FOLDER.glob("*.py")) - set(FOLDER.glob("test_*.py")))

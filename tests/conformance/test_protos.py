@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from tfsession.core import protos
 
-pytestmark = pytest.mark.oracle
+pytestmark = [pytest.mark.oracle, pytest.mark.spec("4")]
 
 # Declared by TensorFlow in modules that it does not import by itself.
 NOT_IMPORTED = [
@@ -87,6 +87,7 @@ def test_declared_as_in_tensorflow(name, theirs):
     assert described(OURS[name]) == described(theirs(OURS[name]))
 
 
+@pytest.mark.spec()  # none
 def test_the_comparison_sees_fields_and_enums():
     config = described(OURS["tensorflow.ConfigProto"])
     assert config["fields"]["graph_options"]["number"] == 10

@@ -9,7 +9,7 @@ import pytest
 
 import tfsession
 
-pytestmark = pytest.mark.oracle
+pytestmark = [pytest.mark.oracle, pytest.mark.spec("7.6")]
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 SEEDS = ((None, 3), (5, None), (5, 7), (0, 0), (2**40, -1))

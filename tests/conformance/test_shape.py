@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tfsession.core import shape as shapes
 
-pytestmark = pytest.mark.oracle
+pytestmark = [pytest.mark.oracle, pytest.mark.spec("shapes")]
 
 SIZES = st.none() | st.integers(0, 3)
 SHAPES = st.none() | st.lists(SIZES, max_size=3)

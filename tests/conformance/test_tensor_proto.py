@@ -16,7 +16,7 @@ from tfsession.core import dtypes, protos, tensor_proto
 from tfsession.core.dimension import Dimension
 from tfsession.core.shape import TensorShape
 
-pytestmark = pytest.mark.oracle
+pytestmark = [pytest.mark.oracle, pytest.mark.spec("9.1")]
 
 
 class Level(enum.IntEnum):

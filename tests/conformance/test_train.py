@@ -5,7 +5,7 @@ import pytest
 
 import tfsession
 
-pytestmark = pytest.mark.oracle
+pytestmark = [pytest.mark.oracle, pytest.mark.spec("programs")]
 
 KINDS = pytest.mark.parametrize("use_resource", [False, True], ids=["reference", "resource"])
 OPTIMIZERS = {
