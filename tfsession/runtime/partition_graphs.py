@@ -62,7 +62,7 @@ class GraphNode:
         """The dtype of each output, reference dtypes included."""
         if self.op is not None:
             return [tensor.dtype for tensor in self.op.outputs]
-        if self.type in _SINKS:
+        if self.type in _WITHOUT_OUTPUTS:
             return []
         return [self.attrs.get("tensor_type") or self.attrs.get("dtype") or self.attrs["T"]]
 
@@ -79,7 +79,7 @@ class GraphNode:
             message.attr[name].CopyFrom(to_attr_value(value, None))
 
 
-_SINKS = frozenset({"_Retval", "_Send", "_HostSend"})
+_WITHOUT_OUTPUTS = frozenset({"NoOp", "_Retval", "_Send", "_HostSend"})
 
 
 class _Edge(NamedTuple):
@@ -89,6 +89,7 @@ class _Edge(NamedTuple):
     source: GraphNode
     port: int
     target: GraphNode
+    slot: int
     dtype: DType
     from_host: bool = False
     to_host: bool = False
@@ -202,7 +203,7 @@ class _Edges:
             for edge in edges:
                 self._add(edge)
         for tensor, result in zip(fetches, results, strict=True):
-            self._add(self._data(tensor, result, tensor.dtype.base_dtype, False))
+            self._add(self._data(tensor, result, 0, tensor.dtype.base_dtype, False))
             self._next += 1
 
     def _add(self, edge: _Edge) -> None:
@@ -213,23 +214,24 @@ class _Edges:
         op = node.op
         target = self._by_op[op]
         on_gpu = target.device.device_type != "CPU"
-        for tensor, memory, arg in zip(
-            op.inputs, node.input_memories, input_arguments(op), strict=True
-        ):
-            dtype = tensor.dtype if arg.is_ref else tensor.dtype.base_dtype
-            yield self._data(tensor, target, dtype, on_gpu and memory is None)
+        arguments = input_arguments(op)
+        for slot, (tensor, memory) in enumerate(zip(op.inputs, node.input_memories, strict=True)):
+            dtype = tensor.dtype if arguments[slot].is_ref else tensor.dtype.base_dtype
+            yield self._data(tensor, target, slot, dtype, on_gpu and memory is None)
         for control in sorted(op.control_inputs, key=attrgetter("name")):
             fed = is_fed_placeholder(control, self._fed)
             source = self._fed[control.outputs[0]] if fed else self._by_op[control]
-            yield _Edge(0, source, _CONTROL, target, float32)
+            yield _Edge(0, source, _CONTROL, target, _CONTROL, float32)
 
-    def _data(self, tensor: Tensor, target: GraphNode, dtype: DType, to_host: bool) -> _Edge:
+    def _data(
+        self, tensor: Tensor, target: GraphNode, slot: int, dtype: DType, to_host: bool
+    ) -> _Edge:
         source = self._fed.get(tensor)
         if source is not None:
-            return _Edge(0, source, 0, target, dtype, to_host=to_host)
+            return _Edge(0, source, 0, target, slot, dtype, to_host=to_host)
         source, port = self._by_op[tensor.op], tensor.value_index
         from_host = self._hosts.get((source, port), False)
-        return _Edge(0, source, port, target, dtype, from_host, to_host, tensor.dtype.is_ref)
+        return _Edge(0, source, port, target, slot, dtype, from_host, to_host, tensor.dtype.is_ref)
 
 
 def _loose_ends(ops: list[Operation]) -> int:
@@ -259,7 +261,7 @@ class _Partitioner:
             # A variable that leaves its device is sent when the reader's other inputs are there.
             awaited: list[GraphNode] = []
             variables: list[GraphNode] = []
-            for edge in incoming.get(target, ()):
+            for edge in sorted(incoming.get(target, ()), key=attrgetter("is_control", "slot")):
                 source = edge.source if edge.stays else self._copy(edge)
                 if not edge.is_ref:
                     awaited.append(source)
