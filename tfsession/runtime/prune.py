@@ -62,7 +62,12 @@ def _awaited(op: Operation, fed: Collection[Tensor]) -> Sequence[Operation]:
     controls = op.control_inputs
     if not fed or not controls:
         return controls
-    return [c for c in controls if c.type not in _PLACEHOLDERS or c.outputs[0] not in fed]
+    return [control for control in controls if not is_fed_placeholder(control, fed)]
+
+
+def is_fed_placeholder(op: Operation, fed: Collection[Tensor]) -> bool:
+    """Whether feeding has done all that `op` is there for."""
+    return op.type in _PLACEHOLDERS and op.outputs[0] in fed
 
 
 def _sort(ops: list[Operation], fed: Collection[Tensor]) -> list[Operation]:

@@ -1,0 +1,266 @@
+"""The recorder: what each operation of a step gave, and when; made into step stats at the end.
+
+A recording holds times and shapes, never values: tracing does not make anything live longer. A step
+runs in one thread, so an operation begins when the one before it is done.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tfsession.core.dtypes import resource, variant
+from tfsession.devices.device import Device
+from tfsession.runtime.partition import Node, Transfer
+from tfsession.runtime.partition_graphs import GraphNode, StepGraph
+from tfsession.runtime.step_stats import (
+    Layout,
+    NodeRecord,
+    Output,
+    OutputShape,
+    encode_copies,
+    encode_node,
+)
+
+Shapes = Sequence[OutputShape]
+
+_HANDLES = frozenset({resource, variant})
+# Marks in a log: what is no execution of a node.
+_NOW: Final = -1
+_BEGAN: Final = -2
+
+
+class Execution(NamedTuple):
+    """One execution of a node: how long it took, in nanoseconds, and the shapes of its outputs."""
+
+    node: GraphNode
+    outputs: Sequence[Output]
+    shapes: Shapes
+    nanos: int
+
+
+class Recording:
+    """What came of a step: a serialised StepStats, and the executions in order of their ends."""
+
+    def __init__(
+        self,
+        trace: PlanTrace,
+        step_stats: bytes,
+        observed: Sequence[tuple[int, Shapes]],
+        nanos: npt.NDArray[np.int64],
+    ) -> None:
+        self.step_stats = step_stats
+        self._trace = trace
+        self._observed = observed
+        self._nanos = nanos
+
+    def executions(self) -> Iterator[Execution]:
+        """Every execution of a node."""
+        for (index, shapes), nanos in zip(self._observed, self._nanos.tolist(), strict=True):
+            yield self._trace.execution(index, shapes, nanos)
+
+
+class _Traced(NamedTuple):
+    node: GraphNode
+    outputs: tuple[Output, ...]
+    label: str
+
+
+class PlanTrace:
+    """What the recordings of a plan have in common.
+
+    Args:
+        nodes: the plan's operations, in the order of their numbers.
+        graph: the graph of the step.
+    """
+
+    def __init__(self, nodes: Sequence[Node], graph: StepGraph) -> None:
+        self._traced = [_of_node(node, graph.by_op[node.op]) for node in nodes]
+        # Those that give storages or handles: what has a shape there need not be a value's.
+        self.special = frozenset(
+            index
+            for index, traced in enumerate(self._traced)
+            if any(_is_special(output) for output in traced.outputs)
+        )
+        self._sources = self._add(GraphNode("_SOURCE", "NoOp", d) for d in graph.partitions)
+        self._arguments = dict(
+            zip(graph.arguments, self._add(graph.arguments.values()), strict=True)
+        )
+        self._results = self._add(graph.results)
+        self._records: list[tuple[Shapes, NodeRecord] | None] = [None] * len(self._traced)
+        self._layout: tuple[list[int], list[Shapes], Layout] | None = None
+
+    def _add(self, nodes: Iterable[GraphNode]) -> range:
+        first = len(self._traced)
+        for node in nodes:
+            outputs = tuple(Output(t, None, False, False) for t in node.output_dtypes)
+            self._traced.append(_Traced(node, outputs, node.label))
+        return range(first, len(self._traced))
+
+    def start(self, feeds: Sequence[Any] = ()) -> StepRecorder:
+        """A recorder of a step that begins now; `feeds` are the plan's, where they are there."""
+        return StepRecorder(self, feeds)
+
+    def before(self, feeds: Sequence[Any]) -> list[tuple[int, Shapes]]:
+        """What happens before the first operation."""
+        found: list[tuple[int, Shapes]] = [(index, ()) for index in self._sources]
+        for k, index in self._arguments.items():
+            found.append((index, [shape_of(feeds[k]) if k < len(feeds) else None]))
+        return found
+
+    def after(self) -> list[tuple[int, Shapes]]:
+        """What happens after the last operation."""
+        return [(index, ()) for index in self._results]
+
+    def encode(
+        self,
+        indices: list[int],
+        shapes: list[Shapes],
+        starts: npt.NDArray[np.int64],
+        ends: npt.NDArray[np.int64],
+    ) -> bytes:
+        """The StepStats of these executions; times are in nanoseconds since 1970."""
+        known = self._layout
+        if known is None or known[0] != indices or known[1] != shapes:
+            records = [self._record(i, found) for i, found in zip(indices, shapes, strict=True)]
+            devices = [self._traced[index].node.device.name for index in indices]
+            known = self._layout = indices, shapes, Layout(devices, records)
+        return known[2].encode(starts, ends)
+
+    def _record(self, index: int, shapes: Shapes) -> NodeRecord:
+        known = self._records[index]
+        if known is None or known[0] != shapes:
+            node, outputs, label = self._traced[index]
+            known = self._records[index] = shapes, encode_node(node.name, label, outputs, shapes)
+        return known[1]
+
+    def execution(self, index: int, shapes: Shapes, nanos: int) -> Execution:
+        """An execution of number `index`."""
+        node, outputs, _ = self._traced[index]
+        return Execution(node, outputs, shapes, nanos)
+
+
+def _of_node(node: Node, graph_node: GraphNode) -> _Traced:
+    kernel, op = node.kernel, node.op
+    has_reference = any(tensor.dtype.is_ref for tensor in op.inputs)
+    outputs = []
+    for tensor, memory in zip(op.outputs, node.output_memories, strict=True):
+        is_state = tensor.dtype.is_ref and not has_reference
+        is_handle = tensor.dtype in _HANDLES
+        is_new = not (kernel.aliases or kernel.constant or tensor.dtype.is_ref or is_handle)
+        outputs.append(Output(tensor.dtype, memory, is_new, kernel.constant or is_state))
+    return _Traced(graph_node, tuple(outputs), graph_node.label)
+
+
+def _is_special(output: Output) -> bool:
+    return output.dtype.is_ref or output.dtype in _HANDLES
+
+
+def shape_of(value: Any) -> OutputShape:
+    """The shape of an output of any kind: an array, a variable's storage, a handle."""
+    if hasattr(value, "is_initialized"):
+        value = value.array
+        if value is None:
+            return None
+    shape: OutputShape = getattr(value, "shape", ())
+    return shape
+
+
+class StepRecorder:
+    """Takes down one step; `observe` is called by the compiled code after each operation."""
+
+    def __init__(self, trace: PlanTrace, feeds: Sequence[Any]) -> None:
+        self._trace = trace
+        self._begin = time.perf_counter_ns()
+        # To Unix time: one offset for the step, so that times within it are exact.
+        self._epoch = time.time_ns() - self._begin
+        self._before = trace.before(feeds)
+        self._log: list[tuple[int, int, Shapes]] = []
+        self._copies: dict[str, list[tuple[str, str, int, int, int]]] = {}
+        self.observe = _make_observe(trace.special, self._log.append)
+        self.resume()
+
+    def resume(self) -> None:
+        """The step goes on after a wait: what is observed next begins now."""
+        self._log.append((_NOW, time.perf_counter_ns(), ()))
+
+    def began(self, index: int) -> None:
+        """Operation number `index` begins now, and ends only after others."""
+        self._log.append((_BEGAN - index, time.perf_counter_ns(), ()))
+
+    def transferred(self, transfer: Transfer, start: int, end: int, value: Any) -> None:
+        """A copy was made between two moments, in nanoseconds of `time.perf_counter_ns`.
+
+        Copies between GPUs and the host are told; CPU devices share their memory.
+        """
+        self._log.append((_NOW, end, ()))
+        source, destination = transfer.source, transfer.destination
+        device = _gpu(destination) or _gpu(source)
+        if device is None:
+            return
+        direction = f"{'D' if _gpu(source) else 'H'}to{'D' if _gpu(destination) else 'H'}"
+        copies = self._copies.setdefault(f"{device.name}/memcpy", [])
+        nbytes = int(getattr(value, "nbytes", 0))
+        times = start + self._epoch, end + self._epoch
+        copies.append((transfer.tensor.op.name, f"MEMCPY{direction}", nbytes, *times))
+
+    def finish(self) -> Recording:
+        """The step is done."""
+        now = time.perf_counter_ns()
+        numbers, moments, shapes = zip(*self._log, strict=True)
+        ends = np.array(moments, np.int64)
+        starts = np.concatenate([ends[:1], ends[:-1]])
+        _set_begun(numbers, ends, starts)
+        before, after = self._before, self._trace.after()
+        kept = [i for i, number in enumerate(numbers) if number >= 0]
+        indices = [*(i for i, _ in before), *(numbers[i] for i in kept), *(i for i, _ in after)]
+        found = [*(s for _, s in before), *(shapes[i] for i in kept), *(s for _, s in after)]
+        first = np.full(len(before), self._begin)
+        starts = np.concatenate([first, starts[kept], np.full(len(after), ends[-1])])
+        ends = np.concatenate([first, ends[kept], np.full(len(after), now)])
+        encoded = self._trace.encode(indices, found, starts + self._epoch, ends + self._epoch)
+        copies = [encode_copies(name, made) for name, made in self._copies.items()]
+        observed = list(zip(indices, found, strict=True))
+        return Recording(self._trace, b"".join([encoded, *copies]), observed, ends - starts)
+
+
+def _set_begun(
+    numbers: Sequence[int], moments: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]
+) -> None:
+    """Put in the starts of the operations that ended only after others."""
+    if min(numbers) >= _NOW:
+        return
+    begun: dict[int, int] = {}
+    for place, number in enumerate(numbers):
+        if number < _NOW:
+            begun[_BEGAN - number] = int(moments[place])
+        elif number in begun:
+            starts[place] = begun.pop(number)
+
+
+def _gpu(device: Device | None) -> Device | None:
+    return None if device is None or device.device_type == "CPU" else device
+
+
+def _make_observe(
+    special: frozenset[int], append: Callable[[tuple[int, int, Shapes]], None]
+) -> Callable[..., None]:
+    """The method `observe`, bound to what it needs: it is called for every operation."""
+    clock = time.perf_counter_ns
+
+    def observe(index: int, *results: Any) -> None:
+        now = clock()
+        if index not in special:
+            try:
+                append((index, now, [result.shape for result in results]))
+            except AttributeError:  # no array: a text, or a number of Python
+                pass
+            else:
+                return
+        append((index, now, [shape_of(result) for result in results]))
+
+    return observe
