@@ -43,6 +43,7 @@ from tfsession.runtime.feeds import (
 )
 from tfsession.runtime.fetches import FetchMap
 from tfsession.runtime.partial_run import PartialRuns, declared_feeds
+from tfsession.runtime.run_metadata import check_run_options
 from tfsession.runtime.step import Step, is_leaf, make_step, nested_key
 
 logger = logging.getLogger("tfsession")
@@ -227,9 +228,16 @@ class BaseSession(SessionInterface):
 
     def _execute(self, step: Step, values: Sequence[Any], options: Any, run_metadata: Any) -> Any:
         """Run a step under RunOptions; RunMetadata is replaced when all went well."""
-        result = step.execute_under(values, self._engine.terms.control(options))
+        check_run_options(options, self._config)
+        engine, plan, written = self._engine, step.plan, b""
+        if plan is None:
+            result = step.execute(values)
+        else:
+            metadata = engine.metadata(plan).begin(options, is_wanted=bool(run_metadata))
+            result = step.execute_under(values, engine.terms.control(options, metadata.recorder))
+            written = metadata.finish()
         if run_metadata:
-            run_metadata.ParseFromString(b"")
+            run_metadata.ParseFromString(written)
         return result
 
     def _find_step(self, fetches: Any, feed_dict: Any, key: Any) -> tuple[Step, Sequence[Any]]:

@@ -94,6 +94,7 @@ class RunTerms:
     """Under what terms the steps of a session run: timeout and pools, from its configuration."""
 
     def __init__(self, config: Any = None) -> None:
+        self.config = config
         self._timeout_ms = 0
         self._pools: list[Gate | None] = [None]
         if config is None:
@@ -102,6 +103,11 @@ class RunTerms:
         size = config.inter_op_parallelism_threads
         pools = config.session_inter_op_thread_pool
         self._pools = [_pool(p.num_threads or size, p.global_name) for p in pools] or [_pool(size)]
+
+    @property
+    def counts_runs(self) -> bool:
+        """Whether runs are counted, because some of them are measured for a cost graph."""
+        return self.config is not None and self.config.graph_options.build_cost_model > 0
 
     @property
     def default(self) -> Callable[[], StepControl] | None:

@@ -12,7 +12,7 @@ from tfsession.core.errors import CancelledError, DeadlineExceededError
 from tfsession.runtime.errors import Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from tfsession.runtime.partition import Transfer
 
@@ -20,8 +20,18 @@ if TYPE_CHECKING:
 class Recorder(Protocol):
     """Takes down what a step does."""
 
-    def observe(self, index: int, *results: Any) -> None:
-        """Operation number `index` of the plan has given these outputs."""
+    @property
+    def observe(self) -> Callable[..., None]:
+        """Takes (index, *outputs): operation number `index` of the plan has given these outputs."""
+
+    def fed(self, feeds: Sequence[Any]) -> None:
+        """The step begins, with these values of the plan's feeds."""
+
+    def began(self, index: int) -> None:
+        """Operation number `index` begins now, and will end after others."""
+
+    def resume(self) -> None:
+        """A wait is over: what is observed next begins now."""
 
     def transferred(self, transfer: Transfer, start: int, end: int, value: Any) -> None:
         """A copy was made between two moments, in nanoseconds of `time.perf_counter_ns`."""

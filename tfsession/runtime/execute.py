@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from tfsession.runtime.partition import Node
 from tfsession.runtime.place import Placer
 from tfsession.runtime.plan import Function, Plan, Signature, Value
 from tfsession.runtime.prune import check_fed_references, prune
+from tfsession.runtime.run_metadata import PlanMetadata
 
 
 class KernelContext:
@@ -74,6 +76,8 @@ class Engine:
         self._placement: dict[Operation, Device] = {}
         self._placed_version = -1
         self._plans: dict[Signature, Plan] = {}
+        self._metadata: dict[Plan, PlanMetadata] = {}
+        self._node_numbers = count()
         self._constants: dict[tuple[Operation, int], Value] = {}
         # What callers keep for signatures of their own; emptied in place when it may be wrong.
         self.steps: dict[Any, Any] = {}
@@ -109,9 +113,24 @@ class Engine:
     def runner(self, plan: Plan) -> Callable[[Sequence[Value]], list[Value]]:
         """Runs the plan under the session's own terms."""
         control = self.terms.default
-        if control is None:
-            return plan.run
-        return lambda values: plan.execute(values, control())
+        if not self.terms.counts_runs:
+            return plan.run if control is None else lambda values: plan.execute(values, control())
+        begin = self.metadata(plan).begin
+
+        def run(values: Sequence[Value]) -> list[Value]:
+            begin(None, is_wanted=False)
+            return plan.run(values) if control is None else plan.execute(values, control())
+
+        return run
+
+    def metadata(self, plan: Plan) -> PlanMetadata:
+        """What RunMetadata tells of a plan, made when first asked for."""
+        with self._lock:
+            found = self._metadata.get(plan)
+            if found is None:
+                host, config = self.devices.host, self.terms.config
+                found = self._metadata[plan] = PlanMetadata(plan, host, self._node_numbers, config)
+            return found
 
     def adopt(self, value: Any) -> tuple[Any, Device] | None:
         """A device array that a program holds, as an array of one of these devices, uncopied.
@@ -194,6 +213,7 @@ class Engine:
             self._placed_version = -1
             self.steps.clear()
             self._plans.clear()
+            self._metadata.clear()
             self._constants.clear()
             self.resources.clear()
             self.devices.close()

@@ -52,8 +52,10 @@ class Execution:
 
     def run(self, feeds: Sequence[Value]) -> list[Value]:
         """Run the step to its end and give the fetched values."""
-        plan = self._plan
+        plan, recorder = self._plan, self._control.recorder
         self.values.update(zip(plan.feed_names, feeds, strict=True))
+        if recorder is not None:
+            recorder.fed(feeds)
         token = silence()
         try:
             self.advance()
@@ -78,6 +80,8 @@ class Execution:
             else:
                 if segment is _CANCEL:
                     raise (self.withdraw() or [run_cancelled()])[0]
+                if self._control.recorder is not None:
+                    self._control.recorder.resume()
                 self._take(segment)
             self.advance()
 
@@ -144,6 +148,8 @@ class Execution:
         if not segment.arrival:
             self._keep(segment, results)
         elif isinstance(results, Pending):
+            if self._control.recorder is not None:
+                self._control.recorder.began(plan.first_index[id(segment)])
             self._in_flight[segment.arrival] = segment, results
             results.when_done(lambda pending: self._note(segment))
         else:

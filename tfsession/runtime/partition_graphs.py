@@ -238,7 +238,7 @@ def _loose_ends(ops: list[Operation]) -> int:
     """How often an operation has no inputs at all, or nothing in the whole graph that waits."""
     if not ops:
         return 0
-    awaited = set()
+    awaited: set[Operation] = set()
     for op in ops[0].graph.get_operations():
         awaited.update(tensor.op for tensor in op.inputs)
         awaited.update(op.control_inputs)

@@ -101,9 +101,9 @@ class PlanTrace:
             self._traced.append(_Traced(node, outputs, node.label))
         return range(first, len(self._traced))
 
-    def start(self, feeds: Sequence[Any] = ()) -> StepRecorder:
-        """A recorder of a step that begins now; `feeds` are the plan's, where they are there."""
-        return StepRecorder(self, feeds)
+    def start(self) -> StepRecorder:
+        """A recorder of a step that begins now."""
+        return StepRecorder(self)
 
     def before(self, feeds: Sequence[Any]) -> list[tuple[int, Shapes]]:
         """What happens before the first operation."""
@@ -173,16 +173,20 @@ def shape_of(value: Any) -> OutputShape:
 class StepRecorder:
     """Takes down one step; `observe` is called by the compiled code after each operation."""
 
-    def __init__(self, trace: PlanTrace, feeds: Sequence[Any]) -> None:
+    def __init__(self, trace: PlanTrace) -> None:
         self._trace = trace
         self._begin = time.perf_counter_ns()
         # To Unix time: one offset for the step, so that times within it are exact.
         self._epoch = time.time_ns() - self._begin
-        self._before = trace.before(feeds)
+        self._before: Sequence[tuple[int, Shapes]] = ()
         self._log: list[tuple[int, int, Shapes]] = []
         self._copies: dict[str, list[tuple[str, str, int, int, int]]] = {}
         self.observe = _make_observe(trace.special, self._log.append)
         self.resume()
+
+    def fed(self, feeds: Sequence[Any]) -> None:
+        """The step begins, with these values of the plan's feeds."""
+        self._before = self._trace.before(feeds)
 
     def resume(self) -> None:
         """The step goes on after a wait: what is observed next begins now."""

@@ -5,7 +5,7 @@ The message of the caller is replaced when the step has succeeded, and left alon
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property
 from itertools import count
 from threading import Lock
@@ -87,12 +87,11 @@ class PlanMetadata:
         node = next(iter(self.graph.by_op), None)
         return self.graph.to_graph_defs(None if node is None else node.graph._versions.to_proto())
 
-    def begin(self, options: Any, feeds: Sequence[Any], is_wanted: bool = True) -> StepMetadata:
+    def begin(self, options: Any, is_wanted: bool = True) -> StepMetadata:
         """Begin a run; every run of a session that builds cost models must be begun.
 
         Args:
             options: a RunOptions message, or None.
-            feeds: the values of the plan's feeds.
             is_wanted: whether a RunMetadata message waits to be filled.
         """
         is_costed = self._every > 0 and is_measured(next(self._runs), self._every, self._after)
@@ -101,7 +100,7 @@ class PlanMetadata:
         with self._lock:  # of two threads one makes what is made once
             recorder = None
             if is_costed or wants_step_stats(options):
-                recorder = self._trace.start(feeds)
+                recorder = self._trace.start()
             shows_graphs = options is not None and options.output_partition_graphs
             if shows_graphs:
                 self.partition_graphs  # noqa: B018
