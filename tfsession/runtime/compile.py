@@ -44,6 +44,10 @@ class Binder(Protocol):
 
     cancellation: CancellationManager
 
+    @property
+    def strips_debug(self) -> bool:
+        """Whether checks and prints are left out."""
+
     def bind(self, node: Node) -> Function:
         """The kernel of a node as a function of its inputs."""
         ...
@@ -71,7 +75,7 @@ def compile_plan(
     """
     feeds = dict(zip(signature.feeds, signature.memories, strict=True))
     arrivals = {t: 1 << i for i, t in enumerate(feeds)} if signature.arriving else {}
-    segments = partition(ops, placement, feeds, arrivals)
+    segments = partition(ops, placement, feeds, arrivals, binder.strips_debug)
     names = _Names(segments, feeds)
     located = [names.location[tensor] for tensor in signature.fetches]
     wanted = located if signature.on_device else [None] * len(located)

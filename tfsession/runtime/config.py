@@ -110,6 +110,15 @@ class RunTerms:
         return self.config is not None and self.config.graph_options.build_cost_model > 0
 
     @property
+    def strips_debug(self) -> bool:
+        """Whether checks and prints are taken out of steps: only when asked for by name."""
+        if self.config is None:
+            return False
+        rewrite = self.config.graph_options.rewrite_options
+        is_on: bool = rewrite.debug_stripper == protos.RewriterConfig.ON
+        return is_on and not rewrite.disable_meta_optimizer
+
+    @property
     def default(self) -> Callable[[], StepControl] | None:
         """Makes the terms of a step that asks for nothing; None when there are none."""
         if self._timeout_ms <= 0 and self._pools[0] is None:

@@ -188,6 +188,11 @@ class Engine:
 
     # --- what compile.Binder asks for -----------------------------------------------------------
 
+    @property
+    def strips_debug(self) -> bool:
+        """Whether the session's configuration takes checks and prints out of steps."""
+        return self.terms.strips_debug
+
     def bind(self, node: Node) -> Function:
         """The kernel of a node as a function of its inputs, bound to this session's state."""
         kernel, op = node.kernel, node.op

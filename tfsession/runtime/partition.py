@@ -119,9 +119,22 @@ def _data_dtypes(op: Operation, kernel: Kernel, arguments: Sequence[ArgDef]) -> 
     return found - _HANDLE_DTYPES
 
 
-def make_node(op: Operation, device: Device) -> Node:
+# What is left of checks and prints where a session strips them, as TensorFlow's debug_stripper does:
+# their inputs are computed, the first one goes through.
+_STRIPPED = {
+    "Assert": Kernel("Assert", lambda xp, *inputs: None),
+    **{
+        name: Kernel(name, None, forwards=True)
+        for name in ("CheckNumerics", "CheckNumericsV2", "Print")
+    },
+}
+
+
+def make_node(op: Operation, device: Device, strip_debug: bool = False) -> Node:
     """Find the kernel of `op` on `device`, and the memory of each of its inputs and outputs."""
     kernel = find_kernel(op.type, device.device_type, op.attrs)
+    if strip_debug:
+        kernel = _STRIPPED.get(op.type, kernel)
     if kernel is None:
         raise InvalidArgumentError(
             None,
@@ -150,6 +163,7 @@ def partition(
     placement: Mapping[Operation, Device],
     feeds: Mapping[Tensor, Memory],
     arrivals: Mapping[Tensor, int] = MappingProxyType({}),
+    strip_debug: bool = False,
 ) -> list[Segment]:
     """Cut topologically ordered operations into segments, with the transfers each one waits for.
 
@@ -158,11 +172,12 @@ def partition(
         placement: the device of each operation.
         feeds: the memory in which the value of each fed tensor is given.
         arrivals: the bit of each fed tensor that arrives only after the step has begun.
+        strip_debug: whether checks and prints are left out.
 
     Returns:
         Segments in an order in which they can run.
     """
-    nodes = [make_node(op, placement[op]) for op in ops]
+    nodes = [make_node(op, placement[op], strip_debug) for op in ops]
     if arrivals or any(node.kernel.blocking for node in nodes):
         nodes = _group_by_arrivals(nodes, feeds, arrivals)
     if len({id(node.place) for node in nodes}) > 1:
