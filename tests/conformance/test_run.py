@@ -331,15 +331,13 @@ out = [
 
 
 @pytest.mark.rows("call", CALLS)
-def test_a_call_has_the_same_outcome(call, outcomes):
-    real, ours = outcomes(PRELUDE, f"out = {call}")
-    assert ours == real
+def test_a_call_has_the_same_outcome(call, assert_same):
+    assert_same(PRELUDE, f"out = {call}")
 
 
 @pytest.mark.rows("program", PROGRAMS)
-def test_a_program_has_the_same_outcome(program, outcomes):
-    real, ours = outcomes(PRELUDE, program)
-    assert ours == real
+def test_a_program_has_the_same_outcome(program, assert_same):
+    assert_same(PRELUDE, program)
 
 
 CHOICES = {
