@@ -338,25 +338,3 @@ def test_a_call_has_the_same_outcome(call, assert_same):
 @pytest.mark.rows("program", PROGRAMS)
 def test_a_program_has_the_same_outcome(program, assert_same):
     assert_same(PRELUDE, program)
-
-
-CHOICES = {
-    "2.4": [
-        (
-            "resource and variant feeds",
-            """
-v = tf.Variable(1.0, use_resource=True, name="rv")
-out = err(lambda: r(c, {v.handle: 1.0}))
-""",
-            (
-                "TypeError",
-                "Tensor rv:0 of type resource cannot be fed: Python has no such values.",
-            ),
-        ),
-    ],
-}
-
-
-@pytest.mark.choices(CHOICES)
-def test_a_difference_by_choice(choice, assert_by_choice):
-    assert_by_choice(PRELUDE, choice)

@@ -27,6 +27,8 @@ Converter = Callable[[Any], Any]
 
 # Whole numbers up to here are exact as float64, so that they round once on the way to any float.
 _EXACT: Final = 1 << 53
+# Py_TPFLAGS_HEAPTYPE.
+_MADE_AT_RUN_TIME: Final = 1 << 9
 
 
 class Feed(NamedTuple):
@@ -125,8 +127,10 @@ def convert_feed(tensor: Tensor, key: Any, value: Any) -> Array:
         _check_int(value, dtype)
     elif not isinstance(value, np.ndarray):
         value = _host_array(value)
-    if dtype.is_numeric or dtype.is_bool:
+    if np.issubdtype(dtype.numpy, np.number):
         array = np.asarray(value).astype(dtype.numpy, copy=False)
+        if array.dtype.num != dtype.numpy.num:  # of the same bytes, by another C name
+            array = array.view(dtype.numpy)
     else:
         array = np.asarray(value, dtype=dtype.numpy)
     _check_shape(tensor, array.shape)
@@ -177,8 +181,12 @@ def _check_int(value: int, dtype: DType) -> None:
         suits = dtype.min <= value <= dtype.max
     elif dtype.is_bool:
         suits = value in (0, 1)
-    else:
-        suits = dtype is not dtypes.string
+    elif dtype is dtypes.string:
+        suits = False
+    elif type(value) is int or type(value) is bool:
+        suits = True  # rounded
+    else:  # NumPy does not take an int of a class of its own for a weak one
+        suits = bool(np.asarray(value).astype(dtype.numpy) == np.asarray(value))
     if not suits:
         raise TypeError(
             f"Type of feed value {value} with type {type(value)} is not compatible with Tensor "
@@ -252,11 +260,17 @@ def encode_strings(array: Array) -> Array:
     return encoded.reshape(array.shape)
 
 
+def _c_name(kind: type) -> str:
+    """The name of a type as C code sees it: with the module, unless Python code made it."""
+    is_of_python = kind.__flags__ & _MADE_AT_RUN_TIME or kind.__module__ == "builtins"
+    return kind.__name__ if is_of_python else f"{kind.__module__}.{kind.__name__}"
+
+
 def _encode(text: Any) -> bytes:
     if isinstance(text, bytes):
         return bytes(text)
     if not isinstance(text, str):
-        raise InternalError(None, None, f"Unsupported object type {type(text).__name__}")
+        raise InternalError(None, None, f"Unsupported object type {_c_name(type(text))}")
     try:
         return text.encode()
     except UnicodeEncodeError:

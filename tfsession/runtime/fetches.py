@@ -122,7 +122,12 @@ class FetchMap:
                 f"Operation {op.name} has been marked as not fetchable. Such an operation belongs "
                 "to a block of its own, as a branch of a conditional or the body of a loop."
             )
-        return itemgetter(self._slots.setdefault(element, len(self._slots)))
+        slot = self._slots.setdefault(element, len(self._slots))
+        if isinstance(element, Tensor) and element.dtype.is_quantized:
+            # Their values lie in structures of one field: the plain integers come out.
+            field = element.dtype.base_dtype.name
+            return lambda values: values[slot][field]
+        return itemgetter(slot)
 
 
 def _calling(cls: Callable[..., Any], parts: Iterable[Rebuild]) -> Rebuild:
