@@ -128,12 +128,13 @@ def _update(ufunc: str) -> Any:
         with variable.lock:
             array = variable.writable()
             if array.shape != value.shape:
-                raise InvalidArgumentError(
-                    None,
-                    None,
-                    f"Cannot update variable with shape {debug_string(array.shape)} using a Tensor "
-                    f"with shape {debug_string(value.shape)}, shapes must be equal.",
-                )
+                text = "Parameters and update must be the same size"
+                if not variable.is_reference:
+                    text = (
+                        f"Cannot update variable with shape {debug_string(array.shape)} using a "
+                        f"Tensor with shape {debug_string(value.shape)}, shapes must be equal."
+                    )
+                raise InvalidArgumentError(None, None, text)
             getattr(xp, ufunc)(array, value, out=array)
         return variable
 

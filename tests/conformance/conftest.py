@@ -201,7 +201,7 @@ _LOCAL_FUNCTION = re.compile(r"[\w.<>]+\(\) (?=takes|got)")
 # What real TensorFlow says when not it, but the program is at fault.
 _MISTAKE = re.compile(
     r"(?:name|variable) '\w+' is not (?:defined|associated)|module '[\w.]+' has no attribute|"
-    "invalid syntax|No module named"
+    "No module named"
 )
 _CONFIG_TEXT = re.compile(r"config: .*\} Registered")
 
@@ -239,10 +239,10 @@ def _err(function):
 def _outcome(module, prelude, program):
     """What `out` is after the program, or the error it ends with, in comparable form."""
     names = {"tf": module, "np": np, "err": _err}
+    codes = [compile(text, "program.py", "exec") for text in (prelude, program)]
+    _codes.extend(codes)
     try:
-        for text in (prelude, program):
-            code = compile(text, "program.py", "exec")
-            _codes.append(code)
+        for code in codes:
             exec(code, names)
         return _described(names["out"])
     except Exception as error:

@@ -141,13 +141,23 @@ def constant_dims(tensor: Tensor) -> list[int | None] | None:
     return dims
 
 
+class NoShapeError(ValueError):
+    """A constant that is read as a shape is none; the text goes out without the op that reads."""
+
+
 def constant_shape(tensor: Tensor) -> Shape:
-    """The shape that an integer vector tensor describes, as far as it is known (-1: unknown)."""
+    """The shape that an integer vector tensor describes, as far as it is known (-1: unknown).
+
+    Raises NoShapeError when all is known and a size is less than -1.
+    """
     values, _reads.values = _reads.values, None
     try:
         dims = constant_dims(tensor)
     finally:
         _reads.values = values
+    for size in dims or ():
+        if size is not None and size < -1 and constant_value(tensor) is not None:
+            raise NoShapeError(f"Invalid value in tensor used for shape: {size}")
     shape = None if dims is None else tuple(None if d is None or d < 0 else d for d in dims)
     if _reads.shapes is not None and shape is not None:
         _reads.shapes[tensor] = shape

@@ -135,9 +135,6 @@ def _fill_shape(op: Operation) -> list[Shape]:
     with_rank(value._shape, 0)
     shape = constant_shape(dims)
     if dims.op.type == "Const" and shape is not None and None in shape:
-        least = dims.op.attrs["value"].min()
-        if least < -1:
-            raise ValueError(f"Invalid value in tensor used for shape: {least}")
         raise ValueError("Fill dimensions must be >= 0")
     return [shape]
 

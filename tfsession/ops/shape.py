@@ -72,7 +72,6 @@ define_op("Rank", inputs=["input: T"], outputs=["output: int32"], attrs=["T: typ
 def _reshape_shape(op: Operation) -> list[Shape]:
     with_rank(op.inputs[1]._shape, 1)
     given, wanted = op.inputs[0]._shape, constant_shape(op.inputs[1])
-    _refuse_negative(op.inputs[1])
     if given is None or wanted is None or given.count(None) > 1 or wanted.count(None) > 1:
         return [wanted]
     have = math.prod(d for d in given if d is not None)
@@ -86,13 +85,6 @@ def _reshape_shape(op: Operation) -> list[Shape]:
         unknown = given[given.index(None)]
         return [tuple(unknown if d is None else d for d in wanted)]
     return [wanted]
-
-
-def _refuse_negative(sizes: Tensor) -> None:
-    """Raise ValueError where a constant has a size that is neither a size nor -1."""
-    if sizes.op.type == "Const" and min(sizes.op.attrs["value"].tolist(), default=0) < -1:
-        least = sizes.op.attrs["value"].min()
-        raise ValueError(f"Invalid value in tensor used for shape: {least}")
 
 
 def _infer_size(have: int, want: int, wanted: tuple[int | None, ...]) -> Shape:
