@@ -1,0 +1,124 @@
+"""Public names and signatures of classes against TensorFlow's: what is missing is listed."""
+
+import inspect
+
+import pytest
+
+import tfsession
+
+pytestmark = [pytest.mark.oracle, pytest.mark.spec("signatures")]
+
+
+def _examples(tf):
+    """What a graph is made of; the classes of what runs it, and of its messages."""
+    with tf.Graph().as_default() as graph:
+        tensor = tf.constant(1.0)
+        reference = tf.Variable(1.0)
+        resource = tf.Variable(1.0, use_resource=True)
+        found = (graph, tensor, tensor.op, reference, resource, tf.IndexedSlices(tensor, tensor))
+    names = ("Graph", "Tensor", "Operation", "RefVariable", "ResourceVariable", "IndexedSlices")
+    classes = ("Session", "InteractiveSession", "Variable", *MESSAGES)
+    return dict(zip(names, found, strict=True)) | {name: getattr(tf, name) for name in classes}
+
+
+# Their fields, numbers, types and defaults are compared in test_protos.py.
+MESSAGES = (
+    *("ConfigProto", "GPUOptions", "GraphOptions", "OptimizerOptions", "RunOptions"),
+    *("RunMetadata",),
+)
+
+_UPDATES = {
+    *("batch_scatter_update", "scatter_div", "scatter_max", "scatter_min", "scatter_mul"),
+    *("scatter_nd_add", "scatter_nd_sub", "scatter_nd_update"),
+}
+_OF_VARIABLES = {
+    *("SaveSliceInfo", "experimental_ref", "from_proto", "initialized_value", "ref", "to_proto"),
+    *_UPDATES,
+}
+# TensorFlow's, and not here; what C++ lends to Python stays so.
+MISSING = {
+    "Graph": {
+        *("Dismantle", "get", "new_operations", "num_operations", "op_def_for_type", "operations"),
+        *("building_function", "switch_to_thread_local"),
+    },
+    "Operation": {"experimental_set_type", "from_node_def"},
+    "Tensor": {"OVERLOADABLE_OPERATORS", "experimental_ref"},
+    "Variable": _OF_VARIABLES | {"gather_nd", "sparse_read"},
+    "RefVariable": _OF_VARIABLES | {"gather_nd", "sparse_read", "scatter_nd_max", "scatter_nd_min"},
+    "ResourceVariable": _OF_VARIABLES
+    | {"create", "numpy", "read_value_no_copy", "scatter_nd_max", "scatter_nd_min"},
+}
+# Here, and not TensorFlow's.
+OWN = {
+    "Session": {"placement"},
+    "InteractiveSession": {"placement"},
+    "Graph": {"node_name"},
+    "Operation": {"attrs", "control_outputs"},
+    "IndexedSlices": {"get_shape"},
+}
+# In both, and different: an argument more here; one of TensorFlow's insides less.
+OTHER_SIGNATURES = {
+    "Session": {"make_callable"},
+    "InteractiveSession": {"make_callable"},
+    "Graph": {"as_graph_def"},
+}
+
+
+@pytest.fixture(scope="module")
+def pairs(tf):
+    ours = _examples(tfsession)
+    return {name: (real, ours[name]) for name, real in _examples(tf).items()}
+
+
+NAMES = (
+    *("Session", "InteractiveSession", "Graph", "Operation", "Tensor", "Variable"),
+    *("RefVariable", "ResourceVariable", "IndexedSlices", *MESSAGES),
+)
+
+
+def _public(example):
+    return {name for name in dir(example) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_same_public_names(name, pairs):
+    real, ours = map(_public, pairs[name])
+    assert real - ours == MISSING.get(name, set())
+    assert ours - real == OWN.get(name, set())
+
+
+def _kind(cls, name):
+    return "function" if callable(getattr(cls, name)) else "attribute"
+
+
+def _parameters(cls, name):
+    """Names, kinds and defaults; None for what is built in and does not tell."""
+    try:
+        found = inspect.signature(getattr(cls, name)).parameters.values()
+    except ValueError:
+        return None
+    return [(p.name, p.kind.name, _default(p.default)) for p in found]
+
+
+def _default(value):
+    if value is inspect.Parameter.empty:
+        return "required"
+    # An enum of theirs may be the number of ours.
+    return getattr(value, "value", value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_same_signatures(name, pairs):
+    common = sorted(_public(pairs[name][0]) & _public(pairs[name][1]))
+    if isinstance(pairs[name][0], type):
+        common.append("__init__")
+    real, ours = pairs[name]
+    different = {}
+    for method in common:
+        if _kind(real, method) != _kind(ours, method):
+            different[method] = _kind(real, method), _kind(ours, method)
+        elif _kind(real, method) == "function":
+            theirs, mine = _parameters(real, method), _parameters(ours, method)
+            if theirs is not None and theirs != mine:
+                different[method] = theirs, mine
+    assert set(different) == OTHER_SIGNATURES.get(name, set()), different
