@@ -15,6 +15,7 @@ PRELUDE = """
 w = tf.Variable([1.0, 2.0], name="w")
 a = tf.placeholder(tf.float32, [], name="a")
 y = tf.reduce_sum(w * a + 1.0, name="y")
+value = w.read_value()
 config = tf.ConfigProto()
 options = tf.RunOptions()
 
@@ -22,7 +23,7 @@ options = tf.RunOptions()
 def outcome():
     with tf.Session(config=config) as s:
         s.run(w.initializer)
-        return s.run([y, {"w": w}], {a: 2.0}, options=options), s.make_callable(y, [a])(3.0)
+        return s.run([y, {"w": value}], {a: 2.0}, options=options), s.make_callable(y, [a])(3.0)
 """
 
 # Set by the tables below, for the reasons that stand there, or by other tests.
@@ -99,6 +100,18 @@ def test_a_field_that_changes_no_value(statement, assert_same):
 
 PROGRAMS = {
     "ConfigProto": {
+        "session_metadata": """
+config.experimental.session_metadata.name = "n"
+config.experimental.session_metadata.version = 3
+metadata = tf.RunMetadata()
+tf.Session(config=config).run(w.initializer, run_metadata=metadata)
+out = str(metadata.session_metadata)
+""",
+        "disable_output_partition_graphs": """
+config.experimental.disable_output_partition_graphs = True
+options.output_partition_graphs = True
+out = err(outcome)
+""",
         "allow_soft_placement": """
 def placed(soft, device):
     with tf.Graph().as_default(), tf.device(device):
@@ -213,6 +226,15 @@ out = s.run(tf.constant(1) + 2), err(lambda: s.run(bad))[0]
 """,
     },
     "RewriterConfig": {
+        "debug_stripper": """
+config.graph_options.rewrite_options.debug_stripper = 1
+config.graph_options.rewrite_options.min_graph_nodes = -1
+x = tf.check_numerics(tf.identity(a) / 0.0, "bad") + 1.0
+with tf.control_dependencies([tf.Assert(a > 100.0, [a])]):
+    z = a * 3.0
+s = tf.Session(config=config)
+out = err(lambda: s.run(x, {a: 1.0})), err(lambda: s.run(z, {a: 1.0}))
+""",
         "all at once": """
 r = config.graph_options.rewrite_options
 r.min_graph_nodes = -1
@@ -236,6 +258,12 @@ out = err(outcome)
 """,
     },
     "RunOptions": {
+        "inter_op_thread_pool that is not there": """
+out = []
+for pool in (-2, 1, 3):
+    options.inter_op_thread_pool = pool
+    out.append(err(outcome))
+""",
         "trace_level": """
 out = []
 for level in range(-1, 6):
@@ -284,36 +312,12 @@ config.experimental.session_metadata.version = -1
 kind, text = err(outcome)
 out = kind, text.split(":")[0]
 """,
-        "session_metadata": """
-config.experimental.session_metadata.name = "n"
-config.experimental.session_metadata.version = 3
-metadata = tf.RunMetadata()
-tf.Session(config=config).run(w.initializer, run_metadata=metadata)
-out = str(metadata.session_metadata)
-""",
-        "disable_output_partition_graphs": """
-config.experimental.disable_output_partition_graphs = True
-options.output_partition_graphs = True
-out = err(outcome)
-""",
-    },
-    "RewriterConfig": {
-        "debug_stripper": """
-config.graph_options.rewrite_options.debug_stripper = 1
-config.graph_options.rewrite_options.min_graph_nodes = -1
-x = tf.check_numerics(tf.identity(a) / 0.0, "bad") + 1.0
-with tf.control_dependencies([tf.Assert(a > 100.0, [a])]):
-    z = a * 3.0
-s = tf.Session(config=config)
-out = err(lambda: s.run(x, {a: 1.0})), err(lambda: s.run(z, {a: 1.0}))
-""",
     },
     "RunOptions": {
-        "inter_op_thread_pool that is not there": """
-out = []
-for pool in (-2, 1, 3):
-    options.inter_op_thread_pool = pool
-    out.append(err(outcome))
+        "a reference variable": """
+s = tf.Session()
+s.run(w.initializer)
+out = err(lambda: s.run(w, options=options)), err(lambda: s.run([y, w], {a: 2.0}, options=options))
 """,
     },
 }
