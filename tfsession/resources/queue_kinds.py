@@ -11,7 +11,8 @@ from tfsession.core.dtypes import DType, int64
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.shape import Shape, debug_string, is_compatible
 from tfsession.resources.philox import Philox, words
-from tfsession.resources.queue import Element, Queue
+from tfsession.resources.queue import Queue
+from tfsession.resources.queue_attempts import Element
 
 __all__ = ["FIFOQueue", "PaddingFIFOQueue", "PriorityQueue", "RandomShuffleQueue"]
 
