@@ -1,6 +1,7 @@
 """Queues against a simple model, their order of service, and that nothing is lost among threads."""
 
 import random
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -406,6 +407,15 @@ def test_padding_fills_up_to_the_largest():
     assert texts.tolist() == [[b"a", b""], [b"", b""], [b"b", b"c"]]
 
 
+def test_padding_takes_any_rank():
+    queue = PaddingFIFOQueue("q", "localhost", [int32], [(1, None, 1, 1, None)], 10)
+    for size in (1, 2):
+        queue.enqueue(queue.element([np.ones((1, size, 1, 1, size), np.int32)]))
+    (batch,) = queue.dequeue_many(2)
+    assert batch.shape == (2, 1, 2, 1, 1, 2)
+    assert batch[:, 0, :, 0, 0].tolist() == [[[1, 0], [0, 0]], [[1, 1], [1, 1]]]
+
+
 # --- the end --------------------------------------------------------------------------------------
 
 
@@ -443,8 +453,17 @@ def waited(result):
     return result.result
 
 
+@pytest.fixture
+def switching():
+    """Switch threads often, so that a race has many chances."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_is_lost_or_doubled_among_threads(kind):
+def test_nothing_is_lost_or_doubled_among_threads(kind, switching):
     queue, count, producers = KINDS[kind](7), 300, 4
     found, lock = [], threading.Lock()
 
