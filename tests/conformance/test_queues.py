@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 
 # Real TensorFlow's destructors complain after failed constructors.
@@ -12,8 +13,7 @@ pytestmark = [
 
 # No wait is longer than the timeout: real TensorFlow would wait for ever.
 PRELUDE = """
-import threading, time
-import numpy as np
+import threading
 
 
 def session(ms=4000):
@@ -92,14 +92,15 @@ F, R, D, P = tf.FIFOQueue, tf.RandomShuffleQueue, tf.PaddingFIFOQueue, tf.Priori
 
 # Programs that leave what is compared in `out`.
 PROGRAMS = {
-    "attributes": """
+    "12.1": {
+        "attributes": """
 q = F(5, [tf.int32, tf.string], [[], [2]], name="q", shared_name="SQ")
 out = [(x.name, x.dtypes, x.shapes, x.names, str(x.queue_ref))
        for x in (q, R(5, 2, tf.int32), D(3, [tf.int32], [[None]]), P(3, tf.int32, [[]], name="x/p"),
                  F(3, tf.int32, names="n"), F(3, [tf.int32], tf.TensorShape([3])),
                  F(3, tf.int32, [3, 4]), F(3, tf.int32, ()))]
 """,
-    "names and devices": """
+        "names and devices": """
 with tf.name_scope("x"), tf.device("/job:localhost"), tf.control_dependencies([tf.no_op()]):
     for q in (F(9, [tf.int32], [[]], name="q"), R(9, 1, [tf.int32], [[]], name="q"),
               D(9, [tf.int32], [[]], name="q"), F(9, tf.int32, [[]], names=["n"], name="q")):
@@ -111,7 +112,7 @@ with tf.name_scope("x"), tf.device("/job:localhost"), tf.control_dependencies([t
                 q.size(name="mine"), q.is_closed(name="mine"), q.dequeue_up_to(3, name="mine")]
 out = graph(), [str(x) for x in made]
 """,
-    "shapes": """
+        "shapes": """
 q = F(9, [tf.int32, tf.float32], [[], [2]])
 n = tf.placeholder(tf.int32, [])
 u, d = F(9, [tf.int32, tf.float32]), D(9, [tf.int32, tf.string], [[None, 2], []])
@@ -119,7 +120,7 @@ out = [[t.shape for x in (q, u, d) for t in f(x)]
        for f in (lambda x: x.dequeue(), lambda x: x.dequeue_many(3), lambda x: x.dequeue_many(n),
                  lambda x: x.dequeue_up_to(3), lambda x: [x.size(), x.is_closed()])]
 """,
-    "seeds": """
+        "seeds": """
 out = []
 for graph_seed in (None, 7):
     tf.set_random_seed(graph_seed) if graph_seed else None
@@ -129,7 +130,7 @@ for graph_seed in (None, 7):
 with tf.container("c"):
     out.append(F(3, tf.int32).queue_ref.op.get_attr("container"))
 """,
-    "wrong arguments": """
+        "wrong arguments": """
 out = [err(f) for f in (
     lambda: F(3, [tf.int32], names=["a", "b"]),
     lambda: F(3, [tf.int32], [[], []]),
@@ -161,7 +162,7 @@ out = [err(f) for f in (
     lambda: tf.QueueBase([tf.int32], None, ["a", "b"], F(3, tf.int32).queue_ref),
 )]
 """,
-    "wrong values": """
+        "wrong values": """
 q, two = F(9, tf.int32, [[]], name="q"), F(9, [tf.int32, tf.string], name="two")
 p = P(9, tf.int32, [[]], name="p")
 out = [err(f) for f in (
@@ -183,13 +184,13 @@ out = [err(f) for f in (
     lambda: q.dequeue_up_to("a"),
 )]
 """,
-    "names": """
+        "names": """
 q = F(9, [tf.int32, tf.string], [[], []], names=("a", "b"))
 run(q.enqueue({"b": "x", "a": 1}))
 run(q.enqueue_many({"a": [2, 3, 4], "b": ["y", "z", "w"]}))
 out = [run(q.dequeue()), run(q.dequeue_many(2)), run(q.dequeue_up_to(1))]
 """,
-    "one component or more": """
+        "one component or more": """
 q, two = F(9, tf.int32, [[]]), F(9, [tf.int32, tf.string], [[], [1]])
 out = [run(x) for x in (q.enqueue(1), q.enqueue([2]), q.enqueue((3,)), q.enqueue_many([[4, 5, 6]]),
                         two.enqueue([1, ["a"]]), two.enqueue_many(([2, 3], [["b"], ["c"]])))]
@@ -197,7 +198,7 @@ out += [run(x) for x in (q.size(), q.is_closed(), q.dequeue(), q.dequeue_many(2)
                          q.dequeue_up_to(3), two.dequeue(), two.dequeue_many(2), two.size(),
                          q.dequeue_many(0), two.dequeue_up_to(0))]
 """,
-    "values at run time": """
+        "values at run time": """
 v, w, t = tf.placeholder(tf.int32), tf.placeholder(tf.float32), tf.placeholder(tf.int64)
 q, two = F(9, tf.int32, [[]], name="q"), F(9, [tf.int32, tf.float32], name="two")
 both = F(9, [tf.int32, tf.float32], [[], [2]], name="both")
@@ -223,7 +224,7 @@ out = [err(lambda: run(op, feed)) for op, feed in (
     (q.enqueue_many(v), {v: np.zeros(0, np.int32)}),
 )]
 """,
-    "operations that do not fit": """
+        "operations that do not fit": """
 q = F(9, [tf.int32, tf.string], [[], []], name="q")
 one = F(9, tf.int32, [[]], name="one")
 h, n = q.queue_ref, tf.constant(2)
@@ -250,7 +251,7 @@ out += [err(f) for f in (
     ),
 )]
 """,
-    "references of the first version": """
+        "references of the first version": """
 i32 = types("INT32")
 named = dict(capacity="i: 3", shared_name='s: "SQ"')
 h = node("FIFOQueue", component_types=i32, shapes=shapes([]), **named)[0]
@@ -266,7 +267,7 @@ out.append(err(lambda: run(node("QueueDequeue", [h], component_types=i32))))
 old = tf.QueueBase([tf.int32], [[]], None, h)
 out.append([x.type for x in (old.dequeue().op, old.size().op, old.enqueue(1), old.close())])
 """,
-    "shared names": """
+        "shared names": """
 def both(*makers):
     with tf.Graph().as_default():
         s = session()
@@ -308,13 +309,13 @@ b, c = F(5, tf.int32, shared_name="SQ"), F(5, tf.int32, name="SQ")
 run([a.enqueue(1), c.enqueue_many([[1, 2]])])
 out.append(run([a.size(), b.size(), c.size()]))
 """,
-    "state of a session": """
+        "state of a session": """
 q = F(5, tf.int32)
 run(q.enqueue(1))
 other = session()
 out = [run(q.size()), other.run(q.size()), run(F(5, tf.int32).size()), run(q.size() + 1)]
 """,
-    "closed": """
+        "closed": """
 out = []
 for make in (lambda: F(5, tf.int32, [[]], name="q"), lambda: R(5, 2, tf.int32, [[]], name="q"),
              lambda: D(5, tf.int32, [[]], name="q")):
@@ -328,19 +329,19 @@ for make in (lambda: F(5, tf.int32, [[]], name="q"), lambda: R(5, 2, tf.int32, [
         for op in (q.dequeue(), q.dequeue_up_to(2), q.dequeue_many(2)):
             out.append(err(lambda: s.run(op)))
 """,
-    "closed priority": """
+        "closed priority": """
 q = P(9, tf.int32, [[]], name="q")
 ops = [q.enqueue_many([[3, 1, 2], [30, 10, 20]]), q.close(), q.enqueue([1, 1]), q.dequeue_many(5),
        q.dequeue_many(2), q.dequeue_many(2), q.dequeue(), q.dequeue(), q.dequeue_up_to(2)]
 out = [err(lambda: run(op)) for op in ops]
 """,
-    "capacity 0 is always full, a negative one never": """
+        "capacity 0 is always full, a negative one never": """
 q, u = F(0, tf.int32), F(-1, tf.int32)
 s = session(200)
 out = [err(lambda: s.run(q.enqueue(1))), s.run(q.size()), s.run(u.enqueue_many([np.arange(999)])),
        s.run(u.size())]
 """,
-    "order of priorities": """
+        "order of priorities": """
 out = []
 for trial in range(12):
     r = np.random.RandomState(trial)
@@ -351,19 +352,7 @@ for trial in range(12):
     d, m = q.dequeue(), q.dequeue_many(n // 2)
     out.append([run(d) for _ in range(n - n // 2)] + [run(m)])
 """,
-    "order of shuffling": """
-out = []
-for seed, graph_seed in ((5, None), (3, 7), (-1, 7)):
-    tf.set_random_seed(graph_seed) if graph_seed else None
-    for stay in (0, 4):
-        q = R(100, stay, tf.int32, [[]], seed=seed)
-        run(q.enqueue_many([np.arange(40)]))
-        d, m, more = q.dequeue(), q.dequeue_many(7), q.enqueue_many([np.arange(40, 50)])
-        out.append([run(d) for _ in range(9)] + [run(m), run(more)] + [run(d) for _ in range(9)])
-        run(q.close())
-        out.append([run(m), run(q.dequeue_up_to(99))])
-""",
-    "padding": """
+        "padding": """
 q = D(9, [tf.int32, tf.string, tf.bool], [[None], [None, 2], []])
 t = tf.placeholder(tf.string)
 e = q.enqueue([[1, 2], t, True])
@@ -377,7 +366,7 @@ for k in range(3):
 run(f.close())
 out += [run(f.dequeue_up_to(9))]
 """,
-    "dtypes": """
+        "dtypes": """
 out = []
 for dtype in (tf.float16, tf.bfloat16, tf.float64, tf.int8, tf.uint8, tf.int64, tf.complex64,
               tf.bool, tf.string):
@@ -389,7 +378,7 @@ for dtype in (tf.float16, tf.bfloat16, tf.float64, tf.int8, tf.uint8, tf.int64, 
         run(q.enqueue(v), {v: row[0]})
         out += [run(q.dequeue()), run(q.dequeue_many(2)), run(q.dequeue_many(0)), run(q.dequeue())]
 """,
-    "chosen from a list": """
+        "chosen from a list": """
 qs = [F(5, tf.int32, [[2, 3]], name=name) for name in "abc"]
 i = tf.placeholder(tf.int32, [])
 q = tf.QueueBase.from_list(i, qs)
@@ -398,29 +387,14 @@ out = [q.name, q.shapes, q.dtypes, run(q.enqueue(np.ones((2, 3))), {i: 1}),
        tf.QueueBase.from_list(i, [F(5, tf.int32, [[2, 3]]), F(5, tf.int32, [[4, 3]])]).shapes,
        tf.QueueBase.from_list(i, [F(5, tf.int32, [[2, 3]]), F(5, tf.int32)]).shapes]
 """,
-    # --- waits ------------------------------------------------------------------------------------
-    "both ends in one step": """
-q = F(1, tf.int32, [[]])
-s = tf.Session(config=tf.ConfigProto(inter_op_parallelism_threads=1, operation_timeout_in_ms=4000))
-a, b = q.dequeue(), q.dequeue()
-out = [sorted(map(int, s.run([a, b, q.enqueue(1), q.enqueue(2)])[:2])), s.run(q.size()),
-       s.run([q.enqueue_many([[1, 2, 3]]), q.dequeue_many(3)])[1], s.run(q.size())]
-""",
-    "timeouts": """
-s, q = session(200), F(2, tf.int32, [[]], name="q")
-long = tf.RunOptions(timeout_in_ms=100)
-out = [err(lambda: s.run(q.dequeue())), err(lambda: s.run(q.dequeue(), options=long)),
-       s.run(q.enqueue(1)), err(lambda: s.run(q.enqueue_many([[2, 3, 4]]))), s.run(q.size()),
-       err(lambda: s.run(q.enqueue(5))), [s.run(q.dequeue()) for _ in range(2)], s.run(q.size())]
-""",
-    "served in order": """
+        "served in order": """
 q = F(2, tf.int32, [[]])
 d, m = q.dequeue(), q.dequeue_many(2)
 first, second, third = Later(s, d), Later(s, m), Later(s, d)
 run(q.enqueue_many([[1, 2, 3, 4]]))
 out = [first.result(), second.result(), third.result(), run(q.size())]
 """,
-    "close waits for those before it": """
+        "close waits for those before it": """
 q = F(1, tf.int32, [[]], name="q")
 e, c, x, d, closed = q.enqueue(2), q.close(), q.enqueue(3), q.dequeue(), q.is_closed()
 run(q.enqueue(1))
@@ -429,41 +403,41 @@ out = [waits.out, closing.out, late.out, run(closed), run(d), waits.result(), cl
        late.result(), run(closed), run(d), err(lambda: run(d)), err(lambda: run(c)),
        err(lambda: run(q.close(True)))]
 """,
-    "close that cancels": """
+        "close that cancels": """
 q = F(1, tf.int32, [[]], name="q")
 e, c, m, d = q.enqueue(2), q.close(), q.enqueue_many([[5, 6]]), q.dequeue()
 run(q.enqueue(1))
 later = [Later(s, e), Later(s, c), Later(s, m)]
 out = [run(q.close(True))] + [x.result() for x in later] + [run(d), err(lambda: run(d))]
 """,
-    "a batch is put back in front when the queue is closed": """
+        "a batch is put back in front when the queue is closed": """
 q = F(9, tf.int32, [[]], name="q")
 run(q.enqueue_many([[1, 2, 3]]))
 d = q.dequeue()
 batch, size = Later(s, q.dequeue_many(5)), q.size()
 out = [run(size), run(q.close()), batch.result(), run(size), run(d), run(d)]
 """,
-    "what is left of a closed queue": """
+        "what is left of a closed queue": """
 q = F(9, tf.int32, [[]], name="q")
 run(q.enqueue_many([[1, 2, 3]]))
 batch, single, size = Later(s, q.dequeue_up_to(5)), Later(s, q.dequeue()), q.size()
 out = [run(size), run(q.close()), batch.result(), single.result(), run(size)]
 """,
-    "a shuffled batch is put back": """
+        "a shuffled batch is put back": """
 q = R(9, 0, tf.int32, [[]], seed=3, name="q")
 d, size = q.dequeue(), q.size()
 run(q.enqueue_many([[1, 2, 3, 4]]))
 batch = Later(s, q.dequeue_many(6))
 out = [run(size), run(q.close()), batch.result(), run(size), [run(d) for _ in range(4)]]
 """,
-    "what stays in a shuffling queue until it is closed": """
+        "what stays in a shuffling queue until it is closed": """
 q = R(9, 2, tf.int32, [[]], seed=3, name="q")
 size = q.size()
 run(q.enqueue_many([[1, 2, 3]]))
 one, two = Later(s, q.dequeue_many(3)), Later(s, q.dequeue_up_to(4))
 out = [run(size), run(q.close()), one.result(), two.result(), run(size)]
 """,
-    "a batch by priority waits for all of it": """
+        "a batch by priority waits for all of it": """
 q = P(9, tf.int32, [[]], name="q")
 size, e = q.size(), q.enqueue([0, 5])
 run(q.enqueue_many([[3, 1], [30, 10]]))
@@ -472,7 +446,37 @@ out = [run(size), run(e), batch.result(), run(e)]
 batch = Later(s, q.dequeue_many(3))
 out += [run(q.close()), batch.result(), run(size)]
 """,
-    "closing the session": """
+    },
+    "7.6": {
+        "order of shuffling": """
+out = []
+for seed, graph_seed in ((5, None), (3, 7), (-1, 7)):
+    tf.set_random_seed(graph_seed) if graph_seed else None
+    for stay in (0, 4):
+        q = R(100, stay, tf.int32, [[]], seed=seed)
+        run(q.enqueue_many([np.arange(40)]))
+        d, m, more = q.dequeue(), q.dequeue_many(7), q.enqueue_many([np.arange(40, 50)])
+        out.append([run(d) for _ in range(9)] + [run(m), run(more)] + [run(d) for _ in range(9)])
+        run(q.close())
+        out.append([run(m), run(q.dequeue_up_to(99))])
+""",
+    },
+    "7.7": {
+        "both ends in one step": """
+q = F(1, tf.int32, [[]])
+s = tf.Session(config=tf.ConfigProto(inter_op_parallelism_threads=1, operation_timeout_in_ms=4000))
+a, b = q.dequeue(), q.dequeue()
+out = [sorted(map(int, s.run([a, b, q.enqueue(1), q.enqueue(2)])[:2])), s.run(q.size()),
+       s.run([q.enqueue_many([[1, 2, 3]]), q.dequeue_many(3)])[1], s.run(q.size())]
+""",
+        "timeouts": """
+s, q = session(200), F(2, tf.int32, [[]], name="q")
+long = tf.RunOptions(timeout_in_ms=100)
+out = [err(lambda: s.run(q.dequeue())), err(lambda: s.run(q.dequeue(), options=long)),
+       s.run(q.enqueue(1)), err(lambda: s.run(q.enqueue_many([[2, 3, 4]]))), s.run(q.size()),
+       err(lambda: s.run(q.enqueue(5))), [s.run(q.dequeue()) for _ in range(2)], s.run(q.size())]
+""",
+        "closing the session": """
 q = F(1, tf.int32, [[]], name="q")
 other = F(1, tf.int32, [[]], name="other")
 run(other.enqueue(1))
@@ -481,13 +485,78 @@ later = [Later(s, op) for op in ops]
 s.close()
 out = [x.result() for x in later]
 """,
-    "a failure ends the waits of its step": """
+        "a failure ends the waits of its step": """
 q = F(1, tf.int32, [[]], name="q")
 i = tf.placeholder(tf.int32, [])
 bad = tf.gather([1, 2], i, name="bad")
 out = [err(lambda: run([q.dequeue(), bad], {i: 5})), run(q.enqueue(1)), run(q.dequeue()),
        run(q.size())]
 """,
+    },
+}
+
+CHOICES = {
+    "12.1": [
+        (
+            "a cancelled or timed out `dequeue_many`",
+            """
+q, s = F(9, tf.int32, [[]]), session(100)
+s.run(q.enqueue_many([[1, 2]]))
+out = err(lambda: s.run(q.dequeue_many(3)))[0], s.run(q.size())
+""",
+            ("DeadlineExceededError", np.int32(2)),
+        ),
+        (
+            "`dequeue_up_to` on a closed PriorityQueue with fewer elements",
+            """
+q = P(9, tf.int32, [[]])
+run(q.enqueue_many([[2, 1], [20, 10]]))
+run(q.close())
+out = err(lambda: run(q.dequeue_up_to(3)))
+""",
+            ("ok", [np.array([1, 2]), np.array([10, 20], np.int32)]),
+        ),
+        (
+            "a queue's `close()` that waits for pending enqueues",
+            """
+q = F(0, tf.int32)
+blocked = Later(s, q.enqueue(1))
+closing = Later(s, q.close(), tf.RunOptions(timeout_in_ms=50))
+closing.thread.join(0.5)
+out = [closing.out and closing.out[0]]
+run(q.close(True))
+out += [blocked.result()[0], closing.result()[0]]
+""",
+            ["DeadlineExceededError", "CancelledError", "DeadlineExceededError"],
+        ),
+        (
+            "`enqueue` and `enqueue_many` of too few or too many values",
+            """
+q = F(9, [tf.int32, tf.int32])
+out = [err(lambda: q.enqueue(v).type)[0] for v in (1, [1], [1, 2, 3])]
+""",
+            ["ValueError"] * 3,
+        ),
+        (
+            "a PaddingFIFOQueue's batch of elements of rank 5 or more",
+            """
+q = D(9, tf.int32, [[1, None, 1, 1, 1]])
+run(q.enqueue(np.ones((1, 2, 1, 1, 1))))
+out = err(lambda: run(q.dequeue_many(1)))[0]
+""",
+            "ok",
+        ),
+        (
+            "the number in a queue's name in errors, `_0_q`",
+            """
+q = F(9, tf.int32, name="q")
+for s in (session(), session()):
+    s.run(q.close())
+out = err(lambda: s.run(q.enqueue(1)))[1][1]
+""",
+            "FIFOQueue '_0_q' is closed.",
+        ),
+    ],
 }
 
 _UNNAMED = re.compile(r"\b_\d+_(?=\w)")
@@ -502,7 +571,12 @@ def _plain(value):
     return value
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_a_program_has_the_same_outcome(name, outcomes):
-    real, ours = outcomes(PRELUDE, PROGRAMS[name])
+@pytest.mark.rows("program", PROGRAMS)
+def test_a_program_has_the_same_outcome(program, outcomes):
+    real, ours = outcomes(PRELUDE, program)
     assert _plain(ours) == _plain(real)
+
+
+@pytest.mark.choices(CHOICES)
+def test_a_difference_by_choice(choice, assert_by_choice):
+    assert_by_choice(PRELUDE, choice)
