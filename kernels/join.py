@@ -17,6 +17,17 @@ def _refuse(text: str) -> InvalidArgumentError:
     return InvalidArgumentError(None, None, text)
 
 
+@kernel("Pack", device="CPU", types={"T": ["resource"]})
+def pack_handles(xp: Any, *values: Any, axis: int) -> Any:
+    """Scalar handles, which are objects and no arrays, as a vector."""
+    packed = xp.empty(len(values), object)
+    for i, value in enumerate(values):
+        if isinstance(value, xp.ndarray) and value.ndim:
+            raise _refuse("Only scalar handles can be packed")
+        packed[i] = value[()] if isinstance(value, xp.ndarray) else value
+    return packed
+
+
 @kernel("Pack")
 def pack(xp: Any, *values: Any, axis: int) -> Any:
     """Equal shapes along a new dimension."""

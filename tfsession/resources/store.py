@@ -18,6 +18,7 @@ class ResourceStore:
         self._lock = threading.RLock()
         self._resources: dict[tuple[str, str, type], Any] = {}
         self._node_states: dict[str, dict[str, Any]] = {}
+        self._unnamed = 0
 
     def get_or_create(self, container: str, name: str, kind: type[R], make: Callable[[], R]) -> R:
         """The resource, made by `make()` when it does not exist yet."""
@@ -27,6 +28,13 @@ class ResourceStore:
             if resource is None:
                 resource = self._resources[key] = make()
             return resource
+
+    def unique_name(self, node: str) -> str:
+        """A name for the resource of a node that has none: `_0_q`, numbered by session."""
+        with self._lock:
+            number = self._unnamed
+            self._unnamed += 1
+        return f"_{number}_{node}"
 
     def lookup(self, container: str, name: str, kind: type[R]) -> R | None:
         """The resource, or None."""
@@ -49,12 +57,15 @@ class ResourceStore:
         """Forget everything, or everything in the named containers."""
         wanted = None if containers is None else set(containers)
         with self._lock:
-            for key in [k for k in self._resources if wanted is None or k[0] in wanted]:
-                release = getattr(self._resources.pop(key), "release", None)
-                if release is not None:
-                    release()
+            keys = [k for k in self._resources if wanted is None or k[0] in wanted]
+            dropped = [self._resources.pop(key) for key in keys]
             if wanted is None:
                 self._node_states.clear()
+        # Without the lock: who waits for a resource goes on in this thread.
+        for resource in dropped:
+            release = getattr(resource, "release", None)
+            if release is not None:
+                release()
 
     def node_state(self, node: str) -> dict[str, Any]:
         """What the kernel of a node keeps from run to run."""
