@@ -286,15 +286,16 @@ class BaseSession(SessionInterface):
         keys: dict[Tensor, Any] = {}
         values: dict[Tensor, Any] = {}
         memories: dict[Tensor, Memory] = {}
-        for tensor, key, value in expand_feeds(self._graph, feed_dict) if feed_dict else ():
+        for feed in expand_feeds(self._graph, feed_dict) if feed_dict else ():
             # Where a tensor is fed twice, the later value stands.
+            tensor = feed.tensor
             try:
-                values[tensor], memories[tensor] = convert_feed(tensor, key, value), None
+                values[tensor], memories[tensor] = convert_feed(*feed), None
             except DeviceFeed:
-                array, device = self._engine.adopt(value)
+                array, device = self._engine.adopt(feed.value)
                 values[tensor] = resident_converter(tensor, device)(array)
                 memories[tensor] = device
-            keys[tensor] = key
+            keys[tensor] = feed.key
             check_feedable(self._graph, tensor)
         return keys, values, memories
 

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 
 from tfsession.core import dtypes
 from tfsession.devices.transfer import Memory
+from tfsession.graph.composite import composite_type_of
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.control import StepControl
 from tfsession.runtime.execute import Engine
 from tfsession.runtime.feeds import Converter, converter, encode_strings, resident_converter
-from tfsession.runtime.fetches import FetchMap, composite_type_of
+from tfsession.runtime.fetches import FetchMap
 from tfsession.runtime.plan import Plan, Signature
 
 # Takes the converted feed values, gives what the user gets.
