@@ -392,8 +392,13 @@ def fill(dims: Any, value: Any, name: str | None = None, layout: Any = None) -> 
 
 @export("identity")
 def identity(input: Any, name: str | None = None) -> Any:
-    """A tensor with the same value; of a composite, such as a SparseTensor, one of such tensors."""
-    return map_components(lambda part: create_op("Identity", [part], name=name), input)
+    """A tensor with the same value; of a composite, such as a SparseTensor, one of such tensors.
+
+    The tensors of a composite are not named.
+    """
+    if composite_type_of(input) is not None:
+        return map_components(identity, input)
+    return create_op("Identity", [input], name=name)
 
 
 @export("identity_n")

@@ -112,7 +112,8 @@ def check_feedable(graph: Graph, tensor: Tensor) -> None:
 def convert_feed(tensor: Tensor, key: Any, value: Any, given: Any) -> Array:
     """`value` as a host array that can be fed for `tensor`, itself where nothing has to change.
 
-    The arguments are those of a `Feed`. Texts stay str or bytes here; `encode_strings` makes them bytes.
+    The arguments are those of a `Feed`. Texts stay str or bytes here; `encode_strings` makes them
+    bytes.
 
     Raises:
         DeviceFeed: `value` is an array of a device.
