@@ -15,6 +15,7 @@ import numpy as np
 from tfsession.core.exports import export
 from tfsession.core.rules import Registry, caller_site
 from tfsession.core.shape import Shape, TensorShape
+from tfsession.graph.composite import composite_type_of
 from tfsession.graph.constant_folding import computed
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def get_static_value(tensor: Any, partial: bool = False) -> Any:
         partial: of a stack, give an object array that is None where elements are not known.
     """
     if not hasattr(tensor, "value_index"):
-        return tensor
+        return tensor if composite_type_of(tensor) is None else None
     value = constant_value(tensor) if _is_seen(tensor) else None
     if value is None and partial and tensor.op.type == "Pack" and not tensor.op.attrs["axis"]:
         parts = [get_static_value(item, partial) for item in tensor.op.inputs]

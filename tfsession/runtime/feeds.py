@@ -70,6 +70,31 @@ def expand_feeds(graph: Graph, feed_dict: Any) -> Iterator[Feed]:
             yield Feed(tensor, key, part_value, value)
 
 
+def single_feeds(feed_dict: Any) -> Any:
+    """A dict with the components in the place of the composites that it feeds, if that is easy.
+
+    What would be an error, or can be read only once, is left for `expand_feeds` to look at.
+    """
+    if type(feed_dict) is not dict:
+        return feed_dict
+    single: dict[Any, Any] = {}
+    for key, value in feed_dict.items():
+        composite = None if type(key) in (Tensor, str) else composite_type_of(key)
+        if composite is None:
+            single[key] = value
+            continue
+        if composite.expand is iter and not isinstance(value, list | tuple):
+            return feed_dict
+        try:
+            parts = list(composite.expand(value))
+        except Exception:
+            return feed_dict
+        if any(isinstance(part, Tensor) for part in parts):
+            return feed_dict
+        single.update(zip(composite.components(key), parts, strict=False))
+    return single
+
+
 def _flat_items(feed_dict: Mapping[Any, Any]) -> dict[Any, Any]:
     flat: dict[Any, Any] = {}
     for key, value in feed_dict.items():

@@ -16,7 +16,7 @@ from tfsession.graph.tensor import Tensor
 from tfsession.runtime.control import StepControl
 from tfsession.runtime.execute import Engine
 from tfsession.runtime.feeds import Converter, converter, encode_strings, resident_converter
-from tfsession.runtime.fetches import FetchMap
+from tfsession.runtime.fetches import FetchMap, attrs_values, is_attrs
 from tfsession.runtime.plan import Plan, Signature
 
 # Takes the converted feed values, gives what the user gets.
@@ -40,8 +40,14 @@ def structure_key(fetch: Any) -> Any:
     if kind is dict or kind is OrderedDict:
         parts = [structure_key(part) for part in fetch.values()]
         return (kind, *fetch, *map(type, fetch), *parts)
-    if is_leaf(fetch) or composite_type_of(fetch) is not None:
+    if is_leaf(fetch):
         return fetch
+    if is_attrs(fetch):
+        return (kind, *map(structure_key, attrs_values(fetch)))
+    composite = composite_type_of(fetch)
+    if composite is not None:
+        # Not the object: programs wrap the same tensors anew each time.
+        return (composite.type, *map(structure_key, composite.components(fetch)))
     raise TypeError(f"A {kind.__name__} has no structure key")
 
 
