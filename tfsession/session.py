@@ -40,6 +40,7 @@ from tfsession.runtime.feeds import (
     convert_feed,
     expand_feeds,
     resident_converter,
+    single_feeds,
 )
 from tfsession.runtime.fetches import FetchMap
 from tfsession.runtime.partial_run import PartialRuns, declared_feeds
@@ -155,10 +156,12 @@ class BaseSession(SessionInterface):
         self._engine.close()
 
     def __del__(self) -> None:
-        # Quiet: at the end of the interpreter anything may be gone already.
-        with suppress(Exception):
+        # Quiet: at the end of the interpreter anything may be gone already, `suppress` as well.
+        try:
             if not self._closed:
                 self.close()
+        except Exception:
+            pass
 
     def as_default(self) -> AbstractContextManager[Any]:
         """Make this the default session of the thread inside a `with` block; does not close it."""
@@ -246,19 +249,19 @@ class BaseSession(SessionInterface):
         `key` is the key of the call that `run` looks up, if it is to be found there next time.
         """
         self._check_usable()
-        nested = nested_key(fetches, feed_dict)
+        feeds = single_feeds(feed_dict) if feed_dict else {}
+        nested = nested_key(fetches, feeds)
         step = None if nested is None else self._steps.get(nested)
         if step is not None:
             with suppress(DeviceFeed):
-                values = list(map(call, step.converters, (feed_dict or {}).values()))
+                values = list(map(call, step.converters, feeds.values()))
                 self._engine.extend()
                 return step, values
         step, values = self._prepare(fetches, feed_dict)
-        if nested is not None and len(values) == len(feed_dict or ()):
+        if nested is not None and len(values) == len(feeds):
             self._steps[nested] = step
-            if key is not None and all(
-                map(is_leaf, fetches if type(fetches) in _TAGS else (fetches,))
-            ):
+            parts = fetches if type(fetches) in _TAGS else (fetches,)
+            if key is not None and all(map(is_leaf, (*parts, *(feed_dict or ())))):
                 self._steps[key] = step
         return step, values
 
@@ -286,15 +289,16 @@ class BaseSession(SessionInterface):
         keys: dict[Tensor, Any] = {}
         values: dict[Tensor, Any] = {}
         memories: dict[Tensor, Memory] = {}
-        for tensor, key, value in expand_feeds(self._graph, feed_dict) if feed_dict else ():
+        for feed in expand_feeds(self._graph, feed_dict) if feed_dict else ():
             # Where a tensor is fed twice, the later value stands.
+            tensor = feed.tensor
             try:
-                values[tensor], memories[tensor] = convert_feed(tensor, key, value), None
+                values[tensor], memories[tensor] = convert_feed(*feed), None
             except DeviceFeed:
-                array, device = self._engine.adopt(value)
+                array, device = self._engine.adopt(feed.value)
                 values[tensor] = resident_converter(tensor, device)(array)
                 memories[tensor] = device
-            keys[tensor] = key
+            keys[tensor] = feed.key
             check_feedable(self._graph, tensor)
         return keys, values, memories
 

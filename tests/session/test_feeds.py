@@ -336,7 +336,7 @@ def test_shortcuts_convert_as_the_rule_does(dtype, value):
         tensors = [tf.placeholder(dtype, shape) for shape in (None, [], [None], [2, None])]
     for tensor in tensors:
         outcomes = []
-        for convert in (lambda v, t=tensor: convert_feed(t, t, v), converter(tensor, tensor)):
+        for convert in (lambda v, t=tensor: convert_feed(t, t, v, v), converter(tensor, tensor)):
             try:
                 array = convert(value)
                 outcomes.append((array.shape, array.dtype, array.tobytes()))

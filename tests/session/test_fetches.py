@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 import tfsession as tf
 from tfsession.core.errors import InaccessibleTensorError
-from tfsession.runtime.fetches import FetchMap, register_fetch_type
+from tfsession.graph.composite import register_composite_type
+from tfsession.runtime.fetches import FetchMap
 
 Point = collections.namedtuple("Point", "x y")
 Single = collections.namedtuple("Single", "x")
@@ -190,7 +191,7 @@ def test_a_registered_type_is_fetched_and_fed(run, fresh_graph):
         def __init__(self, left, right):
             self.parts = [left, right]
 
-    register_fetch_type(Pair, lambda pair: pair.parts, sum)
+    register_composite_type(Pair, lambda pair: pair.parts, sum)
     pair = Pair(fresh_graph.get_tensor_by_name("k:0"), tf.constant(4.0))
     total = pair.parts[0] * pair.parts[1]
     for _ in range(2):

@@ -3,6 +3,7 @@
 import gc
 import logging
 import threading
+import types
 import weakref
 
 import numpy as np
@@ -517,3 +518,12 @@ def test_many_threads_while_the_graph_grows(product):
     grower.join()
     assert wrong == []
     assert session.run(variable) == runs * threads
+
+
+def test_the_destructor_needs_no_name_of_its_module(fresh_graph):
+    """At the end of the interpreter they are None."""
+    session = tf.Session()
+    names = dict.fromkeys(vars(session_lib).keys() - {"__builtins__"})
+    types.FunctionType(session_lib.BaseSession.__del__.__code__, names)(session)
+    with pytest.raises(RuntimeError, match="closed Session"):
+        session.run([])

@@ -14,7 +14,8 @@ import numpy as np
 
 from tfsession.core.exports import export
 from tfsession.core.rules import Registry, caller_site
-from tfsession.core.shape import Shape
+from tfsession.core.shape import Shape, TensorShape
+from tfsession.graph.composite import composite_type_of
 from tfsession.graph.constant_folding import computed
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def get_static_value(tensor: Any, partial: bool = False) -> Any:
         partial: of a stack, give an object array that is None where elements are not known.
     """
     if not hasattr(tensor, "value_index"):
-        return tensor
+        return tensor if composite_type_of(tensor) is None else None
     value = constant_value(tensor) if _is_seen(tensor) else None
     if value is None and partial and tensor.op.type == "Pack" and not tensor.op.attrs["axis"]:
         parts = [get_static_value(item, partial) for item in tensor.op.inputs]
@@ -162,6 +163,36 @@ def constant_shape(tensor: Tensor) -> Shape:
     if _reads.shapes is not None and shape is not None:
         _reads.shapes[tensor] = shape
     return shape
+
+
+def told_shape(tensor: Tensor) -> TensorShape:
+    """The static shape that an integer vector describes, as programs are told it.
+
+    Constants of which it was made cannot be fed any more. The scalar -1 is an unknown shape.
+
+    Raises:
+        ValueError: the tensor is another scalar, or of a higher rank.
+    """
+    if tensor._shape == ():
+        value = get_static_value(tensor)
+        if value is None or value != -1:
+            which = "with unknown value" if value is None else f"value '{value}'"
+            raise ValueError(
+                f"Received a scalar {which} as shape; require a statically known scalar with value "
+                "'-1' to describe an unknown shape."
+            )
+        return TensorShape(None)
+    tensor.shape.with_rank(1)
+    _tell(tensor)
+    return TensorShape.from_tuple(constant_shape(tensor))
+
+
+def _tell(tensor: Tensor) -> None:
+    if tensor.op.type in ("Cast", "Pack", "Concat", "ConcatV2", "StridedSlice"):
+        for part in tensor.op.inputs:
+            _tell(part)
+    elif tensor.op.type != "Shape" and tensor._shape != (0,):
+        get_static_value(tensor)
 
 
 def read_by(op: Operation) -> tuple[dict[int, Array], dict[int, Shape]]:

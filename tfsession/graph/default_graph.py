@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from tfsession.core.exports import export
+from tfsession.graph.composite import composite_type_of
 from tfsession.graph.create import graph_of
 from tfsession.graph.graph import get_default_graph
 from tfsession.graph.tensor import Tensor
@@ -62,8 +63,10 @@ def get_collection(key: Any, scope: str | None = None) -> list[Any]:
 
 @export("is_tensor")
 def is_tensor(x: Any) -> bool:
-    """Whether `x` is a Tensor, a Variable, or another object that stands for a tensor."""
-    return isinstance(x, Tensor) or hasattr(x, "_as_graph_element")
+    """Whether `x` is a Tensor, a Variable, or another object that stands for tensors."""
+    if isinstance(x, Tensor) or hasattr(x, "_as_graph_element"):
+        return True
+    return composite_type_of(x) is not None
 
 
 @export("name_scope")

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tfsession.core.dtypes import DType
+from tfsession.core.dtypes import DType, as_dtype
 from tfsession.core.exports import export
 from tfsession.core.shape import TensorShape
-from tfsession.graph.constant_value import constant_shape
-from tfsession.graph.create import create_op, register_tensor_conversion_function
+from tfsession.graph.composite import composite_type_of, register_composite_type
+from tfsession.graph.constant_value import told_shape
+from tfsession.graph.conversion import convert_to_tensor, register_tensor_conversion_function
+from tfsession.graph.create import create_op
+from tfsession.graph.tensor import Tensor
 
 if TYPE_CHECKING:
     from tfsession.graph.graph import Graph
     from tfsession.graph.operation import Operation
 
 
+@export("IndexedSlicesValue")
 class IndexedSlicesValue(NamedTuple):
     """What fetching an IndexedSlices gives, and what may be fed for one."""
 
@@ -60,7 +64,7 @@ class IndexedSlices:
         """The static shape of the dense tensor, as far as it is known."""
         if self._dense_shape is None:
             return TensorShape(None)
-        return TensorShape.from_tuple(constant_shape(self._dense_shape))
+        return told_shape(self._dense_shape)
 
     def get_shape(self) -> TensorShape:
         """The same as `shape`."""
@@ -93,9 +97,7 @@ class IndexedSlices:
 
     def consumers(self) -> list[Operation]:
         """The operations that take one of the components as an input."""
-        parts = (self._values, self._indices, self._dense_shape)
-        found = (op for part in parts if part is not None for op in part.consumers())
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(op for part in _components(self) for op in part.consumers()))
 
     def __neg__(self) -> IndexedSlices:
         return IndexedSlices(-self._values, self._indices, self._dense_shape)
@@ -128,3 +130,36 @@ def to_dense(
 
 
 register_tensor_conversion_function(IndexedSlices, to_dense)
+
+
+def _components(slices: IndexedSlices) -> list[Any]:
+    parts = [slices.values, slices.indices, slices.dense_shape]
+    return parts if slices.dense_shape is not None else parts[:2]
+
+
+register_composite_type(
+    IndexedSlices,
+    _components,
+    lambda values: IndexedSlicesValue(*values, *([None] * (3 - len(values)))),
+    convert=lambda function, slices: IndexedSlices(*map(function, _components(slices))),
+)
+
+
+@export("convert_to_tensor_or_indexed_slices")
+def convert_to_tensor_or_indexed_slices(
+    value: Any, dtype: Any = None, name: str | None = None
+) -> Any:
+    """`value` itself if it is IndexedSlices or another composite, a Tensor for anything else.
+
+    Raises:
+        ValueError: `value` has another dtype than `dtype`.
+    """
+    if composite_type_of(value) is None and not isinstance(value, Tensor):
+        return convert_to_tensor(value, dtype, name)
+    wanted = None if dtype is None else as_dtype(dtype)
+    if wanted is not None and not wanted.is_compatible_with(value.dtype):
+        raise ValueError(
+            f"Incompatible tensor conversion requested to `dtype` {wanted.name} for `value` "
+            f"({value}) with dtype {value.dtype.name}."
+        )
+    return value

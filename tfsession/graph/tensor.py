@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from tfsession.graph.operation import Operation
 
 # The default session's `eval`, installed by tfsession.session: the graph knows no session.
-evaluate: Callable[[Tensor, Any, Any], Any] | None = None
+evaluate: Callable[[Any, Any, Any], Any] | None = None
+
+
+def evaluate_in_session(value: Any, feed_dict: Any, session: Any) -> Any:
+    """What fetching `value`, which knows its `graph`, gives in `session` or the default session."""
+    if evaluate is None:
+        raise RuntimeError("No session is available: import tfsession, not its parts")
+    return evaluate(value, feed_dict, session)
 
 
 class Tensor:
@@ -79,9 +86,7 @@ class Tensor:
 
     def eval(self, feed_dict: Any = None, session: Any = None) -> Any:
         """The value of this tensor in `session`, or in the default session."""
-        if evaluate is None:
-            raise RuntimeError("No session is available: import tfsession, not its parts")
-        return evaluate(self, feed_dict, session)
+        return evaluate_in_session(self, feed_dict, session)
 
     def _as_tensor(self) -> Tensor:
         return self

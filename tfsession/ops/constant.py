@@ -25,6 +25,7 @@ from tfsession.core.op_def import define_op, ops
 from tfsession.core.shape import Shape, TensorShape
 from tfsession.core.tensor_proto import to_ndarray
 from tfsession.graph.build import build_operation
+from tfsession.graph.composite import composite_type_of, map_components
 from tfsession.graph.constant_value import (
     constant_dims,
     constant_shape,
@@ -43,6 +44,7 @@ from tfsession.graph.graph import Graph, get_default_graph
 from tfsession.graph.indexed_slices import IndexedSlices
 from tfsession.graph.operation import Operation
 from tfsession.graph.shape_fns import no_outputs, same_as, with_rank
+from tfsession.graph.sparse_tensor import SparseTensor
 from tfsession.graph.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
@@ -387,10 +389,12 @@ def fill(dims: Any, value: Any, name: str | None = None, layout: Any = None) -> 
 
 @export("identity")
 def identity(input: Any, name: str | None = None) -> Any:
-    """A tensor with the same value; of IndexedSlices, IndexedSlices of such tensors."""
-    if isinstance(input, IndexedSlices):
-        parts = (input.values, input.indices, input.dense_shape)
-        return IndexedSlices(*(None if p is None else identity(p, name) for p in parts))
+    """A tensor with the same value; of a composite, such as a SparseTensor, one of such tensors.
+
+    The tensors of a composite are not named.
+    """
+    if composite_type_of(input) is not None:
+        return map_components(identity, input)
     return create_op("Identity", [input], name=name)
 
 
@@ -448,9 +452,8 @@ def _flatten(values: Any) -> list[Any]:
         return [item for key in sorted(values) for item in _flatten(values[key])]
     if isinstance(values, list | tuple):
         return [item for value in values for item in _flatten(value)]
-    if isinstance(values, IndexedSlices):
-        return [p for p in (values.values, values.indices, values.dense_shape) if p is not None]
-    return [values]
+    composite = composite_type_of(values)
+    return [values] if composite is None else list(composite.components(values))
 
 
 def _wait_for(graph: Graph, items: list[Any], device: str, name: str | None = None) -> Operation:
@@ -466,7 +469,7 @@ def tuple_(tensors: Any, name: str | None = None, control_inputs: Any = None) ->
     """The same tensors, none of which can be used before all of them are computed.
 
     Args:
-        tensors: list of tensors, IndexedSlices, operations and Nones.
+        tensors: list of tensors, IndexedSlices, SparseTensors, operations and Nones.
         name: name scope of the operations.
         control_inputs: operations that must be done as well.
 
@@ -477,7 +480,7 @@ def tuple_(tensors: Any, name: str | None = None, control_inputs: Any = None) ->
     given = list(tensors)
     graph = graph_of([t.values if isinstance(t, IndexedSlices) else t for t in given])
     with graph.as_default(), graph.name_scope(name or "tuple"):
-        known = (Operation, IndexedSlices)
+        known = (Operation, IndexedSlices, SparseTensor)
         items = [
             t if t is None or isinstance(t, known) else convert_to_tensor(t, as_ref=True)
             for t in given

@@ -6,8 +6,7 @@ feed most (an array of the right dtype, a Python number) costs a fraction of a m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, MappingView
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -18,9 +17,10 @@ from tfsession.core.errors import InternalError
 from tfsession.core.shape import Shape, shape_text
 from tfsession.devices.device import is_device_array
 from tfsession.devices.transfer import Memory
+from tfsession.graph.composite import composite_type_of
 from tfsession.graph.graph import Graph
 from tfsession.graph.tensor import Tensor
-from tfsession.runtime.fetches import composite_type_of
+from tfsession.runtime.fetches import attrs_values, is_attrs
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Converter = Callable[[Any], Any]
@@ -32,11 +32,15 @@ _MADE_AT_RUN_TIME: Final = 1 << 9
 
 
 class Feed(NamedTuple):
-    """A tensor to feed, the key by which the program names it, and the value as it was given."""
+    """A tensor to feed and its value.
+
+    `key` and `given` are the item of the feed_dict of which they are, or are a part.
+    """
 
     tensor: Tensor
     key: Any
     value: Any
+    given: Any
 
 
 def expand_feeds(graph: Graph, feed_dict: Any) -> Iterator[Feed]:
@@ -56,7 +60,7 @@ def expand_feeds(graph: Graph, feed_dict: Any) -> Iterator[Feed]:
         parts = [(key, value)]
         if composite is not None:
             # Stops at the shorter one: components without a value stay unfed.
-            parts = list(zip(composite.components(key), value, strict=False))
+            parts = list(zip(composite.components(key), composite.expand(value), strict=False))
         for part, part_value in parts:
             try:
                 tensor = graph.as_graph_element(part, allow_operation=False)
@@ -65,14 +69,39 @@ def expand_feeds(graph: Graph, feed_dict: Any) -> Iterator[Feed]:
                     f"Cannot interpret feed_dict key as Tensor: {error.args[0]}"
                 ) from None
             assert isinstance(tensor, Tensor)
-            yield Feed(tensor, part, part_value)
+            yield Feed(tensor, key, part_value, value)
+
+
+def single_feeds(feed_dict: Any) -> Any:
+    """A dict with the components in the place of the composites that it feeds, if that is easy.
+
+    What would be an error, or can be read only once, is left for `expand_feeds` to look at.
+    """
+    if type(feed_dict) is not dict:
+        return feed_dict
+    single: dict[Any, Any] = {}
+    for key, value in feed_dict.items():
+        composite = None if type(key) in (Tensor, str) else composite_type_of(key)
+        if composite is None:
+            single[key] = value
+            continue
+        if composite.expand is iter and not isinstance(value, list | tuple):
+            return feed_dict
+        try:
+            parts = list(composite.expand(value))
+        except Exception:
+            return feed_dict
+        if any(isinstance(part, Tensor) for part in parts):
+            return feed_dict
+        single.update(zip(composite.components(key), parts, strict=False))
+    return single
 
 
 def _flat_items(feed_dict: Mapping[Any, Any]) -> dict[Any, Any]:
     flat: dict[Any, Any] = {}
     for key, value in feed_dict.items():
         keys, values = [key], [value]
-        if isinstance(key, tuple):
+        if _is_nest(key):
             keys, values = _flatten(key), _flatten(value)
             if len(keys) != len(values):
                 raise ValueError(
@@ -86,12 +115,19 @@ def _flat_items(feed_dict: Mapping[Any, Any]) -> dict[Any, Any]:
     return flat
 
 
+def _is_nest(value: Any) -> bool:
+    return isinstance(value, list | tuple | Mapping | MappingView) or is_attrs(value)
+
+
 def _flatten(nest: Any) -> list[Any]:
-    if isinstance(nest, list | tuple):
-        return [leaf for item in nest for leaf in _flatten(item)]
+    if not _is_nest(nest):
+        return [nest]
+    items = nest
     if isinstance(nest, Mapping):
-        return [leaf for key in sorted(nest) for leaf in _flatten(nest[key])]
-    return [nest]
+        items = [nest[key] for key in sorted(nest)]
+    elif is_attrs(nest):
+        items = attrs_values(nest)
+    return [leaf for item in items for leaf in _flatten(item)]
 
 
 def check_feedable(graph: Graph, tensor: Tensor) -> None:
@@ -100,10 +136,11 @@ def check_feedable(graph: Graph, tensor: Tensor) -> None:
         raise ValueError(f"Tensor {tensor.name} may not be fed.")
 
 
-def convert_feed(tensor: Tensor, key: Any, value: Any) -> Array:
+def convert_feed(tensor: Tensor, key: Any, value: Any, given: Any) -> Array:
     """`value` as a host array that can be fed for `tensor`, itself where nothing has to change.
 
-    Texts stay str or bytes here; `encode_strings` makes them bytes.
+    The arguments are those of a `Feed`. Texts stay str or bytes here; `encode_strings` makes them
+    bytes.
 
     Raises:
         DeviceFeed: `value` is an array of a device.
@@ -115,7 +152,7 @@ def convert_feed(tensor: Tensor, key: Any, value: Any) -> Array:
         raise TypeError(
             "The value of a feed cannot be a tf.Tensor object. Acceptable feed values include "
             "Python scalars, strings, lists, numpy ndarrays, or TensorHandles. For reference, the "
-            f"tensor object was {value} which was passed to the argument `feed_dict` with key "
+            f"tensor object was {given} which was passed to the argument `feed_dict` with key "
             f"{key}."
         )
     dtype = tensor.dtype.base_dtype
@@ -215,7 +252,7 @@ def converter(tensor: Tensor, key: Any) -> Converter:
         return _number_converter(tensor, key, int, dtype.min, dtype.max)
     if dtype.is_bool:
         return _number_converter(tensor, key, bool, 1, 0)
-    return partial(convert_feed, tensor, key)
+    return lambda value: convert_feed(tensor, key, value, value)
 
 
 _FLOATS: Final = (dtypes.float16, dtypes.float32, dtypes.float64)
@@ -236,7 +273,7 @@ def _number_converter(tensor: Tensor, key: Any, kind: type, least: int, most: in
             (given is kind and takes_any) or (given is int and least <= value <= most)
         ):
             return asarray(value, numpy_dtype)
-        return convert_feed(tensor, key, value)
+        return convert_feed(tensor, key, value, value)
 
     return convert
 

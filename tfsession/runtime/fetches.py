@@ -3,56 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from tfsession.core.errors import InaccessibleTensorError
+from tfsession.graph.composite import composite_type_of
 from tfsession.graph.graph import Graph
-from tfsession.graph.indexed_slices import IndexedSlices, IndexedSlicesValue
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 
 Element = Tensor | Operation
 # Makes (a part of) the user's structure out of the values of all elements.
 Rebuild = Callable[[Sequence[Any]], Any]
-
-
-class CompositeType(NamedTuple):
-    """How objects of a type that stand for several tensors are fetched and fed.
-
-    `components(value)` gives what to fetch for it; `contract(values)` makes the fetched object.
-    """
-
-    type: type
-    components: Callable[[Any], Sequence[Any]]
-    contract: Callable[[list[Any]], Any]
-
-
-_composite_types: list[CompositeType] = []
-
-
-def register_fetch_type(
-    cls: type,
-    components: Callable[[Any], Sequence[Any]],
-    contract: Callable[[list[Any]], Any],
-) -> None:
-    """Let sessions fetch and feed objects of `cls`, which stand for several tensors.
-
-    Args:
-        cls: the type, subclasses included.
-        components: gives the tensors of an object; a value to feed is a sequence in their order.
-        contract: makes the fetched object from the fetched components.
-    """
-    _composite_types.insert(0, CompositeType(cls, components, contract))
-
-
-def composite_type_of(value: Any) -> CompositeType | None:
-    """How `value` is fetched and fed if it stands for several tensors, else None."""
-    for composite in _composite_types:
-        if isinstance(value, composite.type):
-            return composite
-    return None
 
 
 class FetchMap:
@@ -73,10 +36,8 @@ class FetchMap:
             return self._sequence(fetch)
         if isinstance(fetch, Mapping):
             return self._mapping(fetch)
-        fields = getattr(type(fetch), "__attrs_attrs__", None)
-        if fields is not None:
-            parts = [self._map(getattr(fetch, field.name)) for field in fields]
-            return _calling(type(fetch), parts)
+        if is_attrs(fetch):
+            return _calling(fetch.__class__, list(map(self._map, attrs_values(fetch))))
         composite = composite_type_of(fetch)
         if composite is not None:
             parts = [self._element(part) for part in composite.components(fetch)]
@@ -88,12 +49,14 @@ class FetchMap:
         parts = [self._map(item) for item in fetch]
         if isinstance(fetch, list):
             return lambda values: [part(values) for part in parts]
-        if type(fetch) is tuple:
+        # Of an object that stands for a tuple or a dict, the class is that of what it stands for.
+        cls = fetch.__class__
+        if cls is tuple:
             return lambda values: tuple([part(values) for part in parts])
-        return _calling(type(fetch), parts)
+        return _calling(cls, parts)
 
     def _mapping(self, fetch: Mapping[Any, Any]) -> Rebuild:
-        cls: Any = type(fetch)
+        cls: Any = fetch.__class__
         keys = list(fetch)
         parts = [self._map(fetch[key]) for key in keys]
         first = (fetch.default_factory,) if isinstance(fetch, defaultdict) else ()
@@ -130,18 +93,15 @@ class FetchMap:
         return itemgetter(slot)
 
 
-def _calling(cls: Callable[..., Any], parts: Iterable[Rebuild]) -> Rebuild:
-    parts = list(parts)
+def is_attrs(value: Any) -> bool:
+    """Whether `value` is an instance of an `attrs` class."""
+    return getattr(value.__class__, "__attrs_attrs__", None) is not None
+
+
+def attrs_values(value: Any) -> list[Any]:
+    """The values of the fields of an instance of an `attrs` class, in order."""
+    return [getattr(value, field.name) for field in value.__class__.__attrs_attrs__]
+
+
+def _calling(cls: Callable[..., Any], parts: list[Rebuild]) -> Rebuild:
     return lambda values: cls(*[part(values) for part in parts])
-
-
-def _slices_components(slices: IndexedSlices) -> list[Any]:
-    parts = [slices.values, slices.indices, slices.dense_shape]
-    return parts if slices.dense_shape is not None else parts[:2]
-
-
-register_fetch_type(
-    IndexedSlices,
-    _slices_components,
-    lambda values: IndexedSlicesValue(*values, *([None] * (3 - len(values)))),
-)

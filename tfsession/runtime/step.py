@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 
 from tfsession.core import dtypes
 from tfsession.devices.transfer import Memory
+from tfsession.graph.composite import composite_type_of
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.control import StepControl
 from tfsession.runtime.execute import Engine
 from tfsession.runtime.feeds import Converter, converter, encode_strings, resident_converter
-from tfsession.runtime.fetches import FetchMap, composite_type_of
+from tfsession.runtime.fetches import FetchMap, attrs_values, is_attrs
 from tfsession.runtime.plan import Plan, Signature
 
 # Takes the converted feed values, gives what the user gets.
@@ -39,8 +40,14 @@ def structure_key(fetch: Any) -> Any:
     if kind is dict or kind is OrderedDict:
         parts = [structure_key(part) for part in fetch.values()]
         return (kind, *fetch, *map(type, fetch), *parts)
-    if is_leaf(fetch) or composite_type_of(fetch) is not None:
+    if is_leaf(fetch):
         return fetch
+    if is_attrs(fetch):
+        return (kind, *map(structure_key, attrs_values(fetch)))
+    composite = composite_type_of(fetch)
+    if composite is not None:
+        # Not the object: programs wrap the same tensors anew each time.
+        return (composite.type, *map(structure_key, composite.components(fetch)))
     raise TypeError(f"A {kind.__name__} has no structure key")
 
 
