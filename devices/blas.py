@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import ctypes
 import os
-import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
+from threading import get_ident
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from tfsession.core import forking
 
 __all__ = ["threads_for"]
 
@@ -56,27 +58,38 @@ class _OneThread:
     """While anyone is inside, BLAS uses one thread; the last one out restores what was."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
+        self._lock = forking.lock()
+        # The threads that are inside: one that Ctrl-C drove out is set right by its next visit.
+        self._inside: set[int] = set()
         self._before = 1
+        forking.notice(self)
 
     def __enter__(self) -> None:
         controls = _controls()
         if controls is not None:
             with self._lock:
-                if self._inside == 0:
+                if not self._inside:
                     self._before = controls.get()
-                    if self._before > 1:
-                        controls.set(1)
-                self._inside += 1
+                self._inside.add(get_ident())
+                if self._before > 1:
+                    controls.set(1)
 
     def __exit__(self, *exception: object) -> None:
         controls = _controls()
         if controls is not None:
             with self._lock:
-                self._inside -= 1
-                if self._inside == 0 and self._before > 1:
-                    controls.set(self._before)
+                self._leave(controls, {get_ident()})
+
+    def _leave(self, controls: _Controls, threads: set[int]) -> None:
+        self._inside -= threads
+        if not self._inside and self._before > 1:
+            controls.set(self._before)
+
+    def after_fork(self) -> None:
+        """No other thread is inside any more."""
+        controls = _controls() if self._inside else None
+        if controls is not None:
+            self._leave(controls, self._inside - {get_ident()})
 
 
 _one_thread = _OneThread()

@@ -5,14 +5,19 @@ CuPy is imported, and a CUDA context made, when a session first uses the device.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from tfsession.core.errors import CancelledError, InternalError, ResourceExhaustedError
+from tfsession.core import forking
+from tfsession.core.errors import (
+    CancelledError,
+    FailedPreconditionError,
+    InternalError,
+    ResourceExhaustedError,
+)
 from tfsession.devices.device import Device, MemoryStats
 from tfsession.devices.layout import GpuSlot
 
@@ -20,6 +25,14 @@ __all__ = ["CudaDevice"]
 
 # kDLCUDA and kDLCUDAManaged of DLPack.
 _DLPACK_CUDA = (2, 13)
+
+
+# What a parent process had of CUDA when it made this one.
+_left_behind: list[Any] = []
+_FORKED = (
+    "This process was forked from one that had used a CUDA device: CUDA does not work in it. Start "
+    "processes with multiprocessing's 'spawn', or fork before the first step on a GPU."
+)
 
 
 def _import_cupy() -> Any:
@@ -44,7 +57,7 @@ class CudaDevice(Device):
     def __init__(self, index: int, slot: GpuSlot) -> None:
         super().__init__("GPU", index, slot.limit, describe(slot))
         self._slot = slot
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
         self._cupy: Any = None
         self._card: Any = None
         self._pool: Any = None
@@ -53,6 +66,7 @@ class CudaDevice(Device):
         self._peak = 0
         self._peers: set[int] = set()
         self._closed = False
+        forking.notice(self)
 
     def _start(self) -> Any:
         """Imports CuPy and makes the pool and the stream, once; returns CuPy."""
@@ -61,6 +75,8 @@ class CudaDevice(Device):
                 raise CancelledError(None, None, "Session has been closed.")
             if self._cupy is not None:
                 return self._cupy
+            if _left_behind:
+                raise FailedPreconditionError(None, None, _FORKED)
             cupy = _import_cupy()
             runtime = cupy.cuda.runtime
             try:
@@ -79,6 +95,12 @@ class CudaDevice(Device):
             self._card, self._pool, self._stream = card, pool, stream
             self._cupy = cupy  # last: its presence says that the rest is there
             return cupy
+
+    def after_fork(self) -> None:
+        """Touch nothing of CUDA any more: a child cannot use its parent's context, nor free it."""
+        if self._cupy is not None:
+            _left_behind.append((self._card, self._pool, self._stream))
+            self._cupy = self._card = self._pool = self._stream = None
 
     @property
     def xp(self) -> Any:

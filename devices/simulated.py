@@ -7,7 +7,6 @@ is copied to the host is garbage until the device was synchronised. It says noth
 from __future__ import annotations
 
 import gc
-import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tfsession.core import forking
 from tfsession.core.errors import CancelledError, ResourceExhaustedError
 from tfsession.devices.device import Device, MemoryStats
 from tfsession.devices.layout import GpuSlot
@@ -61,7 +61,7 @@ class _Pool:
     """Bytes in use under a hard limit."""
 
     def __init__(self, device_name: str, allocator: str, limit: int) -> None:
-        self.lock = threading.RLock()
+        self.lock = forking.rlock()
         self.limit = limit
         self.peak = 0
         self.num_allocs = 0

@@ -8,7 +8,6 @@ gradients, `tf.train`, protobuf) is loaded when a program first asks for it.
 import sys as _sys
 from importlib import import_module as _import_module
 from pkgutil import iter_modules as _iter_modules
-from threading import RLock as _RLock
 from types import ModuleType as _ModuleType
 from typing import Any as _Any
 
@@ -17,12 +16,13 @@ from tfsession import ops as _ops
 from tfsession import public_names as _public_names  # noqa: F401
 from tfsession import train as _train
 from tfsession.core import exports as _exports
+from tfsession.core import forking as _forking
 from tfsession.core import rules as _rules
 
 __version__ = "0.1.0"
 
 _SUBMODULES = frozenset(found.name for found in _iter_modules(__path__))
-_late_lock = _RLock()
+_late_lock = _forking.rlock()
 _late_state = "waiting"
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import weakref
+from _thread import LockType
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from operator import call
 from types import TracebackType
 from typing import Any, ClassVar, Final, NamedTuple
 
-from tfsession.core import protos
+from tfsession.core import forking, protos
 from tfsession.core.errors import OpError
 from tfsession.core.exports import export
 from tfsession.devices import transfer
@@ -456,7 +457,7 @@ class InteractiveSession(BaseSession):
         config: a ConfigProto; its `graph_options.place_pruned_graph` is set to True.
     """
 
-    _count_lock: ClassVar[threading.Lock] = threading.Lock()
+    _count_lock: ClassVar[LockType] = forking.lock()
     _active_count: ClassVar[int] = 0
 
     def __init__(self, target: Any = "", graph: Any = None, config: Any = None) -> None:

@@ -261,7 +261,7 @@ def test_closing_ends_the_steps_of_others(fresh_graph, device):
         session.close()
 
     for text in together(*[run] * 4, close)[:-1]:
-        assert "closed" in text
+        assert "closed" in text or "cancelled" in text
 
 
 def test_each_thread_has_its_own_defaults(fresh_graph):

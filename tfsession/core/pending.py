@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -18,23 +17,20 @@ class Pending:
 
     Args:
         cancel: asks the resource that is waited for to give up; it must then `fail` this soon,
-            unless it has completed it already. Called at most once, and never under a lock.
+            unless it has completed it already. Never called under a lock. Called again only when
+            Ctrl-C came in between.
     """
 
-    __slots__ = ("_callback", "_cancel", "_is_done", "_lock", "error", "result")
+    # No lock: taking the last item out of a list is a step of its own, which one thread makes.
+    __slots__ = ("_callbacks", "_cancel", "_open", "error", "is_done", "result")
 
     def __init__(self, cancel: Callable[[Pending], object]) -> None:
         self.result: Any = None
         self.error: BaseException | None = None
+        self.is_done = False
         self._cancel: Callable[[Pending], object] | None = cancel
-        self._callback: Callback | None = None
-        self._is_done = False
-        self._lock = threading.Lock()
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the result or an error is there."""
-        return self._is_done
+        self._callbacks: list[Callback] = []
+        self._open = [True]
 
     def succeed(self, result: Any) -> bool:
         """Give the outputs, as a kernel returns them; False when it was completed before."""
@@ -45,26 +41,31 @@ class Pending:
         return self._complete(None, error)
 
     def _complete(self, result: Any, error: BaseException | None) -> bool:
-        with self._lock:
-            if self._is_done:
-                return False
-            self.result, self.error, self._is_done = result, error, True
-            callback, self._callback, self._cancel = self._callback, None, None
-        if callback is not None:
-            callback(self)
+        try:
+            self._open.pop()
+        except IndexError:
+            return False
+        self.result, self.error = result, error
+        self.is_done, self._cancel = True, None
+        self._tell()
         return True
+
+    def _tell(self) -> None:
+        try:
+            callback = self._callbacks.pop()
+        except IndexError:
+            return  # there is none yet, or another thread calls it
+        callback(self)
 
     def when_done(self, callback: Callback) -> None:
         """Call `callback(self)` once it is done: now, if it is; else in the completing thread."""
-        with self._lock:
-            if not self._is_done:
-                self._callback = callback
-                return
-        callback(self)
+        self._callbacks.append(callback)
+        if self.is_done:
+            self._tell()
 
     def cancel(self) -> None:
         """Ask for an end of the wait; without effect once it is done, or was asked before."""
-        with self._lock:
-            cancel, self._cancel = self._cancel, None
+        cancel = self._cancel
         if cancel is not None:
             cancel(self)
+            self._cancel = None

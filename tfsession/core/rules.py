@@ -7,11 +7,11 @@ does not import them.
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from tfsession.core import forking
 from tfsession.core.dtypes import DType, as_dtype
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Registry(Generic[V]):
         self._sites: dict[str, str] = {}
         self._load: Callable[[], object] | None = None
         self._is_loading = False
-        self._lock = threading.RLock()
+        self._lock = forking.rlock()
 
     def load_with(self, load: Callable[[], object]) -> None:
         """Call `load` once, before the first look-up."""

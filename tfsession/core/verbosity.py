@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
-import threading
 from typing import Any, Final
 
+from tfsession.core import forking
 from tfsession.core.exports import export, export_value
 
 DEBUG: Final = logging.DEBUG
@@ -20,7 +20,7 @@ for _name, _level in (("DEBUG", DEBUG), ("INFO", INFO), ("WARN", WARN), ("ERROR"
     export_value(_level, f"logging.{_name}")
 
 _logger: Final = logging.getLogger("tfsession")
-_lock = threading.Lock()
+_lock = forking.lock()
 _times_seen: dict[tuple[str, int], int] = {}
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from tfsession.core import forking
 from tfsession.core.dtypes import as_dtype
 from tfsession.graph import node_builder
 from tfsession.graph import scopes as scope_lib
@@ -31,7 +31,7 @@ class Graph:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = forking.rlock()
         self._ops: dict[str, Operation] = {}
         self._names_in_use: dict[str, int] = {}
         self._scopes = scope_lib.Scopes()

@@ -7,8 +7,9 @@ integers here; kernels compute many blocks at once.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
+
+from tfsession.core import forking
 
 __all__ = ["MULTIPLIERS", "ROUNDS", "WEYL", "Philox", "block", "scrambled", "words"]
 
@@ -59,7 +60,7 @@ class Philox:
             seed, seed2 = (int.from_bytes(os.urandom(8), "little") for _ in range(2))
         self.key = seed & _LONG
         self._counter = (seed2 & _LONG) << 64
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
 
     def reserve(self, blocks: int) -> int:
         """The counter of the next block, and as many blocks from it on for the caller alone."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
+
+from tfsession.core import forking
 
 R = TypeVar("R")
 
@@ -15,7 +16,7 @@ class ResourceStore:
     """Resources of a session, found by (container, name, kind); safe to use from many threads."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = forking.rlock()
         self._resources: dict[tuple[str, str, type], Any] = {}
         self._node_states: dict[str, dict[str, Any]] = {}
         self._unnamed = 0

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-import threading
 from typing import Any, ClassVar
 
+from tfsession.core import forking
 from tfsession.core.dtypes import DType, float32
 from tfsession.core.errors import FailedPreconditionError, NotFoundError, OpError
 from tfsession.core.shape import Shape
@@ -29,7 +29,7 @@ class Variable:
         self.container = container
         self.shape = shape
         self.array: Any = None
-        self.lock = threading.RLock()
+        self.lock = forking.rlock()
 
     @property
     def is_initialized(self) -> bool:
@@ -143,16 +143,18 @@ class Locked:
     cannot wait for each other.
     """
 
-    __slots__ = ("_in_order", "_variables")
+    __slots__ = ("_locks", "_variables")
 
     def __init__(self, *variables: Variable) -> None:
         self._variables = variables
-        self._in_order = sorted(variables, key=id)
+        # Those to release, whether they were taken or not.
+        self._locks: list[Any] = []
 
     def __enter__(self) -> list[Any]:
-        for variable in self._in_order:
-            variable.lock.acquire()
         try:
+            for variable in sorted(self._variables, key=id):
+                self._locks.append(variable.lock)
+                variable.lock.acquire()
             for variable in self._variables:
                 if variable.array is None:
                     raise FailedPreconditionError(
@@ -164,8 +166,14 @@ class Locked:
             raise
 
     def __exit__(self, *exception: object) -> None:
-        for variable in self._in_order:
-            variable.lock.release()
+        locks = self._locks
+        while locks:
+            if locks[-1]._is_owned():
+                locks[-1].release()
+            locks.pop()
+
+    # Ctrl-C may come before the first line of `__exit__`.
+    __del__ = __exit__
 
 
 def _own_references() -> int:

@@ -7,6 +7,7 @@ well.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -16,7 +17,7 @@ from tfsession.devices.device import Device
 from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
-from tfsession.runtime.control import CancellationManager
+from tfsession.runtime.control import CancellationManager, stop_closed, stop_late
 from tfsession.runtime.partition import (
     Node,
     Segment,
@@ -62,7 +63,7 @@ def compile_plan(
     placement: Mapping[Operation, Device],
     signature: Signature,
     binder: Binder,
-    watched: bool = False,
+    asks: str = "",
 ) -> Plan:
     """Compile topologically ordered operations into a plan.
 
@@ -71,7 +72,8 @@ def compile_plan(
         placement: the device of each operation.
         signature: what is fed and fetched, and where it lies.
         binder: binds kernels to the state of a session.
-        watched: let each operation tell when it is done, at the price of a call.
+        asks: what of the StepControl compiled code works with: "deadline" compares it with the
+            time after each operation, "observe" is told of each, at the price of a call.
     """
     feeds = dict(zip(signature.feeds, signature.memories, strict=True))
     arrivals = {t: 1 << i for i, t in enumerate(feeds)} if signature.arriving else {}
@@ -90,12 +92,12 @@ def compile_plan(
     ]
     is_single = (
         len(segments) == 1
-        and not (watched or fetch_transfers or signature.arriving)
+        and not (fetch_transfers or signature.arriving)
         and not (segments[0].transfers or segments[0].arrival or segments[0].memory)
     )
     returned = [names.of(t, m) for t, m in zip(signature.fetches, wanted, strict=True)]
     fetched = {names.of(t.tensor, t.source) for t in fetch_transfers} | set(returned)
-    compiler = _SegmentCompiler(names, binder, watched)
+    compiler = _SegmentCompiler(names, binder, asks)
     if is_single:
         compiled = [compiler.compile_single(segments[0], returned, finishers)]
     else:
@@ -108,7 +110,8 @@ def compile_plan(
         finishers,
         fetch_transfers,
         binder.cancellation,
-        None if watched else lambda: compile_plan(ops, placement, signature, binder, watched=True),
+        asks,
+        partial(compile_plan, ops, placement, signature, binder),
         is_single,
     )
 
@@ -197,8 +200,12 @@ class _Source:
         self.ops.append(op)
 
     def watch_closing(self, cancellation: CancellationManager) -> None:
-        self.globals |= {"closing": cancellation.flag, "stop": cancellation.stop}
-        self.add("if closing: stop()")
+        self.globals |= {"closing": cancellation.flag, "stop_closed": stop_closed}
+        self.add("if closing: stop_closed()")
+
+    def watch_deadline(self) -> None:
+        self.globals |= {"clock": time.monotonic, "stop_late": stop_late}
+        self.add("if clock() > deadline: stop_late()")
 
     def compile(self) -> Function:
         code = compile("\n".join(self.lines), "<segment>", "exec")
@@ -210,10 +217,10 @@ class _Source:
 class _SegmentCompiler:
     """Turns the segments of a plan into functions."""
 
-    def __init__(self, names: _Names, binder: Binder, watched: bool) -> None:
+    def __init__(self, names: _Names, binder: Binder, asks: str) -> None:
         self._names = names
         self._binder = binder
-        self._watched = watched
+        self._asks = asks
         self._count = 0  # of operations so far
 
     def compile_single(
@@ -221,7 +228,7 @@ class _SegmentCompiler:
     ) -> CompiledSegment:
         """A segment that is a whole plan: it takes all feeds, and hands out finished values."""
         names = self._names
-        source = _Source([names.of(tensor, memory) for tensor, memory in names.feeds.items()])
+        source = self._source([names.of(tensor, memory) for tensor, memory in names.feeds.items()])
         self._add_nodes(source, segment, frozenset(returned))
         values = [
             f"{source.bind('f', finish)}({name})"
@@ -269,10 +276,13 @@ class _SegmentCompiler:
             return self._compiled(segment, source, inputs, tuple(names.outputs(node)), reads)
         made = [name for node in segment.nodes for name in names.outputs(node)]
         outputs = tuple(name for name in dict.fromkeys(made) if name in needed)
-        source = _Source(["observe", *inputs] if self._watched else inputs)
+        source = self._source(inputs)
         self._add_nodes(source, segment, needed)
         source.add(f"return ({''.join(f'{name}, ' for name in outputs)})")
         return self._compiled(segment, source, inputs, outputs, reads)
+
+    def _source(self, inputs: Sequence[str]) -> _Source:
+        return _Source([self._asks, *inputs] if self._asks else inputs)
 
     def _compiled(
         self,
@@ -302,8 +312,11 @@ class _SegmentCompiler:
         dying = self._dying(segment, needed)
         buffers = _Buffers(self._names)
         for index, (node, dead) in enumerate(zip(segment.nodes, dying, strict=True)):
-            if index and index % _CLOSING_CHECK == 0:
-                source.watch_closing(self._binder.cancellation)
+            if index:
+                if self._asks == "deadline":
+                    source.watch_deadline()
+                if index % _CLOSING_CHECK == 0:
+                    source.watch_closing(self._binder.cancellation)
             self._add_node(source, node, dead, buffers)
             self._count += 1
 
@@ -350,7 +363,7 @@ class _SegmentCompiler:
             line = [f"{', '.join(results)}, = {call}" if results else call]
         else:
             line = [f"{results[0]} = {call}" if results else call]
-        if self._watched:
+        if self._asks == "observe":
             line.append(f"observe({', '.join([str(self._count), *results])})")
         if dying:
             line.append(f"del {', '.join(dying)}")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
-from tfsession.core import protos
+from tfsession.core import forking, protos
 from tfsession.core.errors import InvalidArgumentError, NotFoundError, UnimplementedError
 from tfsession.runtime.control import Gate, Recorder, StepControl
 
@@ -87,7 +86,7 @@ def parsed_options(options: Any) -> Any:
 
 
 _named_gates: dict[str, Gate | None] = {}
-_named_gates_lock = threading.Lock()
+_named_gates_lock = forking.lock()
 
 
 class RunTerms:
@@ -121,9 +120,13 @@ class RunTerms:
     @property
     def default(self) -> Callable[[], StepControl] | None:
         """Makes the terms of a step that asks for nothing; None when there are none."""
-        if self._timeout_ms <= 0 and self._pools[0] is None:
+        gate, seconds = self._pools[0], self._timeout_ms / 1e3
+        if seconds > 0:
+            return lambda: StepControl(seconds, gate)
+        if gate is None:
             return None
-        return self.control
+        control = StepControl(None, gate)  # nothing in it changes: one will do for all
+        return lambda: control
 
     def control(self, options: Any = None, recorder: Recorder | None = None) -> StepControl:
         """The terms of a step with these RunOptions.

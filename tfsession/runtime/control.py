@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
-from contextlib import contextmanager
-from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Protocol
+from contextlib import suppress
+from itertools import starmap
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from tfsession.core import forking
 from tfsession.core.errors import CancelledError, DeadlineExceededError
 from tfsession.runtime.errors import Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from tfsession.runtime.partition import Transfer
+
+T = TypeVar("T")
 
 
 class Recorder(Protocol):
@@ -43,6 +48,9 @@ class Cancellable(Protocol):
     def cancel(self) -> None:
         """End the wait; from any thread."""
 
+    def abandon(self) -> None:
+        """Take back what is waited for: the thread that waits is not in this process."""
+
 
 class Gate:
     """Lets a number of steps compute at once: what a pool of that many threads comes to here.
@@ -53,28 +61,56 @@ class Gate:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._free: SimpleQueue[None] = SimpleQueue()
-        for _ in range(size):
-            self._free.put(None)
         self._inside = threading.local()
+        self.after_fork()
+        forking.notice(self)
 
-    @contextmanager
-    def entered(self) -> Iterator[None]:
-        """Be one of those inside while the block runs."""
-        if getattr(self._inside, "yes", False):
-            yield
-            return
-        self._free.get()
-        self._inside.yes = True
-        try:
-            yield
-        finally:
-            self._inside.yes = False
+    def after_fork(self) -> None:
+        """Give out all places anew: who had them is not in this process."""
+        self._free: SimpleQueue[None] = SimpleQueue()
+        for _ in range(self.size):
             self._free.put(None)
+
+    def run(
+        self, work: Callable[..., T], control: StepControl, closing: list[bool], *args: Any
+    ) -> T:
+        """`work(*args)` as one of those inside.
+
+        Raises:
+            DeadlineExceededError: no place was free in time.
+            CancelledError: the session was closed meanwhile.
+        """
+        inside, free = self._inside, self._free
+        if getattr(inside, "yes", False):
+            return work(*args)
+        # Ctrl-C can come after any call. Here the call that takes a place also keeps it, and the
+        # one that gives it back is the last: no place is lost.
+        taken: list[None] = []
+        try:
+            try:
+                taken.extend(starmap(free.get, _AT_ONCE))
+            except Empty:
+                while not taken:
+                    control.check(closing)
+                    wait = min(_A_WHILE, control.remaining() or _A_WHILE)
+                    with suppress(Empty):
+                        taken.extend(starmap(free.get, ((True, wait),)))
+            inside.yes = True
+            return work(*args)
+        finally:
+            inside.yes = False
+            if taken:
+                free.put(None)
+
+
+# The arguments of `SimpleQueue.get`, for one call.
+_AT_ONCE = ((False,),)
+# Seconds after which one who waits for a place looks whether the session is closed.
+_A_WHILE = 0.05
 
 
 class StepControl:
-    """The terms of one step; compiled code tells it of every operation that is done.
+    """The terms of one step.
 
     Args:
         timeout: seconds from now on after which the step ends with DeadlineExceededError.
@@ -82,7 +118,7 @@ class StepControl:
         recorder: takes the times and outputs of operations, or None.
     """
 
-    __slots__ = ("deadline", "gate", "observe", "recorder")
+    __slots__ = ("asks", "deadline", "gate", "recorder")
 
     def __init__(
         self,
@@ -90,27 +126,36 @@ class StepControl:
         gate: Gate | None = None,
         recorder: Recorder | None = None,
     ) -> None:
-        self.deadline = None if timeout is None else time.monotonic() + timeout
         self.gate = gate
         self.recorder = recorder
-        self.observe = self._observe
-        if recorder is not None and self.deadline is None:
-            self.observe = recorder.observe
+        # What compiled code takes first, an attribute of this object; empty for nothing.
+        if timeout is None:
+            self.deadline, self.asks = None, "" if recorder is None else "observe"
+        else:
+            self.deadline = time.monotonic() + timeout
+            self.asks = "deadline" if recorder is None else "observe"
 
     @property
-    def watches(self) -> bool:
-        """Whether operations must tell that they are done."""
-        return self.deadline is not None or self.recorder is not None
+    def observe(self) -> Callable[..., None]:
+        """What is told of each operation that is done: its number and its outputs."""
+        assert self.recorder is not None
+        note, deadline, clock = self.recorder.observe, self.deadline, time.monotonic
+        if deadline is None:
+            return note
 
-    def _observe(self, index: int, *results: Any) -> None:
-        if self.recorder is not None:
-            self.recorder.observe(index, *results)
-        self.check()
+        def observe(index: int, *results: Any) -> None:
+            note(index, *results)
+            if clock() > deadline:
+                stop_late()
 
-    def check(self) -> None:
-        """Raise Stop when the time is over."""
+        return observe
+
+    def check(self, closing: list[bool]) -> None:
+        """Raise the error of a step that may not go on, while it has not begun to."""
+        if closing:
+            raise run_cancelled()
         if self.deadline is not None and time.monotonic() > self.deadline:
-            raise Stop(timed_out())
+            raise timed_out()
 
     def remaining(self) -> float | None:
         """The seconds left, at least 0; None when there is no end."""
@@ -123,48 +168,77 @@ FREE = StepControl()
 
 
 class CancellationManager:
-    """Ends the steps of a session: those that compute see `flag`, those that wait are told."""
+    """Ends the steps of a session: those that compute see `flag`, those that wait are told.
+
+    `waiting` has the steps that are told, with the threads that run them; 0 for a step that
+    belongs to none. To enter and to leave it is one instruction, which Ctrl-C cannot divide.
+    """
 
     def __init__(self) -> None:
         # Compiled code looks whether it is empty: that costs a few nanoseconds.
         self.flag: list[bool] = []
-        self._waiting: set[Cancellable] = set()
-        self._lock = threading.Lock()
+        self.waiting: dict[Cancellable, int] = {}
+        forking.notice(self)
 
     def cancel(self) -> None:
         """End every step, now and from now on."""
-        with self._lock:
-            self.flag.append(True)
-            waiting = list(self._waiting)
-        for step in waiting:
+        # Who enters sees the flag, or is seen here.
+        self.flag.append(True)
+        for step in list(self.waiting):
             step.cancel()
-
-    @contextmanager
-    def watching(self, step: Cancellable) -> Iterator[None]:
-        """Tell the step when it is to end, while the block runs."""
-        self.attend(step)
-        try:
-            yield
-        finally:
-            self.leave(step)
 
     def attend(self, step: Cancellable) -> None:
         """Tell the step when it is to end, until it leaves."""
-        with self._lock:
-            self._waiting.add(step)
-            is_cancelled = bool(self.flag)
-        if is_cancelled:
+        self.waiting[step] = 0
+        if self.flag:
             step.cancel()
 
     def leave(self, step: Cancellable) -> None:
         """The step has ended."""
-        with self._lock:
-            self._waiting.discard(step)
+        self.waiting.pop(step, None)
 
-    @staticmethod
-    def stop() -> None:
-        """End the step between two operations."""
-        raise Stop(run_cancelled())
+    def after_fork(self) -> None:
+        """Drop the steps of threads that are not in this process."""
+        here = threading.get_ident()
+        for step, thread in list(self.waiting.items()):
+            if thread not in (0, here):
+                del self.waiting[step]
+                step.abandon()
+
+
+def stop_closed() -> None:
+    """End the step between two operations, because its session was closed."""
+    raise Stop(run_cancelled())
+
+
+def stop_late() -> None:
+    """End the step between two operations, because its time is over."""
+    raise Stop(timed_out())
+
+
+# The functions of C: those around them cost several microseconds.
+_handler_of: Any = getattr(signal.getsignal, "__wrapped__", signal.getsignal)
+_set_handler: Any = getattr(signal.signal, "__wrapped__", signal.signal)
+
+
+def uninterrupted(work: Callable[..., T], *args: Any) -> T:
+    """`work(*args)`, with Ctrl-C put off until it is done.
+
+    For what must not be left half-way: an operation that hands something over to another thread.
+    """
+    # Python handles signals in the main thread only.
+    is_main = threading.get_ident() == threading.main_thread().ident
+    handler = _handler_of(signal.SIGINT) if is_main else None
+    if not callable(handler):
+        return work(*args)
+    came: list[tuple[Any, ...]] = []
+    try:
+        _set_handler(signal.SIGINT, lambda *signalled: came.append(signalled))
+        return work(*args)
+    finally:
+        _set_handler(signal.SIGINT, handler)
+        if came:
+            handler(*came[0])
 
 
 def timed_out() -> DeadlineExceededError:

@@ -42,12 +42,12 @@ def failure_of(
     if isinstance(error, Stop):
         return error.error
     if not isinstance(error, Exception):
-        return error
+        return error.with_traceback(None)  # that would keep the step's frames, and their arrays
     op = ops_by_line[_failed_line(error, code) - 1] if code is not None else ops_by_line[0]
     kind: Callable[[Any, Any, str], BaseException]
     if isinstance(error, OpError):
         if error.op is not None:
-            return error
+            return error.with_traceback(None)
         kind, text = partial(error_from_code, error_code=error.error_code), error.message
     elif isinstance(error, MemoryError):
         kind, text = ResourceExhaustedError, f"OOM when allocating tensor: {error}"

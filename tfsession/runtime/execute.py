@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from itertools import count
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tfsession.core import forking
 from tfsession.core.errors import CancelledError
 from tfsession.devices.device import Device, is_device_array
 from tfsession.devices.manager import DeviceManager
@@ -72,7 +72,7 @@ class Engine:
             allow_soft_placement=allow_soft_placement,
             log_device_placement=log_device_placement,
         )
-        self._lock = threading.RLock()
+        self._lock = forking.rlock()
         self._placement: dict[Operation, Device] = {}
         self._placed_version = -1
         self._plans: dict[Signature, Plan] = {}

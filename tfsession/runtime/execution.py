@@ -11,15 +11,16 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from queue import Empty, SimpleQueue
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from tfsession.core.errors import CancelledError
 from tfsession.core.pending import Pending
 from tfsession.devices.transfer import start_copy, wait_for
 from tfsession.graph.tensor import Tensor
-from tfsession.runtime.control import StepControl, run_cancelled, timed_out
+from tfsession.runtime.control import StepControl, run_cancelled, timed_out, uninterrupted
 from tfsession.runtime.errors import combined, failure_of
-from tfsession.runtime.float_errors import restore, silence
+from tfsession.runtime.float_errors import SILENT, settings, use
 from tfsession.runtime.partition import Transfer, gives_tuple
 
 if TYPE_CHECKING:
@@ -53,60 +54,82 @@ class Execution:
     def run(self, feeds: Sequence[Value]) -> list[Value]:
         """Run the step to its end and give the fetched values."""
         plan, recorder = self._plan, self._control.recorder
-        self.values.update(zip(plan.feed_names, feeds, strict=True))
-        if recorder is not None:
-            recorder.fed(feeds)
-        token = silence()
+        waiting = plan.cancellation.waiting
+        before = settings()
         try:
+            use(SILENT)
+            self.values.update(zip(plan.feed_names, feeds, strict=True))
+            if recorder is not None:
+                recorder.fed(feeds)
+            if plan.may_wait:
+                waiting[self] = get_ident()
             self.advance()
-            if self._in_flight:
-                with plan.cancellation.watching(self):
-                    self._wait()
+            while self._in_flight:
+                self._wait()
             return self.fetch(range(len(plan.fetches)))
         finally:
-            if self._in_flight:  # interrupted
+            # Ctrl-C can come after each call: what is most needed comes first.
+            waiting.pop(self, None)
+            use(before)
+            while self._in_flight:  # interrupted, and perhaps once more
                 self.withdraw()
-            restore(token)
+            self.values.clear()
 
     def _wait(self) -> None:
-        """Go on as results arrive, until nothing is left to wait for."""
-        while self._in_flight:
-            try:
-                segment = self._arrivals.get(timeout=self._control.remaining())
-            except Empty:
-                # What has arrived in the last moment is not lost: the step goes on with it.
-                if self.withdraw():
-                    raise timed_out() from None
-            else:
-                if segment is _CANCEL:
-                    raise (self.withdraw() or [run_cancelled()])[0]
-                if self._control.recorder is not None:
-                    self._control.recorder.resume()
-                self._take(segment)
-            self.advance()
+        """Wait for one arrival, and run what is ready then."""
+        try:
+            segment = self._arrivals.get(timeout=self._control.remaining())
+        except Empty:
+            # What has arrived in the last moment is not lost: the step goes on with it.
+            if self.withdraw():
+                raise timed_out() from None
+        else:
+            if segment is _CANCEL:
+                raise (self.withdraw() or [run_cancelled()])[0]
+            if self._control.recorder is not None:
+                self._control.recorder.resume()
+            self._take(segment)
+        self.advance()
 
     def cancel(self) -> None:
         """End the wait of the thread that runs this step; from any thread."""
         self._arrivals.put(_CANCEL)
 
+    def abandon(self) -> None:
+        """Take back what is waited for: the thread that waits is not in this process."""
+        for _, pending in list(self._in_flight.values()):
+            pending.cancel()
+
     # --- segments -------------------------------------------------------------------------------
 
     def advance(self) -> None:
         """Run every segment that need not wait; raises what the step ends with."""
-        gate = self._control.gate
-        failure: BaseException | None = None
-        with nullcontext() if gate is None else gate.entered():
-            while failure is None and (segment := self._next()) is not None:
-                self._todo.remove(segment)
-                failure = self._start(segment)
-            if failure is None:
-                return
-            failures = [failure]
-            if isinstance(failure, Exception):
-                failures += self._failures_elsewhere(segment)
+        control, closing = self._control, self._plan.cancellation.flag
+        if control.gate is None:
+            failures = self._run_ready()
+        else:
+            failures = control.gate.run(self._run_ready, control, closing)
+        if not failures:
+            return
         derived = self.withdraw()
         failures += [error for error in derived if not isinstance(error, CancelledError)]
-        raise combined(failures)
+        try:
+            raise combined(failures)
+        finally:
+            del failures, derived  # or the error and this frame would keep each other
+
+    def _run_ready(self) -> list[BaseException]:
+        """Run every segment that need not wait; gives the errors that ended the step."""
+        closing = self._plan.cancellation.flag
+        while (segment := self._next()) is not None:
+            if closing:
+                return [run_cancelled()]
+            self._todo.remove(segment)
+            failure = self._start(segment)
+            if failure is not None:
+                elsewhere = [] if closing else self._failures_elsewhere(segment)
+                return [failure, *elsewhere] if isinstance(failure, Exception) else [failure]
+        return []
 
     def _next(self) -> CompiledSegment | None:
         missing = ~self._arrived
@@ -115,13 +138,13 @@ class Execution:
                 return segment
         return None
 
-    def _failures_elsewhere(self, failed: CompiledSegment | None) -> list[BaseException]:
+    def _failures_elsewhere(self, failed: CompiledSegment) -> list[BaseException]:
         """The errors of segments on other devices that were ready when one failed.
 
         They would have been running at that moment: their errors are no consequence of it.
         """
         failures = []
-        places = {id(failed.place)} if failed is not None else set()
+        places = {id(failed.place)}
         for segment in list(self._todo):
             ready = not segment.waits & ~self._arrived and id(segment.place) not in places
             brought = {self._plan.names[t.tensor, id(t.destination)] for t in segment.transfers}
@@ -139,22 +162,29 @@ class Execution:
         try:
             self._transfer(segment.transfers)
             arguments = [values[name] for name in segment.inputs]
-            if plan.is_watched and not segment.arrival:
-                arguments.insert(0, self._control.observe)
+            if segment.arrival:
+                uninterrupted(self._begin, segment, arguments)
+                return None
+            if plan.asks:
+                arguments.insert(0, getattr(self._control, plan.asks))
             with nullcontext() if segment.memory is None else segment.memory.activate():
                 results = segment.function(*arguments)
         except BaseException as error:
-            return segment.failure(error)
-        if not segment.arrival:
-            self._keep(segment, results)
-        elif isinstance(results, Pending):
+            return plan.failure(segment, error)
+        self._keep(segment, results)
+        return None
+
+    def _begin(self, segment: CompiledSegment, arguments: Sequence[Value]) -> None:
+        """Run an operation that may have to wait, or note its wait."""
+        with nullcontext() if segment.memory is None else segment.memory.activate():
+            results = segment.function(*arguments)
+        if isinstance(results, Pending):
             if self._control.recorder is not None:
-                self._control.recorder.began(plan.first_index[id(segment)])
+                self._control.recorder.began(self._plan.first_index[id(segment)])
             self._in_flight[segment.arrival] = segment, results
             results.when_done(lambda pending: self._note(segment))
         else:
             self._arrive(segment, results)
-        return None
 
     def _keep(self, segment: CompiledSegment, results: Sequence[Value]) -> None:
         """Take in what a segment gives, and drop what nobody reads any more."""
@@ -181,16 +211,17 @@ class Execution:
 
     def go_on(self) -> None:
         """Take in what has arrived, and run what is ready; never waits."""
-        token = silence()
+        before = settings()
         try:
+            use(SILENT)
             with suppress(Empty):
                 while True:
                     segment = self._arrivals.get_nowait()
-                    if segment is not _CANCEL and segment.arrival in self._in_flight:
+                    if segment is not _CANCEL:
                         self._take(segment)
             self.advance()
         finally:
-            restore(token)
+            use(before)
 
     def _note(self, segment: CompiledSegment) -> None:
         self._arrivals.put(segment)
@@ -199,11 +230,12 @@ class Execution:
 
     def _take(self, segment: CompiledSegment) -> None:
         """Take in the end of a wait; raises the error with which it ended."""
+        if segment.arrival not in self._in_flight:
+            return  # it was seen before
         pending = self._in_flight.pop(segment.arrival)[1]
         if pending.error is not None:
-            failure = self._failure_of_wait(segment, pending)
             self.withdraw()
-            raise failure
+            raise self._failure_of_wait(segment, pending)
         self._arrive(segment, pending.result)
 
     def _arrive(self, segment: CompiledSegment, result: Any) -> None:
@@ -225,17 +257,17 @@ class Execution:
         """
         for _, pending in list(self._in_flight.values()):
             pending.cancel()
-        errors = []
-        while self._in_flight:
-            try:
-                segment = self._arrivals.get(timeout=_PATIENCE)
-            except Empty:
-                self._in_flight.clear()
-                break
-            if segment is _CANCEL:
-                continue
-            pending = self._in_flight.pop(segment.arrival)[1]
-            if pending.error is not None:
+        until = time.monotonic() + _PATIENCE
+        errors: list[BaseException] = []
+        for segment, pending in list(self._in_flight.values()):
+            while not pending.is_done and (remaining := until - time.monotonic()) > 0:
+                # Whatever arrives: what counts is whether this one is done.
+                with suppress(Empty):
+                    self._arrivals.get(timeout=remaining)
+            self._in_flight.pop(segment.arrival, None)
+            if not pending.is_done:
+                errors.append(run_cancelled())
+            elif pending.error is not None:
                 errors.append(self._failure_of_wait(segment, pending))
             else:
                 self._arrive(segment, pending.result)

@@ -13,28 +13,21 @@ from typing import Any
 import numpy as np
 from numpy._core import umath
 
-__all__ = ["restore", "silence"]
+__all__ = ["SILENT", "settings", "use"]
 
 
-def _slow_silence() -> Any:
-    state = np.errstate(all="ignore")
-    state.__enter__()
-    return state
+def _slow_use(state: Any) -> None:
+    np.seterr(**state)
 
 
-def _slow_restore(state: Any) -> None:
-    state.__exit__(None, None, None)
-
-
-def _find() -> tuple[Callable[[], Any], Callable[[Any], None]]:
+def _find() -> tuple[Callable[[], Any], Callable[[Any], object], Any]:
     variable = getattr(umath, "_extobj_contextvar", None)
     make = getattr(umath, "_make_extobj", None)
     if variable is None or make is None:
-        return _slow_silence, _slow_restore
-    ignore = make(all="ignore")
-    set_variable = variable.set
-    return lambda: set_variable(ignore), variable.reset
+        return np.geterr, _slow_use, dict.fromkeys(("divide", "over", "under", "invalid"), "ignore")
+    return variable.get, variable.set, make(all="ignore")
 
 
-# `token = silence()` before, `restore(token)` after, in the same thread.
-silence, restore = _find()
+# `before = settings()`, then `use(SILENT)` in a `try` and `use(before)` in its `finally`. They are
+# functions of C: Ctrl-C cannot come between such a call and what it does.
+settings, use, SILENT = _find()

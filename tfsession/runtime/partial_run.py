@@ -14,6 +14,7 @@ from operator import attrgetter
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from tfsession.core import forking
 from tfsession.core.errors import InvalidArgumentError, OpError
 from tfsession.graph.graph import Graph
 from tfsession.graph.operation import Operation
@@ -67,7 +68,7 @@ class PartialRun:
         self._execution.arrived = self._note_arrival
         self._unfed = set(plan.feeds)
         self._unfetched = set(plan.fetches)
-        self._lock = threading.RLock()
+        self._lock = forking.rlock()
         self._wakeups: SimpleQueue[None] = SimpleQueue()
         self._waiting = 0
         self._error: BaseException | None = None
@@ -149,6 +150,10 @@ class PartialRun:
         """End the run, as its session closes."""
         with self._lock:
             self._end(run_cancelled())
+
+    def abandon(self) -> None:
+        """End the run: it was another process's."""
+        self.cancel()
 
     def _fetched(self, indices: list[int]) -> list[Any]:
         try:

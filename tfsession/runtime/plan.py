@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from tfsession.core import protos
+from tfsession.core.errors import CancelledError
 from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
-from tfsession.runtime.control import FREE, CancellationManager, StepControl
+from tfsession.runtime.control import FREE, CancellationManager, StepControl, run_cancelled
 from tfsession.runtime.errors import failure_of
 from tfsession.runtime.execution import Execution
-from tfsession.runtime.float_errors import restore, silence
+from tfsession.runtime.float_errors import SILENT, settings, use
 from tfsession.runtime.partition import Node, Transfer
 
 Value = Any
@@ -71,6 +72,8 @@ class Plan:
     """A compiled step. `run(feed values)` gives the fetched values, ready to hand to the user.
 
     A single plan is one host segment that takes the feeds as they come and gives what is fetched.
+    `asks` names the attribute of StepControl that compiled functions take first; `variant` gives
+    the same plan asking for something else.
     """
 
     def __init__(
@@ -82,7 +85,8 @@ class Plan:
         finishers: Sequence[Function],
         fetch_transfers: list[Transfer],
         cancellation: CancellationManager,
-        make_watched: Callable[[], Plan] | None,
+        asks: str,
+        compile_variant: Callable[[str], Plan],
         is_single: bool,
     ) -> None:
         self.signature = signature
@@ -104,11 +108,14 @@ class Plan:
             moved.get(t, m) for t, m in zip(self.fetches, fetch_memories, strict=True)
         ]
         self.fetch_transfers = fetch_transfers
-        self.is_watched = make_watched is None
-        self._make_watched = make_watched
+        self.asks = asks
+        self._compile_variant = compile_variant
+        self._variants = {asks: self}
+        self._is_single = is_single
         self.run: Callable[[Sequence[Value]], list[Value]] = (
             self._run_single if is_single else self._run_segments
         )
+        self.may_wait = any(segment.arrival for segment in segments)
 
     @property
     def nodes(self) -> list[Node]:
@@ -137,27 +144,57 @@ class Plan:
             count += len(segment.nodes)
         return numbers
 
-    @cached_property
+    def variant(self, asks: str) -> Plan:
+        """The same plan, compiled at first sight, of which the functions take this first."""
+        plan = self._variants.get(asks)
+        if plan is None:
+            plan = self._variants.setdefault(asks, self._compile_variant(asks))
+            plan._variants = self._variants
+        return plan
+
+    @property
     def watched(self) -> Plan:
         """The same plan, of which every operation tells when it is done."""
-        return self if self._make_watched is None else self._make_watched()
+        return self.variant("observe")
 
     def execute(self, feeds: Sequence[Value], control: StepControl) -> list[Value]:
         """As `run`, under the terms of `control`."""
-        plan = self.watched if control.watches else self
-        return Execution(plan, control).run(feeds)
+        asks, gate = control.asks, control.gate
+        plan = self if asks == self.asks else self.variant(asks)
+        if not plan._is_single:
+            return Execution(plan, control).run(feeds)
+        if control.recorder is not None:
+            control.recorder.fed(feeds)
+        if asks:
+            feeds = (getattr(control, asks), *feeds)
+        if gate is None:
+            return plan._run_single(feeds)
+        return gate.run(plan._run_single, control, self.cancellation.flag, feeds)
 
-    def _run_single(self, feeds: Sequence[Value]) -> list[Value]:
+    def failure(self, segment: CompiledSegment, error: BaseException) -> BaseException:
+        """The error to raise for one that came out of a segment's function.
+
+        What fails once its session is closed has lost its variables, or its memory.
+        """
+        failure = segment.failure(error)
+        is_known = isinstance(failure, CancelledError) or not isinstance(failure, Exception)
+        return run_cancelled() if self.cancellation.flag and not is_known else failure
+
+    def _run_single(self, arguments: Sequence[Value]) -> list[Value]:
         segment = self.segments[0]
-        token = silence()
+        before = settings()
         try:
-            return segment.function(*feeds)  # type: ignore[no-any-return]
+            use(SILENT)
+            return segment.function(*arguments)  # type: ignore[no-any-return]
         except BaseException as error:
-            failure = segment.failure(error)
+            failure = self.failure(segment, error)
         finally:
-            restore(token)
+            use(before)
         # Raised here, so that the new error does not keep the failed frame and its arrays alive.
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # or the error and this frame would keep each other
 
     def _run_segments(self, feeds: Sequence[Value]) -> list[Value]:
         return Execution(self, FREE).run(feeds)

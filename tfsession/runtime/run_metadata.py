@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import count
-from threading import Lock
 from typing import Any
 
-from tfsession.core import protos
+from tfsession.core import forking, protos
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.devices.device import Device
 from tfsession.runtime.cost_graph import CostModel, is_measured
@@ -60,7 +59,7 @@ class PlanMetadata:
         self._plan = plan
         self._host = host
         self._numbers = numbers
-        self._lock = Lock()
+        self._lock = forking.lock()
         self._runs = count()
         self._costs = CostModel()
         self._every = self._after = 0

@@ -2,7 +2,6 @@
 
 import copyreg
 import functools
-import threading
 from importlib import resources
 from typing import Any, Final
 
@@ -11,9 +10,11 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message import Message
 
+from tfsession.core import forking
+
 _PACKAGES: Final = ("tensorflow", "tensorflow.error", "tensorflow.tfprof")
 
-_lock = threading.Lock()
+_lock = forking.lock()
 
 
 def load(module: str) -> dict[str, Any]:
