@@ -13,7 +13,6 @@ __all__ = [
     "DeviceAttributes",
     "MemoryStats",
     "full_name",
-    "is_device_array",
 ]
 
 # What TensorFlow reports for any CPU device; it limits nothing.
@@ -27,17 +26,6 @@ class MemoryStats(NamedTuple):
     peak: int
     limit: int
     num_allocs: int
-
-
-# Device types of DLPack whose memory the host reads: kDLCPU, and what is pinned for CUDA and ROCm.
-_DLPACK_HOST = (1, 3, 11)
-
-
-def is_device_array(value: Any) -> bool:
-    """Whether `value` says of itself, by DLPack or by CUDA's interface, that a device has it."""
-    if hasattr(value, "__dlpack_device__"):
-        return int(value.__dlpack_device__()[0]) not in _DLPACK_HOST
-    return hasattr(value, "__cuda_array_interface__")
 
 
 def full_name(device_type: str, index: int) -> str:

@@ -25,6 +25,7 @@ from tfsession.graph.graph import Graph, get_default_graph
 from tfsession.graph.operation import Operation
 from tfsession.graph.stacks import DefaultStack
 from tfsession.graph.tensor import Tensor
+from tfsession.runtime.callable_options import callable_from_options
 from tfsession.runtime.callables import callable_with_feeds, callable_without_feeds
 from tfsession.runtime.config import (
     RunTerms,
@@ -384,6 +385,10 @@ class BaseSession(SessionInterface):
                 f"Argument `feed_list` must be a list or tuple. Received: feed_list={feed_list}"
             )
         return callable_with_feeds(self, fetches, feed_list, device_fetches)
+
+    def _make_callable_from_options(self, callable_options: Any) -> Callable[..., list[Any]]:
+        """A function from fed values to fetched ones; see `callable_from_options`."""
+        return callable_from_options(self, callable_options)
 
 
 @export("Session")

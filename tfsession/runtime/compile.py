@@ -77,10 +77,11 @@ def compile_plan(
     """
     feeds = dict(zip(signature.feeds, signature.memories, strict=True))
     arrivals = {t: 1 << i for i, t in enumerate(feeds)} if signature.arriving else {}
-    segments = partition(ops, placement, feeds, arrivals, binder.strips_debug)
+    connections = dict(signature.connections)
+    segments = partition(ops, placement, feeds, arrivals, connections, binder.strips_debug)
     names = _Names(segments, feeds)
     located = [names.location[tensor] for tensor in signature.fetches]
-    wanted = located if signature.on_device else [None] * len(located)
+    wanted = signature.destinations(located)
     fetch_transfers = [
         Transfer(tensor, source, memory)
         for tensor, source, memory in zip(signature.fetches, located, wanted, strict=True)
@@ -97,7 +98,8 @@ def compile_plan(
     )
     returned = [names.of(t, m) for t, m in zip(signature.fetches, wanted, strict=True)]
     fetched = {names.of(t.tensor, t.source) for t in fetch_transfers} | set(returned)
-    compiler = _SegmentCompiler(names, binder, asks)
+    # What is connected may have another shape than the graph says.
+    compiler = _SegmentCompiler(names, binder, asks, reuses=not signature.connections)
     if is_single:
         compiled = [compiler.compile_single(segments[0], returned, finishers)]
     else:
@@ -145,7 +147,7 @@ class _Names:
 
     def inputs(self, node: Node) -> list[str]:
         """The name of each input of a node."""
-        return [self.of(t, m) for t, m in zip(node.op.inputs, node.input_memories, strict=True)]
+        return [self.of(t, m) for t, m in zip(node.inputs, node.input_memories, strict=True)]
 
     def outputs(self, node: Node) -> list[str]:
         """The name of each output of a node; an underscore for one that is fed."""
@@ -217,10 +219,11 @@ class _Source:
 class _SegmentCompiler:
     """Turns the segments of a plan into functions."""
 
-    def __init__(self, names: _Names, binder: Binder, asks: str) -> None:
+    def __init__(self, names: _Names, binder: Binder, asks: str, reuses: bool) -> None:
         self._names = names
         self._binder = binder
         self._asks = asks
+        self._reuses = reuses
         self._count = 0  # of operations so far
 
     def compile_single(
@@ -310,7 +313,7 @@ class _SegmentCompiler:
     def _add_nodes(self, source: _Source, segment: Segment, needed: Collection[str]) -> None:
         """A line for each operation; `needed` are the names that are read outside."""
         dying = self._dying(segment, needed)
-        buffers = _Buffers(self._names)
+        buffers = _Buffers(self._names, self._reuses)
         for index, (node, dead) in enumerate(zip(segment.nodes, dying, strict=True)):
             if index:
                 if self._asks == "deadline":
@@ -338,7 +341,7 @@ class _SegmentCompiler:
     def _arguments(self, node: Node) -> list[str]:
         names, arguments = self._names, []
         for tensor, memory, arg in zip(
-            node.op.inputs, node.input_memories, input_arguments(node.op), strict=True
+            node.inputs, node.input_memories, input_arguments(node.op), strict=True
         ):
             name = names.of(tensor, memory)
             reads = not arg.is_ref and names.is_variable(tensor, memory)
@@ -377,36 +380,37 @@ class _Buffers:
     much as the arithmetic.
     """
 
-    def __init__(self, names: _Names) -> None:
+    def __init__(self, names: _Names, reuses: bool) -> None:
         self._names = names
+        self._reuses = reuses
         self._fresh: set[str] = set()
 
     def note(self, node: Node, results: Sequence[str]) -> None:
         """Take in what an operation makes, and what may live on in its result or its state."""
         kernel = node.kernel
         if kernel.aliases or kernel.stateful:
-            for tensor, memory in zip(node.op.inputs, node.input_memories, strict=True):
+            for tensor, memory in zip(node.inputs, node.input_memories, strict=True):
                 self._fresh.discard(self._names.of(tensor, memory))
-        elif not kernel.constant and node.memory is None and len(results) == 1:
+        elif self._reuses and not kernel.constant and node.memory is None and len(results) == 1:
             self._fresh.update(results)
 
     def reusable(self, node: Node, dying: Sequence[str]) -> str | None:
         """The name of an input over which the ufunc of `node` may write, if there is one."""
-        op = node.op
-        if node.kernel.ufunc is None or node.memory is not None or len(op.outputs) != 1:
+        outputs = node.op.outputs
+        if node.kernel.ufunc is None or node.memory is not None or len(outputs) != 1:
             return None
-        for tensor in op.inputs:
+        for tensor in node.inputs:
             name = self._names.of(tensor, None)
-            if name in self._fresh and name in dying and _has_the_result(op, tensor):
+            if name in self._fresh and name in dying and _has_the_result(node, tensor):
                 return name
         return None
 
 
-def _has_the_result(op: Operation, tensor: Tensor) -> bool:
+def _has_the_result(node: Node, tensor: Tensor) -> bool:
     """Whether the result of a ufunc surely has the shape and dtype of this input, an array."""
-    out = op.outputs[0]
+    out = node.op.outputs[0]
     if tensor.dtype is not out.dtype or not tensor._shape:
         return False
     if None not in tensor._shape and tensor._shape == out._shape:
         return True
-    return all(other is tensor or other._shape == () for other in op.inputs)
+    return all(other is tensor or other._shape == () for other in node.inputs)

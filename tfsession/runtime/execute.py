@@ -11,7 +11,8 @@ import numpy as np
 
 from tfsession.core import forking
 from tfsession.core.errors import CancelledError
-from tfsession.devices.device import Device, is_device_array
+from tfsession.devices.device import Device
+from tfsession.devices.interchange import is_device_array, place_of
 from tfsession.devices.manager import DeviceManager
 from tfsession.graph.graph import Graph
 from tfsession.graph.operation import Operation
@@ -22,7 +23,7 @@ from tfsession.runtime.control import CancellationManager
 from tfsession.runtime.partition import Node
 from tfsession.runtime.place import Placer
 from tfsession.runtime.plan import Function, Plan, Signature, Value
-from tfsession.runtime.prune import check_fed_references, prune
+from tfsession.runtime.prune import check_replaced_inputs, prune
 from tfsession.runtime.run_metadata import PlanMetadata
 
 
@@ -104,8 +105,9 @@ class Engine:
             self._extend()
             plan = self._plans.get(signature)
             if plan is None:
-                ops = prune(signature.fetches, signature.targets, signature.feeds)
-                check_fed_references(ops, signature.feeds)
+                feeds, connections = signature.feeds, dict(signature.connections)
+                ops = prune(signature.fetches, signature.targets, feeds, connections)
+                check_replaced_inputs(ops, feeds, connections)
                 plan = compile_plan(ops, self._place(ops), signature, self)
                 self._plans[signature] = plan
             return plan
@@ -144,8 +146,8 @@ class Engine:
             if array is not None:
                 return array, device
         raise TypeError(
-            f"The fed {type(value).__name__} lies on a device that this session does not have: "
-            "bring it to the host first, or let the session see that device."
+            f"The fed {type(value).__name__} lies on {place_of(value)}, which is none of this "
+            "session's devices: bring it to the host first, or let the session see that device."
         )
 
     def extend(self) -> None:

@@ -13,10 +13,10 @@ import numpy as np
 
 from tfsession.core import dtypes
 from tfsession.core.dtypes import DType
-from tfsession.core.errors import InternalError
+from tfsession.core.errors import InternalError, InvalidArgumentError
 from tfsession.core.shape import Shape, shape_text
-from tfsession.devices.device import is_device_array
-from tfsession.devices.transfer import Memory
+from tfsession.devices.interchange import host_array, is_device_array
+from tfsession.devices.transfer import Memory, start_copy
 from tfsession.graph.composite import composite_type_of
 from tfsession.graph.graph import Graph
 from tfsession.graph.tensor import Tensor
@@ -155,11 +155,7 @@ def convert_feed(tensor: Tensor, key: Any, value: Any, given: Any) -> Array:
             f"tensor object was {given} which was passed to the argument `feed_dict` with key "
             f"{key}."
         )
-    dtype = tensor.dtype.base_dtype
-    if not dtype.is_numpy_compatible:
-        raise TypeError(
-            f"Tensor {tensor.name} of type {dtype.name} cannot be fed: Python has no such values."
-        )
+    dtype = _numpy_compatible(tensor)
     if isinstance(value, int):
         _check_int(value, dtype)
     elif not isinstance(value, np.ndarray):
@@ -174,6 +170,20 @@ def convert_feed(tensor: Tensor, key: Any, value: Any, given: Any) -> Array:
     return array
 
 
+def _numpy_compatible(tensor: Tensor) -> DType:
+    dtype = tensor.dtype.base_dtype
+    if not dtype.is_numpy_compatible:
+        raise TypeError(
+            f"Tensor {tensor.name} of type {dtype.name} cannot be fed: Python has no such values."
+        )
+    return dtype
+
+
+def _check_devices_have(tensor: Tensor) -> None:
+    if _numpy_compatible(tensor) is dtypes.string:
+        raise TypeError(f"Tensor {tensor.name} of texts cannot be fed with an array of a device.")
+
+
 def _check_shape(tensor: Tensor, shape: tuple[int, ...]) -> None:
     if not _fits(shape, tensor._shape):
         raise ValueError(
@@ -183,12 +193,10 @@ def _check_shape(tensor: Tensor, shape: tuple[int, ...]) -> None:
 
 
 def _host_array(value: Any) -> Any:
-    """An array of another library as NumPy's over the same memory, where it speaks DLPack alone."""
-    if not hasattr(value, "__dlpack_device__") and not hasattr(value, "__cuda_array_interface__"):
-        return value
+    """An array of another library as NumPy's over the same memory; anything else as it is."""
     if is_device_array(value):
         raise DeviceFeed
-    return value if hasattr(value, "__array__") else np.from_dlpack(value)
+    return host_array(value) if hasattr(value, "__dlpack_device__") else value
 
 
 class DeviceFeed(Exception):
@@ -196,8 +204,14 @@ class DeviceFeed(Exception):
 
 
 def resident_converter(tensor: Tensor, memory: Memory) -> Converter:
-    """Takes arrays of a device's memory for one tensor: themselves, if they have its dtype."""
+    """Takes arrays of a device's memory for one tensor: themselves, if they have its dtype.
+
+    Raises:
+        DeviceFeed: from the converter, for what does not lie there.
+        TypeError: the tensor is of a type that no device holds.
+    """
     assert memory is not None
+    _check_devices_have(tensor)
     adopt, activate, numpy_dtype = memory.adopt, memory.activate, tensor.dtype.numpy
 
     def convert(value: Any) -> Any:
@@ -274,6 +288,77 @@ def _number_converter(tensor: Tensor, key: Any, kind: type, least: int, most: in
         ):
             return asarray(value, numpy_dtype)
         return convert_feed(tensor, key, value, value)
+
+    return convert
+
+
+def typed_converter(tensor: Tensor, argument: str) -> Converter:
+    """Takes host arrays of the dtype of one tensor; nothing is cast.
+
+    Args:
+        tensor: the tensor that is fed.
+        argument: the name of the node that stands for it in errors.
+
+    Raises:
+        InvalidArgumentError: from the converter, for a value of another dtype.
+        InternalError: from the converter, for what no tensor holds.
+    """
+    numpy_dtype = _numpy_compatible(tensor).numpy
+    is_text = tensor.dtype.base_dtype is dtypes.string
+
+    def convert(value: Any) -> Any:
+        if type(value) is not np.ndarray:
+            value = np.asarray(_host_array(value))
+        if value.dtype is not numpy_dtype or is_text:
+            value = _typed(tensor, argument, value)
+        if value.shape != tensor._shape:
+            _check_shape(tensor, value.shape)
+        return value
+
+    return convert
+
+
+def _typed(tensor: Tensor, argument: str, array: Array) -> Array:
+    if array.dtype.kind in "OSU":
+        array, dtype = encode_strings(array.astype(object)), dtypes.string
+    else:
+        try:
+            dtype = dtypes.as_dtype(array.dtype)
+        except TypeError:
+            raise InternalError(None, None, f"Unsupported numpy type: {array.dtype}") from None
+    check_dtype(tensor, argument, dtype)
+    return array.astype(tensor.dtype.numpy, copy=False)  # in this machine's byte order
+
+
+def check_dtype(tensor: Tensor, argument: str, actual: DType) -> None:
+    """Raise InvalidArgumentError for a value of another dtype than the tensor's."""
+    if actual is not tensor.dtype.base_dtype:
+        raise InvalidArgumentError(
+            None,
+            None,
+            f"Type mismatch: actual {actual.op_def_name} vs. expect "
+            f"{tensor.dtype.base_dtype.op_def_name}\n\t [[{{{{node {argument}}}}}]]",
+        )
+
+
+def typed_resident_converter(
+    tensor: Tensor, argument: str, memory: Memory, adopt: Callable[[Any], tuple[Any, Memory] | None]
+) -> Converter:
+    """As `typed_converter`, for a feed in a device's memory: what lies elsewhere is copied there.
+
+    `adopt` gives the array of a device that a value is, and its memory, or None.
+    """
+    _check_devices_have(tensor)
+    from_host = typed_converter(tensor, argument)
+
+    def convert(value: Any) -> Any:
+        found = adopt(value)
+        if found is None:
+            return start_copy(from_host(value), None, memory)
+        array, source = found
+        check_dtype(tensor, argument, dtypes.as_dtype(array.dtype))
+        _check_shape(tensor, array.shape)
+        return start_copy(array, source, memory)
 
     return convert
 

@@ -13,7 +13,7 @@ no step blocks itself.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
@@ -27,8 +27,15 @@ from tfsession.devices.device import Device
 from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
+from tfsession.runtime.wiring import (
+    AS_IN_GRAPH,
+    Connections,
+    controls_of,
+    inputs_of,
+    is_fed_placeholder,
+)
 
-_HOST_DTYPES = frozenset({int32, string})
+HOST_DTYPES = frozenset({int32, string})
 _HANDLE_DTYPES = frozenset({resource, variant})
 
 
@@ -36,13 +43,16 @@ _HANDLE_DTYPES = frozenset({resource, variant})
 class Node:
     """An operation with its device, its kernel, and the memory in which it computes.
 
-    `waits` holds the bits of the arrivals that it needs, `arrival` its own bit if it may block.
+    `inputs` are the tensors that it reads, `controls` what else must run before it. `waits` holds
+    the bits of the arrivals that it needs, `arrival` its own bit if it may block.
     """
 
     op: Operation
     device: Device
     kernel: Kernel
     memory: Memory
+    inputs: Sequence[Tensor]
+    controls: Sequence[Operation]
     input_memories: tuple[Memory, ...]
     output_memories: tuple[Memory, ...]
     waits: int = 0
@@ -119,7 +129,7 @@ def _data_dtypes(op: Operation, kernel: Kernel, arguments: Sequence[ArgDef]) -> 
     return found - _HANDLE_DTYPES
 
 
-# What is left of checks and prints where a session strips them, as TensorFlow's debug_stripper does:
+# What is left of checks and prints where a session strips them, as TensorFlow's stripper does:
 # their inputs are computed, the first one goes through.
 _STRIPPED = {
     "Assert": Kernel("Assert", lambda xp, *inputs: None),
@@ -130,7 +140,13 @@ _STRIPPED = {
 }
 
 
-def make_node(op: Operation, device: Device, strip_debug: bool = False) -> Node:
+def make_node(
+    op: Operation,
+    device: Device,
+    feeds: Collection[Tensor] = (),
+    connections: Connections = AS_IN_GRAPH,
+    strip_debug: bool = False,
+) -> Node:
     """Find the kernel of `op` on `device`, and the memory of each of its inputs and outputs."""
     kernel = find_kernel(op.type, device.device_type, op.attrs)
     if strip_debug:
@@ -141,10 +157,12 @@ def make_node(op: Operation, device: Device, strip_debug: bool = False) -> Node:
             op,
             f"No OpKernel was registered to support Op '{op.type}' used by {{{{node {op.name}}}}}",
         )
+    read, awaited = inputs_of(op, connections), controls_of(op, feeds, connections)
     if device.device_type == "CPU":
-        return Node(op, device, kernel, None, (None,) * len(op.inputs), (None,) * len(op.outputs))
+        hosts = (None,) * len(read), (None,) * len(op.outputs)
+        return Node(op, device, kernel, None, read, awaited, *hosts)
     arguments = input_arguments(op)
-    memory: Memory = None if _data_dtypes(op, kernel, arguments) <= _HOST_DTYPES else device
+    memory: Memory = None if _data_dtypes(op, kernel, arguments) <= HOST_DTYPES else device
     inputs = tuple(
         None if arg.name in kernel.host or tensor.dtype.base_dtype in _HANDLE_DTYPES else memory
         for tensor, arg in zip(op.inputs, arguments, strict=True)
@@ -155,7 +173,7 @@ def make_node(op: Operation, device: Device, strip_debug: bool = False) -> Node:
         else memory
         for tensor, arg in zip(op.outputs, _argument_of_each(op.op_def.outputs, op), strict=True)
     )
-    return Node(op, device, kernel, memory, inputs, outputs)
+    return Node(op, device, kernel, memory, read, awaited, inputs, outputs)
 
 
 def partition(
@@ -163,6 +181,7 @@ def partition(
     placement: Mapping[Operation, Device],
     feeds: Mapping[Tensor, Memory],
     arrivals: Mapping[Tensor, int] = MappingProxyType({}),
+    connections: Connections = AS_IN_GRAPH,
     strip_debug: bool = False,
 ) -> list[Segment]:
     """Cut topologically ordered operations into segments, with the transfers each one waits for.
@@ -172,12 +191,13 @@ def partition(
         placement: the device of each operation.
         feeds: the memory in which the value of each fed tensor is given.
         arrivals: the bit of each fed tensor that arrives only after the step has begun.
+        connections: the tensors that are read in place of others.
         strip_debug: whether checks and prints are left out.
 
     Returns:
         Segments in an order in which they can run.
     """
-    nodes = [make_node(op, placement[op], strip_debug) for op in ops]
+    nodes = [make_node(op, placement[op], feeds, connections, strip_debug) for op in ops]
     if arrivals or any(node.kernel.blocking for node in nodes):
         nodes = _group_by_arrivals(nodes, feeds, arrivals)
     if len({id(node.place) for node in nodes}) > 1:
@@ -199,7 +219,7 @@ def _cut(nodes: Sequence[Node], feeds: Mapping[Tensor, Memory]) -> list[Segment]
         segment = segments[-1] if segments else None
         if segment is None or not _joins(node, segment):
             segment = _begin(segments, node)
-        for tensor, memory in zip(node.op.inputs, node.input_memories, strict=True):
+        for tensor, memory in zip(node.inputs, node.input_memories, strict=True):
             source = location[tensor]
             if source is memory:
                 continue
@@ -244,12 +264,13 @@ def _group_by_arrivals(
     bit = 1 << len(arrivals)
     for node in nodes:
         waits = 0
-        for tensor in node.op.inputs:
+        for tensor in node.inputs:
             waits |= arrivals.get(tensor, 0) if tensor in feeds else behind[tensor.op]
+        for op in node.controls:
+            waits |= behind[op]
         for op in node.op.control_inputs:
-            waits |= behind.get(op, 0)
-            if op not in behind:  # a placeholder that is fed
-                waits |= sum(arrivals.get(tensor, 0) for tensor in op.outputs)
+            if is_fed_placeholder(op, arrivals):
+                waits |= arrivals[op.outputs[0]]
         node.waits = behind[node.op] = waits
         if node.kernel.blocking:
             node.arrival, bit = bit, bit << 1
@@ -264,8 +285,8 @@ def _group_by_place(nodes: list[Node]) -> list[Node]:
     waiting = [0] * len(nodes)
     readers: list[list[int]] = [[] for _ in nodes]
     for index, node in enumerate(nodes):
-        sources = {t.op for t in node.op.inputs}
-        sources.update(node.op.control_inputs)
+        sources = {t.op for t in node.inputs}
+        sources.update(node.controls)
         for source in sources:
             position = by_op.get(source)
             if position is not None:

@@ -26,7 +26,7 @@ from tfsession.graph.node_def import fill_node_def
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.partition import Node, input_arguments
-from tfsession.runtime.prune import is_fed_placeholder
+from tfsession.runtime.wiring import is_fed_placeholder
 
 # TensorFlow's port number of control edges.
 _CONTROL: Final = -1
@@ -215,12 +215,12 @@ class _Edges:
         target = self._by_op[op]
         on_gpu = target.device.device_type != "CPU"
         arguments = input_arguments(op)
-        for slot, (tensor, memory) in enumerate(zip(op.inputs, node.input_memories, strict=True)):
+        for slot, (tensor, memory) in enumerate(zip(node.inputs, node.input_memories, strict=True)):
             dtype = tensor.dtype if arguments[slot].is_ref else tensor.dtype.base_dtype
             yield self._data(tensor, target, slot, dtype, on_gpu and memory is None)
-        for control in sorted(op.control_inputs, key=attrgetter("name")):
-            fed = is_fed_placeholder(control, self._fed)
-            source = self._fed[control.outputs[0]] if fed else self._by_op[control]
+        fed = [c for c in op.control_inputs if is_fed_placeholder(c, self._fed)]
+        for control in sorted([*node.controls, *fed], key=attrgetter("name")):
+            source = self._by_op.get(control) or self._fed[control.outputs[0]]
             yield _Edge(0, source, _CONTROL, target, _CONTROL, float32)
 
     def _data(

@@ -56,16 +56,25 @@ class CompiledSegment:
 class Signature:
     """What makes two steps the same: sorted fetches, targets and feeds, and where feeds lie.
 
-    `memories` has the memory of each feed's value; `on_device` leaves fetched values where they
-    were made; `arriving` lets feeds come after the step has begun.
+    `memories` has the memory of each feed's value. `on_device` says whether fetched values stay
+    where they were made instead of coming to the host, or in which memory each is wanted.
+    `arriving` lets feeds come after the step has begun. `connections` are pairs of a tensor and
+    what is read in its place.
     """
 
     fetches: tuple[Tensor, ...]
     targets: tuple[Operation, ...]
     feeds: tuple[Tensor, ...]
     memories: tuple[Memory, ...]
-    on_device: bool = False
+    on_device: bool | tuple[Memory, ...] = False
     arriving: bool = False
+    connections: tuple[tuple[Tensor, Tensor], ...] = ()
+
+    def destinations(self, located: Sequence[Memory]) -> Sequence[Memory]:
+        """The memory in which each fetched value is wanted, for those where they were made."""
+        if isinstance(self.on_device, tuple):
+            return self.on_device
+        return located if self.on_device else (None,) * len(located)
 
 
 class Plan:

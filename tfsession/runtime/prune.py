@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from operator import attrgetter
 
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.partition import input_arguments
-
-_PLACEHOLDERS = ("Placeholder", "PlaceholderV2")
+from tfsession.runtime.wiring import AS_IN_GRAPH, Connections, sources_of
 
 
 def prune(
-    fetches: Iterable[Tensor], targets: Iterable[Operation], feeds: Collection[Tensor]
+    fetches: Iterable[Tensor],
+    targets: Iterable[Operation],
+    feeds: Collection[Tensor],
+    connections: Connections = AS_IN_GRAPH,
 ) -> list[Operation]:
     """All ancestors of fetches and targets, cut at the fed tensors, in topological order.
 
@@ -26,17 +28,14 @@ def prune(
     stack = list(needed)
     while stack:
         op = stack.pop()
-        for tensor in op.inputs:
-            source = tensor.op
-            if source not in needed and tensor not in fed:
-                needed.add(source)
-                stack.append(source)
-        for source in _awaited(op, fed):
+        for source in sources_of(op, fed, connections):
             if source not in needed:
                 needed.add(source)
                 stack.append(source)
     ordered = sorted(needed, key=attrgetter("_id"))
-    return ordered if _is_topological(ordered) else _sort(ordered, fed)
+    if not connections and _is_topological(ordered):
+        return ordered
+    return _sort(ordered, fed, connections)
 
 
 def _is_topological(ordered: list[Operation]) -> bool:
@@ -52,25 +51,9 @@ def _is_topological(ordered: list[Operation]) -> bool:
     return True
 
 
-def sources(op: Operation, fed: Collection[Tensor]) -> list[Operation]:
-    """The operations that must run before `op`."""
-    return [*(t.op for t in op.inputs if t not in fed), *_awaited(op, fed)]
-
-
-def _awaited(op: Operation, fed: Collection[Tensor]) -> Sequence[Operation]:
-    """The control inputs that must run: a placeholder is done when it is fed."""
-    controls = op.control_inputs
-    if not fed or not controls:
-        return controls
-    return [control for control in controls if not is_fed_placeholder(control, fed)]
-
-
-def is_fed_placeholder(op: Operation, fed: Collection[Tensor]) -> bool:
-    """Whether feeding has done all that `op` is there for."""
-    return op.type in _PLACEHOLDERS and op.outputs[0] in fed
-
-
-def _sort(ops: list[Operation], fed: Collection[Tensor]) -> list[Operation]:
+def _sort(
+    ops: list[Operation], fed: Collection[Tensor], connections: Connections
+) -> list[Operation]:
     done: dict[Operation, bool] = {}
     ordered: list[Operation] = []
     for root in ops:
@@ -80,7 +63,7 @@ def _sort(ops: list[Operation], fed: Collection[Tensor]) -> list[Operation]:
             if done.get(op):
                 stack.pop()
                 continue
-            pending = [s for s in sources(op, fed) if not done.get(s)]
+            pending = [s for s in sources_of(op, fed, connections) if not done.get(s)]
             if not pending:
                 done[op] = True
                 ordered.append(op)
@@ -96,19 +79,30 @@ def _sort(ops: list[Operation], fed: Collection[Tensor]) -> list[Operation]:
     return ordered
 
 
-def check_fed_references(ops: Iterable[Operation], feeds: Collection[Tensor]) -> None:
-    """Raise InvalidArgumentError where an operation would update a variable that is fed."""
-    order = {tensor: i for i, tensor in enumerate(feeds) if tensor.dtype.is_ref}
-    if not order:
+def check_replaced_inputs(
+    ops: Iterable[Operation], feeds: Collection[Tensor], connections: Connections = AS_IN_GRAPH
+) -> None:
+    """Raise InvalidArgumentError where what stands for a tensor is no input for an operation.
+
+    A variable that is fed or connected cannot be updated; what is connected keeps its dtype.
+    """
+    fed = {tensor: i for i, tensor in enumerate(feeds) if tensor.dtype.is_ref}
+    if not fed and not connections:
         return
     for op in ops:
         for index, (tensor, arg) in enumerate(zip(op.inputs, input_arguments(op), strict=True)):
-            if arg.is_ref and tensor in order:
-                dtype = tensor.dtype.base_dtype.op_def_name
-                source = f"_arg_{tensor.op.name}_{tensor.value_index}_{order[tensor]}:0"
+            given = connections.get(tensor, tensor).dtype.base_dtype
+            wanted = tensor.dtype.base_dtype
+            if tensor in connections:
+                source = f"_identity_{tensor.op.name}_{tensor.value_index}:0"
+            elif tensor in fed:
+                source = f"_arg_{tensor.op.name}_{tensor.value_index}_{fed[tensor]}:0"
+            else:
+                continue
+            if arg.is_ref or given is not wanted:
                 raise InvalidArgumentError(
                     None,
                     None,
-                    f"Input {index} of node {op.name} was passed {dtype} from {source} "
-                    f"incompatible with expected {dtype}_ref.",
+                    f"Input {index} of node {op.name} was passed {given.op_def_name} from {source} "
+                    f"incompatible with expected {wanted.op_def_name}{'_ref' * arg.is_ref}.",
                 )
