@@ -16,6 +16,7 @@ from typing import Any
 
 from tfsession.core import forking
 from tfsession.core.errors import InvalidArgumentError, OpError
+from tfsession.graph.composite import composite_type_of
 from tfsession.graph.graph import Graph
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
@@ -23,7 +24,7 @@ from tfsession.runtime.control import FREE, run_cancelled, timed_out
 from tfsession.runtime.execute import Engine
 from tfsession.runtime.execution import Execution
 from tfsession.runtime.feeds import encoded
-from tfsession.runtime.fetches import FetchMap, composite_type_of
+from tfsession.runtime.fetches import FetchMap
 from tfsession.runtime.plan import Plan, Signature
 
 _by_name = attrgetter("name")
