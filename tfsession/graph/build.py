@@ -68,7 +68,16 @@ def build_operation(
     graph._add(op)
     for block in scopes.controls:
         block.seen.add(op)
+    enter_context(op, scopes)
     return op
+
+
+def enter_context(op: Operation, scopes: Scopes) -> None:
+    """Tell the branch or loop under construction of an operation that is in the graph now."""
+    context = scopes.control_flow_context
+    if context is not None:
+        op._control_flow_context = context
+        context.add_op(op)
 
 
 def mixed_graphs(first: Any, other: Any, graph: Graph | None = None) -> ValueError:
@@ -98,10 +107,6 @@ def enter_scopes(op: Operation, scopes: Scopes) -> None:
         _colocate(op, scopes)
     if scopes.attrs or scopes.container or scopes.gradient_overrides:
         _apply_attr_scopes(op, scopes)
-    context = scopes.control_flow_context
-    if context is not None:
-        op._control_flow_context = context
-        context.add_op(op)
 
 
 def _implied_controls(scopes: Scopes, op: Operation) -> tuple[Operation, ...]:

@@ -20,7 +20,7 @@ from tfsession.core.exports import export
 from tfsession.core.op_def import NO_DEFAULT, OpDef, ops
 from tfsession.core.op_def_proto import op_def_from_proto
 from tfsession.graph import node_builder
-from tfsession.graph.build import arg_types, enter_scopes, infer_shapes
+from tfsession.graph.build import arg_types, enter_context, enter_scopes, infer_shapes
 from tfsession.graph.conversion import convert_to_tensor
 from tfsession.graph.graph import Graph, get_default_graph
 from tfsession.graph.graph_def import check_versions
@@ -465,6 +465,8 @@ class _Importer:
         for op in made:
             graph._add(op)
             graph._names_in_use.setdefault(op.name.lower(), 1)
+        for op in made:
+            enter_context(op, graph._scopes)
         graph._functions.update(_copies(self.functions))
         for gradient in self.message.library.gradient:
             graph._function_gradients.update(_copies({gradient.function_name: gradient}))

@@ -1,0 +1,257 @@
+"""Control flow contexts: what makes operations built inside a branch or a loop belong to it.
+
+While a context is entered, each new operation is told to it, and it brings what the operation
+reads from outside: through a Switch into a branch, through an Enter into a loop. Names, controls
+and collections are those of TensorFlow's first kind of control flow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from tfsession.graph.create import create_operation
+
+if TYPE_CHECKING:
+    from tfsession.graph.graph import Graph
+    from tfsession.graph.operation import Operation
+    from tfsession.graph.tensor import Tensor
+
+_EXITS = frozenset({"Exit", "RefExit"})
+_ENTERS = frozenset({"Enter", "RefEnter"})
+
+
+class ControlFlowContext:
+    """A branch or a loop under construction, within the one around it."""
+
+    def __init__(self, graph: Graph, name: str) -> None:
+        self.graph = graph
+        self.name = name
+        self.outer_context: ControlFlowContext | None = graph._scopes.control_flow_context
+        # Tensors that may be read as they are, and how those from outside are called inside.
+        self.values: set[Tensor] = set()
+        self.external_values: dict[Tensor, Tensor] = {}
+
+    @property
+    def pivot(self) -> Tensor:
+        """What operations without inputs wait for, so that they run only when the context does."""
+        raise NotImplementedError
+
+    @property
+    def loop(self) -> WhileContext | None:
+        """The innermost loop that this is, or is in."""
+        return self.outer_context.loop if self.outer_context is not None else None
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Let new operations belong to this context."""
+        scopes = self.graph._scopes
+        previous, scopes.control_flow_context = scopes.control_flow_context, self
+        try:
+            yield
+        finally:
+            scopes.control_flow_context = previous
+
+    def add_op(self, op: Operation) -> None:
+        """Take in an operation that was made inside."""
+        if op.inputs:
+            self._bring_inputs(op)
+        else:
+            self._keep_inner_controls(op)
+            if not any(self._contains(control) for control in op.control_inputs):
+                op.control_inputs = (*op.control_inputs, self.pivot.op)
+        self._note_outputs(op)
+        self._protect(op)
+
+    def _bring_inputs(self, op: Operation) -> None:
+        scopes = self.graph._scopes
+        previous, scopes.name_prefix = scopes.name_prefix, op.name + "/"
+        try:
+            op.inputs = tuple([self.add_value(tensor) for tensor in op.inputs])
+        finally:
+            scopes.name_prefix = previous
+        self.graph._forget_consumers()
+        self._keep_inner_controls(op)
+
+    def add_value(self, tensor: Tensor) -> Tensor:
+        """What stands for a tensor inside: itself, or what brings it in from outside."""
+        raise NotImplementedError
+
+    def _contains(self, op: Operation) -> bool:
+        context: ControlFlowContext | None = op._control_flow_context
+        while context is not None:
+            if context is self:
+                return True
+            context = context.outer_context
+        return False
+
+    def _keep_inner_controls(self, op: Operation) -> None:
+        """Operations in a loop cannot wait for those outside of it."""
+        loop = self.loop
+        if loop is not None:
+            op.control_inputs = tuple(
+                [control for control in op.control_inputs if loop_of_outputs(control) is loop]
+            )
+
+    def _note_outputs(self, op: Operation) -> None:
+        """The outputs may be read here and in all contexts around."""
+        context: ControlFlowContext | None = self
+        while context is not None:
+            context.values.update(op.outputs)
+            context = context.outer_context
+
+    def _protect(self, op: Operation) -> None:
+        """What runs sometimes, or several times, cannot be fetched."""
+        if self.outer_context is not None or op.type not in _EXITS:
+            self.graph.prevent_fetching(op)
+
+
+def loop_of_outputs(op: Operation) -> WhileContext | None:
+    """The loop in which the outputs of an operation are: for an Exit, the one around its own."""
+    context: ControlFlowContext | None = op._control_flow_context
+    if op.type in _EXITS and context is not None:
+        context = context.outer_context
+    return context.loop if context is not None else None
+
+
+class CondContext(ControlFlowContext):
+    """One branch of a conditional: number 1 runs when the predicate holds, number 0 when not."""
+
+    def __init__(self, graph: Graph, name: str, pred: Tensor, pivot: Tensor, branch: int) -> None:
+        super().__init__(graph, name)
+        self.pred = pred
+        self.branch = branch
+        self._pivot = pivot
+        self.values.update((pred, pivot))
+
+    @property
+    def pivot(self) -> Tensor:
+        """The predicate's way into this branch."""
+        return self._pivot
+
+    def add_value(self, tensor: Tensor) -> Tensor:
+        """The tensor itself if it was made here, else the output of its Switch."""
+        if tensor in self.values:
+            return self.external_values.get(tensor, tensor)
+        self.values.add(tensor)
+        outside = tensor
+        if self.outer_context is not None:
+            outside = self.outer_context.add_value(tensor)
+            self.values.add(outside)
+            self.external_values[outside] = outside
+        with self.graph.control_dependencies(None):
+            inside = switch(outside, self.pred)[self.branch]
+        self.graph.prevent_fetching(inside.op)
+        inside.op._control_flow_context = self
+        context: ControlFlowContext | None = self
+        while context is not None:
+            context.values.add(inside)
+            context = context.outer_context
+        self.external_values[tensor] = inside
+        return inside
+
+
+class WhileContext(ControlFlowContext):
+    """A loop: one frame, whose operations run once in each iteration."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        name: str,
+        parallel_iterations: int,
+        back_prop: bool,
+        swap_memory: bool,
+    ) -> None:
+        super().__init__(graph, name)
+        self.parallel_iterations = parallel_iterations
+        self.back_prop = back_prop
+        self.swap_memory = swap_memory
+        self.pivot_for_pred: Tensor | None = None
+        self.pivot_for_body: Tensor | None = None
+        self.enters: list[Tensor] = []
+        self.exits: list[Tensor] = []
+
+    @property
+    def pivot(self) -> Tensor:
+        """A value that comes anew in each iteration."""
+        pivot = self.pivot_for_pred if self.pivot_for_body is None else self.pivot_for_body
+        assert pivot is not None
+        return pivot
+
+    @property
+    def loop(self) -> WhileContext:
+        """This loop."""
+        return self
+
+    def add_op(self, op: Operation) -> None:
+        """Take in an operation that was made inside."""
+        super().add_op(op)
+        # What depends on constants of the loop alone would be ready only once.
+        if op.inputs and not op.control_inputs and all(map(_is_constant, op.inputs)):
+            op.control_inputs = (self.pivot.op,)
+
+    def add_value(self, tensor: Tensor) -> Tensor:
+        """The tensor itself if it was made here, else what its Enter gives in each iteration."""
+        if tensor in self.values:
+            return self.external_values.get(tensor, tensor)
+        self.values.add(tensor)
+        outside = tensor
+        if self.outer_context is not None:
+            outside = self.outer_context.add_value(tensor)
+        with self.graph.control_dependencies(None):
+            inside = self.enter(outside, is_constant=True)
+        self.external_values[tensor] = inside
+        self.values.add(inside)
+        return inside
+
+    def enter(self, tensor: Tensor, is_constant: bool) -> Tensor:
+        """Bring a tensor into the loop's frame."""
+        kind = "RefEnter" if tensor.dtype.is_ref else "Enter"
+        attrs = {
+            "frame_name": self.name,
+            "is_constant": is_constant,
+            "parallel_iterations": self.parallel_iterations,
+        }
+        op = create_operation(kind, [tensor], attrs, "Enter")
+        inside = op.outputs[0]
+        inside._shape = tensor._shape
+        self.graph.prevent_feeding(inside)
+        op._control_flow_context = self
+        return inside
+
+    def _protect(self, op: Operation) -> None:
+        super()._protect(op)
+        if self.outer_context is not None or op.type not in _EXITS:
+            for tensor in op.outputs:
+                self.graph.prevent_feeding(tensor)
+
+
+def _is_constant(tensor: Tensor) -> bool:
+    return tensor.op.type in _ENTERS and bool(tensor.op.attrs["is_constant"])
+
+
+def switch(data: Tensor, pred: Tensor, name: str = "Switch") -> list[Tensor]:
+    """Both ways out of a Switch, which is placed where its data are: false first."""
+    kind = "RefSwitch" if data.dtype.is_ref else "Switch"
+    with data.graph.colocate_with(data.op, ignore_existing=True):
+        op = create_operation(kind, [data, pred], None, name)
+    return list(op.outputs)
+
+
+def check_input(op: Any, tensor: Tensor) -> None:
+    """Raise ValueError where an operation reads what is inside a context that it is not in."""
+    context = op._control_flow_context
+    inner: ControlFlowContext | None = tensor.op._control_flow_context
+    loop = loop_of_outputs(tensor.op)
+    if loop is None or inner is None:
+        return
+    around = context
+    while around is not None:
+        if around.loop is loop:
+            return
+        around = around.outer_context
+    raise ValueError(
+        f"Cannot use '{tensor.op.name}' as input to '{op.name}' because '{tensor.op.name}' is in a "
+        "while loop. See info log for more details."
+    )
