@@ -8,6 +8,7 @@ well.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.control import CancellationManager, stop_closed, stop_late
 from tfsession.runtime.partition import (
+    Layout,
     Node,
     Segment,
     Transfer,
@@ -27,16 +29,27 @@ from tfsession.runtime.partition import (
     partition,
 )
 from tfsession.runtime.plan import (
-    CompiledSegment,
-    Function,
+    Fetched,
     Plan,
     Signature,
-    Value,
     finish_fresh,
     finish_handle,
     finish_on_device,
     finish_reference,
     finish_shared,
+)
+from tfsession.runtime.regions import Joint, Loop, LoopVariable, Predicate
+from tfsession.runtime.segments import (
+    Carried,
+    CompiledLoop,
+    CompiledRegion,
+    CompiledSegment,
+    Computation,
+    Decision,
+    Function,
+    Meeting,
+    Value,
+    Wait,
 )
 
 
@@ -78,39 +91,37 @@ def compile_plan(
     feeds = dict(zip(signature.feeds, signature.memories, strict=True))
     arrivals = {t: 1 << i for i, t in enumerate(feeds)} if signature.arriving else {}
     connections = dict(signature.connections)
-    segments = partition(ops, placement, feeds, arrivals, connections, binder.strips_debug)
-    names = _Names(segments, feeds)
+    layout = partition(ops, placement, feeds, arrivals, connections, binder.strips_debug)
+    names = _Names(layout, feeds)
     located = [names.location[tensor] for tensor in signature.fetches]
     wanted = signature.destinations(located)
-    fetch_transfers = [
-        Transfer(tensor, source, memory)
-        for tensor, source, memory in zip(signature.fetches, located, wanted, strict=True)
-        if source is not memory
-    ]
-    finishers = [
-        names.finisher(tensor, index, memory)
-        for index, (tensor, memory) in enumerate(zip(signature.fetches, wanted, strict=True))
-    ]
-    is_single = (
-        len(segments) == 1
-        and not (fetch_transfers or signature.arriving)
-        and not (segments[0].transfers or segments[0].arrival or segments[0].memory)
+    fetched = Fetched(
+        [names.of(t, m) for t, m in zip(signature.fetches, wanted, strict=True)],
+        wanted,
+        [layout.region.waits.get(tensor, 0) for tensor in signature.fetches],
+        [
+            names.finisher(tensor, index, memory)
+            for index, (tensor, memory) in enumerate(zip(signature.fetches, wanted, strict=True))
+        ],
+        [
+            Transfer(tensor, source, memory)
+            for tensor, source, memory in zip(signature.fetches, located, wanted, strict=True)
+            if source is not memory
+        ],
     )
-    returned = [names.of(t, m) for t, m in zip(signature.fetches, wanted, strict=True)]
-    fetched = {names.of(t.tensor, t.source) for t in fetch_transfers} | set(returned)
     # What is connected may have another shape than the graph says.
-    compiler = _SegmentCompiler(names, binder, asks, reuses=not signature.connections)
+    compiler = _RegionCompiler(names, binder, asks, reuses=not signature.connections)
+    is_single = not signature.arriving and not fetched.transfers and _is_single(layout)
     if is_single:
-        compiled = [compiler.compile_single(segments[0], returned, finishers)]
+        region = compiler.compile_single(layout.segments[0], fetched)
     else:
-        compiled = compiler.compile_all(segments, fetched)
+        region = compiler.compile(layout, [names.source_of(t) for t in signature.fetches])
     return Plan(
         signature,
-        compiled,
+        region,
+        compiler.nodes,
         names.names,
-        wanted,
-        finishers,
-        fetch_transfers,
+        fetched,
         binder.cancellation,
         asks,
         partial(compile_plan, ops, placement, signature, binder),
@@ -118,25 +129,26 @@ def compile_plan(
     )
 
 
+def _is_single(layout: Layout) -> bool:
+    """Whether all is one segment of the host's that waits for nothing."""
+    if len(layout.segments) != 1 or not layout.region.is_plain:
+        return False
+    segment = layout.segments[0]
+    return not (segment.transfers or segment.arrival or segment.memory)
+
+
 class _Names:
     """The name of each value in each memory where it is wanted, and where it was made."""
 
-    def __init__(self, segments: Sequence[Segment], feeds: Mapping[Tensor, Memory]) -> None:
+    def __init__(self, layout: Layout, feeds: Mapping[Tensor, Memory]) -> None:
         self.names: dict[tuple[Tensor, int], str] = {}
         self.feeds = feeds
-        self.location: dict[Tensor, Memory] = dict(feeds)
+        self.location = layout.location
         self._nodes: dict[Tensor, Node] = {}
         for tensor, memory in feeds.items():
             self.of(tensor, memory)
-        for segment in segments:
-            for transfer in segment.transfers:
-                self.of(transfer.tensor, transfer.destination)
-            for node in segment.nodes:
-                for tensor, memory in zip(node.op.outputs, node.output_memories, strict=True):
-                    if tensor not in feeds:
-                        self.location[tensor] = memory
-                        self._nodes[tensor] = node
-                        self.of(tensor, memory)
+        for node in layout.region.all_nodes():
+            self._nodes.update((tensor, node) for tensor in node.op.outputs)
 
     def of(self, tensor: Tensor, memory: Memory) -> str:
         key = (tensor, id(memory))
@@ -144,6 +156,10 @@ class _Names:
         if name is None:
             name = self.names[key] = f"v{len(self.names)}"
         return name
+
+    def source_of(self, tensor: Tensor) -> str:
+        """The name of a tensor where it was made or fed."""
+        return self.of(tensor, self.location[tensor])
 
     def inputs(self, node: Node) -> list[str]:
         """The name of each input of a node."""
@@ -162,7 +178,7 @@ class _Names:
 
     def finisher(self, tensor: Tensor, index: int, memory: Memory) -> Function:
         """What makes the value of fetch number `index`, there in `memory`, the user's own."""
-        node = self._nodes.get(tensor)
+        node = None if tensor in self.feeds else self._nodes.get(tensor)
         may_be_shared = node is None or node.kernel.aliases or node.kernel.constant
         if memory is not None:
             shared = may_be_shared or self.is_variable(tensor, memory)
@@ -216,41 +232,47 @@ class _Source:
         return function
 
 
-class _SegmentCompiler:
-    """Turns the segments of a plan into functions."""
+class _RegionCompiler:
+    """Turns the segments of regions into functions; `nodes` are the operations as numbered."""
 
     def __init__(self, names: _Names, binder: Binder, asks: str, reuses: bool) -> None:
+        self.nodes: list[Node] = []
         self._names = names
         self._binder = binder
         self._asks = asks
         self._reuses = reuses
-        self._count = 0  # of operations so far
 
-    def compile_single(
-        self, segment: Segment, returned: Sequence[str], finishers: Sequence[Function]
-    ) -> CompiledSegment:
+    def compile_single(self, segment: Segment, fetched: Fetched) -> CompiledRegion:
         """A segment that is a whole plan: it takes all feeds, and hands out finished values."""
         names = self._names
         source = self._source([names.of(tensor, memory) for tensor, memory in names.feeds.items()])
-        self._add_nodes(source, segment, frozenset(returned))
+        first = self._add_nodes(source, segment, frozenset(fetched.names))
         values = [
             f"{source.bind('f', finish)}({name})"
-            for name, finish in zip(returned, finishers, strict=True)
+            for name, finish in zip(fetched.names, fetched.finishers, strict=True)
         ]
         source.add(f"return [{', '.join(values)}]")
-        reads = self._reads(segment)
-        return self._compiled(segment, source, tuple(reads), tuple(returned), reads)
+        return CompiledRegion([self._computation(segment, source, (), (), (), first)], {})
 
-    def compile_all(self, segments: list[Segment], fetched: set[str]) -> list[CompiledSegment]:
-        """Functions from what a segment reads to what others read of it."""
-        reads = [self._reads(segment) for segment in segments]
-        in_order = not any(segment.waits or segment.arrival for segment in segments)
-        compiled = []
-        for index, segment in enumerate(segments):
+    def compile(self, layout: Layout, results: Sequence[str]) -> CompiledRegion:
+        """The segments of a region; `results` are the names of what is read when all have run."""
+        region = layout.region
+        specials: list[CompiledSegment] = [self._decision(p) for p in region.predicates]
+        specials += [self._meeting(joint) for joint in region.joints]
+        for loop, body in zip(region.loops, layout.bodies, strict=True):
+            specials.append(self._loop(loop, body))
+        outside = set(results).union(*(segment.reads for segment in specials))
+        reads = [self._reads(segment) for segment in layout.segments]
+        in_order = region.is_plain and not any(s.waits or s.arrival for s in layout.segments)
+        compiled: list[CompiledSegment] = []
+        for index, segment in enumerate(layout.segments):
             # Those that wait may run after those that stand behind them.
             others = reads[index + 1 :] if in_order else reads[:index] + reads[index + 1 :]
-            compiled.append(self._compile(segment, reads[index], fetched.union(*others)))
-        return compiled
+            compiled.append(self._segment(segment, reads[index], outside.union(*others)))
+        compiled += specials
+        readers = Counter(name for segment in compiled for name in segment.reads)
+        readers.update(results)
+        return CompiledRegion(compiled, readers)
 
     def _reads(self, segment: Segment) -> dict[str, None]:
         """What a segment and its transfers take, in order."""
@@ -262,8 +284,8 @@ class _SegmentCompiler:
             made.update(names.outputs(node))
         return reads
 
-    def _compile(
-        self, segment: Segment, reads: dict[str, None], needed: Collection[str]
+    def _segment(
+        self, segment: Segment, reads: Collection[str], needed: Collection[str]
     ) -> CompiledSegment:
         names = self._names
         taken = dict.fromkeys(name for node in segment.nodes for name in names.inputs(node))
@@ -271,47 +293,137 @@ class _SegmentCompiler:
         if segment.arrival:
             (node,) = segment.nodes
             source = _Source(inputs)
-            call = (
-                f"{source.bind('k', self._binder.bind(node))}({', '.join(self._arguments(node))})"
-            )
-            source.add(f"return {call}", node.op)
-            self._count += 1
-            return self._compiled(segment, source, inputs, tuple(names.outputs(node)), reads)
+            kernel = source.bind("k", self._binder.bind(node))
+            source.add(f"return {kernel}({', '.join(self._arguments(node))})", node.op)
+            first = self._number([node])
+            outputs = tuple(names.outputs(node))
+            return self._computation(segment, source, inputs, outputs, reads, first, Wait)
         made = [name for node in segment.nodes for name in names.outputs(node)]
         outputs = tuple(name for name in dict.fromkeys(made) if name in needed)
         source = self._source(inputs)
-        self._add_nodes(source, segment, needed)
+        first = self._add_nodes(source, segment, needed)
         source.add(f"return ({''.join(f'{name}, ' for name in outputs)})")
-        return self._compiled(segment, source, inputs, outputs, reads)
+        return self._computation(segment, source, inputs, outputs, reads, first)
+
+    def _number(self, nodes: Sequence[Node]) -> int:
+        """Give numbers to nodes; gives the first one's."""
+        first = len(self.nodes)
+        self.nodes += nodes
+        return first
+
+    # --- control flow ---------------------------------------------------------------------------
+
+    def _decision(self, predicate: Predicate) -> Decision:
+        names, tensor = self._names, predicate.tensor
+        source = names.location[tensor]
+        return Decision(
+            waits=predicate.waits,
+            arrival=predicate.if_false | predicate.if_true,
+            place=None,
+            reads=tuple({names.source_of(tensor): None, names.of(tensor, None): None}),
+            nodes=[],
+            transfers=[] if source is None else [Transfer(tensor, source, None)],
+            first=0,
+            name=names.of(tensor, None),
+            if_false=predicate.if_false,
+            if_true=predicate.if_true,
+            switch=predicate.switch,
+        )
+
+    def _move(self, tensor: Tensor, memory: Memory) -> Transfer | None:
+        source = self._names.location[tensor]
+        return None if source is memory else Transfer(tensor, source, memory)
+
+    def _meeting(self, joint: Joint) -> Meeting:
+        names, nodes = self._names, joint.nodes
+        taken = [list(zip(n.inputs, n.input_memories, strict=True)) for n in nodes]
+        return Meeting(
+            waits=0,
+            arrival=joint.arrival,
+            place=nodes[0].place,
+            reads=tuple([names.source_of(t) for pairs in taken for t, _ in pairs]),
+            nodes=nodes,
+            transfers=[],
+            first=self._number(nodes),
+            alternatives=joint.alternatives,
+            inputs=[[names.of(*pair) for pair in pairs] for pairs in taken],
+            outputs=[names.outputs(node) for node in nodes],
+            moves=[[self._move(*pair) for pair in pairs] for pairs in taken],
+            kernels=[self._binder.bind(node) for node in nodes],
+        )
+
+    def _loop(self, loop: Loop, body: Layout) -> CompiledLoop:
+        names = self._names
+        carried = [self._carried(variable) for variable in loop.variables]
+        nexts = [names.source_of(variable.next) for variable in loop.variables]
+        results = {names.source_of(tensor): waits for tensor, waits in loop.results.items()}
+        constants = tuple(names.source_of(tensor) for tensor in loop.constants)
+        enters = [names.source_of(variable.enter) for variable in loop.variables]
+        return CompiledLoop(
+            waits=loop.waits,
+            arrival=loop.arrival,
+            place=None,
+            reads=(*constants, *enters),
+            nodes=[],
+            transfers=[],
+            first=0,
+            frame="/".join(loop.frame),
+            constants=constants,
+            carried=carried,
+            results=results,
+            body=self.compile(body, [*results, *nexts]),
+        )
+
+    def _carried(self, variable: LoopVariable) -> Carried:
+        names, node = self._names, variable.merge
+        memory = node.input_memories[0]
+        value, index = names.outputs(node)
+        return Carried(
+            enter=names.source_of(variable.enter),
+            enter_index=list(node.inputs).index(variable.enter),
+            enter_move=self._move(variable.enter, memory),
+            next=names.source_of(variable.next),
+            next_waits=variable.next_waits,
+            next_move=self._move(variable.next, memory),
+            value=value,
+            index=index,
+            first=self._number([node]),
+        )
+
+    # --- functions ------------------------------------------------------------------------------
 
     def _source(self, inputs: Sequence[str]) -> _Source:
         return _Source([self._asks, *inputs] if self._asks else inputs)
 
-    def _compiled(
+    def _computation(
         self,
         segment: Segment,
         source: _Source,
         inputs: tuple[str, ...],
         outputs: tuple[str, ...],
         reads: Collection[str],
-    ) -> CompiledSegment:
-        return CompiledSegment(
-            source.compile(),
-            segment.memory,
-            segment.place,
-            segment.waits,
-            segment.arrival,
-            inputs,
-            outputs,
-            tuple(reads),
-            source.ops,
-            segment.nodes,
-            segment.transfers,
-            "\n".join(source.lines),
+        first: int,
+        kind: type[Computation] = Computation,
+    ) -> Computation:
+        return kind(
+            waits=segment.waits,
+            arrival=segment.arrival,
+            place=segment.place,
+            reads=tuple(reads),
+            nodes=segment.nodes,
+            transfers=segment.transfers,
+            first=first,
+            function=source.compile(),
+            memory=segment.memory,
+            inputs=inputs,
+            outputs=outputs,
+            ops_by_line=source.ops,
+            source="\n".join(source.lines),
         )
 
-    def _add_nodes(self, source: _Source, segment: Segment, needed: Collection[str]) -> None:
+    def _add_nodes(self, source: _Source, segment: Segment, needed: Collection[str]) -> int:
         """A line for each operation; `needed` are the names that are read outside."""
+        first = self._number(segment.nodes)
         dying = self._dying(segment, needed)
         buffers = _Buffers(self._names, self._reuses)
         for index, (node, dead) in enumerate(zip(segment.nodes, dying, strict=True)):
@@ -320,8 +432,8 @@ class _SegmentCompiler:
                     source.watch_deadline()
                 if index % _CLOSING_CHECK == 0:
                     source.watch_closing(self._binder.cancellation)
-            self._add_node(source, node, dead, buffers)
-            self._count += 1
+            self._add_node(source, node, first + index, dead, buffers)
+        return first
 
     def _dying(self, segment: Segment, needed: Collection[str]) -> list[list[str]]:
         """For each operation, the values that nothing reads after it."""
@@ -348,7 +460,9 @@ class _SegmentCompiler:
             arguments.append(f"{name}.read()" if reads else name)
         return arguments
 
-    def _add_node(self, source: _Source, node: Node, dying: list[str], buffers: _Buffers) -> None:
+    def _add_node(
+        self, source: _Source, node: Node, number: int, dying: list[str], buffers: _Buffers
+    ) -> None:
         """The line of one operation."""
         op, kernel = node.op, node.kernel
         arguments, results = self._arguments(node), self._names.outputs(node)
@@ -367,7 +481,7 @@ class _SegmentCompiler:
         else:
             line = [f"{results[0]} = {call}" if results else call]
         if self._asks == "observe":
-            line.append(f"observe({', '.join([str(self._count), *results])})")
+            line.append(f"observe({', '.join([str(number), *results])})")
         if dying:
             line.append(f"del {', '.join(dying)}")
         source.add("; ".join(line), op)

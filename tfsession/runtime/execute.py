@@ -22,9 +22,10 @@ from tfsession.runtime.config import RunTerms
 from tfsession.runtime.control import CancellationManager
 from tfsession.runtime.partition import Node
 from tfsession.runtime.place import Placer
-from tfsession.runtime.plan import Function, Plan, Signature, Value
+from tfsession.runtime.plan import Plan, Signature
 from tfsession.runtime.prune import check_replaced_inputs, prune
 from tfsession.runtime.run_metadata import PlanMetadata
+from tfsession.runtime.segments import Function, Value
 
 
 class KernelContext:

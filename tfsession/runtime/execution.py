@@ -9,22 +9,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
-from tfsession.core.errors import CancelledError
+from tfsession.core.errors import CancelledError, InvalidArgumentError
 from tfsession.core.pending import Pending
 from tfsession.devices.transfer import start_copy, wait_for
 from tfsession.graph.tensor import Tensor
-from tfsession.runtime.control import StepControl, run_cancelled, timed_out, uninterrupted
-from tfsession.runtime.errors import combined, failure_of
+from tfsession.runtime.control import StepControl, run_cancelled, timed_out
+from tfsession.runtime.errors import Stop, combined, failure_of
 from tfsession.runtime.float_errors import SILENT, settings, use
-from tfsession.runtime.partition import Transfer, gives_tuple
+from tfsession.runtime.partition import Transfer
+from tfsession.runtime.segments import CompiledRegion, CompiledSegment, LoopRun, Wait
 
 if TYPE_CHECKING:
-    from tfsession.runtime.plan import CompiledSegment, Plan
+    from tfsession.runtime.plan import Plan
 
 Value = Any
 
@@ -34,26 +35,90 @@ _CANCEL = None
 _PATIENCE = 5.0
 
 
+class Scope:
+    """One region under way: the root of a step, or one iteration of a loop.
+
+    Attributes:
+        values: what is there and will be read.
+        arrived, dead: the bits that have come, and those of them that are dead.
+        waiting: how many waits and loops have begun here and not ended.
+        loop: what the scope is an iteration of.
+    """
+
+    __slots__ = ("arrived", "dead", "loop", "readers", "todo", "values", "waiting")
+
+    def __init__(
+        self, region: CompiledRegion, values: dict[str, Value], loop: LoopRun | None = None
+    ) -> None:
+        self.values = values
+        self.todo = list(region.segments)
+        self.readers = dict(region.readers)
+        self.arrived = 0
+        self.dead = 0
+        self.waiting = 0
+        self.loop = loop
+
+    def next(self) -> CompiledSegment | None:
+        """A segment of which it is known whether it runs."""
+        for segment in self.todo:
+            if segment.is_ready(self):
+                return segment
+        return None
+
+    def keep(
+        self, segment: CompiledSegment, names: Sequence[str], results: Sequence[Value]
+    ) -> None:
+        """Take in what a segment gives, and drop what nobody reads any more."""
+        self._drop(segment)
+        values, readers = self.values, self.readers
+        for name, value in zip(names, results, strict=True):
+            if readers.get(name):
+                values[name] = value
+        self.arrived |= segment.arrival
+
+    def bury(self, segment: CompiledSegment) -> None:
+        """A segment does not run, nor does what waits for it."""
+        self._drop(segment)
+        self.arrived |= segment.arrival
+        self.dead |= segment.arrival
+
+    def _drop(self, segment: CompiledSegment) -> None:
+        values, readers = self.values, self.readers
+        for name in segment.reads:
+            readers[name] -= 1
+            if not readers[name]:
+                values.pop(name, None)
+
+
 class Execution:
-    """The state of one step: the values that are there, and the segments that are still to run."""
+    """The state of one step: the scopes under way, and what they wait for.
+
+    Attributes:
+        control: the terms of the step.
+        asked: what compiled functions take first, or None.
+        arrived: called when a wait has ended, in the thread that ended it.
+    """
 
     def __init__(self, plan: Plan, control: StepControl) -> None:
-        self.values: dict[str, Value] = {}
-        self._plan = plan
-        self._control = control
-        self._todo = list(plan.segments)
-        self._readers = dict(plan.readers)
-        self._arrived = 0
-        self._in_flight: dict[int, tuple[CompiledSegment, Pending]] = {}
-        self._arrivals: SimpleQueue[CompiledSegment | None] = SimpleQueue()
-        # Called when a wait has ended, in the thread that ended it.
+        self.control = control
+        self.asked = getattr(control, plan.asks) if plan.asks else None
         self.arrived: Callable[[], object] | None = None
+        self._plan = plan
+        self._root = Scope(plan.region, {})
+        self._failed: list[CompiledSegment] = []
+        self._in_flight: dict[Pending, tuple[Scope, Wait]] = {}
+        self._arrivals: SimpleQueue[Pending | None] = SimpleQueue()
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """The values that are there, by name."""
+        return self._root.values
 
     # --- a whole step ---------------------------------------------------------------------------
 
     def run(self, feeds: Sequence[Value]) -> list[Value]:
         """Run the step to its end and give the fetched values."""
-        plan, recorder = self._plan, self._control.recorder
+        plan, recorder = self._plan, self.control.recorder
         waiting = plan.cancellation.waiting
         before = settings()
         try:
@@ -63,7 +128,7 @@ class Execution:
                 recorder.fed(feeds)
             if plan.may_wait:
                 waiting[self] = get_ident()
-            self.advance()
+            self.advance(self._root)
             while self._in_flight:
                 self._wait()
             return self.fetch(range(len(plan.fetches)))
@@ -77,19 +142,21 @@ class Execution:
 
     def _wait(self) -> None:
         """Wait for one arrival, and run what is ready then."""
+        scopes = [self._root]
         try:
-            segment = self._arrivals.get(timeout=self._control.remaining())
+            pending = self._arrivals.get(timeout=self.control.remaining())
         except Empty:
             # What has arrived in the last moment is not lost: the step goes on with it.
-            if self.withdraw():
+            if self.withdraw(scopes):
                 raise timed_out() from None
         else:
-            if segment is _CANCEL:
+            if pending is _CANCEL:
                 raise (self.withdraw() or [run_cancelled()])[0]
-            if self._control.recorder is not None:
-                self._control.recorder.resume()
-            self._take(segment)
-        self.advance()
+            if self.control.recorder is not None:
+                self.control.recorder.resume()
+            scopes = self._take(pending)
+        for scope in scopes:
+            self.advance(scope)
 
     def cancel(self) -> None:
         """End the wait of the thread that runs this step; from any thread."""
@@ -97,18 +164,18 @@ class Execution:
 
     def abandon(self) -> None:
         """Take back what is waited for: the thread that waits is not in this process."""
-        for _, pending in list(self._in_flight.values()):
+        for pending in list(self._in_flight):
             pending.cancel()
 
     # --- segments -------------------------------------------------------------------------------
 
-    def advance(self) -> None:
-        """Run every segment that need not wait; raises what the step ends with."""
-        control, closing = self._control, self._plan.cancellation.flag
+    def advance(self, scope: Scope) -> None:
+        """Run all that is ready since something came to a scope; raises what the step ends with."""
+        control, closing = self.control, self._plan.cancellation.flag
         if control.gate is None:
-            failures = self._run_ready()
+            failures = self._run_from(scope)
         else:
-            failures = control.gate.run(self._run_ready, control, closing)
+            failures = control.gate.run(self._run_from, control, closing, scope)
         if not failures:
             return
         derived = self.withdraw()
@@ -118,96 +185,99 @@ class Execution:
         finally:
             del failures, derived  # or the error and this frame would keep each other
 
-    def _run_ready(self) -> list[BaseException]:
-        """Run every segment that need not wait; gives the errors that ended the step."""
-        closing = self._plan.cancellation.flag
-        while (segment := self._next()) is not None:
-            if closing:
-                return [run_cancelled()]
-            self._todo.remove(segment)
-            failure = self._start(segment)
-            if failure is not None:
-                elsewhere = [] if closing else self._failures_elsewhere(segment)
-                return [failure, *elsewhere] if isinstance(failure, Exception) else [failure]
-        return []
+    def _run_from(self, scope: Scope) -> list[BaseException]:
+        """Run what is ready in a scope, and in those around it if it ends; gives the errors."""
+        failure = None
+        while failure is None and (loop := scope.loop) is not None:
+            failure = loop.go_on(self)
+            if failure is None and not loop.is_over:
+                return []
+            scope = loop.outer
+        if failure is None:
+            failure = self.run_ready(scope)
+        if failure is None:
+            return []
+        is_alone = self._plan.cancellation.flag or not isinstance(failure, Exception)
+        return [failure, *([] if is_alone else self._failures_elsewhere())]
 
-    def _next(self) -> CompiledSegment | None:
-        missing = ~self._arrived
-        for segment in self._todo:
-            if not segment.waits & missing:
-                return segment
+    def run_ready(self, scope: Scope) -> BaseException | None:
+        """Run every segment of a scope that need not wait; gives the error that ended the step."""
+        closing = self._plan.cancellation.flag
+        while (segment := scope.next()) is not None:
+            if closing:
+                return run_cancelled()
+            scope.todo.remove(segment)
+            if segment.is_dead(scope):
+                scope.bury(segment)
+                continue
+            failure = segment.start(self, scope)
+            if failure is not None:
+                self._failed.append(segment)
+                return failure
         return None
 
-    def _failures_elsewhere(self, failed: CompiledSegment) -> list[BaseException]:
+    def open_scope(self, region: CompiledRegion, values: dict[str, Value], loop: LoopRun) -> Scope:
+        """Begin an iteration of a loop."""
+        return Scope(region, values, loop)
+
+    def _failures_elsewhere(self) -> list[BaseException]:
         """The errors of segments on other devices that were ready when one failed.
 
         They would have been running at that moment: their errors are no consequence of it.
         """
-        failures = []
-        places = {id(failed.place)}
-        for segment in list(self._todo):
-            ready = not segment.waits & ~self._arrived and id(segment.place) not in places
-            brought = {self._plan.names[t.tensor, id(t.destination)] for t in segment.transfers}
-            needs = set(segment.reads) - brought
-            if ready and not segment.arrival and needs <= self.values.keys():
+        failures, root = [], self._root
+        places = {id(segment.place) for segment in self._failed}
+        open_ops = {n.op for segment in (*self._failed, *root.todo) for n in segment.nodes}
+        for segment in list(root.todo):
+            if segment.may_wait or id(segment.place) in places or not segment.is_ready(root):
+                continue
+            own = {node.op for node in segment.nodes}
+            needs = {tensor.op for node in segment.nodes for tensor in node.inputs}
+            needs.update(control for node in segment.nodes for control in node.controls)
+            if not segment.is_dead(root) and not (needs - own) & open_ops:
                 places.add(id(segment.place))
-                failure = self._start(segment)
+                failure = segment.start(self, root)
                 if failure is not None:
                     failures.append(failure)
         return failures
 
-    def _start(self, segment: CompiledSegment) -> BaseException | None:
-        """Run a segment, or begin its wait; gives the error with which it failed."""
-        values, plan = self.values, self._plan
-        try:
-            self._transfer(segment.transfers)
-            arguments = [values[name] for name in segment.inputs]
-            if segment.arrival:
-                uninterrupted(self._begin, segment, arguments)
-                return None
-            if plan.asks:
-                arguments.insert(0, getattr(self._control, plan.asks))
-            with nullcontext() if segment.memory is None else segment.memory.activate():
-                results = segment.function(*arguments)
-        except BaseException as error:
-            return plan.failure(segment, error)
-        self._keep(segment, results)
-        return None
+    def failure(self, error: BaseException) -> BaseException:
+        """The error to raise for one of a segment.
 
-    def _begin(self, segment: CompiledSegment, arguments: Sequence[Value]) -> None:
-        """Run an operation that may have to wait, or note its wait."""
-        with nullcontext() if segment.memory is None else segment.memory.activate():
-            results = segment.function(*arguments)
-        if isinstance(results, Pending):
-            if self._control.recorder is not None:
-                self._control.recorder.began(self._plan.first_index[id(segment)])
-            self._in_flight[segment.arrival] = segment, results
-            results.when_done(lambda pending: self._note(segment))
-        else:
-            self._arrive(segment, results)
+        What fails once its session is closed has lost its variables, or its memory.
+        """
+        if isinstance(error, Stop):
+            error = error.error
+        return self._plan.failure_while_open(error)
 
-    def _keep(self, segment: CompiledSegment, results: Sequence[Value]) -> None:
-        """Take in what a segment gives, and drop what nobody reads any more."""
-        values, readers = self.values, self._readers
-        for name in segment.reads:
-            readers[name] -= 1
-            if not readers[name]:
-                values.pop(name, None)
-        for name, value in zip(segment.outputs, results, strict=True):
-            if readers.get(name):
-                values[name] = value
+    def observe(self, index: int, outputs: Sequence[Value]) -> None:
+        """Tell who records that an operation is done which no compiled code runs."""
+        if self.control.recorder is not None:
+            self.control.recorder.observe(index, *outputs)
+
+    def check(self) -> None:
+        """Raise the error of a step that may not go on."""
+        self.control.check(self._plan.cancellation.flag)
 
     # --- arrivals -------------------------------------------------------------------------------
 
+    def wait_for(self, scope: Scope, segment: Wait, pending: Pending) -> None:
+        """An operation has begun to wait."""
+        if self.control.recorder is not None:
+            self.control.recorder.began(segment.first)
+        scope.waiting += 1
+        self._in_flight[pending] = scope, segment
+        pending.when_done(self._note)
+
     def feed(self, values: Mapping[Tensor, Value]) -> None:
         """Let feeds of a partial run arrive."""
-        for number, (tensor, name) in enumerate(
-            zip(self._plan.feeds, self._plan.feed_names, strict=True)
-        ):
+        root = self._root
+        names = zip(self._plan.feeds, self._plan.feed_names, strict=True)
+        for number, (tensor, name) in enumerate(names):
             if tensor in values:
-                if self._readers.get(name):
-                    self.values[name] = values[tensor]
-                self._arrived |= 1 << number
+                if root.readers.get(name):
+                    root.values[name] = values[tensor]
+                root.arrived |= 1 << number
 
     def go_on(self) -> None:
         """Take in what has arrived, and run what is ready; never waits."""
@@ -216,98 +286,99 @@ class Execution:
             use(SILENT)
             with suppress(Empty):
                 while True:
-                    segment = self._arrivals.get_nowait()
-                    if segment is not _CANCEL:
-                        self._take(segment)
-            self.advance()
+                    pending = self._arrivals.get_nowait()
+                    if pending is not _CANCEL:
+                        for scope in self._take(pending):
+                            self.advance(scope)
+            self.advance(self._root)
         finally:
             use(before)
 
-    def _note(self, segment: CompiledSegment) -> None:
-        self._arrivals.put(segment)
+    def _note(self, pending: Pending) -> None:
+        self._arrivals.put(pending)
         if self.arrived is not None:
             self.arrived()
 
-    def _take(self, segment: CompiledSegment) -> None:
-        """Take in the end of a wait; raises the error with which it ended."""
-        if segment.arrival not in self._in_flight:
-            return  # it was seen before
-        pending = self._in_flight.pop(segment.arrival)[1]
+    def _take(self, pending: Pending) -> list[Scope]:
+        """Take in the end of a wait; gives where it was, raises the error with which it ended."""
+        if pending not in self._in_flight:
+            return []  # it was seen before
+        scope, segment = self._in_flight.pop(pending)
+        scope.waiting -= 1
         if pending.error is not None:
             self.withdraw()
-            raise self._failure_of_wait(segment, pending)
-        self._arrive(segment, pending.result)
+            raise segment.error_of(pending.error)
+        segment.arrive(self, scope, pending.result)
+        return [scope]
 
-    def _arrive(self, segment: CompiledSegment, result: Any) -> None:
-        op = segment.nodes[0].op
-        outputs = result if gives_tuple(op.op_def) else (result,) if op.outputs else ()
-        if self._control.recorder is not None:
-            self._control.recorder.observe(self._plan.first_index[id(segment)], *outputs)
-        self._keep(segment, outputs)
-        self._arrived |= segment.arrival
-
-    def _failure_of_wait(self, segment: CompiledSegment, pending: Pending) -> BaseException:
-        assert pending.error is not None
-        return failure_of(pending.error, None, [segment.nodes[0].op])
-
-    def withdraw(self) -> list[BaseException]:
+    def withdraw(self, reached: list[Scope] | None = None) -> list[BaseException]:
         """Cancel what is in flight and wait for its end; gives the errors.
 
-        What completed before it could be cancelled has arrived.
+        What completed before it could be cancelled has arrived: `reached` gets where.
         """
-        for _, pending in list(self._in_flight.values()):
+        for pending in list(self._in_flight):
             pending.cancel()
         until = time.monotonic() + _PATIENCE
         errors: list[BaseException] = []
-        for segment, pending in list(self._in_flight.values()):
+        for pending, (scope, segment) in list(self._in_flight.items()):
             while not pending.is_done and (remaining := until - time.monotonic()) > 0:
                 # Whatever arrives: what counts is whether this one is done.
                 with suppress(Empty):
                     self._arrivals.get(timeout=remaining)
-            self._in_flight.pop(segment.arrival, None)
+            if self._in_flight.pop(pending, None) is None:
+                continue
+            scope.waiting -= 1
             if not pending.is_done:
                 errors.append(run_cancelled())
             elif pending.error is not None:
-                errors.append(self._failure_of_wait(segment, pending))
+                errors.append(segment.error_of(pending.error))
             else:
-                self._arrive(segment, pending.result)
+                segment.arrive(self, scope, pending.result)
+                if reached is not None:
+                    reached.append(scope)
         return errors
 
     # --- values ---------------------------------------------------------------------------------
 
     def has(self, index: int) -> bool:
-        """Whether the value of fetch number `index` is there."""
-        plan = self._plan
-        return plan.names[plan.fetches[index], id(plan.fetch_sources[index])] in self.values
+        """Whether fetch number `index` can be given: a value, or the error that there is none."""
+        waits = self._plan.fetched.waits[index]
+        return self._plan.source_names[index] in self.values or (
+            not waits & ~self._root.arrived and bool(waits & self._root.dead)
+        )
 
     def fetch(self, indices: Iterable[int]) -> list[Value]:
         """The values of some fetches, ready for the user."""
-        plan, values = self._plan, self.values
+        plan, values, fetched = self._plan, self.values, self._plan.fetched
         indices = list(indices)
+        for index in indices:
+            if fetched.waits[index] & self._root.dead:
+                raise InvalidArgumentError(None, None, f"Retval[{index}] does not have value")
         wanted = {plan.fetches[index] for index in indices}
-        self._transfer([t for t in plan.fetch_transfers if t.tensor in wanted])
-        found = [plan.finishers[index](values[plan.fetch_names[index]]) for index in indices]
-        for memory in dict.fromkeys(plan.fetch_memories):
+        self.transfer(self._root, [t for t in fetched.transfers if t.tensor in wanted])
+        found = [fetched.finishers[index](values[fetched.names[index]]) for index in indices]
+        for memory in dict.fromkeys(fetched.memories):
             if memory is not None:
                 memory.hand_out()
         return found
 
-    def _transfer(self, transfers: Sequence[Transfer]) -> None:
+    def transfer(self, scope: Scope, transfers: Sequence[Transfer]) -> list[str]:
+        """Make copies, those that are not there yet; gives the names of what was copied."""
         if not transfers:
-            return
-        names, values = self._plan.names, self.values
-        for transfer in transfers:
-            name = names[transfer.tensor, id(transfer.destination)]
-            if name not in values:
-                values[name] = self._copied(transfer)
+            return []
+        names = [self._plan.names[t.tensor, id(t.destination)] for t in transfers]
+        for transfer, name in zip(transfers, names, strict=True):
+            if name not in scope.values:
+                scope.values[name] = self._copied(scope, transfer)
         wait_for(transfer.source for transfer in transfers if transfer.destination is None)
+        return names
 
-    def _copied(self, transfer: Transfer) -> Value:
+    def _copied(self, scope: Scope, transfer: Transfer) -> Value:
         tensor = transfer.tensor
-        recorder = self._control.recorder
+        recorder = self.control.recorder
         start = time.perf_counter_ns()
         try:
-            value = self.values[self._plan.names[tensor, id(transfer.source)]]
+            value = scope.values[self._plan.names[tensor, id(transfer.source)]]
             if tensor.dtype.is_ref and tensor not in self._plan.feeds:
                 value = value.read()
             copied = start_copy(value, transfer.source, transfer.destination)

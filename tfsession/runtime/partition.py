@@ -3,17 +3,14 @@
 A segment is a maximal run of operations in one place that need not wait for anything outside: in a
 GPU's memory, or on the host. int32, string and resource data stay in host memory also for
 operations placed on a GPU, as in TensorFlow; an operation that touches nothing else runs there.
-
-What a step may have to wait for are its arrivals: the end of each blocking operation, which is a
-segment of its own, and each feed of a partial run. Every arrival has a bit. A segment holds
-operations that wait for the same arrivals, so that nothing is held up by what it does not need, and
-no step blocks itself.
+A segment holds operations of one mask (see runtime.regions), so that nothing is held up by what it
+does not need, and no step blocks itself.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
@@ -27,13 +24,8 @@ from tfsession.devices.device import Device
 from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
-from tfsession.runtime.wiring import (
-    AS_IN_GRAPH,
-    Connections,
-    controls_of,
-    inputs_of,
-    is_fed_placeholder,
-)
+from tfsession.runtime.regions import Region, make_region
+from tfsession.runtime.wiring import AS_IN_GRAPH, Connections, controls_of, inputs_of
 
 HOST_DTYPES = frozenset({int32, string})
 _HANDLE_DTYPES = frozenset({resource, variant})
@@ -176,6 +168,22 @@ def make_node(
     return Node(op, device, kernel, memory, read, awaited, inputs, outputs)
 
 
+@dataclass(slots=True)
+class Layout:
+    """The segments of a region, those of its loops' bodies, and where each tensor is made."""
+
+    region: Region
+    segments: list[Segment]
+    bodies: list[Layout]
+    location: Mapping[Tensor, Memory]
+
+    def all_layouts(self) -> Iterator[Layout]:
+        """This one and those of the loops inside."""
+        yield self
+        for body in self.bodies:
+            yield from body.all_layouts()
+
+
 def partition(
     ops: Sequence[Operation],
     placement: Mapping[Operation, Device],
@@ -183,7 +191,7 @@ def partition(
     arrivals: Mapping[Tensor, int] = MappingProxyType({}),
     connections: Connections = AS_IN_GRAPH,
     strip_debug: bool = False,
-) -> list[Segment]:
+) -> Layout:
     """Cut topologically ordered operations into segments, with the transfers each one waits for.
 
     Args:
@@ -195,22 +203,33 @@ def partition(
         strip_debug: whether checks and prints are left out.
 
     Returns:
-        Segments in an order in which they can run.
+        Segments; in an order in which they can run where nothing has to wait.
+
+    Raises:
+        InvalidArgumentError: an operation has no kernel, or loops are not properly nested.
     """
     nodes = [make_node(op, placement[op], feeds, connections, strip_debug) for op in ops]
-    if arrivals or any(node.kernel.blocking for node in nodes):
-        nodes = _group_by_arrivals(nodes, feeds, arrivals)
-    if len({id(node.place) for node in nodes}) > 1:
-        nodes = [
-            node
-            for _, group in groupby(nodes, key=attrgetter("waits", "arrival"))
-            for node in _group_by_place(list(group))
-        ]
-    return _cut(nodes, feeds)
+    region = make_region(nodes, feeds, arrivals)
+    location: dict[Tensor, Memory] = {}
+    for node in nodes:
+        location.update(zip(node.op.outputs, node.output_memories, strict=True))
+    location.update(feeds)
+    return _lay_out(region, location)
 
 
-def _cut(nodes: Sequence[Node], feeds: Mapping[Tensor, Memory]) -> list[Segment]:
-    location = dict(feeds)
+def _lay_out(region: Region, location: Mapping[Tensor, Memory]) -> Layout:
+    nodes: list[Node] = []
+    for group in region.groups.values():
+        if len({id(node.place) for node in group}) > 1:
+            for _, part in groupby(group, key=attrgetter("arrival")):
+                nodes += _group_by_place(list(part))
+        else:
+            nodes += group
+    bodies = [_lay_out(loop.body, location) for loop in region.loops]
+    return Layout(region, _cut(nodes, location), bodies, location)
+
+
+def _cut(nodes: Sequence[Node], location: Mapping[Tensor, Memory]) -> list[Segment]:
     born: dict[Tensor, Segment] = {}
     # For each copy, what the segments that bring it wait for.
     brought: dict[tuple[Tensor, int], list[int]] = {}
@@ -234,10 +253,7 @@ def _cut(nodes: Sequence[Node], feeds: Mapping[Tensor, Memory]) -> list[Segment]
             carriers.append(node.waits)
             segment.transfers.append(Transfer(tensor, source, memory))
         segment.nodes.append(node)
-        for tensor, memory in zip(node.op.outputs, node.output_memories, strict=True):
-            if tensor not in location:
-                location[tensor] = memory
-                born[tensor] = segment
+        born.update((tensor, segment) for tensor in node.op.outputs)
     return segments
 
 
@@ -254,29 +270,6 @@ def _begin(segments: list[Segment], node: Node) -> Segment:
     segment = Segment(node.memory, node.place, node.waits, node.arrival)
     segments.append(segment)
     return segment
-
-
-def _group_by_arrivals(
-    nodes: list[Node], feeds: Mapping[Tensor, Memory], arrivals: Mapping[Tensor, int]
-) -> list[Node]:
-    """Find what each node waits for, and bring those together that wait for the same."""
-    behind: dict[Operation, int] = {}  # what has arrived once an operation is done
-    bit = 1 << len(arrivals)
-    for node in nodes:
-        waits = 0
-        for tensor in node.inputs:
-            waits |= arrivals.get(tensor, 0) if tensor in feeds else behind[tensor.op]
-        for op in node.controls:
-            waits |= behind[op]
-        for op in node.op.control_inputs:
-            if is_fed_placeholder(op, arrivals):
-                waits |= arrivals[op.outputs[0]]
-        node.waits = behind[node.op] = waits
-        if node.kernel.blocking:
-            node.arrival, bit = bit, bit << 1
-            behind[node.op] |= node.arrival
-    # Who waits for more comes later: what a node needs waits for a part of what it waits for.
-    return sorted(nodes, key=lambda node: (node.waits.bit_count(), node.waits))
 
 
 def _group_by_place(nodes: list[Node]) -> list[Node]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,40 +14,10 @@ from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.control import FREE, CancellationManager, StepControl, run_cancelled
-from tfsession.runtime.errors import failure_of
 from tfsession.runtime.execution import Execution
 from tfsession.runtime.float_errors import SILENT, settings, use
 from tfsession.runtime.partition import Node, Transfer
-
-Value = Any
-Function = Callable[..., Any]
-
-
-@dataclass(slots=True)
-class CompiledSegment:
-    """A segment as one function of the values it reads, giving the values that leave it.
-
-    `waits` has the bits of the arrivals that it needs; a segment with an `arrival` of its own is
-    one operation that may block, and gives its outputs as the kernel does, or a Pending. `reads`
-    are the values that it and its transfers take; `source` is the function's text.
-    """
-
-    function: Function
-    memory: Memory
-    place: Memory
-    waits: int
-    arrival: int
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    reads: tuple[str, ...]
-    ops_by_line: list[Operation | None]
-    nodes: list[Node]
-    transfers: list[Transfer]
-    source: str
-
-    def failure(self, error: BaseException) -> BaseException:
-        """The error to raise for one that came out of the function: it names the operation."""
-        return failure_of(error, self.function.__code__, self.ops_by_line)
+from tfsession.runtime.segments import CompiledRegion, CompiledSegment, Function, Value
 
 
 @dataclass(slots=True, frozen=True)
@@ -77,9 +45,24 @@ class Signature:
         return located if self.on_device else (None,) * len(located)
 
 
+@dataclass(slots=True)
+class Fetched:
+    """For each fetch: the name of its value, where it is wanted, its mask, and what finishes it.
+
+    `transfers` bring the values there that were made elsewhere.
+    """
+
+    names: list[str]
+    memories: Sequence[Memory]
+    waits: list[int]
+    finishers: list[Function]
+    transfers: list[Transfer]
+
+
 class Plan:
     """A compiled step. `run(feed values)` gives the fetched values, ready to hand to the user.
 
+    `nodes` are the operations as they are numbered for those who watch a step.
     A single plan is one host segment that takes the feeds as they come and gives what is fetched.
     `asks` names the attribute of StepControl that compiled functions take first; `variant` gives
     the same plan asking for something else.
@@ -88,11 +71,10 @@ class Plan:
     def __init__(
         self,
         signature: Signature,
-        segments: list[CompiledSegment],
+        region: CompiledRegion,
+        nodes: list[Node],
         names: Mapping[tuple[Tensor, int], str],
-        fetch_memories: Sequence[Memory],
-        finishers: Sequence[Function],
-        fetch_transfers: list[Transfer],
+        fetched: Fetched,
         cancellation: CancellationManager,
         asks: str,
         compile_variant: Callable[[str], Plan],
@@ -101,57 +83,39 @@ class Plan:
         self.signature = signature
         self.feeds = signature.feeds
         self.fetches = signature.fetches
-        self.segments = segments
+        self.region = region
+        self.nodes = nodes
         self.names = names
         self.cancellation = cancellation
-        self.finishers = tuple(finishers)
         self.feed_names = [
             names[t, id(m)] for t, m in zip(self.feeds, signature.memories, strict=True)
         ]
-        self.fetch_names = [
-            names[t, id(m)] for t, m in zip(self.fetches, fetch_memories, strict=True)
+        self.fetched = fetched
+        moved = {t.tensor: names[t.tensor, id(t.source)] for t in fetched.transfers}
+        # Where the fetched values were made.
+        self.source_names = [
+            moved.get(tensor, name)
+            for tensor, name in zip(self.fetches, fetched.names, strict=True)
         ]
-        self.fetch_memories = tuple(fetch_memories)
-        moved = {t.tensor: t.source for t in fetch_transfers}
-        self.fetch_sources = [
-            moved.get(t, m) for t, m in zip(self.fetches, fetch_memories, strict=True)
-        ]
-        self.fetch_transfers = fetch_transfers
         self.asks = asks
         self._compile_variant = compile_variant
         self._variants = {asks: self}
         self._is_single = is_single
+        self._single: Any = region.segments[0] if is_single else None
         self.run: Callable[[Sequence[Value]], list[Value]] = (
             self._run_single if is_single else self._run_segments
         )
-        self.may_wait = any(segment.arrival for segment in segments)
+        self.may_wait = region.may_wait
 
     @property
-    def nodes(self) -> list[Node]:
-        """The operations as they are numbered for those who watch a step."""
-        return [node for segment in self.segments for node in segment.nodes]
+    def segments(self) -> list[CompiledSegment]:
+        """The segments of the step's root."""
+        return self.region.segments
 
     @property
     def transfers(self) -> list[Transfer]:
         """Every transfer that a step makes, in order."""
-        return [t for segment in self.segments for t in segment.transfers] + self.fetch_transfers
-
-    @cached_property
-    def readers(self) -> Counter[str]:
-        """How many segments and fetches read each value."""
-        count = Counter(name for segment in self.segments for name in segment.reads)
-        count.update(self.fetch_names)
-        count.update(self.names[t.tensor, id(t.source)] for t in self.fetch_transfers)
-        return count
-
-    @cached_property
-    def first_index(self) -> dict[int, int]:
-        """The number of the first operation of each segment, by the segment's id."""
-        numbers, count = {}, 0
-        for segment in self.segments:
-            numbers[id(segment)] = count
-            count += len(segment.nodes)
-        return numbers
+        return [t for segment in self.segments for t in segment.transfers] + self.fetched.transfers
 
     def variant(self, asks: str) -> Plan:
         """The same plan, compiled at first sight, of which the functions take this first."""
@@ -180,23 +144,22 @@ class Plan:
             return plan._run_single(feeds)
         return gate.run(plan._run_single, control, self.cancellation.flag, feeds)
 
-    def failure(self, segment: CompiledSegment, error: BaseException) -> BaseException:
-        """The error to raise for one that came out of a segment's function.
+    def failure_while_open(self, failure: BaseException) -> BaseException:
+        """The error of a segment, or of the step if its session was closed meanwhile.
 
-        What fails once its session is closed has lost its variables, or its memory.
+        What fails then has lost its variables, or its memory.
         """
-        failure = segment.failure(error)
         is_known = isinstance(failure, CancelledError) or not isinstance(failure, Exception)
         return run_cancelled() if self.cancellation.flag and not is_known else failure
 
     def _run_single(self, arguments: Sequence[Value]) -> list[Value]:
-        segment = self.segments[0]
+        segment = self._single
         before = settings()
         try:
             use(SILENT)
             return segment.function(*arguments)  # type: ignore[no-any-return]
         except BaseException as error:
-            failure = self.failure(segment, error)
+            failure = self.failure_while_open(segment.failure(error))
         finally:
             use(before)
         # Raised here, so that the new error does not keep the failed frame and its arrays alive.

@@ -9,6 +9,7 @@ from tfsession.core.errors import InvalidArgumentError
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.partition import input_arguments
+from tfsession.runtime.regions import MERGES, NEXT_ITERATIONS
 from tfsession.runtime.wiring import AS_IN_GRAPH, Connections, sources_of
 
 
@@ -63,7 +64,7 @@ def _sort(
             if done.get(op):
                 stack.pop()
                 continue
-            pending = [s for s in sources_of(op, fed, connections) if not done.get(s)]
+            pending = [s for s in _before(op, fed, connections) if not done.get(s)]
             if not pending:
                 done[op] = True
                 ordered.append(op)
@@ -77,6 +78,14 @@ def _sort(
             done[op] = False
             stack.append(pending[0])
     return ordered
+
+
+def _before(op: Operation, fed: Collection[Tensor], connections: Connections) -> list[Operation]:
+    """What runs before an operation; what a loop brings back to its Merge runs after it."""
+    sources = sources_of(op, fed, connections)
+    if op.type in MERGES:
+        return [source for source in sources if source.type not in NEXT_ITERATIONS]
+    return sources
 
 
 def check_replaced_inputs(
