@@ -236,11 +236,9 @@ def _err(function):
         return type(error).__name__, getattr(error, "message", None) or str(error)
 
 
-def _outcome(module, prelude, program):
+def _outcome(module, codes):
     """What `out` is after the program, or the error it ends with, in comparable form."""
     names = {"tf": module, "np": np, "err": _err}
-    codes = [compile(text, "program.py", "exec") for text in (prelude, program)]
-    _codes.extend(codes)
     try:
         for code in codes:
             exec(code, names)
@@ -255,11 +253,13 @@ def outcomes(tf):
     """A function that gives the outcomes of a program under real TensorFlow and tfsession."""
 
     def run(*texts):
+        codes = [compile(text, "program.py", "exec") for text in texts]
+        _codes.extend(codes)
         found = []
         for module in (tf, tfsession):
             # Its own thread: with it come an empty default graph and empty stacks.
             def target(module=module):
-                found.append(_outcome(module, *texts))
+                found.append(_outcome(module, codes))
 
             with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
                 warnings.simplefilter("ignore")
