@@ -82,6 +82,7 @@ SECTIONS = {
     "OptimizerOptions": "",
     "RewriterConfig": "",
     "RunOptions": "",
+    "composites": "sparse and ragged",
     "dtypes": "element types",
     "graph": "Graph, Operation, Tensor",
     "ops": "values and gradients",
@@ -126,7 +127,10 @@ def pytest_collection_modifyitems(items):
         if item.get_closest_marker("oracle"):
             mark = item.get_closest_marker("spec")
             if mark is None or not set(mark.args) <= set(SECTIONS):
-                raise pytest.UsageError(f"{item.nodeid}: no such section: {mark and mark.args}")
+                raise pytest.UsageError(
+                    f"{item.nodeid} must say what it proves, as @pytest.mark.spec('2.4'), with a "
+                    f"key of SECTIONS in {__file__}"
+                )
 
 
 @pytest.hookimpl(wrapper=True)
