@@ -7,6 +7,7 @@ import pytest
 # Real TensorFlow's destructors complain after failed constructors.
 pytestmark = [
     pytest.mark.oracle,
+    pytest.mark.spec("composites"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
@@ -396,6 +397,7 @@ PROXIES = [
 ]
 
 
+@pytest.mark.spec("2.3")
 @pytest.mark.parametrize("call", PROXIES)
 def test_a_call_with_proxies_has_the_same_outcome(call, outcomes):
     pytest.importorskip("wrapt")
@@ -411,6 +413,7 @@ ATTRS = [
 ]
 
 
+@pytest.mark.spec("2.3")
 @pytest.mark.parametrize("call", ATTRS)
 def test_a_call_with_attrs_classes_has_the_same_outcome(call, outcomes):
     pytest.importorskip("attrs")
@@ -447,6 +450,7 @@ out = {
 """
 
 
+@pytest.mark.spec("signatures")
 @pytest.mark.parametrize("name", NAMES)
 def test_names_and_signatures_are_the_same(name, outcomes):
     real, ours = outcomes(f"name = {name!r}", SIGNATURES)

@@ -28,7 +28,7 @@ def outcome():
 
 # Set by the tables below, for the reasons that stand there, or by other tests.
 NOT_IN_THE_TABLE = {
-    "device_filters",
+    "device_filters",  # test_lifetime.py
     "log_device_placement",  # test_place.py
     "graph_options.rewrite_options.auto_mixed_precision",
     "graph_options.rewrite_options.auto_parallel.enable",  # ends the process without replicas
@@ -258,6 +258,11 @@ out = err(outcome)
 """,
     },
     "RunOptions": {
+        "a reference variable": """
+s = tf.Session()
+s.run(w.initializer)
+out = err(lambda: s.run(w, options=options)), err(lambda: s.run([y, w], {a: 2.0}, options=options))
+""",
         "inter_op_thread_pool that is not there": """
 out = []
 for pool in (-2, 1, 3):
@@ -299,10 +304,6 @@ def test_a_program_has_the_same_outcome(program, assert_same):
 # Not yet as in TensorFlow.
 OPEN = {
     "ConfigProto": {
-        "device_filters": """
-config.device_filters.append("x")
-out = err(outcome)
-""",
         "an unknown executor": """
 config.experimental.executor_type = "x"
 out = err(outcome)
@@ -311,13 +312,6 @@ out = err(outcome)
 config.experimental.session_metadata.version = -1
 kind, text = err(outcome)
 out = kind, text.split(":")[0]
-""",
-    },
-    "RunOptions": {
-        "a reference variable": """
-s = tf.Session()
-s.run(w.initializer)
-out = err(lambda: s.run(w, options=options)), err(lambda: s.run([y, w], {a: 2.0}, options=options))
 """,
     },
 }

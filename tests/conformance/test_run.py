@@ -169,7 +169,7 @@ CALLS = {
         'r(os_, {s: np.array(["é", "z"])})',
         'r(os_, {s: ["a", b"b"]})',
         'r(os_, {s: [["a"], ["b"]]})',
-        'r(os_, {s: "\ud800"})',
+        'r(os_, {s: "\\ud800"})',
         'r(os_, {s: bytearray(b"ab")})',
         'r(os_, {s: np.str_("q")})',
         'r(os_, {s: np.bytes_(b"q")})',

@@ -77,7 +77,12 @@ NAMES = (
 
 
 def _public(example):
-    return {name for name in dir(example) if not name.startswith("_")}
+    descriptor = getattr(example, "DESCRIPTOR", None)
+    if descriptor is None:
+        return {name for name in dir(example) if not name.startswith("_")}
+    # What dir() gives of a message grows with what was read before.
+    names = {*descriptor.fields_by_name, *descriptor.enum_values_by_name}
+    return {name for name in names if hasattr(example, name)}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -107,7 +112,7 @@ def _default(value):
     return getattr(value, "value", value)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted(set(NAMES) - set(MESSAGES)))
 def test_same_signatures(name, pairs):
     common = sorted(_public(pairs[name][0]) & _public(pairs[name][1]))
     if isinstance(pairs[name][0], type):
