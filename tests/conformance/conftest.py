@@ -82,6 +82,7 @@ SECTIONS = {
     "OptimizerOptions": "",
     "RewriterConfig": "",
     "RunOptions": "",
+    "composites": "sparse and ragged tensors",
     "dtypes": "element types",
     "graph": "Graph, Operation, Tensor",
     "ops": "values and gradients",
