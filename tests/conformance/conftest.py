@@ -82,7 +82,7 @@ SECTIONS = {
     "OptimizerOptions": "",
     "RewriterConfig": "",
     "RunOptions": "",
-    "composites": "sparse and ragged",
+    "composites": "sparse and ragged tensors",
     "dtypes": "element types",
     "graph": "Graph, Operation, Tensor",
     "ops": "values and gradients",
@@ -127,10 +127,7 @@ def pytest_collection_modifyitems(items):
         if item.get_closest_marker("oracle"):
             mark = item.get_closest_marker("spec")
             if mark is None or not set(mark.args) <= set(SECTIONS):
-                raise pytest.UsageError(
-                    f"{item.nodeid} must say what it proves, as @pytest.mark.spec('2.4'), with a "
-                    f"key of SECTIONS in {__file__}"
-                )
+                raise pytest.UsageError(f"{item.nodeid}: no such section: {mark and mark.args}")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -240,9 +237,11 @@ def _err(function):
         return type(error).__name__, getattr(error, "message", None) or str(error)
 
 
-def _outcome(module, codes):
+def _outcome(module, prelude, program):
     """What `out` is after the program, or the error it ends with, in comparable form."""
     names = {"tf": module, "np": np, "err": _err}
+    codes = [compile(text, "program.py", "exec") for text in (prelude, program)]
+    _codes.extend(codes)
     try:
         for code in codes:
             exec(code, names)
@@ -257,13 +256,11 @@ def outcomes(tf):
     """A function that gives the outcomes of a program under real TensorFlow and tfsession."""
 
     def run(*texts):
-        codes = [compile(text, "program.py", "exec") for text in texts]
-        _codes.extend(codes)
         found = []
         for module in (tf, tfsession):
             # Its own thread: with it come an empty default graph and empty stacks.
             def target(module=module):
-                found.append(_outcome(module, codes))
+                found.append(_outcome(module, *texts))
 
             with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
                 warnings.simplefilter("ignore")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import tfsession as tf
 
 Ragged = tf.RaggedTensor
-ROWS = st.lists(st.lists(st.integers(-9, 9), max_size=4), max_size=5)
+LISTS = st.lists(st.lists(st.integers(-9, 9), max_size=4), max_size=5)
 
 
 def notations(rows):
@@ -54,7 +54,7 @@ def check_rows(found, rows):
 
 
 @settings(max_examples=20, deadline=None)
-@given(rows=ROWS)
+@given(rows=LISTS)
 def test_notations_of_constants_tell_the_same_rows(rows):
     values, arguments = notations(rows)
     with tf.Graph().as_default():
@@ -77,14 +77,14 @@ def fed_notations():
 
 
 @settings(deadline=None)  # the first example makes the graph
-@given(rows=ROWS)
+@given(rows=LISTS)
 def test_notations_that_are_fed_tell_the_same_rows(rows):
     values, arguments = notations(rows)
     check_rows(fed_notations()(values, *itertools.chain(*arguments.values())), rows)
 
 
 @settings(max_examples=40, deadline=None)
-@given(lists=st.lists(ROWS, max_size=4))
+@given(lists=st.lists(LISTS, max_size=4))
 def test_nested_lists_come_back(lists):
     value = tf.ragged.constant_value(lists, ragged_rank=2, inner_shape=(), dtype=np.int64)
     with tf.Graph().as_default():
@@ -242,7 +242,7 @@ def test_dense_inner_dimensions(fresh_graph):
 
 
 @settings(max_examples=40, deadline=None)
-@given(rows=ROWS)
+@given(rows=LISTS)
 def test_splits_and_segments(rows):
     _, arguments = notations(rows)
     (splits,), (rowids, count) = arguments["from_row_splits"], arguments["from_value_rowids"]
