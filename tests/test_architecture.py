@@ -39,7 +39,7 @@ GPU_LIBRARIES = {
     "devices/nvml.py": {"pynvml"},
     "kernels/cuda/": {"cupy", "cupyx", "cuda"},
 }
-IMPORTED_LATE = {"cupy", "cupyx", "cuda", "pynvml", "sklearn", "matplotlib", "rich"}
+IMPORTED_LATE = {"hashlib", "cupy", "cupyx", "cuda", "pynvml", "sklearn", "matplotlib", "rich"}
 # These load modules by name: families at their first look-up, a command when it is asked for.
 LOADERS = {
     *(f"{room}/__init__.py" for room in ("tfsession", "tfsession/ops", "tfsession/gradients")),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -68,6 +67,14 @@ def _as_names(names: Any, dtypes: list[DType]) -> list[Any] | None:
     return names
 
 
+def _seed_of_name(text: str) -> int:
+    """The second seed of a shared queue: it must not depend on what else the graph holds."""
+    import hashlib  # noqa: PLC0415  (it loads a library for cryptography)
+
+    digest = hashlib.md5(text.encode(), usedforsecurity=False)
+    return int(digest.hexdigest()[:8], 16) & 0x7FFFFFFF
+
+
 @export("FIFOQueue", "queue.FIFOQueue")
 class FIFOQueue(QueueBase):
     """A queue that gives its elements in the order in which they came.
@@ -123,9 +130,7 @@ class RandomShuffleQueue(QueueBase):
         names = _as_names(names, types)
         first, second = get_seed(seed)
         if first is not None and seed is None and shared_name is not None:
-            # The seed of a shared queue must not depend on what else the graph holds.
-            digest = hashlib.md5(f"{first}{shared_name}".encode(), usedforsecurity=False)
-            second = int(digest.hexdigest()[:8], 16) & 0x7FFFFFFF
+            second = _seed_of_name(f"{first}{shared_name}")
         attrs = {
             "component_types": types,
             "shapes": checked,
