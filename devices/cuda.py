@@ -65,6 +65,7 @@ class CudaDevice(Device):
         self._num_allocs = 0
         self._peak = 0
         self._peers: set[int] = set()
+        self._has_lent = False
         self._closed = False
         forking.notice(self)
 
@@ -128,6 +129,10 @@ class CudaDevice(Device):
         cupy = self._cupy or self._start()
         if self._closed:
             raise CancelledError(None, None, "Session has been closed.")
+        if self._has_lent:
+            # The program may have dropped what it was handed while its own stream still reads it:
+            # the pool gives out that memory again.
+            self._await_program()
         with self._card, self._stream, cupy.cuda.using_allocator(self._allocate):
             yield
 
@@ -183,28 +188,40 @@ class CudaDevice(Device):
     def adopt(self, array: Any) -> Any:
         """A CuPy array over memory of this card that CuPy or another library holds; else None."""
         cupy = self.xp
-        if not isinstance(array, cupy.ndarray) and not self._is_on_card(array):
-            return None
         if isinstance(array, cupy.ndarray):
             if not self.owns(array):
                 return None
-            with self._card:
-                self._stream.wait_event(cupy.cuda.get_current_stream().record())
+            self._await_program()
             return array
+        if not self._is_on_card(array):
+            return None
         with self._card, self._stream:  # the protocols order the producer's stream before ours
             return cupy.from_dlpack(array) if hasattr(array, "__dlpack__") else cupy.asarray(array)
+
+    def _await_program(self) -> None:
+        """Orders what the calling thread's current stream was asked for before what follows here.
+
+        Event and wait cost the host a few microseconds; nothing is waited for on it.
+        """
+        with self._card:
+            current = self._cupy.cuda.get_current_stream()
+            if current != self._stream:
+                self._stream.wait_event(current.record())
 
     def _is_on_card(self, array: Any) -> bool:
         if hasattr(array, "__dlpack_device__"):
             kind, ordinal = array.__dlpack_device__()
             return int(kind) in _DLPACK_CUDA and int(ordinal) == self._card.id
         pointer = array.__cuda_array_interface__["data"][0]
+        if not pointer:
+            return True  # nothing to read
         attributes = self._cupy.cuda.runtime.pointerGetAttributes(pointer)
         return bool(attributes.device == self._card.id)
 
     def hand_out(self) -> None:
         """Makes the calling thread's current stream wait for this device's."""
         if self._stream is not None:
+            self._has_lent = True
             with self._card:
                 self._cupy.cuda.get_current_stream().wait_event(self._stream.record())
 

@@ -73,6 +73,8 @@ class Execution:
             use(before)
             while self._in_flight:  # interrupted, and perhaps once more
                 self.withdraw()
+            for device in plan.sharers:
+                device.hand_out()
             self.values.clear()
 
     def _wait(self) -> None:
@@ -286,11 +288,7 @@ class Execution:
         indices = list(indices)
         wanted = {plan.fetches[index] for index in indices}
         self._transfer([t for t in plan.fetch_transfers if t.tensor in wanted])
-        found = [plan.finishers[index](values[plan.fetch_names[index]]) for index in indices]
-        for memory in dict.fromkeys(plan.fetch_memories):
-            if memory is not None:
-                memory.hand_out()
-        return found
+        return [plan.finishers[index](values[plan.fetch_names[index]]) for index in indices]
 
     def _transfer(self, transfers: Sequence[Transfer]) -> None:
         if not transfers:

@@ -112,6 +112,12 @@ class Plan:
             names[t, id(m)] for t, m in zip(self.fetches, fetch_memories, strict=True)
         ]
         self.fetch_memories = tuple(fetch_memories)
+        # Devices of which the program holds arrays, before the step or after it.
+        self.sharers = [
+            memory
+            for memory in dict.fromkeys((*signature.memories, *fetch_memories))
+            if memory is not None
+        ]
         moved = {t.tensor: t.source for t in fetch_transfers}
         self.fetch_sources = [
             moved.get(t, m) for t, m in zip(self.fetches, fetch_memories, strict=True)
@@ -227,12 +233,13 @@ def finish_shared(value: Value) -> Value:
     return value
 
 
-def finish_reference(node: str, variable: Any) -> Value:
+def finish_reference(node: str, memory: Memory, variable: Any) -> Value:
     """The value of a fetched reference variable; an error names the node of the fetch."""
     if not variable.is_initialized:
         error = variable.uninitialized()
         raise type(error)(None, None, f"{error.message}\n\t [[{{{{node {node}}}}}]]")
-    return finish_shared(variable.read())
+    value = variable.read()
+    return finish_shared(value) if memory is None else finish_shared_on_device(memory, value)
 
 
 # What TensorFlow gives for a fetched resource: opaque bytes.
@@ -247,8 +254,15 @@ def finish_handle(resource: Any) -> Value:
     return np.frombuffer(proto.SerializeToString(), _HANDLE_DTYPE).copy()
 
 
-def finish_on_device(memory: Memory, value: Value) -> Value:
-    """A fetched value that stays on its device, where something else may hold it: a copy."""
+def finish_fresh_on_device(memory: Memory, value: Value) -> Value:
+    """As `finish_fresh`, for a value that stays on its device: an own, contiguous array."""
+    if value.base is None and value.flags.c_contiguous:
+        return value
+    return finish_shared_on_device(memory, value)
+
+
+def finish_shared_on_device(memory: Memory, value: Value) -> Value:
+    """As `finish_shared`, for a value that stays on its device: always a copy."""
     assert memory is not None
     with memory.activate():
-        return (value.read() if hasattr(value, "read") else value).copy()
+        return value.copy()
