@@ -278,7 +278,7 @@ out = [
 out = [
     sum_of(f(1, 2), f(3), fetch_devices={name: device})
     for name, device in [
-        ("c:0", CPU), ("zz:0", CPU), ("c:0", "/cpu:0"), ("c:0", "bogus"), ("c:0", CPU[:-6] + "GPU:0")
+        ("c:0", CPU), ("zz:0", CPU), ("c:0", "/cpu:0"), ("c:0", "bogus"), ("c:0", CPU[:-1] + "3")
     ]
 ]
 """,
