@@ -1,7 +1,9 @@
 """Arrays of other libraries at the run boundary: fed without a copy, fetched where they are."""
 
 import ctypes
+import re
 import threading
+from importlib import resources
 
 import ml_dtypes
 import numpy as np
@@ -499,3 +501,18 @@ def test_an_array_of_another_session(two_gpus):
             with pytest.raises(TypeError, match=r"The fed SimulatedArray lies on .* none of this"):
                 other.run(here, {x: array})
             np.testing.assert_array_equal(other.run(here, {x: X}), X * 2)
+
+
+# --- what the documentation shows ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("simulated", ["0", "1:256MiB"])
+def test_the_examples_of_the_documentation(fresh_graph, monkeypatch, simulated):
+    monkeypatch.setenv("TFSESSION_SIMULATED_GPUS", simulated)
+    text = resources.files(tf).joinpath("docs/interop.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names = {}
+    for example in examples:
+        exec(compile(example, "interop.md", "exec"), names)
+    assert len(examples) == 2
+    assert isinstance(names["value"], np.ndarray) is (simulated == "0")
