@@ -41,6 +41,19 @@ def _import_cupy() -> Any:
     return cupy
 
 
+def _card_of(cupy: Any, array: Any) -> int | None:
+    """CUDA's number of the card on which an array lies; None where it lies on none."""
+    if isinstance(array, cupy.ndarray):
+        return int(array.data.device_id)
+    if hasattr(array, "__dlpack_device__"):
+        kind, number = array.__dlpack_device__()
+        return int(number) if int(kind) in _DLPACK_CUDA else None
+    pointer = array.__cuda_array_interface__["data"][0]
+    if not pointer:  # no elements: it may be anywhere
+        return int(cupy.cuda.runtime.getDevice())
+    return int(cupy.cuda.runtime.pointerGetAttributes(pointer).device)
+
+
 def describe(slot: GpuSlot) -> str:
     """The physical description that TensorFlow gives of a card."""
     gpu = slot.gpu
@@ -65,6 +78,7 @@ class CudaDevice(Device):
         self._num_allocs = 0
         self._peak = 0
         self._peers: set[int] = set()
+        self._has_lent = False
         self._closed = False
         forking.notice(self)
 
@@ -78,17 +92,14 @@ class CudaDevice(Device):
             if _left_behind:
                 raise FailedPreconditionError(None, None, _FORKED)
             cupy = _import_cupy()
-            runtime = cupy.cuda.runtime
             try:
-                # By bus id, not by number: NVML and CUDA may number the cards differently.
-                ordinal = runtime.deviceGetByPCIBusId(self._slot.gpu.pci_bus_id)
-                card = cupy.cuda.Device(ordinal)
+                card = cupy.cuda.Device(self._number(cupy))
                 with card:
                     managed = self.memory_limit_bytes > (self._slot.gpu.total_bytes or 1 << 62)
                     pool = cupy.cuda.MemoryPool(cupy.cuda.malloc_managed if managed else None)
                     pool.set_limit(size=max(1, self.memory_limit_bytes))  # 0 would mean no limit
                     stream = cupy.cuda.Stream(non_blocking=True)
-            except runtime.CUDARuntimeError as error:
+            except cupy.cuda.runtime.CUDARuntimeError as error:
                 raise InternalError(
                     None, None, f"failed initializing {self.physical_description}: {error}"
                 ) from error
@@ -101,6 +112,11 @@ class CudaDevice(Device):
         if self._cupy is not None:
             _left_behind.append((self._card, self._pool, self._stream))
             self._cupy = self._card = self._pool = self._stream = None
+
+    def _number(self, cupy: Any) -> int:
+        """CUDA's number of the card; asking makes no context."""
+        # By bus id: NVML and CUDA may number the cards differently.
+        return int(cupy.cuda.runtime.deviceGetByPCIBusId(self._slot.gpu.pci_bus_id))
 
     @property
     def xp(self) -> Any:
@@ -128,6 +144,10 @@ class CudaDevice(Device):
         cupy = self._cupy or self._start()
         if self._closed:
             raise CancelledError(None, None, "Session has been closed.")
+        if self._has_lent:
+            # The program may have dropped what it was handed while its own stream still reads it:
+            # the pool gives out that memory again.
+            self._await_program()
         with self._card, self._stream, cupy.cuda.using_allocator(self._allocate):
             yield
 
@@ -182,29 +202,30 @@ class CudaDevice(Device):
 
     def adopt(self, array: Any) -> Any:
         """A CuPy array over memory of this card that CuPy or another library holds; else None."""
-        cupy = self.xp
-        if not isinstance(array, cupy.ndarray) and not self._is_on_card(array):
-            return None
+        cupy = _import_cupy()
+        if _card_of(cupy, array) != self._number(cupy):
+            return None  # and the session's other cards stay untouched
+        self._start()
         if isinstance(array, cupy.ndarray):
-            if not self.owns(array):
-                return None
-            with self._card:
-                self._stream.wait_event(cupy.cuda.get_current_stream().record())
+            self._await_program()
             return array
         with self._card, self._stream:  # the protocols order the producer's stream before ours
             return cupy.from_dlpack(array) if hasattr(array, "__dlpack__") else cupy.asarray(array)
 
-    def _is_on_card(self, array: Any) -> bool:
-        if hasattr(array, "__dlpack_device__"):
-            kind, ordinal = array.__dlpack_device__()
-            return int(kind) in _DLPACK_CUDA and int(ordinal) == self._card.id
-        pointer = array.__cuda_array_interface__["data"][0]
-        attributes = self._cupy.cuda.runtime.pointerGetAttributes(pointer)
-        return bool(attributes.device == self._card.id)
+    def _await_program(self) -> None:
+        """Orders what the calling thread's current stream was asked for before what follows here.
+
+        Event and wait cost the host a few microseconds; nothing is waited for on it.
+        """
+        with self._card:
+            current = self._cupy.cuda.get_current_stream()
+            if current != self._stream:
+                self._stream.wait_event(current.record())
 
     def hand_out(self) -> None:
         """Makes the calling thread's current stream wait for this device's."""
         if self._stream is not None:
+            self._has_lent = True
             with self._card:
                 self._cupy.cuda.get_current_stream().wait_event(self._stream.record())
 

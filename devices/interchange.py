@@ -11,18 +11,23 @@ from typing import Any, Final
 import ml_dtypes
 import numpy as np
 
-__all__ = ["host_array", "is_device_array", "place_of"]
+__all__ = ["host_array", "is_device_array", "place_of", "speaks_dlpack"]
 
 # Device types of DLPack whose memory the host reads: kDLCPU, and what is pinned for CUDA and ROCm.
 _HOST: Final = (1, 3, 11)
 _KINDS: Final = {2: "CUDA", 4: "OpenCL", 7: "Vulkan", 8: "Metal", 10: "ROCm", 13: "managed CUDA"}
 
 
+def speaks_dlpack(value: Any) -> bool:
+    """Whether `value` can be exported through DLPack; classes, which only lend methods, cannot."""
+    return hasattr(value, "__dlpack_device__") and not isinstance(value, type)
+
+
 def is_device_array(value: Any) -> bool:
     """Whether `value` says of itself, by DLPack or by CUDA's interface, that a device has it."""
-    if hasattr(value, "__dlpack_device__"):
+    if speaks_dlpack(value):
         return int(value.__dlpack_device__()[0]) not in _HOST
-    return hasattr(value, "__cuda_array_interface__")
+    return hasattr(value, "__cuda_array_interface__") and not isinstance(value, type)
 
 
 def place_of(value: Any) -> str:

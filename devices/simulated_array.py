@@ -133,6 +133,13 @@ class SimulatedArray:
         return self._device
 
     @property
+    def base(self) -> SimulatedArray | None:
+        """The array that holds the memory of a view; None for one that holds its own."""
+        if self._root is self._host:
+            return None
+        return SimulatedArray(self._device, self._root, self._root, self._charge)
+
+    @property
     def T(self) -> SimulatedArray:
         """The transposed view."""
         return self._view(self._host.T)

@@ -373,7 +373,9 @@ class BaseSession(SessionInterface):
             accept_options: without a feed list, let the function take `options` and
                 `run_metadata`.
             device_fetches: give tensors as arrays of the device where they were computed, which
-                speak DLPack, instead of copying them to the host. Not in TensorFlow.
+                speak DLPack, instead of copying them to the host. Not in TensorFlow. They can be
+                fed again without a copy: `step = session.make_callable(y, [x],
+                device_fetches=True); value = step(step(start))`. See docs/interop.md.
 
         Raises:
             TypeError: `feed_list` is no list or tuple.

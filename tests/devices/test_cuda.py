@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import tfsession as tf
 from tfsession.core.errors import CancelledError, InternalError, ResourceExhaustedError
 from tfsession.devices import cuda
 from tfsession.devices.cpu import CpuDevice
@@ -105,6 +106,7 @@ class Here(threading.local):
 
     def __init__(self):
         self.cards, self.streams, self.allocators = [7], [], []
+        self.own = {}  # the current stream of each card, outside of all others
 
     @property
     def card(self):
@@ -113,6 +115,19 @@ class Here(threading.local):
     @property
     def allocator(self):
         return self.allocators[-1]
+
+
+class OwnStream:
+    """The program's current stream on a card."""
+
+    def __init__(self):
+        self.log = []
+
+    def record(self):
+        return self
+
+    def wait_event(self, event):
+        self.log.append(("wait", event))
 
 
 class FakeCupy:
@@ -128,6 +143,8 @@ class FakeCupy:
             deviceGetByPCIBusId=self._ordinal,
             deviceCanAccessPeer=lambda a, b: True,
             deviceEnablePeerAccess=lambda card: self.enabled.append((self.here.card, card)),
+            getDevice=lambda: 0,
+            pointerGetAttributes=lambda pointer: SimpleNamespace(device=pointer >> 32),
         )
         self.cuda = SimpleNamespace(
             runtime=runtime,
@@ -137,7 +154,30 @@ class FakeCupy:
             Stream=lambda non_blocking: FakeStream(self, non_blocking),
             using_allocator=self._using,
             malloc_managed="managed",
+            get_current_stream=self._current_stream,
         )
+
+    def _current_stream(self):
+        if self.here.streams:
+            return self.here.streams[-1]
+        return self.here.own.setdefault(self.here.card, OwnStream())
+
+    def _taken(self, array, how):
+        # On the device's own stream, so that the producer's comes before it.
+        self.taken = how, self.here.card, self.here.streams[-1]
+        return self.foreign(array)
+
+    def from_dlpack(self, array):
+        return self._taken(array, "dlpack")
+
+    def asarray(self, array):
+        return self._taken(array, "interface")
+
+    def foreign(self, host):
+        """An array in memory that CuPy did not allocate."""
+        array = FakeArray.__new__(FakeArray)
+        array.host, array.data = host, FakeMemory(self.here.card)
+        return array
 
     def _ordinal(self, bus_id):
         known = {"0000:17:00.0": 1, "0000:18:00.0": 0}
@@ -306,6 +346,89 @@ def test_one_wait_for_many(cupy):
     assert gpu._stream.log.count("synchronize") == 1
 
 
+class Foreign:
+    """Another library's array."""
+
+    def __init__(self, *device):
+        self.device = device
+
+    def __dlpack_device__(self):
+        return self.device
+
+    __dlpack__ = None
+
+
+class OnlyPointer:
+    def __init__(self, card):
+        self.__cuda_array_interface__ = {"data": (card << 32, False)}
+
+
+def test_arrays_of_the_same_card_are_adopted_after_the_programs_work(cupy):
+    gpu = make()
+    array = gpu.to_device(FLOATS)
+    del gpu._stream.log[:]
+    with cupy.cuda.Device(1):
+        own = cupy.cuda.get_current_stream()
+    assert gpu.adopt(array) is array
+    assert gpu._stream.log == [("wait", own)]
+    with cupy.cuda.Device(1):
+        foreign = cupy.foreign(FLOATS)
+    assert gpu.adopt(foreign) is foreign
+    # In the device's own context there is nothing to wait for.
+    del gpu._stream.log[:]
+    with gpu.activate():
+        gpu.adopt(array)
+    assert gpu._stream.log == []
+
+
+def test_arrays_of_other_libraries_are_adopted_on_its_own_stream(cupy):
+    gpu = make()
+    for value, how in (
+        (Foreign(2, 1), "dlpack"),
+        (Foreign(13, 1), "dlpack"),
+        (OnlyPointer(1), "interface"),
+    ):
+        assert gpu.adopt(value).host is value
+        assert cupy.taken == (how, 1, gpu._stream)
+    assert cupy.here.streams == []
+
+
+def test_what_lies_elsewhere_is_not_adopted_and_starts_nothing(cupy):
+    gpu, other = make(), make(1, bus_id="0000:18:00.0")
+    with cupy.cuda.Device(0):
+        array = cupy.foreign(FLOATS)
+    for value in (array, Foreign(2, 0), Foreign(1, 1), Foreign(10, 1), Foreign(12, 1)):
+        assert gpu.adopt(value) is None
+    assert gpu.adopt(OnlyPointer(7)) is None
+    assert gpu._stream is None
+    assert other.adopt(array) is array
+    assert other.adopt(OnlyPointer(0)).host is not None  # no elements: anywhere will do
+
+
+def test_what_is_handed_out_is_in_order_with_the_programs_stream(cupy):
+    gpu = make()
+    gpu.hand_out()  # unused so far: nothing to wait for
+    array = gpu.to_device(FLOATS)
+    with cupy.cuda.Device(1):
+        own = cupy.cuda.get_current_stream()
+    assert gpu._stream.log == []
+    gpu.hand_out()
+    assert own.log == [("wait", gpu._stream)]
+    assert gpu._stream.log == ["record"]
+    # From now on the program may drop arrays that its stream still reads: work here waits for it.
+    for _ in range(2):
+        del gpu._stream.log[:]
+        with gpu.activate(), gpu.activate():
+            pass
+        assert gpu._stream.log == [("wait", own)]
+    # Each thread has a current stream of its own.
+    thread = threading.Thread(target=gpu.hand_out)
+    thread.start()
+    thread.join()
+    assert len(own.log) == 1
+    assert gpu.owns(array)
+
+
 def test_close(cupy):
     gpu = make()
     gpu.to_device(FLOATS)
@@ -331,7 +454,10 @@ def test_what_is_asked_of_cupy_is_there():
         *("cuda.runtime.CUDARuntimeError", "cuda.memory.OutOfMemoryError", "ndarray.get"),
         *("cuda.runtime.deviceGetByPCIBusId", "cuda.runtime.deviceCanAccessPeer"),
         *("cuda.runtime.deviceEnablePeerAccess", "cuda.MemoryPointer.device_id"),
-        "cuda.MemoryPointer.copy_from_device_async",
+        *("cuda.MemoryPointer.copy_from_device_async", "cuda.get_current_stream", "from_dlpack"),
+        *("cuda.runtime.pointerGetAttributes", "cuda.runtime.PointerAttributes.device", "asarray"),
+        *("cuda.runtime.getDevice", "ndarray.base", "ndarray.flags", "ndarray.data"),
+        *("ndarray.__dlpack__", "ndarray.__dlpack_device__", "ndarray.copy", "ndarray.astype"),
     ):
         found = cupy
         for name in path.split("."):
@@ -339,3 +465,58 @@ def test_what_is_asked_of_cupy_is_there():
     assert isinstance(cupy.cuda.MemoryPool(None), cupy.cuda.MemoryPool)
     assert "blocking=True" in cupy.ndarray.get.__doc__
     assert "non_blocking=False" in cupy.cuda.Stream.__init__.__doc__
+    assert "max_version=None" in cupy.ndarray.__dlpack__.__doc__
+    # Streams are the same when CUDA's are, whatever object stands for them.
+    assert cupy.cuda.Stream(null=True) == cupy.cuda.Stream.null
+    assert cupy.cuda.Stream(ptds=True) != cupy.cuda.Stream.null
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("library", ["cupy", "torch"])
+def test_arrays_change_hands_on_a_real_gpu(fresh_graph, monkeypatch, library):
+    """Without a copy, in order with the streams of the program, whatever its current one is."""
+    monkeypatch.delenv("TFSESSION_SIMULATED_GPUS", raising=False)
+    cupy = pytest.importorskip("cupy")
+    other = pytest.importorskip(library)
+    size = 1 << 24  # long enough for a missing wait to show
+    with tf.device("/gpu:0"):
+        x = tf.placeholder(tf.float32, [size])
+        y = x * 2.0 + 1.0
+        v = tf.get_variable("v", [size], initializer=tf.zeros_initializer())
+        kept = tf.assign_add(v, x)
+    session = tf.Session()
+    session.run(v.initializer)
+    step = session.make_callable(y, [x], device_fetches=True)
+    add = session.make_callable(kept.op, [x])
+
+    def pointer(array):
+        return array.data.ptr if hasattr(array.data, "ptr") else array.data_ptr()
+
+    def program():
+        for number in range(20):
+            if library == "torch":
+                mine = other.full((size,), float(number), device="cuda")
+            else:
+                mine = cupy.full(size, number, cupy.float32)
+            assert session.run(x, {x: mine}).data.ptr == pointer(mine)
+            first = step(mine)
+            mine += 1.0  # after the step has read it
+            second = step(mine)
+            add(mine)
+            mine *= 0.0
+            taken = other.from_dlpack(first) if library == "torch" else first
+            assert pointer(taken) == first.data.ptr
+            assert float(taken[-1]) == float(taken[0]) == 2 * number + 1
+            taken += 0.5
+            del first, taken  # the pool has the memory again while the stream may still read it
+            third = step(second)
+            assert float(second[-1]) == 2 * number + 3
+            assert float(third[0]) == float(third[-1]) == 4 * number + 7
+
+    program()
+    assert float(session.run(v)[-1]) == sum(range(1, 21))
+    if library == "cupy":
+        for stream in (cupy.cuda.Stream(), cupy.cuda.Stream(non_blocking=True)):
+            with stream:
+                program()
+    session.close()

@@ -33,10 +33,11 @@ from tfsession.runtime.plan import (
     Plan,
     Signature,
     finish_fresh,
+    finish_fresh_on_device,
     finish_handle,
-    finish_on_device,
     finish_reference,
     finish_shared,
+    finish_shared_on_device,
 )
 from tfsession.runtime.regions import Joint, Loop, LoopVariable, Predicate
 from tfsession.runtime.segments import (
@@ -178,22 +179,19 @@ class _Names:
 
     def finisher(self, tensor: Tensor, index: int, memory: Memory) -> Function:
         """What makes the value of fetch number `index`, there in `memory`, the user's own."""
-        node = None if tensor in self.feeds else self._nodes.get(tensor)
-        may_be_shared = node is None or node.kernel.aliases or node.kernel.constant
-        if memory is not None:
-            shared = may_be_shared or self.is_variable(tensor, memory)
-            return partial(finish_on_device, memory) if shared else finish_fresh
-        if node is None:
-            return finish_shared
-        if self.is_variable(tensor, None):
-            return partial(
-                finish_reference, f"_retval_{tensor.op.name}_{tensor.value_index}_{index}"
-            )
+        if self.is_variable(tensor, memory):
+            name = f"_retval_{tensor.op.name}_{tensor.value_index}_{index}"
+            return partial(finish_reference, name, memory)
         if tensor.dtype.base_dtype is resource:
             return finish_handle
-        if self.location[tensor] is not None:
-            return finish_fresh
-        return finish_shared if may_be_shared else finish_fresh
+        node = None if tensor in self.feeds else self._nodes.get(tensor)
+        if self.location[tensor] is memory:
+            shared = node is None or node.kernel.aliases or node.kernel.constant
+        else:
+            shared = False  # a copy that the step made
+        if memory is None:
+            return finish_shared if shared else finish_fresh
+        return partial(finish_shared_on_device if shared else finish_fresh_on_device, memory)
 
 
 # A step looks after so many operations whether its session was closed meanwhile.

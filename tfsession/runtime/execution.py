@@ -138,6 +138,8 @@ class Execution:
             use(before)
             while self._in_flight:  # interrupted, and perhaps once more
                 self.withdraw()
+            for device in plan.sharers:
+                device.hand_out()
             self.values.clear()
 
     def _wait(self) -> None:
@@ -356,11 +358,7 @@ class Execution:
                 raise InvalidArgumentError(None, None, f"Retval[{index}] does not have value")
         wanted = {plan.fetches[index] for index in indices}
         self.transfer(self._root, [t for t in fetched.transfers if t.tensor in wanted])
-        found = [fetched.finishers[index](values[fetched.names[index]]) for index in indices]
-        for memory in dict.fromkeys(fetched.memories):
-            if memory is not None:
-                memory.hand_out()
-        return found
+        return [fetched.finishers[index](values[fetched.names[index]]) for index in indices]
 
     def transfer(self, scope: Scope, transfers: Sequence[Transfer]) -> list[str]:
         """Make copies, those that are not there yet; gives the names of what was copied."""

@@ -15,7 +15,7 @@ from tfsession.core import dtypes
 from tfsession.core.dtypes import DType
 from tfsession.core.errors import InternalError, InvalidArgumentError
 from tfsession.core.shape import Shape, shape_text
-from tfsession.devices.interchange import host_array, is_device_array
+from tfsession.devices.interchange import host_array, is_device_array, speaks_dlpack
 from tfsession.devices.transfer import Memory, start_copy
 from tfsession.graph.composite import composite_type_of
 from tfsession.graph.graph import Graph
@@ -196,7 +196,7 @@ def _host_array(value: Any) -> Any:
     """An array of another library as NumPy's over the same memory; anything else as it is."""
     if is_device_array(value):
         raise DeviceFeed
-    return host_array(value) if hasattr(value, "__dlpack_device__") else value
+    return host_array(value) if speaks_dlpack(value) else value
 
 
 class DeviceFeed(Exception):

@@ -97,6 +97,12 @@ class Plan:
             moved.get(tensor, name)
             for tensor, name in zip(self.fetches, fetched.names, strict=True)
         ]
+        # Devices of which the program holds arrays, before the step or after it.
+        self.sharers = [
+            memory
+            for memory in dict.fromkeys((*signature.memories, *fetched.memories))
+            if memory is not None
+        ]
         self.asks = asks
         self._compile_variant = compile_variant
         self._variants = {asks: self}
@@ -190,12 +196,13 @@ def finish_shared(value: Value) -> Value:
     return value
 
 
-def finish_reference(node: str, variable: Any) -> Value:
+def finish_reference(node: str, memory: Memory, variable: Any) -> Value:
     """The value of a fetched reference variable; an error names the node of the fetch."""
     if not variable.is_initialized:
         error = variable.uninitialized()
         raise type(error)(None, None, f"{error.message}\n\t [[{{{{node {node}}}}}]]")
-    return finish_shared(variable.read())
+    value = variable.read()
+    return finish_shared(value) if memory is None else finish_shared_on_device(memory, value)
 
 
 # What TensorFlow gives for a fetched resource: opaque bytes.
@@ -210,8 +217,15 @@ def finish_handle(resource: Any) -> Value:
     return np.frombuffer(proto.SerializeToString(), _HANDLE_DTYPE).copy()
 
 
-def finish_on_device(memory: Memory, value: Value) -> Value:
-    """A fetched value that stays on its device, where something else may hold it: a copy."""
+def finish_fresh_on_device(memory: Memory, value: Value) -> Value:
+    """As `finish_fresh`, for a value that stays on its device: an own, contiguous array."""
+    if value.base is None and value.flags.c_contiguous:
+        return value
+    return finish_shared_on_device(memory, value)
+
+
+def finish_shared_on_device(memory: Memory, value: Value) -> Value:
+    """As `finish_shared`, for a value that stays on its device: always a copy."""
     assert memory is not None
     with memory.activate():
-        return (value.read() if hasattr(value, "read") else value).copy()
+        return value.copy()
