@@ -189,13 +189,18 @@ class Execution:
     def _keep(self, segment: CompiledSegment, results: Sequence[Value]) -> None:
         """Take in what a segment gives, and drop what nobody reads any more."""
         values, readers = self.values, self._readers
-        for name in segment.reads:
-            readers[name] -= 1
-            if not readers[name]:
-                values.pop(name, None)
+        self._release(segment.reads)
         for name, value in zip(segment.outputs, results, strict=True):
             if readers.get(name):
                 values[name] = value
+
+    def _release(self, names: Iterable[str]) -> None:
+        """One reader of each has done."""
+        values, readers = self.values, self._readers
+        for name in names:
+            readers[name] -= 1
+            if not readers[name]:
+                values.pop(name, None)
 
     # --- arrivals -------------------------------------------------------------------------------
 
@@ -225,8 +230,9 @@ class Execution:
 
     def _note(self, segment: CompiledSegment) -> None:
         self._arrivals.put(segment)
-        if self.arrived is not None:
-            self.arrived()
+        arrived = self.arrived
+        if arrived is not None:
+            arrived()
 
     def _take(self, segment: CompiledSegment) -> None:
         """Take in the end of a wait; raises the error with which it ended."""
@@ -275,6 +281,11 @@ class Execution:
 
     # --- values ---------------------------------------------------------------------------------
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether an operation has begun that has not ended."""
+        return bool(self._in_flight)
+
     def has(self, index: int) -> bool:
         """Whether the value of fetch number `index` is there."""
         plan = self._plan
@@ -285,11 +296,14 @@ class Execution:
         plan, values = self._plan, self.values
         indices = list(indices)
         wanted = {plan.fetches[index] for index in indices}
-        self._transfer([t for t in plan.fetch_transfers if t.tensor in wanted])
+        transfers = [t for t in plan.fetch_transfers if t.tensor in wanted]
+        self._transfer(transfers)
         found = [plan.finishers[index](values[plan.fetch_names[index]]) for index in indices]
         for memory in dict.fromkeys(plan.fetch_memories):
             if memory is not None:
                 memory.hand_out()
+        self._release([plan.fetch_names[index] for index in indices])
+        self._release([plan.names[t.tensor, id(t.source)] for t in transfers])
         return found
 
     def _transfer(self, transfers: Sequence[Transfer]) -> None:
