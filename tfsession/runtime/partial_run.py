@@ -11,6 +11,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count, pairwise
+from math import inf
 from operator import attrgetter
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -99,10 +100,10 @@ class PartialRun:
     def begin(self) -> None:
         """Run what is ready; an error shows at the first call that follows."""
         with self._alone():
-            self._go_on(None)
+            self._go_on(inf)
 
     def run(
-        self, values: Mapping[Tensor, Any], fetches: Sequence[Tensor], deadline: float | None
+        self, values: Mapping[Tensor, Any], fetches: Sequence[Tensor], deadline: float = inf
     ) -> list[Any]:
         """Feed some values, and give those of some fetches once they are there.
 
@@ -111,7 +112,7 @@ class PartialRun:
         Args:
             values: converted feeds.
             fetches: what to give, in this order.
-            deadline: the moment of `time.monotonic` at which the run ends, or None.
+            deadline: the moment of `time.monotonic` at which the run ends.
 
         Raises:
             InvalidArgumentError: the call does not fit; the run can go on.
@@ -160,7 +161,7 @@ class PartialRun:
                 f"Fetch {missing.name} can't be computed from the feeds that have been fed so far."
             )
 
-    def _results(self, indices: list[int], deadline: float | None) -> list[Any]:
+    def _results(self, indices: list[int], deadline: float) -> list[Any]:
         """Wait for some fetches, and take them."""
         wakeups: SimpleQueue[None] = SimpleQueue()
         while True:
@@ -170,7 +171,7 @@ class PartialRun:
                 if self._is_served(indices):
                     return self._execution.fetch(indices)
                 self._waiting[wakeups] = indices
-            remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
+            remaining = None if deadline == inf else max(0.0, deadline - time.monotonic())
             try:
                 wakeups.get(timeout=remaining)
             except Empty:
@@ -207,7 +208,7 @@ class PartialRun:
             if self._is_cancelled:
                 self.cancel()
 
-    def _go_on(self, deadline: float | None) -> None:
+    def _go_on(self, deadline: float) -> None:
         """Run what is ready; the lock is held."""
         if self._error is None:
             self._control.deadline = deadline
@@ -353,7 +354,7 @@ class PartialRuns:
         if run is None:
             raise _invalid("Must run 'setup' before performing partial runs!")
         try:
-            return run.run(fed, fetches, self._engine.terms.control().deadline)
+            return run.run(fed, fetches, self._engine.terms.control().deadline or inf)
         finally:
             if run.is_over:
                 self._forget(handle)
