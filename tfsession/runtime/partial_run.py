@@ -29,7 +29,7 @@ from tfsession.runtime.execution import Execution
 from tfsession.runtime.feeds import encoded
 from tfsession.runtime.fetches import FetchMap
 from tfsession.runtime.plan import Plan, Signature
-from tfsession.runtime.prune import sources
+from tfsession.runtime.wiring import AS_IN_GRAPH, is_fed_placeholder, sources_of
 
 _by_name = attrgetter("name")
 
@@ -78,7 +78,7 @@ class PartialRun:
 
     def __init__(self, plan: Plan, control: StepControl) -> None:
         self._control = control
-        self._execution = Execution(plan.watched if control.watches else plan, control)
+        self._execution = Execution(plan.variant(control.asks), control)
         self._execution.arrived = self._note_arrival
         self._feeds = frozenset(plan.feeds)
         self._fetches = {tensor: number for number, tensor in enumerate(plan.fetches)}
@@ -199,6 +199,11 @@ class PartialRun:
             finally:
                 self._lock.release()
 
+    def abandon(self) -> None:
+        """End the run in a forked process, if other threads had a part in it."""
+        if self._calls:
+            self._end(run_cancelled())
+
     @contextmanager
     def _alone(self) -> Iterator[None]:
         try:
@@ -266,10 +271,10 @@ def _missing_feed(
         for tensor in op.inputs:
             if tensor in unfed:
                 return tensor
-        before = dict.fromkeys(sources(op, feeds))
-        for source in op.control_inputs:
-            if source not in before and source.outputs[0] in unfed:  # a placeholder
-                return source.outputs[0]
+        for control in op.control_inputs:
+            if is_fed_placeholder(control, unfed):
+                return control.outputs[0]
+        before = dict.fromkeys(sources_of(op, feeds, AS_IN_GRAPH))
         stack.extend(source for source in before if source not in seen)
         seen.update(before)
     return None
@@ -365,6 +370,11 @@ class PartialRuns:
             run = self._runs.pop(handle, None)
             if run is not None:
                 run.cancel()
+
+    def abandon(self) -> None:
+        """Go on in a forked process, where no other thread is."""
+        for run in list(self._runs.values()):
+            run.abandon()
 
     def _forget(self, handle: str) -> None:
         self._runs.pop(handle, None)
