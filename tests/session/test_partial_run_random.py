@@ -31,18 +31,14 @@ def some(pick, items):
 class RandomGraph:
     """Operations anywhere on placeholders, and variables that count.
 
-    `needs` has the feeds that a value waits for, `runs_after` those that its operation waits for:
-    another matter where the value is fed instead of computed. A variable gets a power of two from
-    each operation that adds to it, so that its total tells which of them ran, and whether once.
+    A variable gets a power of two from each operation that adds to it, so that its total tells
+    which of them ran, and whether once.
     """
 
     def __init__(self, pick):
-        self.needs, self.runs_after = {}, {}
-        self.feeds, self.tensors = [], []
-        self.keep(tf.constant([1.0, -2.0, 0.5]), set())
-        for _ in range(pick.randint(1, 4)):
-            self.feeds.append(tf.placeholder(tf.float32, [3]))
-            self.keep(self.feeds[-1], {self.feeds[-1]})
+        self.tensors = [tf.constant([1.0, -2.0, 0.5])]
+        self.feeds = [tf.placeholder(tf.float32, [3]) for _ in range(pick.randint(1, 4))]
+        self.tensors += self.feeds
         for _ in range(pick.randint(1, 14)):
             self.add(pick)
         self.variables, self.additions = [], []
@@ -50,31 +46,36 @@ class RandomGraph:
             with tf.device(pick.choice(DEVICES)):
                 self.variables.append(tf.Variable(0.0, use_resource=bool(number)))
             for power in range(pick.randint(1, 4)):
-                after = pick.choice(self.tensors)
-                with tf.control_dependencies([tf.identity(after)]):
+                with tf.control_dependencies([tf.identity(pick.choice(self.tensors))]):
                     added = self.variables[-1].assign_add(2.0**power)
-                self.additions.append((added.op, self.needs[after], number, 2.0**power))
-
-    def keep(self, tensor, needs):
-        self.tensors.append(tensor)
-        self.needs[tensor] = self.runs_after[tensor] = needs
+                self.additions.append((added.op, number, 2.0**power))
 
     def add(self, pick):
+        """One more operation, whose value may be fed instead."""
         inputs = pick.choices(self.tensors, k=pick.randint(1, 2))
         controls = pick.choices(self.tensors, k=pick.choice((0, 0, 0, 1, 2)))
         with tf.device(pick.choice(DEVICES)), tf.control_dependencies([c.op for c in controls]):
-            made = pick.choice(BINARY if len(inputs) == 2 else UNARY)(*inputs)
-        needs = [self.needs[t] for t in inputs] + [self.runs_after[c] for c in controls]
-        self.keep(made, set().union(*needs))
+            self.tensors.append(pick.choice(BINARY if len(inputs) == 2 else UNARY)(*inputs))
         if pick.random() < 0.1:
-            self.feeds.append(made)
-            self.needs[made] = {made}
+            self.feeds.append(self.tensors[-1])
+
+    def needs(self, tensor):
+        """The feeds that a value waits for."""
+        return {tensor} if tensor in self.feeds else self.runs_after(tensor.op)
+
+    def runs_after(self, op):
+        """The feeds that an operation waits for."""
+        found = [self.needs(tensor) for tensor in op.inputs]
+        for control in op.control_inputs:
+            is_fed = control.type == "Placeholder"
+            found.append({control.outputs[0]} if is_fed else self.runs_after(control))
+        return set().union(*found)
 
     def totals(self, additions, fed):
         """What the variables have come to once these feeds are there."""
         found = [0.0] * len(self.variables)
-        for _, needs, number, value in additions:
-            found[number] += value if needs <= fed else 0.0
+        for op, number, value in additions:
+            found[number] += value if self.runs_after(op) <= fed else 0.0
         return found
 
 
@@ -102,7 +103,7 @@ def test_any_split_gives_what_one_run_gives(seed):
             assert session.run(made.variables) == made.totals(additions, fed)
             now = some(pick, [t for t in made.feeds if t not in fed])
             left = some(pick, [t for t in fetches if t not in found])
-            ready = [t for t in left if made.needs[t] <= fed.union(now)]
+            ready = [t for t in left if made.needs(t) <= fed.union(now)]
             if len(ready) < len(left):
                 with pytest.raises(tf.errors.InvalidArgumentError, match="can't be computed"):
                     session.partial_run(handle, left, {t: feeds[t] for t in now})
