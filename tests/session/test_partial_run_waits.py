@@ -1,9 +1,11 @@
 """Partial runs that wait: for operations that block, for each other's feeds, and for an end."""
 
+import os
 import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -347,3 +349,47 @@ def test_closing_while_calls_come_and_go(fresh_graph, device, pool):
         session.close()
         assert {call.result(30) for call in calls} <= set(expected)
         assert not session._partial_runs._runs
+
+
+def test_a_queue_stays_whole_when_a_wait_at_it_ends(fresh_graph, device, pool):
+    with tf.device("/cpu:0"):
+        queue = tf.FIFOQueue(3, tf.float32, [[]])
+        taken = queue.dequeue()
+    with tf.device(device):
+        a = tf.placeholder(tf.float32, [])
+        total = taken + a
+    put = queue.enqueue([a])
+    with tf.Session(config=tf.ConfigProto(operation_timeout_in_ms=50)) as session:
+        handle = session.partial_run_setup(total, a)  # the dequeue waits from now on
+        with pytest.raises(tf.errors.DeadlineExceededError):
+            session.partial_run(handle, total, {a: 1.0})
+        session.run(put, {a: 5.0})
+        assert session.run(queue.size()) == 1  # nobody was there to take it
+        handle = session.partial_run_setup([total, put], a)
+        assert session.partial_run(handle, total, {a: 2.0}) == 7.0
+        assert session.run(taken) == 2.0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_forked_process_goes_on_with_what_was_its_own(valves, pool):
+    """But not where another thread has a call under way: its values went to no one."""
+    a, b = valves
+    with tf.Session() as session:
+        own = session.partial_run_setup("sum:0", [a, "v:0"])
+        shared = session.partial_run_setup(["more:0", "sum:0"], [a, b])
+        call = pool.submit(session.partial_run, shared, "more:0", {a: 1.0, b: 2.0})
+        until(lambda: waiting(session))
+        child = os.fork()
+        if not child:
+            code = 1
+            with suppress(BaseException):
+                assert session.partial_run(own, "sum:0", {a: 1.0, "v:0": 2.0}) == 3.0
+                with pytest.raises(tf.errors.CancelledError):
+                    session.partial_run(shared, "sum:0")
+                session.close()
+                code = 0
+            os._exit(code)
+        assert os.waitpid(child, 0)[1] == 0
+        open_valve("w")
+        assert call.result(30) == 3.0
