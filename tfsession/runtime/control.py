@@ -203,6 +203,7 @@ class CancellationManager:
         for step, thread in list(self.waiting.items()):
             if thread not in (0, here):
                 del self.waiting[step]
+            if thread != here:
                 step.abandon()
 
 

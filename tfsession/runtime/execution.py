@@ -69,7 +69,7 @@ class Scope:
         self, segment: CompiledSegment, names: Sequence[str], results: Sequence[Value]
     ) -> None:
         """Take in what a segment gives, and drop what nobody reads any more."""
-        self._drop(segment)
+        self.release(segment.reads)
         values, readers = self.values, self.readers
         for name, value in zip(names, results, strict=True):
             if readers.get(name):
@@ -78,13 +78,14 @@ class Scope:
 
     def bury(self, segment: CompiledSegment) -> None:
         """A segment does not run, nor does what waits for it."""
-        self._drop(segment)
+        self.release(segment.reads)
         self.arrived |= segment.arrival
         self.dead |= segment.arrival
 
-    def _drop(self, segment: CompiledSegment) -> None:
+    def release(self, names: Iterable[str]) -> None:
+        """One reader of each has done."""
         values, readers = self.values, self.readers
-        for name in segment.reads:
+        for name in names:
             readers[name] -= 1
             if not readers[name]:
                 values.pop(name, None)
@@ -298,8 +299,9 @@ class Execution:
 
     def _note(self, pending: Pending) -> None:
         self._arrivals.put(pending)
-        if self.arrived is not None:
-            self.arrived()
+        arrived = self.arrived
+        if arrived is not None:
+            arrived()
 
     def _take(self, pending: Pending) -> list[Scope]:
         """Take in the end of a wait; gives where it was, raises the error with which it ended."""
@@ -342,6 +344,11 @@ class Execution:
 
     # --- values ---------------------------------------------------------------------------------
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether an operation has begun that has not ended."""
+        return bool(self._in_flight)
+
     def has(self, index: int) -> bool:
         """Whether fetch number `index` can be given: a value, or the error that there is none."""
         waits = self._plan.fetched.waits[index]
@@ -358,7 +365,12 @@ class Execution:
                 raise InvalidArgumentError(None, None, f"Retval[{index}] does not have value")
         wanted = {plan.fetches[index] for index in indices}
         self.transfer(self._root, [t for t in fetched.transfers if t.tensor in wanted])
-        return [fetched.finishers[index](values[fetched.names[index]]) for index in indices]
+        found = [fetched.finishers[index](values[fetched.names[index]]) for index in indices]
+        self._root.release([plan.source_names[index] for index in indices])
+        for index in indices:
+            if not self._root.readers.get(fetched.names[index]):
+                values.pop(fetched.names[index], None)
+        return found
 
     def transfer(self, scope: Scope, transfers: Sequence[Transfer]) -> list[str]:
         """Make copies, those that are not there yet; gives the names of what was copied."""

@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from itertools import count
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from itertools import count, pairwise
+from math import inf
 from operator import attrgetter
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from tfsession.core import forking
-from tfsession.core.errors import InvalidArgumentError, OpError
+from tfsession.core.errors import InvalidArgumentError, OpError, error_from_code
 from tfsession.graph.composite import composite_type_of
 from tfsession.graph.graph import Graph
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
-from tfsession.runtime.control import FREE, run_cancelled, timed_out
+from tfsession.runtime.control import StepControl, run_cancelled, timed_out
+from tfsession.runtime.errors import failure_of
 from tfsession.runtime.execute import Engine
 from tfsession.runtime.execution import Execution
 from tfsession.runtime.feeds import encoded
 from tfsession.runtime.fetches import FetchMap
 from tfsession.runtime.plan import Plan, Signature
+from tfsession.runtime.wiring import AS_IN_GRAPH, is_fed_placeholder, sources_of
 
 _by_name = attrgetter("name")
 
@@ -57,38 +61,91 @@ def _invalid(text: str) -> InvalidArgumentError:
     return InvalidArgumentError(None, None, text)
 
 
+def _again(error: OpError) -> OpError:
+    """The same error for another thread, without a traceback, which would keep values alive."""
+    return error_from_code(error.node_def, error.op, error.message, error.error_code)
+
+
 class PartialRun:
     """One partial run: its step, and what was fed and fetched of it so far.
 
     Calls of several threads may overlap: segments run under a lock, waits do not hold it.
+
+    Args:
+        plan: what to run.
+        control: its pool, and whether calls have an end; `run` sets which.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self._execution = Execution(plan, FREE)
+    def __init__(self, plan: Plan, control: StepControl) -> None:
+        self._control = control
+        self._execution = Execution(plan.variant(control.asks), control)
         self._execution.arrived = self._note_arrival
-        self._unfed = set(plan.feeds)
-        self._unfetched = set(plan.fetches)
+        self._feeds = frozenset(plan.feeds)
+        self._fetches = {tensor: number for number, tensor in enumerate(plan.fetches)}
+        self._unfed = set(self._feeds)
+        self._unfetched = set(self._fetches)
         self._lock = forking.rlock()
-        self._wakeups: SimpleQueue[None] = SimpleQueue()
-        self._waiting = 0
-        self._error: BaseException | None = None
+        self._calls = 0  # under way, in any thread
+        # For each call that waits: how to wake it, and the numbers of the fetches that it is for.
+        self._waiting: dict[SimpleQueue[None], list[int]] = {}
+        self._is_cancelled = False
+        self._error: OpError | None = None
+        self._has_told_error = False
 
     @property
     def is_over(self) -> bool:
-        """Whether no call can follow: all was fed and fetched, or an error ended the step."""
-        return self._error is not None or not (self._unfed or self._unfetched)
+        """Whether no call can follow: all was fed and fetched, or a call ended with the step."""
+        return self._has_told_error or not (self._unfed or self._unfetched or self._calls)
 
     def begin(self) -> None:
-        """Run what waits for no feed; an error shows at the first call that follows."""
-        with self._lock:
-            self._go_on()
+        """Run what is ready; an error shows at the first call that follows."""
+        with self._alone():
+            self._go_on(inf)
 
-    def check(self, feeds: Sequence[Tensor], fetches: Sequence[Tensor]) -> None:
+    def run(
+        self, values: Mapping[Tensor, Any], fetches: Sequence[Tensor], deadline: float = inf
+    ) -> list[Any]:
+        """Feed some values, and give those of some fetches once they are there.
+
+        The call that feeds or fetches the last of all ends with the step.
+
+        Args:
+            values: converted feeds.
+            fetches: what to give, in this order.
+            deadline: the moment of `time.monotonic` at which the run ends.
+
+        Raises:
+            InvalidArgumentError: the call does not fit; the run can go on.
+            DeadlineExceededError: the deadline has come; the run is over.
+            OpError: an operation of the step failed; the run is over.
+        """
+        with self._alone():
+            self._check(list(values), fetches)
+            self._unfed.difference_update(values)
+            self._unfetched.difference_update(fetches)
+            self._calls += 1
+        try:
+            with self._alone():
+                if not self._is_last:  # the caller may change its arrays before the step reads them
+                    values = {tensor: value.copy("K") for tensor, value in values.items()}
+                self._execution.feed(values)
+                self._go_on(deadline)
+            return self._results([self._fetches[tensor] for tensor in fetches], deadline)
+        except BaseException as error:
+            self._fail(error)
+            self._has_told_error = True
+            raise
+        finally:
+            with self._alone():
+                self._calls -= 1
+                if self.is_over:
+                    self._execution.arrived = None
+
+    def _check(self, feeds: Sequence[Tensor], fetches: Sequence[Tensor]) -> None:
         """Raise InvalidArgumentError for a call that does not fit; it leaves no trace."""
         for verb, tensors, declared, open_ones in (
-            ("feed", feeds, self.plan.feeds, self._unfed),
-            ("fetch", fetches, self.plan.fetches, self._unfetched),
+            ("feed", feeds, self._feeds, self._unfed),
+            ("fetch", fetches, self._fetches, self._unfetched),
         ):
             for tensor in tensors:
                 if tensor not in declared:
@@ -98,100 +155,112 @@ class PartialRun:
                 if tensor not in open_ones:
                     done = "fed" if verb == "feed" else "fetched"
                     raise _invalid(f"The {verb} {tensor.name} has already been {done}.")
-        missing = _missing_feed(fetches, self._unfed.difference(feeds))
+        missing = _missing_feed(fetches, self._feeds, self._unfed.difference(feeds))
         if missing is not None:
             raise _invalid(
                 f"Fetch {missing.name} can't be computed from the feeds that have been fed so far."
             )
 
-    def run(
-        self, values: Mapping[Tensor, Any], fetches: Sequence[Tensor], timeout: float | None
-    ) -> list[Any]:
-        """Feed some values, and give those of some fetches once they are there.
-
-        Raises:
-            InvalidArgumentError: the call does not fit; the run can go on.
-            DeadlineExceededError: it took more than `timeout` seconds; the run is over.
-            OpError: an operation of the step failed; the run is over.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        with self._lock:
-            if self._error is not None:
-                raise self._error
-            self.check(list(values), fetches)
-            self._unfed.difference_update(values)
-            self._unfetched.difference_update(fetches)
-            self._execution.feed(values)
-            self._go_on()
-        indices = [self.plan.fetches.index(tensor) for tensor in fetches]
+    def _results(self, indices: list[int], deadline: float) -> list[Any]:
+        """Wait for some fetches, and take them."""
+        wakeups: SimpleQueue[None] = SimpleQueue()
         while True:
-            with self._lock:
+            with self._alone():
                 if self._error is not None:
-                    raise self._error
-                if all(map(self._execution.has, indices)):
-                    return self._fetched(indices)
-                self._waiting += 1
+                    raise _again(self._error)
+                if self._is_served(indices):
+                    return self._execution.fetch(indices)
+                self._waiting[wakeups] = indices
+            remaining = None if deadline == inf else max(0.0, deadline - time.monotonic())
             try:
-                remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
-                self._wakeups.get(timeout=remaining)
+                wakeups.get(timeout=remaining)
             except Empty:
-                with self._lock:
-                    self._end(timed_out())
-            except BaseException:
-                with self._lock:
-                    self._end(run_cancelled())
-                raise
-            finally:
-                with self._lock:
-                    self._waiting -= 1
-            with self._lock:
-                self._go_on()
+                raise timed_out() from None
+            with self._alone():
+                del self._waiting[wakeups]
+                self._go_on(deadline)
+
+    @property
+    def _is_last(self) -> bool:
+        """Whether the call that is under way is the last one."""
+        return self._calls == 1 and not (self._unfed or self._unfetched)
+
+    def _is_served(self, indices: Sequence[int]) -> bool:
+        execution = self._execution
+        return all(map(execution.has, indices)) and not (self._is_last and execution.is_waiting)
 
     def cancel(self) -> None:
-        """End the run, as its session closes."""
-        with self._lock:
-            self._end(run_cancelled())
+        """End the run, as its session closes; never waits for calls that are under way."""
+        self._is_cancelled = True
+        # Who is at work meanwhile looks at the end.
+        if self._lock.acquire(blocking=False):
+            try:
+                self._end(run_cancelled())
+            finally:
+                self._lock.release()
 
     def abandon(self) -> None:
-        """End the run: it was another process's."""
-        self.cancel()
+        """End the run in a forked process, if other threads had a part in it."""
+        if self._calls:
+            self._end(run_cancelled())
 
-    def _fetched(self, indices: list[int]) -> list[Any]:
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
         try:
-            return self._execution.fetch(indices)
-        except OpError as error:
-            self._end(error)
-            raise
+            with self._lock:
+                yield
+        finally:
+            if self._is_cancelled:
+                self.cancel()
 
-    def _go_on(self) -> None:
+    def _go_on(self, deadline: float) -> None:
         """Run what is ready; the lock is held."""
         if self._error is None:
+            self._control.deadline = deadline
             try:
                 self._execution.go_on()
             except BaseException as error:
-                self._end(error)
+                self._fail(error)
+                if not isinstance(error, Exception):
+                    raise
         self._wake()
 
-    def _end(self, error: BaseException) -> None:
+    def _fail(self, error: BaseException) -> None:
+        """End the run with an error that has come out of it."""
+        with self._alone():
+            failure = failure_of(error, None, [None])
+            self._end(_again(failure) if isinstance(failure, OpError) else run_cancelled())
+
+    def _end(self, error: OpError) -> None:
         if self._error is None:
             self._error = error
             self._execution.withdraw()
             self._execution.values.clear()
-        self._wake()
+            self._wake()
 
     def _wake(self) -> None:
-        for _ in range(self._waiting):
-            self._wakeups.put(None)
+        """Let the calls return that can; the lock is held."""
+        for wakeups, indices in self._waiting.items():
+            if self._error is not None or self._is_served(indices):
+                wakeups.put(None)
 
     def _note_arrival(self) -> None:
-        """A wait has ended, in any thread: those who wait go on, or else a thread of its own."""
-        if self._waiting:
-            self._wakeups.put(None)
-        else:
+        """A wait has ended, in any thread: a call that waits goes on, or a thread of its own.
+
+        The one who has ended it may be at work in another run: nothing is locked here.
+        """
+        if self._error is not None:
+            return
+        for wakeups in list(self._waiting):
+            wakeups.put(None)
+            return
+        with suppress(RuntimeError):  # no more threads: the next call goes on
             threading.Thread(target=self.begin, daemon=True).start()
 
 
-def _missing_feed(fetches: Sequence[Tensor], unfed: set[Tensor]) -> Tensor | None:
+def _missing_feed(
+    fetches: Sequence[Tensor], feeds: Collection[Tensor], unfed: set[Tensor]
+) -> Tensor | None:
     """A feed that one of the fetches needs and does not have yet."""
     if not unfed:
         return None
@@ -199,18 +268,15 @@ def _missing_feed(fetches: Sequence[Tensor], unfed: set[Tensor]) -> Tensor | Non
     stack = [tensor.op for tensor in fetches]
     while stack:
         op = stack.pop()
-        if op in seen:
-            continue
-        seen.add(op)
         for tensor in op.inputs:
             if tensor in unfed:
                 return tensor
-            stack.append(tensor.op)
-        for source in op.control_inputs:
-            fed = [tensor for tensor in source.outputs if tensor in unfed]
-            if fed:
-                return fed[0]
-            stack.append(source)
+        for control in op.control_inputs:
+            if is_fed_placeholder(control, unfed):
+                return control.outputs[0]
+        before = dict.fromkeys(sources_of(op, feeds, AS_IN_GRAPH))
+        stack.extend(source for source in before if source not in seen)
+        seen.update(before)
     return None
 
 
@@ -226,17 +292,14 @@ class PartialRuns:
         """Begin a partial run and give its handle.
 
         Raises:
-            InvalidArgumentError: nothing is fetched or run, or a feed stands there twice.
+            InvalidArgumentError: nothing is fetched or run, a feed stands there twice or is also
+                fetched, or an operation of the graph cannot be placed.
+            CancelledError: the session was reset.
         """
+        self._engine.extend()
+        number = next(self._numbers)
         fetches = [e for e in fetch_map.elements if isinstance(e, Tensor)]
         targets = [e for e in fetch_map.elements if isinstance(e, Operation)]
-        if not fetches and not targets:
-            raise _invalid("Must specify at least one target to fetch or execute.")
-        for number, tensor in enumerate(feeds):
-            if tensor in feeds[:number]:
-                raise _invalid(f'Endpoint "{tensor.name}" fed more than once.')
-            if tensor in fetches:
-                raise _invalid(f"{tensor.name} is both fed and fetched.")
         signature = Signature(
             tuple(sorted(fetches, key=_by_name)),
             tuple(sorted(targets, key=_by_name)),
@@ -244,15 +307,21 @@ class PartialRuns:
             (None,) * len(feeds),
             arriving=True,
         )
-        run = PartialRun(self._engine.plan(signature))
+        _check_signature(signature)
+        run = PartialRun(self._engine.plan(signature), self._engine.terms.control())
         names = (
             ",".join(e.name for e in part)
             for part in (signature.feeds, signature.fetches, signature.targets)
         )
-        handle = "{}->{}/{}/1/;{}".format(*names, next(self._numbers))
+        handle = "{}->{}/{}/1/;{}".format(*names, number)
         self._runs[handle] = run
-        self._engine.cancellation.attend(run)
-        run.begin()
+        self._engine.cancellation.attend(self)
+        try:
+            run.begin()
+        except BaseException:
+            run.cancel()
+            self._forget(handle)
+            raise
         return handle
 
     def run(self, handle: Any, fetch_map: FetchMap, values: Mapping[Tensor, Any]) -> Any:
@@ -274,21 +343,53 @@ class PartialRuns:
         known = dict(values)
         if wanted or values:
             tensors = [e for e in wanted if isinstance(e, Tensor)]
-            fed = {tensor: encoded(tensor, value) for tensor, value in values.items()}
-            known.update(zip(tensors, self._run(handle, fed, tensors), strict=True))
+            known.update(zip(tensors, self._run(handle, values, tensors), strict=True))
         return fetch_map.rebuild([known[e] for e in fetch_map.elements if isinstance(e, Tensor)])
 
     def _run(self, handle: Any, values: Mapping[Tensor, Any], fetches: list[Tensor]) -> list[Any]:
+        if isinstance(handle, bytes):
+            handle = handle.decode(errors="replace")
         if not isinstance(handle, str):
             raise TypeError(
                 f"A partial run's handle is what partial_run_setup gave, a str: not {handle!r}"
             )
+        fed = {tensor: encoded(tensor, value) for tensor, value in values.items()}
+        self._engine.check_open()
         run = self._runs.get(handle)
         if run is None:
             raise _invalid("Must run 'setup' before performing partial runs!")
-        control = self._engine.terms.default
         try:
-            return run.run(values, fetches, None if control is None else control().remaining())
+            return run.run(fed, fetches, self._engine.terms.control().deadline or inf)
         finally:
-            if run.is_over and self._runs.pop(handle, None) is not None:
-                self._engine.cancellation.leave(run)
+            if run.is_over:
+                self._forget(handle)
+
+    def cancel(self) -> None:
+        """End all, as the session closes."""
+        for handle in list(self._runs):
+            run = self._runs.pop(handle, None)
+            if run is not None:
+                run.cancel()
+
+    def abandon(self) -> None:
+        """Go on in a forked process, where no other thread is."""
+        for run in list(self._runs.values()):
+            run.abandon()
+
+    def _forget(self, handle: str) -> None:
+        self._runs.pop(handle, None)
+        if not self._runs:
+            self._engine.cancellation.leave(self)
+            if self._runs:  # one has begun meanwhile
+                self._engine.cancellation.attend(self)
+
+
+def _check_signature(signature: Signature) -> None:
+    if not signature.fetches and not signature.targets:
+        raise _invalid("Must specify at least one target to fetch or execute.")
+    for tensor, following in pairwise(signature.feeds):
+        if tensor is following:
+            raise _invalid(f'Endpoint "{tensor.name}" fed more than once.')
+    for tensor in signature.fetches:
+        if tensor in signature.feeds:
+            raise _invalid(f"{tensor.name} is both fed and fetched.")

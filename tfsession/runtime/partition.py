@@ -219,7 +219,8 @@ def partition(
 
 def _lay_out(region: Region, location: Mapping[Tensor, Memory]) -> Layout:
     nodes: list[Node] = []
-    for group in region.groups.values():
+    # Who waits for more comes later: what a node needs waits for a part of what it waits for.
+    for _, group in sorted(region.groups.items(), key=lambda item: (item[0].bit_count(), item[0])):
         if len({id(node.place) for node in group}) > 1:
             for _, part in groupby(group, key=attrgetter("arrival")):
                 nodes += _group_by_place(list(part))
