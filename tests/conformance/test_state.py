@@ -197,7 +197,9 @@ strict, quiet, r, p = destroy(h), destroy(h, "quiet", True), read(h), put(h, [1.
 out = [err(lambda: s.run(x)) for x in (strict, quiet, p, r, strict, r, strict, quiet, p, r, quiet)]
 """,
         "destroyed without a container": """
-out = err(lambda: s.run(destroy(handle("h", container="c")))), err(lambda: s.run(destroy(handle("g"), "d")))
+out = [err(lambda: s.run(destroy(x, name))) for x, name in (
+    (handle("h", container="c"), "a"), (handle("g"), "b"),
+)]
 """,
         "destroyed by default": """
 h = handle("h")
@@ -218,7 +220,8 @@ s.run(put(h, 1.0))
 out = [
     err(lambda: s.run(x)) for x in (
         read(g, tf.int32), put(g, 3, "put_int"), add(g, 3), read(h, name="again"),
-        raw("VarIsInitializedOp", "is", [g], [tf.bool]), raw("VariableShape", "shape", [g], [tf.int32]),
+        raw("VarIsInitializedOp", "is", [g], [tf.bool]),
+        raw("VariableShape", "shape", [g], [tf.int32]),
     )
 ]
 """,
@@ -233,8 +236,8 @@ out = err(lambda: read(handle("h"), tf.int32))
         "another shape through a shared reference": """
 v, w = ref("v", shared="S"), ref("w", shape=[2], shared="S")
 s.run(tf.assign(v, 3.0))
-wide = tf.assign(w, [3.0, 4.0])
-out = [err(lambda: s.run(x)) for x in (w, wide, tf.assign(w, [1.0, 2.0], validate_shape=False), v, wide)]
+wide, free = tf.assign(w, [3.0, 4.0]), tf.assign(w, [1.0, 2.0], validate_shape=False)
+out = [err(lambda: s.run(x)) for x in (w, wide, free, v, wide)]
 """,
         "reference and run-time shapes": """
 v, p = tf.Variable([1.0, 2.0, 3.0], name="v"), tf.placeholder(tf.float32)
@@ -292,7 +295,8 @@ out = s.run(tf.report_uninitialized_variables())
 v, u = tf.Variable(0.0), tf.Variable(0.0, use_resource=True)
 s.run(tf.global_variables_initializer())
 a, b = tf.assign_add(v, 1.0), u.assign_add(1.0)
-out = [s.run([a, b]), s.run(a), s.run({"x": b, "y": v}), s.run(a, {tf.placeholder(tf.float32): 1.0})]
+out = [s.run([a, b]), s.run(a), s.run({"x": b, "y": v})]
+out.append(s.run(a, {tf.placeholder(tf.float32): 1.0}))
 c = tf.assign_add(v, 10.0)
 out += [s.run(c), s.run([v, u]), s.run(a), s.make_callable([a, b])(), v.eval(s)]
 """,
@@ -364,8 +368,9 @@ for use in (False, True):
     v = tf.Variable([1.0, 2.0], use_resource=use)
     s.run(v.initializer)
     add = tf.assign_add(v, [1.0, 1.0])
-    kept = [s.run(v), s.run(v.value()), s.run(add), s.run(tf.reshape(v, [1, 2])), s.run(v.read_value())]
-    s.run([add, tf.scatter_update(v, [0], [50.0])][1])
+    reads = v, v.value(), add, tf.reshape(v, [1, 2]), v.read_value()
+    kept = [s.run(x) for x in reads]
+    s.run(tf.scatter_update(v, [0], [50.0]))
     s.run(v.assign([7.0, 8.0]))
     kept[0][0] = 99.0
     kept[2] += 1.0
@@ -388,7 +393,8 @@ for use in (False, True):
     a = tf.assign_add(v, 5.0, name="a")
     with tf.control_dependencies([a if not use else a.op]):
         fails = tf.reshape(p, [3])
-    out += [err(lambda: s.run(fails, {p: [1.0]}))[0], s.run(v), s.run(fails, {p: [1.0] * 3}), s.run(v)]
+    out += [err(lambda: s.run(fails, {p: [1.0]}))[0], s.run(v)]
+    out += [s.run(fails, {p: [1.0] * 3}), s.run(v)]
 """,
         "temporary variables": """
 f = attr(type=tf.float32.as_datatype_enum)
@@ -433,8 +439,9 @@ s.run(v.initializer)
 f = t.make_callable(k)
 tf.Session.reset("", ["nothing there"])
 out = [
-    err(lambda: s.run(v)), err(lambda: t.run(k)), err(f), s._closed, t._closed, err(lambda: s.run([])),
-    len(t.list_devices()), err(lambda: t.make_callable(k)()), err(lambda: t.partial_run_setup([k])),
+    err(lambda: s.run(v)), err(lambda: t.run(k)), err(f), s._closed, t._closed,
+    err(lambda: s.run([])), len(t.list_devices()), err(lambda: t.make_callable(k)()),
+    err(lambda: t.partial_run_setup([k])),
     err(s.close), err(lambda: s.run(k)), s._closed, err(t.close),
 ]
 """,

@@ -11,9 +11,9 @@ from tfsession.core.shape import Shape
 from tfsession.graph.create import create_op
 from tfsession.graph.graph import get_default_graph
 from tfsession.graph.operation import Operation
-from tfsession.graph.tensor_handle import device_of
 from tfsession.graph.shape_fns import no_outputs, scalar, with_rank
 from tfsession.graph.tensor import Tensor
+from tfsession.graph.tensor_handle import device_of
 
 
 def _tensor_shape(op: Operation) -> list[Shape]:

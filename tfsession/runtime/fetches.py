@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, Final
@@ -108,7 +108,7 @@ class FetchMap:
                 f"Operation {op.name} has been marked as not fetchable. Such an operation belongs "
                 "to a block of its own, as a branch of a conditional or the body of a loop."
             )
-        if element in self._handles:
+        if isinstance(element, Tensor) and element in self._handles:
             handle = self._handles[element]
             return lambda values: handle.eval()
         slot = self._slots.setdefault(element, len(self._slots))
