@@ -16,6 +16,14 @@ def const(xp: Any, value: Any) -> Any:
     return xp.asarray(value, order="C")
 
 
+# Texts lie in host memory, whatever the device.
+@kernel(
+    *("Placeholder", "PlaceholderV2"),
+    stateful=True,
+    types={"dtype": ["string"]},
+    host_outputs=["output"],
+    device="GPU",
+)
 @kernel("Placeholder", "PlaceholderV2", stateful=True)
 def placeholder(ctx: Any, dtype: DType, shape: Shape) -> Any:
     """Runs only where nothing was fed."""

@@ -46,7 +46,7 @@ def pack(xp: Any, *values: Any, axis: int) -> Any:
     result = xp.empty((*shape[:at], len(values), *shape[at:]), first.dtype)
     front = (_ALL,) * at
     for i, value in enumerate(values):
-        result[(*front, i)] = value
+        result[(*front, i, ...)] = value  # the dots: a text would be put in as an array
     return result
 
 

@@ -6,13 +6,23 @@ from typing import Any
 
 import numpy as np
 
-from tfsession.core.dtypes import DType
-from tfsession.core.errors import InvalidArgumentError, NotFoundError, OutOfRangeError
+from tfsession.core.dtypes import DType, as_dtype
+from tfsession.core.errors import (
+    InternalError,
+    InvalidArgumentError,
+    NotFoundError,
+    OutOfRangeError,
+)
 from tfsession.core.rules import kernel
 from tfsession.core.shape import Shape, debug_string
 from tfsession.kernels.gather import check_indices, take
 from tfsession.resources.store import DEFAULT_CONTAINER
-from tfsession.resources.variable import ReferenceVariable, ResourceVariable, Variable
+from tfsession.resources.variable import (
+    ReferenceVariable,
+    ResourceVariable,
+    Variable,
+    wrong_dtype,
+)
 
 
 @kernel("VariableV2", "Variable", stateful=True, constant=True)
@@ -22,8 +32,15 @@ def variable(
     """The storage of the node, or of its shared name, made when first met."""
     where, name = container.decode() or DEFAULT_CONTAINER, shared_name.decode() or ctx.name
     found: ReferenceVariable = ctx.resources.get_or_create(
-        where, name, ReferenceVariable, lambda: ReferenceVariable(name, dtype, where, shape)
+        where, name, ReferenceVariable, lambda: ReferenceVariable(ctx.name, dtype, where, shape)
     )
+    if found.dtype is not dtype:
+        raise InternalError(
+            None,
+            None,
+            f"Output 0 of type {found.dtype.op_def_name}_ref does not match declared output type "
+            f"{dtype.op_def_name}_ref for node {{{{node {ctx.name}}}}}",
+        )
     return found
 
 
@@ -48,7 +65,11 @@ def var_handle(
     """The storage of the shared name, or of the node, made when first met."""
     where, name = container.decode() or DEFAULT_CONTAINER, shared_name.decode() or ctx.name
     found: ResourceVariable = ctx.resources.get_or_create(
-        where, name, ResourceVariable, lambda: ResourceVariable(name, dtype, where, shape)
+        where,
+        name,
+        ResourceVariable,
+        lambda: ResourceVariable(name, dtype, where, shape, ctx.resources.containers),
+        exists=False,
     )
     return found
 
@@ -66,32 +87,30 @@ def var_is_initialized(xp: Any, resource: Variable) -> Any:
 
 
 @kernel("DestroyResourceOp")
-def destroy_resource(xp: Any, resource: Variable, *, ignore_lookup_error: bool) -> None:
+def destroy_resource(xp: Any, resource: ResourceVariable, *, ignore_lookup_error: bool) -> None:
     """Make the variable uninitialized."""
     if not resource.is_initialized and not ignore_lookup_error:
-        raise NotFoundError(
-            None, None, f"Resource {resource.container}/{resource.name}/<unknown> does not exist."
-        )
+        where = resource.container
+        what = f"Resource {where}/{resource.name}/<unknown>"
+        if where not in resource.containers:
+            what = f"Container {where}"
+        raise NotFoundError(None, None, f"{what} does not exist.")
     resource.release()
 
 
 @kernel("ReadVariableOp", aliases=True)
 def read_variable(xp: Any, resource: Variable, *, dtype: DType) -> Any:
     """The value, which stays as it is when the variable changes."""
+    array = resource.read()
     if resource.dtype is not dtype:
-        raise InvalidArgumentError(
-            None,
-            None,
-            f"Trying to read variable with wrong dtype. Expected {dtype.name} got "
-            f"{resource.dtype.name}",
-        )
-    return resource.read()
+        raise wrong_dtype(dtype, resource.dtype)
+    return array
 
 
 @kernel("VariableShape", host_outputs=["output"])
-def variable_shape(xp: Any, resource: Variable, *, out_type: DType) -> Any:
+def variable_shape(xp: Any, resource: ResourceVariable, *, out_type: DType) -> Any:
     """The shape of the value."""
-    return np.array(resource.read().shape, out_type.numpy)
+    return np.array(resource.existing(resource.dtype).shape, out_type.numpy)
 
 
 @kernel("Assign")
@@ -111,34 +130,51 @@ def assign(xp: Any, ref: Variable, value: Any, *, validate_shape: bool) -> Varia
 
 
 @kernel("AssignVariableOp")
-def assign_variable(xp: Any, resource: Variable, value: Any, *, validate_shape: bool) -> None:
+def assign_variable(
+    xp: Any, resource: ResourceVariable, value: Any, *, dtype: DType, validate_shape: bool
+) -> None:
     """Copy the value into the variable."""
-    if validate_shape and resource.array is not None and resource.array.shape != value.shape:
-        raise InvalidArgumentError(
-            None,
-            None,
-            "Trying to assign to variable with tensor with wrong shape. Expected "
-            f"{debug_string(resource.array.shape)} got {debug_string(value.shape)}",
-        )
-    resource.assign(value)
+    with resource.lock:
+        if resource.array is None:
+            resource.dtype = dtype  # handles of several dtypes may share the name
+        elif resource.dtype is not dtype:
+            raise InvalidArgumentError(
+                None,
+                None,
+                "Trying to assign variable with wrong dtype. Expected "
+                f"{resource.dtype.op_def_name} got {dtype.op_def_name}",
+            )
+        elif validate_shape and resource.array.shape != value.shape:
+            raise InvalidArgumentError(
+                None,
+                None,
+                "Trying to assign to variable with tensor with wrong shape. Expected "
+                f"{debug_string(resource.array.shape)} got {debug_string(value.shape)}",
+            )
+        resource.assign(value)
 
 
 def _update(ufunc: str) -> Any:
     def update(xp: Any, variable: Variable, value: Any) -> Variable:
         with variable.lock:
             array = variable.writable()
-            if array.shape != value.shape:
-                text = "Parameters and update must be the same size"
-                if not variable.is_reference:
-                    text = (
-                        f"Cannot update variable with shape {debug_string(array.shape)} using a "
-                        f"Tensor with shape {debug_string(value.shape)}, shapes must be equal."
-                    )
-                raise InvalidArgumentError(None, None, text)
+            if array.shape != value.shape or array.dtype != value.dtype:
+                raise InvalidArgumentError(None, None, _mismatch(variable, array, value))
             getattr(xp, ufunc)(array, value, out=array)
         return variable
 
     return update
+
+
+def _mismatch(variable: Variable, array: Any, value: Any) -> str:
+    if variable.is_reference:
+        return "Parameters and update must be the same size"
+    if array.dtype != value.dtype:
+        return "DType of variable handle and value does not match."
+    return (
+        f"Cannot update variable with shape {debug_string(array.shape)} using a Tensor with shape "
+        f"{debug_string(value.shape)}, shapes must be equal."
+    )
 
 
 for _name, _ufunc in (("Add", "add"), ("Sub", "subtract")):
@@ -179,10 +215,17 @@ def _in_rounds(xp: Any, function: Any, array: Any, indices: Any, updates: Any) -
         array[where] = function(array[where], rows[chosen])
 
 
+def _check_dtype(array: Any, updates: Any) -> None:
+    """Handles of several dtypes may share a variable: refuse those that are not its own."""
+    if array.dtype != updates.dtype:
+        raise wrong_dtype(as_dtype(updates.dtype), as_dtype(array.dtype))
+
+
 def _scatter(ufunc: str | None) -> Any:
     def scatter(xp: Any, variable: Variable, indices: Any, updates: Any) -> Variable:
         with variable.lock:
             array = variable.writable()
+            _check_dtype(array, updates)
             check_indices(xp, indices, array.shape[0])
             if ufunc is None:
                 array[indices] = updates
@@ -199,6 +242,7 @@ def _scatter_nd(ufunc: str | None) -> Any:
     def scatter(xp: Any, variable: Variable, indices: Any, updates: Any) -> Variable:
         with variable.lock:
             array = variable.writable()
+            _check_dtype(array, updates)
             where = index_tuple(indices, array.shape)
             if ufunc is None:
                 array[where] = updates
@@ -243,15 +287,17 @@ for _name, _ufunc in _UFUNCS.items():  # type: ignore[assignment]
 
 
 @kernel("ResourceGather")
-def resource_gather(xp: Any, resource: Variable, indices: Any, *, batch_dims: int) -> Any:
+def resource_gather(
+    xp: Any, resource: ResourceVariable, indices: Any, *, dtype: DType, batch_dims: int
+) -> Any:
     """Slices of the value's dimension `batch_dims`."""
-    array = resource.read()
+    array = resource.existing(dtype)
     check_indices(xp, indices, array.shape[batch_dims])
     return take(xp, array, indices, batch_dims, batch_dims)
 
 
 @kernel("ResourceGatherNd")
-def resource_gather_nd(xp: Any, resource: Variable, indices: Any) -> Any:
+def resource_gather_nd(xp: Any, resource: ResourceVariable, indices: Any, *, dtype: DType) -> Any:
     """Elements or slices of the value at index vectors."""
-    array = resource.read()
+    array = resource.existing(dtype)
     return array[index_tuple(indices, array.shape)].copy()

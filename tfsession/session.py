@@ -29,6 +29,7 @@ from tfsession.runtime.callable_options import callable_from_options
 from tfsession.runtime.callables import callable_with_feeds, callable_without_feeds
 from tfsession.runtime.config import (
     RunTerms,
+    check_names,
     check_scheme,
     checked_config,
     checked_target,
@@ -36,8 +37,10 @@ from tfsession.runtime.config import (
 )
 from tfsession.runtime.errors import enriched
 from tfsession.runtime.execute import Engine
+from tfsession.runtime.fed_handles import fed_handles, resolve_handles
 from tfsession.runtime.feeds import (
     DeviceFeed,
+    HandleFeed,
     check_feedable,
     convert_feed,
     expand_feeds,
@@ -53,6 +56,7 @@ logger = logging.getLogger("tfsession")
 
 _default_sessions: Final = DefaultStack()
 _live_sessions: Final[weakref.WeakSet[BaseSession]] = weakref.WeakSet()
+_live_sessions_lock: Final = forking.lock()
 # First parts of the keys of steps.
 _TAGS: Final[dict[type, object]] = {list: object(), tuple: object()}
 _FED: Final = object()
@@ -105,7 +109,8 @@ class BaseSession(SessionInterface):
         self._graph_context: Any = None
         self._session_context: Any = None
         self._closed = False
-        _live_sessions.add(self)
+        with _live_sessions_lock:
+            _live_sessions.add(self)
 
     def _make_engine(self, config: Any) -> Engine:
         if config is None:
@@ -140,7 +145,8 @@ class BaseSession(SessionInterface):
 
     def list_devices(self) -> list[DeviceAttributes]:
         """The devices of this session, CPUs first; raises CancelledError after `close`."""
-        self._engine.check_open()
+        if self._closed:
+            self._engine.check_open()
         return self._engine.devices.list_devices()
 
     def placement(self) -> dict[str, str]:
@@ -260,7 +266,7 @@ class BaseSession(SessionInterface):
                 self._engine.extend()
                 return step, values
         step, values = self._prepare(fetches, feed_dict)
-        if nested is not None and len(values) == len(feeds):
+        if nested is not None and len(step.converters) == len(feeds):
             self._steps[nested] = step
             parts = fetches if type(fetches) in _TAGS else (fetches,)
             if key is not None and all(map(is_leaf, (*parts, *(feed_dict or ())))):
@@ -280,9 +286,13 @@ class BaseSession(SessionInterface):
     ) -> tuple[Step, Sequence[Any]]:
         """Check and convert the feeds, then the fetches, and compile."""
         keys, values, memories = self._convert_feeds(feed_dict)
-        fetch_map = FetchMap(self._graph, fetches)
+        handles = fed_handles(values)
+        fetch_map = FetchMap(self._graph, fetches, self, handles)
+        if handles and any(element not in values for element in fetch_map.elements):
+            resolve_handles(self._engine, values, memories)
         step = make_step(self._engine, fetch_map, keys, list(memories.values()), on_device)
-        return step, list(values.values())
+        # What was made for a handle holds for this call alone.
+        return step._replace(converters=()) if handles else step, list(values.values())
 
     def _convert_feeds(
         self, feed_dict: Any
@@ -296,6 +306,8 @@ class BaseSession(SessionInterface):
             tensor = feed.tensor
             try:
                 values[tensor], memories[tensor] = convert_feed(*feed), None
+            except HandleFeed:
+                values[tensor], memories[tensor] = feed.value, None
             except DeviceFeed:
                 array, device = self._engine.adopt(feed.value)
                 values[tensor] = resident_converter(tensor, device)(array)
@@ -323,7 +335,7 @@ class BaseSession(SessionInterface):
         """
         self._check_usable()
         tensors = declared_feeds(self._graph, feeds)
-        fetch_map = FetchMap(self._graph, fetches)
+        fetch_map = FetchMap(self._graph, fetches, self)
         try:
             return self._partial_runs.setup(fetch_map, tensors)
         except OpError as error:
@@ -348,11 +360,12 @@ class BaseSession(SessionInterface):
             return self.run(fetches, feed_dict)
         self._check_usable()
         _, values, memories = self._convert_feeds(feed_dict)
-        for tensor, device in memories.items():
-            if device is not None:
-                values[tensor] = transfer.copy(values[tensor], device, None)
-        fetch_map = FetchMap(self._graph, fetches)
+        fetch_map = FetchMap(self._graph, fetches, self, fed_handles(values))
         try:
+            resolve_handles(self._engine, values, memories)
+            for tensor, device in memories.items():
+                if device is not None:
+                    values[tensor] = transfer.copy(values[tensor], device, None)
             return self._partial_runs.run(handle, fetch_map, values)
         except OpError as error:
             failure = enriched(error, self._graph)
@@ -444,13 +457,25 @@ class Session(BaseSession):
 
     @staticmethod
     def reset(target: Any, containers: Any = None, config: Any = None) -> None:
-        """Close all sessions of this process, which clears their containers."""
-        if target is not None and not isinstance(target, str | bytes):
-            raise TypeError(f"Expected binary or unicode string, got {target!r}")
+        """Close all sessions of this process: their steps are cancelled, their state is gone.
+
+        Args:
+            target: empty; no other process can be reached.
+            containers: names of containers. A session's containers go with it, named or not.
+            config: a ConfigProto.
+
+        Raises:
+            TypeError: the target or a name is no text.
+            NotFoundError, UnimplementedError: the target is not this process.
+        """
+        check_names([] if target is None else [target])
+        check_names([] if containers is None else containers)
         if config is not None:
             config.SerializeToString()
         check_scheme(checked_target(target), config)
-        for session in list(_live_sessions):
+        with _live_sessions_lock:
+            sessions = list(_live_sessions)
+        for session in sessions:
             session._engine.close()
 
 

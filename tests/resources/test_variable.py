@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tfsession.core import errors
-from tfsession.core.dtypes import float32
-from tfsession.resources.store import ResourceStore
+from tfsession.core.dtypes import float32, int32
+from tfsession.resources.store import ResourceStore, SessionState
 from tfsession.resources.variable import ReferenceVariable, ResourceVariable
 
 
@@ -69,8 +69,15 @@ def test_reading_before_the_first_assignment():
     resource = ResourceVariable("v", float32, "localhost")
     with pytest.raises(errors.FailedPreconditionError, match="Could not find variable v"):
         resource.read()
-    with pytest.raises(errors.NotFoundError, match="Resource localhost/v/N10tensorflow3VarE does"):
+    with pytest.raises(errors.NotFoundError, match="Container localhost does not exist"):
         resource.writable()
+    resource.assign(np.zeros(2, np.float32))
+    assert resource.existing(float32).shape == (2,)
+    with pytest.raises(errors.InvalidArgumentError, match="Expected int32 got float"):
+        resource.existing(int32)
+    resource.release()
+    with pytest.raises(errors.NotFoundError, match="Resource localhost/v/N10tensorflow3VarE does"):
+        resource.existing(float32)
 
 
 def test_readers_never_see_half_an_update():
@@ -115,8 +122,21 @@ def test_the_store_forgets_containers_and_releases_what_they_held():
         )
         variable.assign(np.zeros(2, np.float32))
     store.clear(iter(["a"]))
-    assert not store.has_container("a")
+    assert store.containers == {"b"}
+    assert store.lookup("a", "v", ResourceVariable) is None
     assert store.lookup("b", "v", ResourceVariable).is_initialized
     store.node_state("n")["k"] = 1
     store.clear()
     assert store.node_state("n") == {}
+    assert store.containers == set()
+
+
+def test_each_device_has_its_own_resources():
+    state = SessionState()
+    one, other = state.on("/device:CPU:0"), state.on("/device:CPU:1")
+    assert state.on("/device:CPU:0") is one
+    made = one.get_or_create("", "v", ResourceVariable, lambda: _resource([1.0]))
+    assert other.lookup("", "v", ResourceVariable) is None
+    state.clear()
+    assert not made.is_initialized
+    assert one.lookup("", "v", ResourceVariable) is None

@@ -46,6 +46,7 @@ class Graph:
         self._versions = Versions()
         self._functions: dict[str, Any] = {}  # FunctionDefs by name
         self._function_gradients: dict[str, Any] = {}  # GradientDefs by function name
+        self._handle_elements: dict[str, Any] = {}  # what reads and deletes a session's tensors
         self.seed: int | None = None
         self._random_ops = 0
 

@@ -44,8 +44,8 @@ def handle_shape(handle: Tensor) -> Shape:
 def _read_shape(op: Operation) -> list[Shape]:
     handle = op.inputs[0].op
     if handle.type == "VarHandleOp" and handle.attrs["dtype"] is not op.attrs["dtype"]:
-        wanted, found = op.attrs["dtype"].name, handle.attrs["dtype"].name
-        raise ValueError(f"Trying to read variable with wrong dtype. Expected {wanted} got {found}")
+        there, asked = handle.attrs["dtype"].op_def_name, op.attrs["dtype"].op_def_name
+        raise ValueError(f"Trying to read variable with wrong dtype. Expected {there} got {asked}")
     return [handle_shape(op.inputs[0])]
 
 
@@ -98,6 +98,7 @@ def _resource_scatter_nd_shape(op: Operation) -> list[Shape]:
 
 def _resource_gather_shape(op: Operation) -> list[Shape]:
     variable, indices = handle_shape(op.inputs[0]), op.inputs[1]._shape
+    with_rank_at_least(variable, 1)
     if variable is None or indices is None:
         return [None]
     batch = op.attrs["batch_dims"]

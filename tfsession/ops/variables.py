@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
-from tfsession.core.dtypes import DType, as_dtype
+from tfsession.core.dtypes import DType, as_dtype, string
 from tfsession.core.exports import export
 from tfsession.core.modes import modes
 from tfsession.core.shape import TensorShape
@@ -18,8 +18,11 @@ from tfsession.graph.graph import Graph, get_default_graph
 from tfsession.graph.graph_keys import GraphKeys
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
-from tfsession.ops.constant import group, no_op
-from tfsession.ops.state import count_up_to
+from tfsession.ops.compare import logical_not
+from tfsession.ops.constant import constant, group, no_op
+from tfsession.ops.join import stack
+from tfsession.ops.slice import boolean_mask
+from tfsession.ops.state import count_up_to, is_variable_initialized
 
 
 @export("VariableSynchronization")
@@ -394,3 +397,28 @@ def global_variables_initializer() -> Operation:
 def local_variables_initializer() -> Operation:
     """An operation that initializes all local variables."""
     return variables_initializer(local_variables())
+
+
+@export("report_uninitialized_variables")
+def report_uninitialized_variables(
+    var_list: Sequence[Any] | None = None, name: str = "report_uninitialized_variables"
+) -> Tensor:
+    """The names of the variables that have no value yet: a string vector.
+
+    Args:
+        var_list: the variables to ask; when None all global and local ones, or without any
+            those that were made as operations.
+        name: name of the operations.
+    """
+    graph = get_default_graph()
+    if var_list is None:
+        var_list = [*global_variables(), *local_variables()] or [
+            op.outputs[0] for op in graph.get_operations() if op.type in ("Variable", "VariableV2")
+        ]
+    with graph.name_scope(name):
+        flags = [is_variable_initialized(variable) for variable in var_list]
+        with graph.device("/cpu:0"):
+            if not flags:
+                return constant([], string)
+            mask = logical_not(stack(flags))
+            return boolean_mask(constant([variable.op.name for variable in var_list]), mask)

@@ -7,7 +7,12 @@ from typing import Any, ClassVar
 
 from tfsession.core import forking
 from tfsession.core.dtypes import DType, float32
-from tfsession.core.errors import FailedPreconditionError, NotFoundError, OpError
+from tfsession.core.errors import (
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    OpError,
+)
 from tfsession.core.shape import Shape
 
 
@@ -112,11 +117,45 @@ class ReferenceVariable(Variable):
 
 
 class ResourceVariable(Variable):
-    """The storage behind a VarHandleOp operation."""
+    """The storage behind a VarHandleOp operation.
 
-    __slots__ = ()
+    It exists from its first value on; `containers` holds those of its device that exist.
+    """
+
+    __slots__ = ("containers",)
 
     is_reference = False
+
+    def __init__(
+        self,
+        name: str,
+        dtype: DType,
+        container: str,
+        shape: Shape = None,
+        containers: set[str] | None = None,
+    ) -> None:
+        super().__init__(name, dtype, container, shape)
+        self.containers: set[str] = set() if containers is None else containers
+
+    def assign(self, value: Any) -> None:
+        """Take a copy of `value`, in place where the shape allows and no snapshot must stay."""
+        super().assign(value)
+        self.containers.add(self.container)
+
+    def existing(self, dtype: DType) -> Any:
+        """The array.
+
+        Raises:
+            NotFoundError: there is no value.
+            InvalidArgumentError: it is not of the dtype for which it is wanted.
+        """
+        with self.lock:
+            array, found = self.array, self.dtype
+        if array is None:
+            raise self.missing()
+        if found is not dtype:
+            raise wrong_dtype(dtype, found)
+        return array
 
     def uninitialized(self) -> OpError:
         """The error of a read before the first assignment."""
@@ -133,7 +172,22 @@ class ResourceVariable(Variable):
         return NotFoundError(None, None, self._absence())
 
     def _absence(self) -> str:
+        if self.container not in self.containers:
+            return (
+                f"Container {self.container} does not exist. (Could not find resource: "
+                f"{self.container}/{self.name})"
+            )
         return f"Resource {self.container}/{self.name}/N10tensorflow3VarE does not exist."
+
+
+def wrong_dtype(wanted: DType, found: DType) -> InvalidArgumentError:
+    """The error of reading a variable as one of another dtype."""
+    return InvalidArgumentError(
+        None,
+        None,
+        f"Trying to read variable with wrong dtype. Expected {wanted.op_def_name} got "
+        f"{found.op_def_name}",
+    )
 
 
 class Locked:
@@ -158,7 +212,7 @@ class Locked:
             for variable in self._variables:
                 if variable.array is None:
                     raise FailedPreconditionError(
-                        None, None, f"Attempting to use uninitialized variables: {variable.name}"
+                        None, None, f"Attempting to use uninitialized value {variable.name}"
                     )
             return [variable.writable() for variable in self._variables]
         except BaseException:

@@ -53,7 +53,7 @@ def callable_with_feeds(
         feeds = dict(zip(feed_list, args, strict=False))
         step, values = session._prepare(fetches, feeds, on_device)
         # A tensor that stands in the list twice takes the later value: as `run` does.
-        known = step if len(values) == arity == len(args) else None
+        known = step if len(step.converters) == arity == len(args) else None
         return step, values
 
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -99,7 +99,7 @@ def callable_without_feeds(
 ) -> Callable[..., Any]:
     """A function of nothing, or of RunOptions and RunMetadata; its fetches are looked at now."""
     engine, graph = session._engine, session.graph
-    fetch_map = FetchMap(graph, fetches)
+    fetch_map = FetchMap(graph, fetches, session)
     known: Step | None = None
     if fetch_map.elements and not engine.closed:
         known = make_step(engine, fetch_map, {}, (), on_device)

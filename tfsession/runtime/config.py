@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from tfsession.core import forking, protos
@@ -20,6 +20,15 @@ def checked_target(target: Any) -> bytes | None:
     if type(target).__name__ == "ConfigProto":
         text += '. Did you do "Session(config)" instead of "Session(config=config)"?'
     raise TypeError(text)
+
+
+def check_names(names: Iterable[Any]) -> None:
+    """Raise TypeError where a name is no text, UnicodeEncodeError where it cannot be encoded."""
+    for name in names:
+        if isinstance(name, str):
+            name.encode()
+        elif not isinstance(name, bytes):
+            raise TypeError(f"Expected binary or unicode string, got {name!r}")
 
 
 def checked_config(config: Any) -> Any:

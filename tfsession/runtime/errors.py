@@ -46,8 +46,8 @@ def failure_of(
     op = ops_by_line[_failed_line(error, code) - 1] if code is not None else ops_by_line[0]
     kind: Callable[[Any, Any, str], BaseException]
     if isinstance(error, OpError):
-        if error.op is not None:
-            return error.with_traceback(None)
+        if error.op is not None or _NODE_TAG.search(error.message):
+            return error.with_traceback(None)  # it names its node already
         kind, text = partial(error_from_code, error_code=error.error_code), error.message
     elif isinstance(error, MemoryError):
         kind, text = ResourceExhaustedError, f"OOM when allocating tensor: {error}"
@@ -78,10 +78,15 @@ def _failed_line(error: Exception, code: CodeType | None) -> int:
     return 1
 
 
+_ENRICHED = "Graph execution error:"
+
+
 def enriched(error: OpError, graph: Any) -> OpError:
     """The error with the user's lines that made the nodes it names, as `Session.run` raises it."""
     text = error.message
-    lines = ["Graph execution error:", ""]
+    if text.startswith(_ENRICHED):  # that of another step, which a handle's value needed
+        return error
+    lines = [_ENRICHED, ""]
     for name in dict.fromkeys(_NODE_TAG.findall(text)):
         op = graph._ops.get(name)
         if op is not None:

@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 
 from tfsession.core import forking
-from tfsession.core.errors import CancelledError
+from tfsession.core.errors import CancelledError, InvalidArgumentError
 from tfsession.devices.device import Device
 from tfsession.devices.interchange import is_device_array, place_of
 from tfsession.devices.manager import DeviceManager
 from tfsession.graph.graph import Graph
 from tfsession.graph.operation import Operation
-from tfsession.resources.store import ResourceStore
+from tfsession.graph.tensor_handle import TensorHandle
+from tfsession.resources.session_tensors import SessionTensor
+from tfsession.resources.store import SessionState
 from tfsession.runtime.compile import compile_plan
 from tfsession.runtime.config import RunTerms
 from tfsession.runtime.control import CancellationManager
@@ -31,14 +33,16 @@ from tfsession.runtime.segments import Function, Value
 class KernelContext:
     """What a stateful kernel may use: arrays, device, its node's name, the session's state."""
 
-    __slots__ = ("device", "name", "resources", "state", "xp")
+    __slots__ = ("device", "memory", "name", "resources", "state", "tensors", "xp")
 
-    def __init__(self, node: Node, resources: ResourceStore) -> None:
+    def __init__(self, node: Node, session: SessionState) -> None:
         self.device = node.device
+        self.memory = node.memory
         self.xp = array_module(node)
         self.name = node.op.name
-        self.resources = resources
-        self.state = resources.node_state(node.op.name)
+        self.resources = session.on(node.device.name)
+        self.state = self.resources.node_state(node.op.name)
+        self.tensors = session.tensors
 
 
 def array_module(node: Node) -> Any:
@@ -65,7 +69,7 @@ class Engine:
     ) -> None:
         self.graph = graph
         self.devices = devices
-        self.resources = ResourceStore()
+        self.state = SessionState()
         self.cancellation = CancellationManager()
         self.terms = terms or RunTerms()
         self.place_pruned_graph = place_pruned_graph
@@ -151,6 +155,16 @@ class Engine:
             "session's devices: bring it to the host first, or let the session see that device."
         )
 
+    def kept(self, handle: TensorHandle) -> SessionTensor:
+        """What a handle stands for; InvalidArgumentError if this session does not have it."""
+        own = handle._session._engine is self
+        found = self.state.tensors.get(handle.handle) if own else None
+        if found is None:
+            raise InvalidArgumentError(
+                None, None, f"The tensor with handle '{handle}' is not in the session store."
+            )
+        return found
+
     def extend(self) -> None:
         """Place what the graph has grown by; raises as `plan` does."""
         if self._placed_version != self.graph._version:
@@ -199,7 +213,7 @@ class Engine:
     def bind(self, node: Node) -> Function:
         """The kernel of a node as a function of its inputs, bound to this session's state."""
         kernel, op = node.kernel, node.op
-        first = KernelContext(node, self.resources) if kernel.stateful else array_module(node)
+        first = KernelContext(node, self.state) if kernel.stateful else array_module(node)
         return kernel.bind(first, op.op_def, op.attrs)
 
     def constant(self, node: Node) -> Value:
@@ -223,6 +237,6 @@ class Engine:
             self._plans.clear()
             self._metadata.clear()
             self._constants.clear()
-            self.resources.clear()
+            self.state.clear()
             self.devices.close()
             self.graph._watchers.discard(self)

@@ -20,6 +20,7 @@ from tfsession.devices.transfer import Memory, start_copy
 from tfsession.graph.composite import composite_type_of
 from tfsession.graph.graph import Graph
 from tfsession.graph.tensor import Tensor
+from tfsession.graph.tensor_handle import TensorHandle
 from tfsession.runtime.fetches import attrs_values, is_attrs
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -143,7 +144,7 @@ def convert_feed(tensor: Tensor, key: Any, value: Any, given: Any) -> Array:
     bytes.
 
     Raises:
-        DeviceFeed: `value` is an array of a device.
+        DeviceFeed: `value` is an array of a device, or (HandleFeed) a TensorHandle.
         TypeError: `value` is a Tensor, does not suit the dtype, or nothing can be fed at all.
         ValueError: it has a shape that does not fit, or no regular shape.
         OverflowError: it holds an int that no float can hold.
@@ -194,6 +195,8 @@ def _check_shape(tensor: Tensor, shape: tuple[int, ...]) -> None:
 
 def _host_array(value: Any) -> Any:
     """An array of another library as NumPy's over the same memory; anything else as it is."""
+    if isinstance(value, TensorHandle):
+        raise HandleFeed
     if is_device_array(value):
         raise DeviceFeed
     return host_array(value) if speaks_dlpack(value) else value
@@ -201,6 +204,10 @@ def _host_array(value: Any) -> Any:
 
 class DeviceFeed(Exception):
     """A value that lies on a device was fed where one of the host was expected."""
+
+
+class HandleFeed(DeviceFeed):
+    """The handle of a tensor that the session keeps was fed."""
 
 
 def resident_converter(tensor: Tensor, memory: Memory) -> Converter:

@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from operator import itemgetter
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from tfsession.core.errors import InaccessibleTensorError
 from tfsession.graph.composite import composite_type_of
 from tfsession.graph.graph import Graph
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
+from tfsession.graph.tensor_handle import HANDLE_OPS, TensorHandle
 
 Element = Tensor | Operation
 # Makes (a part of) the user's structure out of the values of all elements.
-Rebuild = Callable[[Sequence[Any]], Any]
+Rebuild = Callable[[list[Any]], Any]
+
+
+_NO_HANDLES: Final[Mapping[Tensor, TensorHandle]] = MappingProxyType({})
 
 
 class FetchMap:
     """The elements that a fetch structure names, each once, and the way back to the structure."""
 
-    def __init__(self, graph: Graph, fetches: Any) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        fetches: Any,
+        session: Any = None,
+        handles: Mapping[Tensor, TensorHandle] = _NO_HANDLES,
+    ) -> None:
+        """Look the elements up.
+
+        Args:
+            graph: the graph of the elements.
+            fetches: the structure.
+            session: keeps the tensors whose handles are fetched.
+            handles: what is fed for some tensors: to fetch such a tensor gives the handle's value.
+        """
         self._graph = graph
+        # A step, which its session keeps, must not keep the session.
+        self._session = (lambda: None) if session is None else weakref.ref(session)
+        self._handles = handles
         self._slots: dict[Element, int] = {}
         self.rebuild: Rebuild = self._map(fetches)
         self.elements: list[Element] = list(self._slots)
@@ -61,7 +84,7 @@ class FetchMap:
         parts = [self._map(fetch[key]) for key in keys]
         first = (fetch.default_factory,) if isinstance(fetch, defaultdict) else ()
 
-        def rebuild(values: Sequence[Any]) -> Any:
+        def rebuild(values: list[Any]) -> Any:
             pairs = ((key, part(values)) for key, part in zip(keys, parts, strict=True))
             return cls(*first, pairs)
 
@@ -85,12 +108,28 @@ class FetchMap:
                 f"Operation {op.name} has been marked as not fetchable. Such an operation belongs "
                 "to a block of its own, as a branch of a conditional or the body of a loop."
             )
+        if isinstance(element, Tensor) and element in self._handles:
+            handle = self._handles[element]
+            return lambda values: handle.eval()
         slot = self._slots.setdefault(element, len(self._slots))
+        if isinstance(element, Tensor) and element.op.type in HANDLE_OPS:
+            return self._handle(element, slot)
         if isinstance(element, Tensor) and element.dtype.is_quantized:
             # Their values lie in structures of one field: the plain integers come out.
             field = element.dtype.base_dtype.name
             return lambda values: values[slot][field]
         return itemgetter(slot)
+
+    def _handle(self, tensor: Tensor, slot: int) -> Rebuild:
+        dtype, session = tensor.op.inputs[0].dtype.base_dtype, self._session
+
+        def handle(values: list[Any]) -> TensorHandle:
+            # One handle however often it is fetched: with it dies what it stands for.
+            if type(values[slot]) is not TensorHandle:
+                values[slot] = TensorHandle(values[slot], dtype, session())
+            return values[slot]  # type: ignore[no-any-return]
+
+        return handle
 
 
 def is_attrs(value: Any) -> bool:
