@@ -26,7 +26,7 @@ from tfsession.runtime.step_stats import (
     encode_node,
 )
 
-Shapes = Sequence[OutputShape]
+Shapes = tuple[OutputShape, ...]
 
 _HANDLES = frozenset({resource, variant})
 # Marks in a log: what is no execution of a node.
@@ -109,7 +109,7 @@ class PlanTrace:
         """What happens before the first operation."""
         found: list[tuple[int, Shapes]] = [(index, ()) for index in self._sources]
         for k, index in self._arguments.items():
-            found.append((index, [shape_of(feeds[k]) if k < len(feeds) else None]))
+            found.append((index, (shape_of(feeds[k]) if k < len(feeds) else None,)))
         return found
 
     def after(self) -> list[tuple[int, Shapes]]:
@@ -178,15 +178,16 @@ class StepRecorder:
         self._begin = time.perf_counter_ns()
         # To Unix time: one offset for the step, so that times within it are exact.
         self._epoch = time.time_ns() - self._begin
-        self._before: Sequence[tuple[int, Shapes]] = ()
+        self._before = trace.before(())
         self._log: list[tuple[int, int, Shapes]] = []
         self._copies: dict[str, list[tuple[str, str, int, int, int]]] = {}
         self.observe = _make_observe(trace.special, self._log.append)
         self.resume()
 
-    def fed(self, feeds: Sequence[Any]) -> None:
-        """The step begins, with these values of the plan's feeds."""
-        self._before = self._trace.before(feeds)
+    def fed(self, values: Sequence[Any]) -> None:
+        """The values of the plan's feeds are there, and the first operation begins."""
+        self._before = self._trace.before(values)
+        self.resume()
 
     def resume(self) -> None:
         """The step goes on after a wait: what is observed next begins now."""
@@ -260,11 +261,13 @@ def _make_observe(
         now = clock()
         if index not in special:
             try:
-                append((index, now, [result.shape for result in results]))
+                if len(results) == 1:
+                    append((index, now, (results[0].shape,)))
+                else:
+                    append((index, now, tuple([result.shape for result in results])))
+                return
             except AttributeError:  # no array: a text, or a number of Python
                 pass
-            else:
-                return
-        append((index, now, [shape_of(result) for result in results]))
+        append((index, now, tuple(map(shape_of, results))))
 
     return observe

@@ -57,7 +57,10 @@ def _blank(width: int) -> bytes:
 
 _BLANKS = [(varint(field << 3), width) for field, _, width in _FIELDS]
 _BLOCK = np.frombuffer(b"".join(tag + _blank(width) for tag, width in _BLANKS), np.uint8)
-# For each byte that holds a part of a time: its place in the block, which time, and which bits.
+# A time has up to 63 bits, 7 in a byte. For each byte of the block that has bits of a time: its place,
+# and the number of these bits among those of all times of the node.
+_GROUPS: Final = 9
+_SHIFTS = 7 * np.arange(_GROUPS)
 _PLACES = np.array(
     [
         place
@@ -66,11 +69,9 @@ _PLACES = np.array(
         for place in range(start, start + width)
     ]
 )
-_ROWS = np.array([row for _, row, width in _FIELDS for _ in range(width)])
-_SHIFTS = np.array([7 * i for *_, width in _FIELDS for i in range(width)])
+_SOURCES = np.array([_GROUPS * time + i for _, time, width in _FIELDS for i in range(width)])
 _BLOCK_RANGE = np.arange(len(_BLOCK))
 _MICROS_WIDTH: Final = 8
-_MICROS_SHIFTS = 7 * np.arange(_MICROS_WIDTH)
 
 
 class Output(NamedTuple):
@@ -206,10 +207,11 @@ class Layout:
         start_micros, end_micros = starts // 1000, ends // 1000
         values = np.stack([start_micros, end_micros - start_micros, starts, ends - starts], axis=1)
         block = np.broadcast_to(_BLOCK, (len(starts), len(_BLOCK))).copy()
-        block[:, _PLACES] |= (values[:, _ROWS] >> _SHIFTS & 127).astype(np.uint8)
+        bits = (values[:, :, None] >> _SHIFTS & 127).astype(np.uint8).reshape(len(starts), -1)
+        block[:, _PLACES] |= bits[:, _SOURCES]
         encoded[self._times] = block
         if len(self._allocating):
-            micros = end_micros[self._allocating, None] >> _MICROS_SHIFTS & 127
+            micros = end_micros[self._allocating, None] >> _SHIFTS[:_MICROS_WIDTH] & 127
             encoded[self._allocations] |= micros.astype(np.uint8)
         return encoded.tobytes()
 
