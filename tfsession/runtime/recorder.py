@@ -97,7 +97,8 @@ class PlanTrace:
     def _add(self, nodes: Iterable[GraphNode]) -> range:
         first = len(self._traced)
         for node in nodes:
-            outputs = tuple(Output(t, None, False, False) for t in node.output_dtypes)
+            memory = _gpu(node.device)
+            outputs = tuple(Output(t, memory, False, False) for t in node.output_dtypes)
             self._traced.append(_Traced(node, outputs, node.label))
         return range(first, len(self._traced))
 
@@ -138,6 +139,14 @@ class PlanTrace:
             known = self._records[index] = shapes, encode_node(node.name, label, outputs, shapes)
         return known[1]
 
+    def shapes(self, index: int, results: Sequence[Any]) -> Shapes:
+        """The shapes of results of any kind; a handle has none but that of one handle."""
+        outputs = self._traced[index].outputs
+        return tuple(
+            () if output.dtype in _HANDLES else shape_of(result)
+            for output, result in zip(outputs, results, strict=True)
+        )
+
     def execution(self, index: int, shapes: Shapes, nanos: int) -> Execution:
         """An execution of number `index`."""
         node, outputs, _ = self._traced[index]
@@ -161,7 +170,7 @@ def _is_special(output: Output) -> bool:
 
 
 def shape_of(value: Any) -> OutputShape:
-    """The shape of an output of any kind: an array, a variable's storage, a handle."""
+    """The shape of an array, a number, or what a variable's storage holds."""
     if hasattr(value, "is_initialized"):
         value = value.array
         if value is None:
@@ -181,7 +190,7 @@ class StepRecorder:
         self._before = trace.before(())
         self._log: list[tuple[int, int, Shapes]] = []
         self._copies: dict[str, list[tuple[str, str, int, int, int]]] = {}
-        self.observe = _make_observe(trace.special, self._log.append)
+        self.observe = _make_observe(trace, self._log.append)
         self.resume()
 
     def fed(self, values: Sequence[Any]) -> None:
@@ -252,10 +261,10 @@ def _gpu(device: Device | None) -> Device | None:
 
 
 def _make_observe(
-    special: frozenset[int], append: Callable[[tuple[int, int, Shapes]], None]
+    trace: PlanTrace, append: Callable[[tuple[int, int, Shapes]], None]
 ) -> Callable[..., None]:
     """The method `observe`, bound to what it needs: it is called for every operation."""
-    clock = time.perf_counter_ns
+    clock, special, shapes = time.perf_counter_ns, trace.special, trace.shapes
 
     def observe(index: int, *results: Any) -> None:
         now = clock()
@@ -268,6 +277,6 @@ def _make_observe(
                 return
             except AttributeError:  # no array: a text, or a number of Python
                 pass
-        append((index, now, tuple(map(shape_of, results))))
+        append((index, now, shapes(index, results)))
 
     return observe

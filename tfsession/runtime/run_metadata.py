@@ -79,7 +79,9 @@ class PlanMetadata:
     def graph(self) -> StepGraph:
         """The graph of the step."""
         plan = self._plan
-        return StepGraph(plan.nodes, plan.feeds, plan.fetches, self._host, self._numbers)
+        feeds = dict(zip(plan.feeds, plan.signature.memories, strict=True))
+        fetches = dict(zip(plan.fetches, plan.fetch_memories, strict=True))
+        return StepGraph(plan.nodes, feeds, fetches, self._host, self._numbers)
 
     @cached_property
     def _trace(self) -> PlanTrace:

@@ -57,8 +57,8 @@ def _blank(width: int) -> bytes:
 
 _BLANKS = [(varint(field << 3), width) for field, _, width in _FIELDS]
 _BLOCK = np.frombuffer(b"".join(tag + _blank(width) for tag, width in _BLANKS), np.uint8)
-# A time has up to 63 bits, 7 in a byte. For each byte of the block that has bits of a time: its place,
-# and the number of these bits among those of all times of the node.
+# A time has up to 63 bits, 7 in a byte. For each byte of the block that has bits of a time: its
+# place, and the number of these bits among those of all times of the node.
 _GROUPS: Final = 9
 _SHIFTS = 7 * np.arange(_GROUPS)
 _PLACES = np.array(
