@@ -1,8 +1,8 @@
 """Step stats, cost graphs and run metadata: what is told of a step, and that it is true."""
 
+import threading
 import time
 import weakref
-from itertools import count
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,34 +14,30 @@ import tfsession as tf
 from tfsession.core import protos
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.runtime import recorder as recorder_lib
-from tfsession.runtime.control import StepControl
 from tfsession.runtime.cost_graph import is_measured
 from tfsession.runtime.plan import Signature
-from tfsession.runtime.run_metadata import PlanMetadata, check_run_options, wants_step_stats
+from tfsession.runtime.run_metadata import wants_step_stats
 from tfsession.runtime.step_stats import Layout, Output, encode_node, varint
 
 FULL = "/job:localhost/replica:0/task:0/device:"
 TRACE = tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE)
 
 
-class Runs:
-    """Runs one plan of a session again and again, with its metadata."""
-
-    def __init__(self, session, fetches=(), feeds=(), targets=(), config=None):
-        signature = Signature(tuple(fetches), tuple(targets), tuple(feeds), (None,) * len(feeds))
-        self.plan = session._engine.plan(signature)
-        self.metadata = PlanMetadata(self.plan, session._engine.devices.host, count(), config)
-
-    def __call__(self, *values, options=TRACE):
-        step = self.metadata.begin(options)
-        if step.recorder is not None:
-            step.recorder.fed(values)
-        self.plan.execute(values, StepControl(recorder=step.recorder))
-        return protos.RunMetadata.FromString(step.finish())
+def host_session(cpus=1, **fields):
+    return tf.Session(config=tf.ConfigProto(device_count={"CPU": cpus, "GPU": 0}, **fields))
 
 
-def host_session(cpus=1):
-    return tf.Session(config=tf.ConfigProto(device_count={"CPU": cpus, "GPU": 0}))
+def traced(session, fetches, feeds=None, options=TRACE):
+    """The metadata of a run."""
+    metadata = tf.RunMetadata()
+    session.run(fetches, feeds, options, metadata)
+    return metadata
+
+
+def plan_trace(session, *fetches):
+    """What the recordings of a plan have in common."""
+    engine = session._engine
+    return engine.metadata(engine.plan(Signature(fetches, (), (), ())))._trace
 
 
 def by_name(metadata):
@@ -66,7 +62,7 @@ def test_every_operation_is_there_with_its_inputs_and_outputs(fresh_graph):
     with tf.control_dependencies([tf.no_op(name="n")]):
         last = tf.identity(parts[1], name="last")
     with host_session() as session:
-        (nodes,) = by_name(Runs(session, [last], [x])(np.float32([3, 4]))).values()
+        (nodes,) = by_name(traced(session, last, {x: [3, 4]})).values()
     assert {name: node.timeline_label for name, node in nodes.items()} == {
         "_SOURCE": "_SOURCE = NoOp()",
         "_arg_x_0_0": "_arg_x_0_0 = _Arg()",
@@ -99,11 +95,10 @@ def test_times_are_of_the_clock_and_in_order(fresh_graph):
     y = tf.matmul(x, x)
     z = tf.reduce_sum(y)
     with host_session() as session:
-        runs = Runs(session, [z], [x])
         value = np.ones((300, 300), np.float32)
         for _ in range(2):  # the second time from what the first has left
             before = time.time_ns()
-            metadata = runs(value)
+            metadata = traced(session, z, {x: value})
             after = time.time_ns()
     (stats,) = metadata.step_stats.dev_stats
     ends = before // 1000
@@ -127,9 +122,8 @@ def test_shapes_are_those_of_the_run(fresh_graph):
     x = tf.placeholder(tf.float32, None, name="x")
     y = tf.negative(x, name="y")
     with host_session() as session:
-        runs = Runs(session, [y], [x])
         for shape in [(), (3,), (3,), (2, 0), (3,)]:
-            (nodes,) = by_name(runs(np.zeros(shape, np.float32))).values()
+            (nodes,) = by_name(traced(session, y, {x: np.zeros(shape)})).values()
             size = 4 * int(np.prod(shape))
             assert described(nodes["y"].output[0]) == (0, "float32", list(shape), size)
             assert described(nodes["_arg_x_0_0"].output[0]) == (0, "float32", list(shape), size)
@@ -142,13 +136,12 @@ def test_variables_handles_and_texts(fresh_graph):
     text = tf.identity(tf.constant(["a", "bc"], name="k"), name="text")
     read = h.read_value()
     with host_session() as session:
-        initialize = Runs(session, targets=[v.initializer])
         assign = tf.assign_add(v, [1.0, 1.0])
-        (nodes,) = by_name(initialize()).values()
+        (nodes,) = by_name(traced(session, v.initializer)).values()
         # The variable had no value when it was handed to its initializer.
         assert described(nodes["v"].output[0]) == (0, "float32", None, 0)
         session.run(h.initializer)
-        (nodes,) = by_name(Runs(session, [assign, h.handle, text, read])()).values()
+        (nodes,) = by_name(traced(session, [assign, h.handle, text, read])).values()
     assert described(nodes["v"].output[0]) == (0, "float32", [2], 8)
     assert nodes["v"].memory_stats.persistent_memory_size == 8
     assert described(nodes["AssignAdd"].output[0]) == (0, "float32", [2], 8)
@@ -165,7 +158,7 @@ def test_each_device_has_its_own(fresh_graph):
     with tf.device("/cpu:2"):
         b = tf.add(a, a, name="b")
     with host_session(cpus=4) as session:
-        devices = by_name(Runs(session, [b], [x])(np.ones(2, np.float32)))
+        devices = by_name(traced(session, b, {x: [1, 1]}))
     assert {device: list(nodes) for device, nodes in devices.items()} == {
         "CPU:0": ["_SOURCE", "_arg_x_0_0", "_retval_b_0_0"],
         "CPU:1": ["_SOURCE", "a"],
@@ -181,7 +174,7 @@ def test_copies_are_shown_beside_the_gpu(fresh_graph):
     with tf.device("/gpu:1"):
         b = tf.add(a, a, name="b")
     with tf.Session() as session:
-        devices = by_name(Runs(session, [b], [x])(np.ones(2, np.float32)))
+        devices = by_name(traced(session, b, {x: [1, 1]}))
     (memory,) = devices["GPU:0"]["a"].memory
     assert memory.allocator_name == "GPU_0_bfc"
     copies = {
@@ -205,7 +198,7 @@ def test_copies_are_shown_beside_the_gpu(fresh_graph):
 def test_an_operation_that_waits_lasts_from_its_beginning(fresh_graph):
     a, b = tf.constant(1.0, name="a"), tf.constant(2.0, name="b")
     with host_session() as session:
-        trace = Runs(session, [a, b]).metadata._trace
+        trace = plan_trace(session, a, b)
         step = trace.start()
         step.began(0)
         step.observe(1, np.float32(2))
@@ -215,9 +208,9 @@ def test_an_operation_that_waits_lasts_from_its_beginning(fresh_graph):
 
 
 def test_values_are_not_kept(fresh_graph):
-    x = tf.placeholder(tf.float32, [8], name="x")
+    a = tf.constant(1.0, name="a")
     with host_session() as session:
-        step = Runs(session, [tf.negative(x)], [x]).metadata._trace.start()
+        step = plan_trace(session, a).start()
         held = np.ones(8, np.float32)
         alive = weakref.ref(held)
         step.fed([held])
@@ -256,7 +249,7 @@ def test_varints(number):
 def test_an_operation_that_runs_again_is_there_again(fresh_graph):
     a = tf.constant(1.0, name="a")
     with host_session() as session:
-        step = Runs(session, [a]).metadata._trace.start()
+        step = plan_trace(session, a).start()
         for _ in range(3):
             step.observe(0, np.float32(1))
         stats = protos.StepStats.FromString(step.finish().step_stats)
@@ -268,7 +261,7 @@ def test_a_clock_that_stands_still_is_no_error(fresh_graph, monkeypatch):
     clock = SimpleNamespace(perf_counter_ns=lambda: 5, time_ns=lambda: 1_700_000_000_000_000_000)
     monkeypatch.setattr(recorder_lib, "time", clock)
     with host_session() as session:
-        (nodes,) = by_name(Runs(session, [a])()).values()
+        (nodes,) = by_name(traced(session, a)).values()
     assert nodes["a"].all_start_nanos == 1_700_000_000_000_000_000
     assert nodes["a"].all_end_rel_nanos == 0
 
@@ -303,32 +296,68 @@ def test_what_options_ask_for(fresh_graph):
         (tf.RunOptions(output_partition_graphs=True), {"partition_graphs"}),
     ]
     with host_session() as session:
-        runs = Runs(session, [a])
         for options, fields in asked:
-            metadata = runs(options=options)
+            metadata = traced(session, a, options=options)
             assert {field.name for field, _ in metadata.ListFields()} == fields
             assert wants_step_stats(options) is ("step_stats" in fields)
 
 
 def test_session_metadata_is_handed_on(fresh_graph):
-    config = tf.ConfigProto()
-    config.experimental.session_metadata.name = "served"
-    config.experimental.session_metadata.version = 3
-    with host_session() as session:
-        metadata = Runs(session, [tf.constant(1.0)], config=config)(options=None)
-    assert metadata == protos.RunMetadata(session_metadata={"name": "served", "version": 3})
+    served = {"name": "served", "version": 3}
+    with host_session(experimental={"session_metadata": served}) as session:
+        metadata = traced(session, tf.constant(1.0), options=None)
+    assert metadata == tf.RunMetadata(session_metadata=served)
 
 
-def test_partition_graphs_may_be_forbidden():
-    config = tf.ConfigProto()
+def test_partition_graphs_may_be_forbidden(fresh_graph):
+    a = tf.constant(1.0)
     options = tf.RunOptions(output_partition_graphs=True)
-    check_run_options(options, config)
-    check_run_options(options, None)
-    config.experimental.disable_output_partition_graphs = True
-    check_run_options(TRACE, config)
-    check_run_options(None, config)
-    with pytest.raises(InvalidArgumentError, match="disable_output_partition_graphs is true"):
-        check_run_options(options, config)
+    with host_session(experimental={"disable_output_partition_graphs": True}) as session:
+        session.run(a, options=TRACE)
+        with pytest.raises(InvalidArgumentError, match="disable_output_partition_graphs is true"):
+            session.run(a, options=options)
+        assert session.run(a) == 1
+
+
+def test_a_message_is_replaced_by_success_alone(fresh_graph):
+    x = tf.placeholder(tf.float32, [], name="x")
+    v = tf.get_variable("v", [])
+    filled = tf.RunMetadata(session_metadata={"name": "before"})
+    with host_session() as session:
+        metadata = tf.RunMetadata.FromString(filled.SerializeToString())
+        with pytest.raises(tf.errors.FailedPreconditionError):
+            session.run(v, options=TRACE, run_metadata=metadata)
+        assert metadata == filled
+        session.run(x, {x: 1}, options=TRACE, run_metadata=metadata)  # nothing runs
+        assert metadata == tf.RunMetadata()
+        metadata.CopyFrom(filled)
+        session.run(x + 1, {x: 1}, run_metadata=metadata)
+        assert metadata == tf.RunMetadata()
+        metadata.CopyFrom(filled)
+        session.make_callable(tf.constant(1.0), accept_options=True)(TRACE, metadata)
+        assert metadata.HasField("step_stats")
+        assert not metadata.HasField("session_metadata")
+
+
+def test_threads_that_trace_do_not_mix_their_records(fresh_graph):
+    x = tf.placeholder(tf.float32, [None], name="x")
+    y = tf.negative(x, name="y")
+    wrong = []
+
+    def work(size):
+        for _ in range(50):
+            (nodes,) = by_name(traced(session, y, {x: np.zeros(size)})).values()
+            names = ["_SOURCE", "_arg_x_0_0", "y", "_retval_y_0_0"]
+            if list(nodes) != names or described(nodes["y"].output[0])[3] != 4 * size:
+                wrong.append(nodes)
+
+    with host_session() as session:
+        threads = [threading.Thread(target=work, args=(size,)) for size in range(1, 5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
 
 
 def test_the_cost_graph_has_the_greatest_costs(fresh_graph):
@@ -337,13 +366,13 @@ def test_the_cost_graph_has_the_greatest_costs(fresh_graph):
         y = tf.split(tf.negative(x, name="negative"), 2, name="y")[1]
     v = tf.get_variable("v", [2], initializer=tf.zeros_initializer())
     update = tf.assign_add(v, [1.0, 1.0], name="update")
-    config = tf.ConfigProto()
-    config.graph_options.build_cost_model = 1
-    with host_session(cpus=2) as session:
+    with host_session(cpus=2, graph_options={"build_cost_model": 2}) as session:
         session.run(v.initializer)
-        runs = Runs(session, [update, y], [x], config=config)
-        longest = runs(np.ones(8, np.float32), options=None)
-        metadata = runs(np.ones(2, np.float32), options=None)
+        fetches, large = [update, y], {x: np.ones(8)}
+        session.run(fetches, large)  # it counts, though nothing asks for metadata
+        longest = traced(session, fetches, large, options=None)
+        assert traced(session, fetches, {x: np.ones(2)}, options=None) == tf.RunMetadata()
+        metadata = traced(session, fetches, {x: np.ones(2)}, options=None)
     assert {field.name for field, _ in metadata.ListFields()} == {"step_stats", "cost_graph"}
     costs = {(node.device.removeprefix(FULL), node.name): node for node in metadata.cost_graph.node}
     assert [node.id for node in metadata.cost_graph.node] == list(

@@ -70,11 +70,6 @@ class PlanMetadata:
             if config.experimental.HasField("session_metadata"):
                 self.session = config.experimental.session_metadata
 
-    @property
-    def counts_runs(self) -> bool:
-        """Whether it depends on the number of a run what it tells."""
-        return self._every > 0
-
     @cached_property
     def graph(self) -> StepGraph:
         """The graph of the step."""
@@ -94,7 +89,7 @@ class PlanMetadata:
         return self.graph.to_graph_defs(None if node is None else node.graph._versions.to_proto())
 
     def begin(self, options: Any, is_wanted: bool = True) -> StepMetadata:
-        """Begin a run; where `counts_runs`, every run must be begun.
+        """Begin a run; every run of a session that builds cost models must be begun.
 
         Args:
             options: a RunOptions message, or None.
