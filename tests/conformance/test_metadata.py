@@ -145,6 +145,8 @@ out = {
             node.memory_stats.persistent_memory_size if node.node_name != "text" else None,
         )
         for node in stats.node_stats
+        # What stands in for a control edge between devices is not run by tfsession.
+        if "/_" not in node.node_name
     )
     for stats in sorted(metadata.step_stats.dev_stats, key=lambda stats: stats.device)
 }
@@ -171,11 +173,17 @@ for node in metadata.cost_graph.node:
     # The sources and sinks, that name no device, stand before the nodes of theirs.
     following = [n for n in metadata.cost_graph.node if n.id > node.id and n.device]
     owner[node.id] = node.name + "@" + (node.device or following[0].device)
+
+def output(info):
+    # Sizes are there, and buffers used again seen, only if the first session of the process asked.
+    alias = info.alias_input_port if info.dtype > 100 else None
+    return alias, str(info.shape), info.dtype
+
 out = sorted(
     (
         owner[node.id],
         [(owner[i.preceding_node], i.preceding_port) for i in node.input_info],
-        [(o.size, o.alias_input_port, str(o.shape), o.dtype) for o in node.output_info],
+        [output(o) for o in node.output_info] if "/_" not in node.name else None,
         # An edge that TensorFlow has twice in its own copies of the graph counts once.
         sorted({owner[i] for i in node.control_input}),
         node.is_final,

@@ -55,8 +55,9 @@ class GraphNode:
 
     @property
     def label(self) -> str:
-        """What a timeline shows: `name = Type(inputs)`."""
-        return f"{self.name} = {self.type}({', '.join(self.input_names())})"
+        """What a timeline shows: `name = Type(inputs)`; constants have none, as in TensorFlow."""
+        inputs = [] if self.type == "Const" else self.input_names()
+        return f"{self.name} = {self.type}({', '.join(inputs)})"
 
     @property
     def output_dtypes(self) -> list[DType]:

@@ -161,7 +161,8 @@ def _of_node(node: Node, graph_node: GraphNode) -> _Traced:
         is_state = tensor.dtype.is_ref and not has_reference
         is_handle = tensor.dtype in _HANDLES
         is_new = not (kernel.aliases or kernel.constant or tensor.dtype.is_ref or is_handle)
-        outputs.append(Output(tensor.dtype, memory, is_new, kernel.constant or is_state))
+        is_persistent = is_state or (kernel.constant and not is_handle)
+        outputs.append(Output(tensor.dtype, memory, is_new, is_persistent))
     return _Traced(graph_node, tuple(outputs), graph_node.label)
 
 
