@@ -75,14 +75,14 @@ GRAPHS = [
     "partition_graphs(s, j)",
     "partition_graphs(s, [c, c, a], {x: [1, 2]})",
     "partition_graphs(s, e)",
-    "partition_graphs(s, [e, d])",
+    "partition_graphs(s, [e, d], {x: [1, 2]})",
     "partition_graphs(s, [v.initializer, h.initializer])",
     "partition_graphs(s, [v, h])",
     "partition_graphs(s, [h.handle, read])",
     "partition_graphs(s, [x, c], {x: [1, 2]})",
     "partition_graphs(s, x, {x: [1, 2]})",
     "partition_graphs(s, [c], {a: [1, 2]})",
-    "partition_graphs(s, [d], {b: [1, 2]})",
+    "partition_graphs(s, [d], {b: [1, 2], x: [1, 2]})",
     "partition_graphs(s, [v, c], {x: [1, 2], v: [3, 4]})",
     "partition_graphs(s, [parts[1], text, update], {x: [1, 2]})",
     "partition_graphs(s, outer, {x: [1, 2]})",
@@ -203,7 +203,8 @@ def same(outcomes, cpus, program):
 @pytest.mark.parametrize("cpus", [1, 3])
 @pytest.mark.parametrize("expression", GRAPHS, ids=range(len(GRAPHS)))
 def test_partition_graphs(outcomes, expression, cpus):
-    same(outcomes, cpus, f"s = session(CPUS)\npartition_graphs(s, h.initializer)\nout = {expression}")
+    begin = "s = session(CPUS)\npartition_graphs(s, [v.initializer, h.initializer])"
+    same(outcomes, cpus, f"{begin}\nout = {expression}")
 
 
 @pytest.mark.spec("8.1")

@@ -20,7 +20,7 @@ import numpy as np
 
 from tfsession.core import protos
 from tfsession.core.attr_value import to_attr_value
-from tfsession.core.dtypes import DType, float32
+from tfsession.core.dtypes import DType, float32, resource, string
 from tfsession.devices.device import Device
 from tfsession.devices.transfer import Memory
 from tfsession.graph.node_def import fill_node_def
@@ -29,6 +29,8 @@ from tfsession.graph.tensor import Tensor
 from tfsession.runtime.partition import Node, input_arguments
 from tfsession.runtime.wiring import is_fed_placeholder
 
+# What lies in host memory on every device, CPUs included, when it comes to the names of copies.
+_HOST_DTYPES: Final = frozenset({string, resource})
 # TensorFlow's port number of control edges.
 _CONTROL: Final = -1
 # What is in a graph before its nodes: TensorFlow copies it twice and adds such an edge each time.
@@ -231,12 +233,12 @@ class _Edges:
     def _data(
         self, tensor: Tensor, target: GraphNode, slot: int, dtype: DType, to_host: bool
     ) -> _Edge:
-        source = self._fed.get(tensor)
-        if source is not None:
-            return _Edge(0, source, 0, target, slot, dtype, to_host=to_host)
-        source, port = self._by_op[tensor.op], tensor.value_index
-        from_host = self._hosts.get((source, port), False)
-        return _Edge(0, source, port, target, slot, dtype, from_host, to_host, tensor.dtype.is_ref)
+        always = dtype.base_dtype in _HOST_DTYPES
+        source, port, is_ref = self._fed.get(tensor), 0, False
+        if source is None:
+            source, port, is_ref = self._by_op[tensor.op], tensor.value_index, tensor.dtype.is_ref
+        from_host = always or self._hosts.get((source, port), False)
+        return _Edge(0, source, port, target, slot, dtype, from_host, always or to_host, is_ref)
 
 
 def _loose_ends(ops: list[Operation]) -> int:

@@ -50,18 +50,18 @@ class Recording:
         self,
         trace: PlanTrace,
         step_stats: bytes,
-        observed: Sequence[tuple[int, Shapes]],
+        indices: Sequence[int],
+        shapes: Sequence[Shapes],
         nanos: npt.NDArray[np.int64],
     ) -> None:
         self.step_stats = step_stats
         self._trace = trace
-        self._observed = observed
-        self._nanos = nanos
+        self._observed = indices, shapes, nanos
 
     def executions(self) -> Iterator[Execution]:
         """Every execution of a node."""
-        for (index, shapes), nanos in zip(self._observed, self._nanos.tolist(), strict=True):
-            yield self._trace.execution(index, shapes, nanos)
+        indices, shapes, nanos = self._observed
+        return map(self._trace.execution, indices, shapes, nanos.tolist())
 
 
 class _Traced(NamedTuple):
@@ -230,17 +230,22 @@ class StepRecorder:
         ends = np.array(moments, np.int64)
         starts = np.concatenate([ends[:1], ends[:-1]])
         _set_begun(numbers, ends, starts)
+        nodes = np.flatnonzero(np.array(numbers) >= 0)
+        kept = nodes.tolist()
+        if kept and kept[-1] - kept[0] + 1 == len(kept):  # no mark stands between them
+            numbers, shapes = numbers[kept[0] : kept[-1] + 1], shapes[kept[0] : kept[-1] + 1]
+        else:
+            numbers, shapes = (tuple(part[i] for i in kept) for part in (numbers, shapes))
         before, after = self._before, self._trace.after()
-        kept = [i for i, number in enumerate(numbers) if number >= 0]
-        indices = [*(i for i, _ in before), *(numbers[i] for i in kept), *(i for i, _ in after)]
-        found = [*(s for _, s in before), *(shapes[i] for i in kept), *(s for _, s in after)]
+        indices = [*(i for i, _ in before), *numbers, *(i for i, _ in after)]
+        found = [*(s for _, s in before), *shapes, *(s for _, s in after)]
         first = np.full(len(before), self._begin)
-        starts = np.concatenate([first, starts[kept], np.full(len(after), ends[-1])])
-        ends = np.concatenate([first, ends[kept], np.full(len(after), now)])
+        starts = np.concatenate([first, starts[nodes], np.full(len(after), ends[-1])])
+        ends = np.concatenate([first, ends[nodes], np.full(len(after), now)])
         encoded = self._trace.encode(indices, found, starts + self._epoch, ends + self._epoch)
         copies = [encode_copies(name, made) for name, made in self._copies.items()]
-        observed = list(zip(indices, found, strict=True))
-        return Recording(self._trace, b"".join([encoded, *copies]), observed, ends - starts)
+        encoded = b"".join([encoded, *copies])
+        return Recording(self._trace, encoded, indices, found, ends - starts)
 
 
 def _set_begun(
