@@ -207,6 +207,37 @@ def test_an_operation_that_waits_lasts_from_its_beginning(fresh_graph):
     assert nodes["a"].nanos > nodes["b"].nanos
 
 
+def test_an_operation_that_blocks_lasts_until_it_ends(fresh_graph):
+    queue = tf.FIFOQueue(1, [tf.float32], shapes=[[]])
+    taken = queue.dequeue(name="taken")
+    other = tf.constant(1.0, name="other")
+    enqueue = queue.enqueue([2.0])
+    with host_session() as session:
+        results = []
+        thread = threading.Thread(
+            target=lambda: results.append(traced(session, [taken, other])), daemon=True
+        )
+        thread.start()
+        while thread.is_alive() and not session._engine.cancellation.waiting:
+            time.sleep(0.001)
+        filled = time.time_ns()
+        session.run(enqueue)
+        thread.join()
+    (nodes,) = by_name(results[0]).values()
+    ends = {name: node.all_start_nanos + node.all_end_rel_nanos for name, node in nodes.items()}
+    assert nodes["taken"].all_start_nanos < filled < ends["taken"]
+    assert ends["other"] < filled
+    assert nodes["_retval_taken_0_1"].all_start_nanos >= ends["taken"]
+
+
+def test_a_step_with_a_timeout_is_recorded_too(fresh_graph):
+    a = tf.constant(1.0, name="a")
+    options = tf.RunOptions(trace_level=1, timeout_in_ms=60_000)
+    with host_session() as session:
+        (nodes,) = by_name(traced(session, a, options=options)).values()
+    assert list(nodes) == ["_SOURCE", "a", "_retval_a_0_0"]
+
+
 def test_values_are_not_kept(fresh_graph):
     a = tf.constant(1.0, name="a")
     with host_session() as session:

@@ -34,7 +34,7 @@ _NOW: Final = -1
 _BEGAN: Final = -2
 
 
-class Execution(NamedTuple):
+class NodeExecution(NamedTuple):
     """One execution of a node: how long it took, in nanoseconds, and the shapes of its outputs."""
 
     node: GraphNode
@@ -58,7 +58,7 @@ class Recording:
         self._trace = trace
         self._observed = indices, shapes, nanos
 
-    def executions(self) -> Iterator[Execution]:
+    def executions(self) -> Iterator[NodeExecution]:
         """Every execution of a node."""
         indices, shapes, nanos = self._observed
         return map(self._trace.execution, indices, shapes, nanos.tolist())
@@ -147,10 +147,10 @@ class PlanTrace:
             for output, result in zip(outputs, results, strict=True)
         )
 
-    def execution(self, index: int, shapes: Shapes, nanos: int) -> Execution:
+    def execution(self, index: int, shapes: Shapes, nanos: int) -> NodeExecution:
         """An execution of number `index`."""
         node, outputs, _ = self._traced[index]
-        return Execution(node, outputs, shapes, nanos)
+        return NodeExecution(node, outputs, shapes, nanos)
 
 
 def _of_node(node: Node, graph_node: GraphNode) -> _Traced:
