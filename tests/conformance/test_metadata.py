@@ -7,7 +7,7 @@ import warnings
 import pytest
 
 import tfsession
-from tfsession.trace import timeline as our_timeline
+from tfsession.tracing import timeline as our_timeline
 
 pytestmark = pytest.mark.oracle
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import tfsession as tf
 from tfsession.core import protos
-from tfsession.trace import timeline
+from tfsession.tracing import timeline
 
 CPU = "/job:localhost/replica:0/task:0/device:CPU:0"
 GPU = "/job:localhost/replica:0/task:0/device:GPU:0"
