@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "session": BELOW_SESSION,
     "train": BELOW_TRAIN,
     "checkpoint": BELOW_TRAIN,
-    "trace": BELOW_TRAIN,
+    "tracing": BELOW_TRAIN,
     "distributed": BELOW_TRAIN,
 }  # a room that is not named here (cli, testing, examples, __init__) may import all
 # An ops family imports families to its left only.

@@ -5,6 +5,7 @@ import json
 import logging
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -88,6 +89,14 @@ def test_every_public_name_is_reached():
         for part in dotted.split("."):
             value = getattr(value, part)
         assert value is lookup(dotted)
+
+
+def test_no_module_hides_a_public_name():
+    # An import of a tfsession.trace would take the place of the function tf.trace.
+    dir(tf)  # loads all
+    modules = {path.stem for path in Path(tf.__file__).parent.iterdir()}
+    modules -= {"gradients"}  # imported before the function is put in its place
+    assert modules & {name for name in exports.names if "." not in name} == set()
 
 
 def test_unknown_names():

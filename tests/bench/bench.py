@@ -75,6 +75,18 @@ def chain(tf: Any, length: int) -> Step:
     return lambda: call(value)
 
 
+def traced_chain(tf: Any, length: int) -> Step:
+    """The chain, with every op recorded and the step stats handed out."""
+    with _graph(tf) as graph:
+        x = y = tf.placeholder(tf.float32, [10])
+        for _ in range(length):
+            y = y + x
+        session = tf.Session(graph=graph)
+    options, metadata = tf.RunOptions(trace_level=3), tf.RunMetadata()
+    feeds = {x: np.linspace(0.1, 0.3, 10, dtype=np.float32)}
+    return lambda: session.run(y, feeds, options, metadata)
+
+
 def _mlp(tf: Any, batch: int) -> tuple[Any, ...]:
     rng = np.random.default_rng(0)
     x = tf.placeholder(tf.float32, [None, 784])
@@ -177,6 +189,7 @@ ROWS: list[tuple[str, Callable[[Any], Step]]] = [
     ("c = a * b, make_callable", lambda tf: fed_multiply(tf, True)),
     ("chain of 100 small ops", lambda tf: chain(tf, 100)),
     ("chain of 2,000 small ops", lambda tf: chain(tf, 2000)),
+    ("chain of 1,000 small ops, traced", lambda tf: traced_chain(tf, 1000)),
     ("MLP inference, batch 1", lambda tf: mlp_inference(tf, 1)),
     ("MLP inference, batch 128", lambda tf: mlp_inference(tf, 128)),
     ("MLP Adam step, batch 32", lambda tf: mlp_training(tf, 32)),

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tfsession.core import protos
 from tfsession.runtime.partition_graphs import GraphNode, StepGraph
-from tfsession.runtime.recorder import Execution
+from tfsession.runtime.recorder import NodeExecution
 from tfsession.runtime.step_stats import Output, fill_description
 
 # The nodes that TensorFlow puts first in the graph of each device, and how many they are.
@@ -33,7 +33,7 @@ class CostModel:
     def __init__(self) -> None:
         self._costs: dict[GraphNode, _Cost] = {}
 
-    def add(self, executions: Iterable[Execution]) -> None:
+    def add(self, executions: Iterable[NodeExecution]) -> None:
         """Take in a measured step."""
         for execution in executions:
             cost = self._costs.setdefault(execution.node, _Cost())
@@ -72,7 +72,7 @@ class _Cost:
         self.nanos = 0
         self._outputs: list[tuple[Output, Any]] = []
 
-    def take(self, execution: Execution) -> None:
+    def take(self, execution: NodeExecution) -> None:
         """Keep the longest time, and the greatest outputs."""
         self.nanos = max(self.nanos, execution.nanos)
         found = list(zip(execution.outputs, execution.shapes, strict=True))

@@ -11,7 +11,7 @@ Names, attributes, numbers and order are TensorFlow's for a graph that no optimi
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
@@ -20,14 +20,17 @@ import numpy as np
 
 from tfsession.core import protos
 from tfsession.core.attr_value import to_attr_value
-from tfsession.core.dtypes import DType, float32
+from tfsession.core.dtypes import DType, float32, resource, string
 from tfsession.devices.device import Device
+from tfsession.devices.transfer import Memory
 from tfsession.graph.node_def import fill_node_def
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.partition import Node, input_arguments
 from tfsession.runtime.wiring import is_fed_placeholder
 
+# What lies in host memory on every device, CPUs included, when it comes to the names of copies.
+_HOST_DTYPES: Final = frozenset({string, resource})
 # TensorFlow's port number of control edges.
 _CONTROL: Final = -1
 # What is in a graph before its nodes: TensorFlow copies it twice and adds such an edge each time.
@@ -54,8 +57,9 @@ class GraphNode:
 
     @property
     def label(self) -> str:
-        """What a timeline shows: `name = Type(inputs)`."""
-        return f"{self.name} = {self.type}({', '.join(self.input_names())})"
+        """What a timeline shows: `name = Type(inputs)`; constants have none, as in TensorFlow."""
+        inputs = [] if self.type == "Const" else self.input_names()
+        return f"{self.name} = {self.type}({', '.join(inputs)})"
 
     @property
     def output_dtypes(self) -> list[DType]:
@@ -111,9 +115,10 @@ class StepGraph:
 
     Args:
         nodes: what the step runs.
-        feeds: the fed tensors, sorted by name.
-        fetches: the fetched tensors, sorted by name; none of them is fed.
-        host: the device of the client, where `_Arg` and `_Retval` nodes stand.
+        feeds: the fed tensors, sorted by name, each with the memory in which its value is given.
+        fetches: the fetched tensors, sorted by name, none of them fed, each with the memory in
+            which its value is wanted.
+        host: the device of the client: host memory, when it comes to `_Arg` and `_Retval` nodes.
         numbers: gives the numbers in the names of new nodes; one for each session.
 
     `arguments` are the nodes of the feeds that are read, by index, `results` those of the fetches,
@@ -124,8 +129,8 @@ class StepGraph:
     def __init__(
         self,
         nodes: Iterable[Node],
-        feeds: Sequence[Tensor],
-        fetches: Sequence[Tensor],
+        feeds: Mapping[Tensor, Memory],
+        fetches: Mapping[Tensor, Memory],
         host: Device,
         numbers: Iterator[int],
     ) -> None:
@@ -133,8 +138,10 @@ class StepGraph:
         self.by_op = {
             node.op: GraphNode(node.op.name, node.op.type, node.device, node.op) for node in ordered
         }
-        arguments = [_end("_Arg", tensor, k, host) for k, tensor in enumerate(feeds)]
-        self.results = [_end("_Retval", tensor, k, host) for k, tensor in enumerate(fetches)]
+        arguments = [_end("_Arg", k, t, m or host) for k, (t, m) in enumerate(feeds.items())]
+        self.results = [
+            _end("_Retval", k, t, m or host) for k, (t, m) in enumerate(fetches.items())
+        ]
         edges = _Edges(self.by_op, dict(zip(feeds, arguments, strict=True)))
         edges.collect(ordered, fetches, self.results)
         self.arguments = {k: node for k, node in enumerate(arguments) if node in edges.read}
@@ -155,9 +162,9 @@ class StepGraph:
         return messages
 
 
-def _end(kind: str, tensor: Tensor, index: int, host: Device) -> GraphNode:
+def _end(kind: str, index: int, tensor: Tensor, device: Device) -> GraphNode:
     name = f"{kind.lower()}_{tensor.op.name}_{tensor.value_index}_{index}"
-    return GraphNode(name, kind, host, attrs={"index": index, "T": tensor.dtype.base_dtype})
+    return GraphNode(name, kind, device, attrs={"index": index, "T": tensor.dtype.base_dtype})
 
 
 def _rank(device: Device) -> tuple[bool, str, int]:
@@ -180,7 +187,7 @@ class _Edges:
         self.read: set[GraphNode] = set()
 
     def collect(
-        self, nodes: list[Node], fetches: Sequence[Tensor], results: list[GraphNode]
+        self, nodes: list[Node], fetches: Iterable[Tensor], results: list[GraphNode]
     ) -> None:
         of_feeds: dict[GraphNode, list[_Edge]] = {node: [] for node in self._fed.values()}
         for node in nodes:
@@ -226,12 +233,12 @@ class _Edges:
     def _data(
         self, tensor: Tensor, target: GraphNode, slot: int, dtype: DType, to_host: bool
     ) -> _Edge:
-        source = self._fed.get(tensor)
-        if source is not None:
-            return _Edge(0, source, 0, target, slot, dtype, to_host=to_host)
-        source, port = self._by_op[tensor.op], tensor.value_index
-        from_host = self._hosts.get((source, port), False)
-        return _Edge(0, source, port, target, slot, dtype, from_host, to_host, tensor.dtype.is_ref)
+        always = dtype.base_dtype in _HOST_DTYPES
+        source, port, is_ref = self._fed.get(tensor), 0, False
+        if source is None:
+            source, port, is_ref = self._by_op[tensor.op], tensor.value_index, tensor.dtype.is_ref
+        from_host = always or self._hosts.get((source, port), False)
+        return _Edge(0, source, port, target, slot, dtype, from_host, always or to_host, is_ref)
 
 
 def _loose_ends(ops: list[Operation]) -> int:

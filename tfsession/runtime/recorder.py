@@ -26,7 +26,7 @@ from tfsession.runtime.step_stats import (
     encode_node,
 )
 
-Shapes = Sequence[OutputShape]
+Shapes = tuple[OutputShape, ...]
 
 _HANDLES = frozenset({resource, variant})
 # Marks in a log: what is no execution of a node.
@@ -34,7 +34,7 @@ _NOW: Final = -1
 _BEGAN: Final = -2
 
 
-class Execution(NamedTuple):
+class NodeExecution(NamedTuple):
     """One execution of a node: how long it took, in nanoseconds, and the shapes of its outputs."""
 
     node: GraphNode
@@ -50,18 +50,18 @@ class Recording:
         self,
         trace: PlanTrace,
         step_stats: bytes,
-        observed: Sequence[tuple[int, Shapes]],
+        indices: Sequence[int],
+        shapes: Sequence[Shapes],
         nanos: npt.NDArray[np.int64],
     ) -> None:
         self.step_stats = step_stats
         self._trace = trace
-        self._observed = observed
-        self._nanos = nanos
+        self._observed = indices, shapes, nanos
 
-    def executions(self) -> Iterator[Execution]:
+    def executions(self) -> Iterator[NodeExecution]:
         """Every execution of a node."""
-        for (index, shapes), nanos in zip(self._observed, self._nanos.tolist(), strict=True):
-            yield self._trace.execution(index, shapes, nanos)
+        indices, shapes, nanos = self._observed
+        return map(self._trace.execution, indices, shapes, nanos.tolist())
 
 
 class _Traced(NamedTuple):
@@ -97,7 +97,8 @@ class PlanTrace:
     def _add(self, nodes: Iterable[GraphNode]) -> range:
         first = len(self._traced)
         for node in nodes:
-            outputs = tuple(Output(t, None, False, False) for t in node.output_dtypes)
+            memory = _gpu(node.device)
+            outputs = tuple(Output(t, memory, False, False) for t in node.output_dtypes)
             self._traced.append(_Traced(node, outputs, node.label))
         return range(first, len(self._traced))
 
@@ -109,7 +110,7 @@ class PlanTrace:
         """What happens before the first operation."""
         found: list[tuple[int, Shapes]] = [(index, ()) for index in self._sources]
         for k, index in self._arguments.items():
-            found.append((index, [shape_of(feeds[k]) if k < len(feeds) else None]))
+            found.append((index, (shape_of(feeds[k]) if k < len(feeds) else None,)))
         return found
 
     def after(self) -> list[tuple[int, Shapes]]:
@@ -138,10 +139,18 @@ class PlanTrace:
             known = self._records[index] = shapes, encode_node(node.name, label, outputs, shapes)
         return known[1]
 
-    def execution(self, index: int, shapes: Shapes, nanos: int) -> Execution:
+    def shapes(self, index: int, results: Sequence[Any]) -> Shapes:
+        """The shapes of results of any kind; a handle has none but that of one handle."""
+        outputs = self._traced[index].outputs
+        return tuple(
+            () if output.dtype in _HANDLES else shape_of(result)
+            for output, result in zip(outputs, results, strict=True)
+        )
+
+    def execution(self, index: int, shapes: Shapes, nanos: int) -> NodeExecution:
         """An execution of number `index`."""
         node, outputs, _ = self._traced[index]
-        return Execution(node, outputs, shapes, nanos)
+        return NodeExecution(node, outputs, shapes, nanos)
 
 
 def _of_node(node: Node, graph_node: GraphNode) -> _Traced:
@@ -152,7 +161,8 @@ def _of_node(node: Node, graph_node: GraphNode) -> _Traced:
         is_state = tensor.dtype.is_ref and not has_reference
         is_handle = tensor.dtype in _HANDLES
         is_new = not (kernel.aliases or kernel.constant or tensor.dtype.is_ref or is_handle)
-        outputs.append(Output(tensor.dtype, memory, is_new, kernel.constant or is_state))
+        is_persistent = is_state or (kernel.constant and not is_handle)
+        outputs.append(Output(tensor.dtype, memory, is_new, is_persistent))
     return _Traced(graph_node, tuple(outputs), graph_node.label)
 
 
@@ -161,7 +171,7 @@ def _is_special(output: Output) -> bool:
 
 
 def shape_of(value: Any) -> OutputShape:
-    """The shape of an output of any kind: an array, a variable's storage, a handle."""
+    """The shape of an array, a number, or what a variable's storage holds."""
     if hasattr(value, "is_initialized"):
         value = value.array
         if value is None:
@@ -178,15 +188,16 @@ class StepRecorder:
         self._begin = time.perf_counter_ns()
         # To Unix time: one offset for the step, so that times within it are exact.
         self._epoch = time.time_ns() - self._begin
-        self._before: Sequence[tuple[int, Shapes]] = ()
+        self._before = trace.before(())
         self._log: list[tuple[int, int, Shapes]] = []
         self._copies: dict[str, list[tuple[str, str, int, int, int]]] = {}
-        self.observe = _make_observe(trace.special, self._log.append)
+        self.observe = _make_observe(trace, self._log.append)
         self.resume()
 
-    def fed(self, feeds: Sequence[Any]) -> None:
-        """The step begins, with these values of the plan's feeds."""
-        self._before = self._trace.before(feeds)
+    def fed(self, values: Sequence[Any]) -> None:
+        """The values of the plan's feeds are there, and the first operation begins."""
+        self._before = self._trace.before(values)
+        self.resume()
 
     def resume(self) -> None:
         """The step goes on after a wait: what is observed next begins now."""
@@ -219,17 +230,22 @@ class StepRecorder:
         ends = np.array(moments, np.int64)
         starts = np.concatenate([ends[:1], ends[:-1]])
         _set_begun(numbers, ends, starts)
+        nodes = np.flatnonzero(np.array(numbers) >= 0)
+        kept = nodes.tolist()
+        if kept and kept[-1] - kept[0] + 1 == len(kept):  # no mark stands between them
+            numbers, shapes = numbers[kept[0] : kept[-1] + 1], shapes[kept[0] : kept[-1] + 1]
+        else:
+            numbers, shapes = (tuple(part[i] for i in kept) for part in (numbers, shapes))
         before, after = self._before, self._trace.after()
-        kept = [i for i, number in enumerate(numbers) if number >= 0]
-        indices = [*(i for i, _ in before), *(numbers[i] for i in kept), *(i for i, _ in after)]
-        found = [*(s for _, s in before), *(shapes[i] for i in kept), *(s for _, s in after)]
+        indices = [*(i for i, _ in before), *numbers, *(i for i, _ in after)]
+        found = [*(s for _, s in before), *shapes, *(s for _, s in after)]
         first = np.full(len(before), self._begin)
-        starts = np.concatenate([first, starts[kept], np.full(len(after), ends[-1])])
-        ends = np.concatenate([first, ends[kept], np.full(len(after), now)])
+        starts = np.concatenate([first, starts[nodes], np.full(len(after), ends[-1])])
+        ends = np.concatenate([first, ends[nodes], np.full(len(after), now)])
         encoded = self._trace.encode(indices, found, starts + self._epoch, ends + self._epoch)
         copies = [encode_copies(name, made) for name, made in self._copies.items()]
-        observed = list(zip(indices, found, strict=True))
-        return Recording(self._trace, b"".join([encoded, *copies]), observed, ends - starts)
+        encoded = b"".join([encoded, *copies])
+        return Recording(self._trace, encoded, indices, found, ends - starts)
 
 
 def _set_begun(
@@ -251,20 +267,22 @@ def _gpu(device: Device | None) -> Device | None:
 
 
 def _make_observe(
-    special: frozenset[int], append: Callable[[tuple[int, int, Shapes]], None]
+    trace: PlanTrace, append: Callable[[tuple[int, int, Shapes]], None]
 ) -> Callable[..., None]:
     """The method `observe`, bound to what it needs: it is called for every operation."""
-    clock = time.perf_counter_ns
+    clock, special, shapes = time.perf_counter_ns, trace.special, trace.shapes
 
     def observe(index: int, *results: Any) -> None:
         now = clock()
         if index not in special:
             try:
-                append((index, now, [result.shape for result in results]))
+                if len(results) == 1:
+                    append((index, now, (results[0].shape,)))
+                else:
+                    append((index, now, tuple([result.shape for result in results])))
+                return
             except AttributeError:  # no array: a text, or a number of Python
                 pass
-            else:
-                return
-        append((index, now, [shape_of(result) for result in results]))
+        append((index, now, shapes(index, results)))
 
     return observe

@@ -74,17 +74,18 @@ class PlanMetadata:
     def graph(self) -> StepGraph:
         """The graph of the step."""
         plan = self._plan
-        return StepGraph(plan.nodes, plan.feeds, plan.fetches, self._host, self._numbers)
+        feeds = dict(zip(plan.feeds, plan.signature.memories, strict=True))
+        fetches = dict(zip(plan.fetches, plan.fetch_memories, strict=True))
+        return StepGraph(plan.nodes, feeds, fetches, self._host, self._numbers)
 
     @cached_property
     def _trace(self) -> PlanTrace:
         return PlanTrace(self._plan.watched.nodes, self.graph)
 
-    @cached_property
     def partition_graphs(self) -> list[Any]:
-        """A GraphDef message for each device; made once, as it cannot change."""
-        node = next(iter(self.graph.by_op), None)
-        return self.graph.to_graph_defs(None if node is None else node.graph._versions.to_proto())
+        """A GraphDef message for each device; made anew, as constants in it may be large."""
+        op = next(iter(self.graph.by_op), None)
+        return self.graph.to_graph_defs(None if op is None else op.graph._versions.to_proto())
 
     def begin(self, options: Any, is_wanted: bool = True) -> StepMetadata:
         """Begin a run; every run of a session that builds cost models must be begun.
@@ -93,7 +94,7 @@ class PlanMetadata:
             options: a RunOptions message, or None.
             is_wanted: whether a RunMetadata message waits to be filled.
         """
-        is_costed = self._every > 0 and is_measured(next(self._runs), self._every, self._after)
+        is_costed = is_measured(next(self._runs), self._every, self._after)
         if not is_wanted:
             return StepMetadata(self, None, False, False)
         with self._lock:  # of two threads one makes what is made once
@@ -102,7 +103,7 @@ class PlanMetadata:
                 recorder = self._trace.start()
             shows_graphs = options is not None and options.output_partition_graphs
             if shows_graphs:
-                self.partition_graphs  # noqa: B018
+                self.graph  # noqa: B018
         return StepMetadata(self, recorder, is_costed, shows_graphs)
 
     def cost_graph(self, recording: Recording) -> Any:
@@ -137,7 +138,7 @@ class StepMetadata:
             if self._is_costed:
                 message.cost_graph.CopyFrom(self._plan.cost_graph(recording))
         if self._shows_graphs:
-            message.partition_graphs.extend(self._plan.partition_graphs)
+            message.partition_graphs.extend(self._plan.partition_graphs())
         if self._plan.session is not None:
             message.session_metadata.CopyFrom(self._plan.session)
         rest: bytes = message.SerializeToString()

@@ -56,8 +56,12 @@ def _blank(width: int) -> bytes:
 
 
 _BLANKS = [(varint(field << 3), width) for field, _, width in _FIELDS]
-_BLOCK = np.frombuffer(b"".join(tag + _blank(width) for tag, width in _BLANKS), np.uint8)
-# For each byte that holds a part of a time: its place in the block, which time, and which bits.
+_BLOCK = b"".join(tag + _blank(width) for tag, width in _BLANKS)
+# A time has up to 63 bits, 7 in a byte. For each byte of the block that has bits of a time: its
+# place, and where they are among the bits of all times of the node, once with the mark that more
+# bytes follow, once without.
+_GROUPS: Final = 9
+_SHIFTS = 7 * np.arange(_GROUPS)[:, None, None]
 _PLACES = np.array(
     [
         place
@@ -66,11 +70,14 @@ _PLACES = np.array(
         for place in range(start, start + width)
     ]
 )
-_ROWS = np.array([row for _, row, width in _FIELDS for _ in range(width)])
-_SHIFTS = np.array([7 * i for *_, width in _FIELDS for i in range(width)])
-_BLOCK_RANGE = np.arange(len(_BLOCK))
+_SOURCES = np.array(
+    [
+        time + 4 * (i if i < width - 1 else i + _GROUPS)
+        for _, time, width in _FIELDS
+        for i in range(width)
+    ]
+)
 _MICROS_WIDTH: Final = 8
-_MICROS_SHIFTS = 7 * np.arange(_MICROS_WIDTH)
 
 
 class Output(NamedTuple):
@@ -126,7 +133,7 @@ def encode_node(
     if persistent:
         message.memory_stats.persistent_memory_size = persistent
     memory, allocation = _encode_memory(fresh)
-    body = _BLOCK.tobytes() + memory + message.SerializeToString()
+    body = _BLOCK + memory + message.SerializeToString()
     encoded = nested(2, body)
     times = len(encoded) - len(body)
     return NodeRecord(encoded, times, times + len(_BLOCK) + allocation if allocation else 0)
@@ -196,20 +203,19 @@ class Layout:
                 parts.append(record.encoded)
                 length += len(record.encoded)
         self._blank = np.frombuffer(b"".join(parts), np.uint8)
-        self._times = times[:, None] + _BLOCK_RANGE
+        self._times = (times + _PLACES[:, None]).ravel()
         self._allocating = np.flatnonzero(allocations)
-        self._allocations = allocations[self._allocating, None] + np.arange(_MICROS_WIDTH)
+        self._allocations = allocations[self._allocating] + np.arange(_MICROS_WIDTH)[:, None]
 
     def encode(self, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> bytes:
         """The message, with the nanoseconds since 1970 at which the executions began and ended."""
         encoded = self._blank.copy()
         start_micros, end_micros = starts // 1000, ends // 1000
-        values = np.stack([start_micros, end_micros - start_micros, starts, ends - starts], axis=1)
-        block = np.broadcast_to(_BLOCK, (len(starts), len(_BLOCK))).copy()
-        block[:, _PLACES] |= (values[:, _ROWS] >> _SHIFTS & 127).astype(np.uint8)
-        encoded[self._times] = block
+        times = np.stack([start_micros, end_micros - start_micros, starts, ends - starts])
+        bits = (times >> _SHIFTS & 127).astype(np.uint8).reshape(4 * _GROUPS, -1)
+        encoded[self._times] = np.concatenate([bits | 128, bits])[_SOURCES].ravel()
         if len(self._allocating):
-            micros = end_micros[self._allocating, None] >> _MICROS_SHIFTS & 127
+            micros = end_micros[self._allocating] >> _SHIFTS[:_MICROS_WIDTH, 0] & 127
             encoded[self._allocations] |= micros.astype(np.uint8)
         return encoded.tobytes()
 

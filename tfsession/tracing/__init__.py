@@ -1,5 +1,5 @@
 """Looking at runs: what `RunMetadata` tells, in forms for people. Imports session, ops and below.
 
 `timeline` makes a trace for the viewers of Chrome and Perfetto out of step stats. Nothing here is
-loaded until a program imports it.
+loaded until a program imports it. The room is not called `trace`: that is a function, `tf.trace`.
 """

@@ -80,7 +80,7 @@ class Timeline:
     def generate_chrome_trace_format(
         self, show_dataflow: bool = True, show_memory: bool = False, op_time: str = "schedule"
     ) -> str:
-        """The trace as a text to save; the arguments are those of `analyze_step_stats`."""
+        """The trace as a text to save in a file; for the arguments see `analyze_step_stats`."""
         return self.analyze_step_stats(
             show_dataflow=show_dataflow, show_memory=show_memory, op_time=op_time
         ).chrome_trace.format_to_string(pretty=True)
