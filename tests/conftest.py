@@ -3,8 +3,13 @@
 import os
 
 import pytest
+from hypothesis import settings
 
 SIMULATED = "2:256MiB"
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("tfsession", deadline=None)
+settings.load_profile("tfsession")
 
 
 def pytest_addoption(parser):

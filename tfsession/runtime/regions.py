@@ -139,7 +139,7 @@ class _Frames:
         outputs: dict[Operation, Frame] = {}
         for node in nodes:
             op = node.op
-            frame = self._common(node, outputs, feeds)
+            frame = self._frame_of(node, outputs, feeds)
             self.region[op] = outputs[op] = frame
             if op.type in _ENTERS:
                 self.entered[op] = outputs[op] = (*frame, op.attrs["frame_name"].decode())
@@ -151,7 +151,7 @@ class _Frames:
                 self.region[op] = outputs[op] = frame[:-1]
 
     @staticmethod
-    def _common(node: Node, outputs: Mapping[Operation, Frame], feeds: Collection[Tensor]) -> Frame:
+    def _frame_of(node: Node, outputs: Mapping[Operation, Frame], feeds: Collection[Tensor]) -> Frame:
         """The frame of all inputs of an operation."""
         op = node.op
         sources = [tensor.op for tensor in node.inputs if tensor not in feeds]
