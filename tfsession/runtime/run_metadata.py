@@ -75,7 +75,7 @@ class PlanMetadata:
         """The graph of the step."""
         plan = self._plan
         feeds = dict(zip(plan.feeds, plan.signature.memories, strict=True))
-        fetches = dict(zip(plan.fetches, plan.fetch_memories, strict=True))
+        fetches = dict(zip(plan.fetches, plan.fetched.memories, strict=True))
         return StepGraph(plan.nodes, feeds, fetches, self._host, self._numbers)
 
     @cached_property
