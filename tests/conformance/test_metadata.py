@@ -246,6 +246,35 @@ def test_cost_graphs(outcomes, cpus):
     same(outcomes, cpus, COSTS)
 
 
+CONTROL_FLOW = """
+chosen = tf.cond(x[0] > 0, lambda: x * 2.0, lambda: x - 1.0, name="cond")
+turns = tf.while_loop(lambda i: i < 4, lambda i: i + 1, [tf.constant(1)], name="turns")
+sums = tf.while_loop(
+    lambda i, t: i < 3, lambda i, t: (i + 1, t + x), [tf.constant(0), x], name="sums"
+)
+s = session(CPUS)
+
+def executions(metadata):
+    return sorted(
+        # Of the outputs of Switch and Merge, TensorFlow tells those that are alive and read.
+        (node.timeline_label, [str(o.tensor_description.shape) for o in node.output[:1]])
+        for stats in metadata.step_stats.dev_stats
+        for node in stats.node_stats
+    )
+
+out = [
+    (executions(run(s, fetch, feeds, trace_level=1)), partition_graphs(s, fetch, feeds))
+    for fetch in (chosen, turns, sums, [chosen, sums])
+    for feeds in ({x: [1, 2]}, {x: [-1, 2]})
+]
+"""
+
+
+@pytest.mark.spec("11.1")
+def test_conditionals_and_loops(outcomes):
+    same(outcomes, 1, CONTROL_FLOW)
+
+
 # Constants are left out where another device may read them: TensorFlow then makes copies of them.
 RANDOM = """
 import random

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tfsession as tf
@@ -250,6 +250,7 @@ def test_values_are_not_kept(fresh_graph):
         assert alive() is None
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2**62), st.integers(0, 2**40)), min_size=1, max_size=5))
 def test_any_times_can_be_encoded(times):
     output = Output(tf.float32, None, True, False)
@@ -271,6 +272,7 @@ def test_any_times_can_be_encoded(times):
         assert node.timeline_label == "label" * i * 30
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**63 - 1))
 def test_varints(number):
     field = protos.AllocationRecord.FromString(b"\x08" + varint(number))

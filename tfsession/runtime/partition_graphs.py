@@ -27,6 +27,7 @@ from tfsession.graph.node_def import fill_node_def
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.partition import Node, input_arguments
+from tfsession.runtime.regions import MERGES, NEXT_ITERATIONS
 from tfsession.runtime.wiring import is_fed_placeholder
 
 # What lies in host memory on every device, CPUs included, when it comes to the names of copies.
@@ -102,6 +103,11 @@ class _Edge(NamedTuple):
     @property
     def is_control(self) -> bool:
         return self.port == _CONTROL
+
+    @property
+    def is_back(self) -> bool:
+        """Whether it brings the value of a loop's next iteration back."""
+        return self.source.type in NEXT_ITERATIONS and self.target.type in MERGES
 
     @property
     def stays(self) -> bool:
@@ -195,12 +201,17 @@ class _Edges:
             if target.device.device_type != "CPU":
                 for port, memory in enumerate(node.output_memories):
                     self._hosts[target, port] = memory is None
+        back: list[_Edge] = []
         for node in nodes:
             for edge in self._into(node):
                 if edge.source in of_feeds:
                     of_feeds[edge.source].append(edge)
+                elif edge.is_back:
+                    back.append(edge)
                 else:
                     self._add(edge)
+        for edge in back:
+            self._add(edge)
         self._next += _loose_ends(list(self._by_op))
         for feed, edges in of_feeds.items():
             if not edges:
@@ -336,23 +347,27 @@ class _Partitioner:
 
 
 def _in_order(nodes: list[GraphNode]) -> list[GraphNode]:
-    """Each node after its inputs, otherwise as given; a cycle is broken at its first node."""
+    """Each node after its inputs, but for what comes back in a loop; otherwise as given."""
     place = {node: index for index, node in enumerate(nodes)}
-    sources = [{place[s] for s in (*(s for s, _ in n.inputs), *n.controls)} for n in nodes]
+    sources = [{place[source] for source in _before(node)} for node in nodes]
     readers: list[list[int]] = [[] for _ in nodes]
     for index, found in enumerate(sources):
         for source in found:
             readers[source].append(index)
     waiting = [len(found) for found in sources]
     ready = [index for index, count in enumerate(waiting) if not count]
-    done: dict[int, None] = {}
-    while len(done) < len(nodes):
-        index = heapq.heappop(ready) if ready else next(i for i in place.values() if i not in done)
-        if index in done:
-            continue
-        done[index] = None
+    done = []
+    while ready:
+        index = heapq.heappop(ready)
+        done.append(nodes[index])
         for reader in readers[index]:
             waiting[reader] -= 1
             if not waiting[reader]:
                 heapq.heappush(ready, reader)
-    return [nodes[index] for index in done]
+    return done
+
+
+def _before(node: GraphNode) -> Iterator[GraphNode]:
+    for source in (*(source for source, _ in node.inputs), *node.controls):
+        if not (node.type in MERGES and source.type in NEXT_ITERATIONS):
+            yield source
