@@ -222,9 +222,10 @@ class BaseSession(SessionInterface):
                     self._engine.extend()
             return step.execute(values)
         except OpError as error:
-            failure = enriched(error, self._graph)
-        # Raised here: the first error's traceback would keep the step's arrays alive.
-        raise failure
+            failure = [enriched(error, self._graph)]
+        # Raised here: the first error's traceback would keep the step's arrays alive. Popped: else
+        # this frame would hold the error, whose traceback holds the frame.
+        raise failure.pop()
 
     def _run_with_options(
         self, fetches: Any, feed_dict: Any, options: Any, run_metadata: Any
@@ -234,8 +235,8 @@ class BaseSession(SessionInterface):
             step, values = self._find_step(fetches, feed_dict, None)
             return self._execute(step, values, options, run_metadata)
         except OpError as error:
-            failure = enriched(error, self._graph)
-        raise failure
+            failure = [enriched(error, self._graph)]
+        raise failure.pop()
 
     def _execute(self, step: Step, values: Sequence[Any], options: Any, run_metadata: Any) -> Any:
         """Run a step under RunOptions; RunMetadata is replaced when all went well."""
@@ -339,8 +340,8 @@ class BaseSession(SessionInterface):
         try:
             return self._partial_runs.setup(fetch_map, tensors)
         except OpError as error:
-            failure = enriched(error, self._graph)
-        raise failure
+            failure = [enriched(error, self._graph)]
+        raise failure.pop()
 
     def partial_run(self, handle: Any, fetches: Any, feed_dict: Any = None) -> Any:
         """Feed and fetch more of the step that `partial_run_setup` began.
@@ -368,8 +369,8 @@ class BaseSession(SessionInterface):
                     values[tensor] = transfer.copy(values[tensor], device, None)
             return self._partial_runs.run(handle, fetch_map, values)
         except OpError as error:
-            failure = enriched(error, self._graph)
-        raise failure
+            failure = [enriched(error, self._graph)]
+        raise failure.pop()
 
     def make_callable(
         self,

@@ -73,8 +73,8 @@ def callable_with_feeds(
                     engine.extend()
             return step.execute(values)
         except OpError as error:
-            failure = enriched(error, graph)
-        raise failure
+            failure = [enriched(error, graph)]
+        raise failure.pop()
 
     def run_otherwise(args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         if not on_device:
@@ -84,8 +84,8 @@ def callable_with_feeds(
             step, values = prepare(args)
             return session._execute(step, values, *_options(**kwargs))
         except OpError as error:
-            failure = enriched(error, graph)
-        raise failure
+            failure = [enriched(error, graph)]
+        raise failure.pop()
 
     return run
 
@@ -120,8 +120,8 @@ def callable_without_feeds(
             assert execute is not None
             return execute(())
         except OpError as error:
-            failure = plain(error)
-        raise failure
+            failure = [plain(error)]
+        raise failure.pop()
 
     def run_with_options(options: Any = None, run_metadata: Any = None) -> Any:
         options = parsed_options(options)
@@ -130,7 +130,7 @@ def callable_without_feeds(
             assert known is not None
             return session._execute(known, (), options, run_metadata)
         except OpError as error:
-            failure = plain(error)
-        raise failure
+            failure = [plain(error)]
+        raise failure.pop()
 
     return run_with_options if accept_options else run

@@ -183,10 +183,9 @@ class Execution:
             return
         derived = self.withdraw()
         failures += [error for error in derived if not isinstance(error, CancelledError)]
-        try:
-            raise combined(failures)
-        finally:
-            del failures, derived  # or the error and this frame would keep each other
+        failures[:] = [combined(failures)]
+        derived.clear()
+        raise failures.pop()  # this frame must not keep the error, whose traceback keeps the frame
 
     def _run_from(self, scope: Scope) -> list[BaseException]:
         """Run what is ready in a scope, and in those around it if it ends; gives the errors."""
@@ -393,9 +392,9 @@ class Execution:
                 value = value.read()
             copied = start_copy(value, transfer.source, transfer.destination)
         except Exception as error:
-            failure = failure_of(error, None, [tensor.op])
+            failure = [failure_of(error, None, [tensor.op])]
         else:
             if recorder is not None:
                 recorder.transferred(transfer, start, time.perf_counter_ns(), copied)
             return copied
-        raise failure
+        raise failure.pop()

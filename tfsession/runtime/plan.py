@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from tfsession.core import protos
-from tfsession.core.errors import CancelledError
 from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
@@ -155,8 +154,8 @@ class Plan:
 
         What fails then has lost its variables, or its memory.
         """
-        is_known = isinstance(failure, CancelledError) or not isinstance(failure, Exception)
-        return run_cancelled() if self.cancellation.flag and not is_known else failure
+        is_closed = self.cancellation.flag and isinstance(failure, Exception)
+        return run_cancelled() if is_closed else failure
 
     def _run_single(self, arguments: Sequence[Value]) -> list[Value]:
         segment = self._single
@@ -165,14 +164,12 @@ class Plan:
             use(SILENT)
             return segment.function(*arguments)  # type: ignore[no-any-return]
         except BaseException as error:
-            failure = self.failure_while_open(segment.failure(error))
+            failure = [self.failure_while_open(segment.failure(error))]
         finally:
             use(before)
         # Raised here, so that the new error does not keep the failed frame and its arrays alive.
-        try:
-            raise failure
-        finally:
-            del failure  # or the error and this frame would keep each other
+        # Popped, so that this frame, which the error's traceback keeps, does not keep the error.
+        raise failure.pop()
 
     def _run_segments(self, feeds: Sequence[Value]) -> list[Value]:
         return Execution(self, FREE).run(feeds)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfsession.core.errors import InternalError, InvalidArgumentError
+from tfsession.core.errors import CancelledError, InternalError, InvalidArgumentError
 from tfsession.core.pending import Pending
 from tfsession.core.shape import debug_string
 from tfsession.devices.transfer import Memory
@@ -120,7 +120,9 @@ class Wait(Computation):
             arguments = [scope.values[name] for name in self.inputs]
             uninterrupted(self._begin, execution, scope, arguments)
         except BaseException as error:
-            return execution.failure(self.failure(error))
+            failure = self.failure(error)
+            # What is waited for says itself that the wait was cancelled.
+            return failure if isinstance(failure, CancelledError) else execution.failure(failure)
         return None
 
     def _begin(self, execution: Execution, scope: Scope, arguments: Sequence[Value]) -> None:

@@ -1,0 +1,129 @@
+"""Ops for tests of steps that wait or compute for long; also loaded by the scripts they start.
+
+`TestWait` gives its input once `go()` is called, `TestStubborn` never; `TestPause` takes some
+milliseconds, and tells `paused` and `pauses`; `TestFail` fails; `TestCount` notes in `most`
+how many of its kind are under way; `TestWatched` keeps weak references in `seen`.
+"""
+
+import threading
+import time
+import weakref
+
+from tfsession.core.errors import CancelledError, InvalidArgumentError
+from tfsession.core.op_def import define_op
+from tfsession.core.pending import Pending
+from tfsession.core.rules import kernel, no_gradient
+from tfsession.graph.create import create_op
+
+define_op("TestWait", ["x: float"], ["y: float"])
+define_op("TestStubborn", ["x: float"], ["y: float"])
+define_op("TestPause", ["x: float"], ["y: float"], ["ms: int = 5"])
+define_op("TestFail", ["x: float"], ["y: float"])
+define_op("TestCount", ["x: float"], ["y: float"])
+define_op("TestWatched", ["x: float"], ["y: float"])
+no_gradient("TestWait", "TestStubborn", "TestPause", "TestFail", "TestCount", "TestWatched")
+
+# What waits, with its value; whoever takes a pair out completes it.
+waits: list = []
+paused = threading.Event()
+pauses: list = []
+most: list = []
+seen: list = []
+_under_way: list = []
+
+
+def take():
+    """The wait that began first; waits until there is one."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        try:
+            return waits.pop(0)
+        except IndexError:
+            time.sleep(0.0005)
+    raise AssertionError("nothing waits")
+
+
+def go():
+    """Let the wait that began first end well; False when it was cancelled at this moment."""
+    pending, value = take()
+    return pending.succeed(value)
+
+
+def until_waiting(count=1):
+    """Return when so many operations wait."""
+    until = time.monotonic() + 30
+    while len(waits) < count:
+        assert time.monotonic() < until, "nothing waits"
+        time.sleep(0.0005)
+
+
+def _give_up(pending):
+    waits[:] = [pair for pair in waits if pair[0] is not pending]
+    pending.fail(CancelledError(None, None, "Wait operation was cancelled"))
+
+
+@kernel("TestWait", blocking=True)
+def _wait(xp, x):
+    pending = Pending(_give_up)
+    waits.append((pending, x))
+    return pending
+
+
+@kernel("TestStubborn", blocking=True)
+def _stubborn(xp, x):
+    """Waits for ever, and does not hear of the end."""
+    waits.append((Pending(lambda pending: None), x))
+    return waits[-1][0]
+
+
+@kernel("TestPause")
+def _pause(xp, x, *, ms):
+    paused.set()
+    pauses.append(ms)
+    time.sleep(ms / 1e3)
+    return x + 1
+
+
+@kernel("TestFail")
+def _fail(xp, x):
+    raise InvalidArgumentError(None, None, "failed on purpose")
+
+
+@kernel("TestCount")
+def _count(xp, x):
+    _under_way.append(x)
+    most.append(len(_under_way))
+    time.sleep(0.001)
+    _under_way.pop()
+    return x + 1
+
+
+@kernel("TestWatched")
+def _watched(xp, x):
+    made = x + 1
+    seen.append(weakref.ref(made))
+    return made
+
+
+def wait(x, name=None):
+    return create_op("TestWait", [x], name=name)
+
+
+def stubborn(x, name=None):
+    return create_op("TestStubborn", [x], name=name)
+
+
+def pause(x, ms=5, name=None):
+    return create_op("TestPause", [x], {"ms": ms}, name=name)
+
+
+def fail(x, name=None):
+    return create_op("TestFail", [x], name=name)
+
+
+def count(x):
+    return create_op("TestCount", [x])
+
+
+def watched(x):
+    return create_op("TestWatched", [x])
