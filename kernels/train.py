@@ -8,7 +8,7 @@ from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
 from tfsession.kernels.gather import check_indices
-from tfsession.resources.variable import Locked, Variable
+from tfsession.resources.variable import Variable, arrays_of, locks_of
 
 
 def _check_shape(array: Any, grad: Any, name: str = "grad") -> None:
@@ -24,7 +24,8 @@ def _check_shape(array: Any, grad: Any, name: str = "grad") -> None:
 @kernel("ApplyGradientDescent", "ResourceApplyGradientDescent")
 def apply_gradient_descent(xp: Any, var: Variable, alpha: Any, delta: Any) -> Variable:
     """var -= alpha * delta."""
-    with Locked(var) as (array,):
+    with var.lock:
+        (array,) = arrays_of(var)
         _check_shape(array, delta, "delta")
         array -= alpha * delta
     return var
@@ -42,7 +43,9 @@ def apply_momentum(
     use_nesterov: bool,
 ) -> Variable:
     """accum = accum * momentum + grad; var -= lr * accum (or one step ahead, with Nesterov)."""
-    with Locked(var, accum) as (array, velocity):
+    first, second = locks_of(var, accum)
+    with first, second:
+        array, velocity = arrays_of(var, accum)
         _check_shape(array, grad)
         velocity *= momentum
         velocity += grad
@@ -66,7 +69,9 @@ def sparse_apply_momentum(
     use_nesterov: bool,
 ) -> Variable:
     """As ApplyMomentum, on the rows at `indices`, none of which stands there twice."""
-    with Locked(var, accum) as (array, velocity):
+    first, second = locks_of(var, accum)
+    with first, second:
+        array, velocity = arrays_of(var, accum)
         check_indices(xp, indices, array.shape[0])
         rows = velocity[indices] * momentum + grad
         velocity[indices] = rows
@@ -94,7 +99,9 @@ def apply_adam(
     use_nesterov: bool,
 ) -> Variable:
     """Adam (Kingma and Ba, 2015, in the form of their section 2's last paragraph)."""
-    with Locked(var, m, v) as (array, mean, variance):
+    first, second, third = locks_of(var, m, v)
+    with first, second, third:
+        array, mean, variance = arrays_of(var, m, v)
         _check_shape(array, grad)
         alpha = lr * xp.sqrt(1 - beta2_power) / (1 - beta1_power)
         scratch = xp.subtract(grad, mean)

@@ -36,10 +36,14 @@ def _load_late() -> None:
     with _late_lock:
         if _late_state == "waiting":
             _late_state = "loading"
-            _import_module("tfsession.gradients.engine")
-            for found in _iter_modules(_train.__path__):
-                _import_module(f"tfsession.train.{found.name}")
-            _open_namespaces()
+            try:
+                _import_module("tfsession.gradients.engine")
+                for found in _iter_modules(_train.__path__):
+                    _import_module(f"tfsession.train.{found.name}")
+                _open_namespaces()
+            except BaseException:  # Ctrl-C above all
+                _late_state = "waiting"
+                raise
             _late_state = "done"
 
 

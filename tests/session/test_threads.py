@@ -1,5 +1,9 @@
-"""Many threads at once: one session, a growing graph, shared callables, two sessions on a graph."""
+"""Many threads at once: one session, a growing graph, shared callables, two sessions on a graph.
 
+`TFSESSION_TEST_THREADS=64x10000` makes as many threads run a growing graph as often.
+"""
+
+import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +15,7 @@ import tfsession as tf
 
 THREADS = 16
 RUNS = 300
+GROWING = tuple(map(int, os.environ.get("TFSESSION_TEST_THREADS", "16x300").split("x")))
 SOFT = tf.ConfigProto(allow_soft_placement=True)
 
 
@@ -18,7 +23,8 @@ SOFT = tf.ConfigProto(allow_soft_placement=True)
 def often():
     """Switch threads often, so that a race has many chances."""
     before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
+    # Of very many threads each switch wakes a good part.
+    sys.setswitchinterval(1e-6 if GROWING[0] <= 16 else 1e-4)
     yield
     sys.setswitchinterval(before)
 
@@ -33,7 +39,7 @@ def together(*works):
 
     with ThreadPoolExecutor(len(works)) as pool:
         futures = [pool.submit(run, work) for work in works]
-        return [future.result(60) for future in futures]
+        return [future.result(60 * GROWING[1] // 300) for future in futures]
 
 
 class Arithmetic:
@@ -84,8 +90,10 @@ def test_steps_while_the_graph_grows(fresh_graph, device):
     steps = Arithmetic(device)
     done = threading.Event()
 
+    threads, runs = GROWING
+
     def run(seed):
-        for number in range(seed, seed + RUNS):
+        for number in range(seed, seed + runs):
             steps.check(session, number)
 
     def grow():
@@ -94,12 +102,14 @@ def test_steps_while_the_graph_grows(fresh_graph, device):
             value, count = tf.constant(0.0), 0
             while count < 20 or not done.wait(0.002):
                 value, count = value + 1.0, count + 1
+                if count % 50 == 0:  # a longer chain would take its time
+                    value = tf.constant(float(count))
                 assert session.run(value) == count
         return count
 
     def run_all():
         try:
-            together(*(lambda seed=seed: run(seed) for seed in range(THREADS)))
+            together(*(lambda seed=seed: run(seed) for seed in range(threads)))
         finally:
             done.set()
 

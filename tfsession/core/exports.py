@@ -27,11 +27,20 @@ def export_value(value: Any, *dotted: str) -> None:
     """Show `value` to users under the dotted names, such as `"float32"` and `"dtypes.float32"`.
 
     Raises:
-        ValueError: a name stands for another object already.
+        ValueError: a name stands for another object already, which no earlier, interrupted import
+            of the same module has made.
     """
     for name in dotted:
-        if names.setdefault(name, value) is not value:
-            raise ValueError(f"The public name {name!r} stands for {names[name]!r} already")
+        known = names.setdefault(name, value)
+        if known is not value:
+            if _origin(known) is None or _origin(known) != _origin(value):
+                raise ValueError(f"The public name {name!r} stands for {known!r} already")
+            names[name] = value
+
+
+def _origin(value: Any) -> tuple[str, str] | None:
+    name = getattr(value, "__qualname__", None)
+    return None if name is None else (value.__module__, name)
 
 
 def export(*dotted: str) -> Callable[[T], T]:

@@ -43,8 +43,11 @@ class Registry(Generic[V]):
         self._load = load
 
     def register(self, name: str, rule: V, site: str) -> None:
-        """Add a rule; raises ValueError when `name` has one already."""
-        if name in self._rules:
+        """Add a rule; raises ValueError when `name` has one already, from another place.
+
+        From the same place it comes again when Ctrl-C has ended the import of a module half-way.
+        """
+        if self._sites.get(name, site) != site:
             raise ValueError(
                 f"The {self.kind} of {name!r} is registered already, at {self._sites[name]}"
             )
@@ -116,7 +119,8 @@ class Kernel:
     `constant` that the kernel runs once, when a plan is made; `forwards` that the output is the
     first input itself, so that no call is needed; `ufunc` names the ufunc that is the kernel;
     `blocking` that it may return a `core.pending.Pending` instead of its outputs, so that a step
-    can wait, be cancelled and go on elsewhere; `types` restricts type attributes to some dtypes.
+    can wait, be cancelled and go on elsewhere; `types` restricts type attributes to some dtypes;
+    `site` is the place of the registration.
     """
 
     __slots__ = (
@@ -130,6 +134,7 @@ class Kernel:
         "host",
         "host_outputs",
         "op_type",
+        "site",
         "stateful",
         "types",
         "ufunc",
@@ -150,8 +155,10 @@ class Kernel:
         stateful: bool = False,
         blocking: bool = False,
         types: dict[str, Iterable[Any]] | None = None,
+        site: str = "",
     ) -> None:
         self.op_type = op_type
+        self.site = site
         self.function = function
         self.ufunc = ufunc
         self.device = device
@@ -200,15 +207,19 @@ class Kernel:
 kernels: Registry[list[Kernel]] = Registry("kernel")
 
 
-def _add_kernel(kernel: Kernel, site: str) -> None:
+def _add_kernel(kernel: Kernel) -> None:
     same_op = kernels._rules.get(kernel.op_type)
     if same_op is None:
-        kernels.register(kernel.op_type, [kernel], site)
+        kernels.register(kernel.op_type, [kernel], kernel.site)
         return
-    for other in same_op:
+    for number, other in enumerate(same_op):
         if other.device == kernel.device and other.types == kernel.types:
-            where = kernels._sites[kernel.op_type]
-            raise ValueError(f"The kernel of {kernel.op_type!r} is registered already, at {where}")
+            if other.site != kernel.site:
+                raise ValueError(
+                    f"The kernel of {kernel.op_type!r} is registered already, at {other.site}"
+                )
+            same_op[number] = kernel
+            return
     same_op.append(kernel)
 
 
@@ -223,7 +234,7 @@ def kernel(*op_types: str, **properties: Any) -> Callable[[F], F]:
 
     def register(function: F) -> F:
         for op_type in op_types:
-            _add_kernel(Kernel(op_type, function, **properties), site)
+            _add_kernel(Kernel(op_type, function, site=site, **properties))
         return function
 
     return register
@@ -231,7 +242,7 @@ def kernel(*op_types: str, **properties: Any) -> Callable[[F], F]:
 
 def elementwise(op_type: str, ufunc: str, **properties: Any) -> None:
     """Register the ufunc named `ufunc` (in NumPy and CuPy alike) as the kernel of `op_type`."""
-    _add_kernel(Kernel(op_type, None, ufunc=ufunc, **properties), caller_site())
+    _add_kernel(Kernel(op_type, None, ufunc=ufunc, site=caller_site(), **properties))
 
 
 def find_kernel(op_type: str, device_type: str, attrs: dict[str, Any]) -> Kernel | None:

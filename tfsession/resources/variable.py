@@ -190,44 +190,28 @@ def wrong_dtype(wanted: DType, found: DType) -> InvalidArgumentError:
     )
 
 
-class Locked:
-    """Several variables at once, for one update: `with Locked(var, m, v) as arrays`.
+def locks_of(*variables: Variable) -> list[Any]:
+    """The locks of variables that are updated together, in the order in which to take them.
 
-    Gives the arrays to write to. Locks are taken in one order, so that steps of several threads
-    cannot wait for each other.
+    In one order for all, so that steps of several threads cannot wait for each other. To be entered
+    as they are, `with first, second:`: Ctrl-C may come before the first line of any `__exit__` that
+    is written in Python.
     """
+    return [variable.lock for variable in sorted(variables, key=id)]
 
-    __slots__ = ("_locks", "_variables")
 
-    def __init__(self, *variables: Variable) -> None:
-        self._variables = variables
-        # Those to release, whether they were taken or not.
-        self._locks: list[Any] = []
+def arrays_of(*variables: Variable) -> list[Any]:
+    """The arrays to write to; the caller holds the locks.
 
-    def __enter__(self) -> list[Any]:
-        try:
-            for variable in sorted(self._variables, key=id):
-                self._locks.append(variable.lock)
-                variable.lock.acquire()
-            for variable in self._variables:
-                if variable.array is None:
-                    raise FailedPreconditionError(
-                        None, None, f"Attempting to use uninitialized value {variable.name}"
-                    )
-            return [variable.writable() for variable in self._variables]
-        except BaseException:
-            self.__exit__()
-            raise
-
-    def __exit__(self, *exception: object) -> None:
-        locks = self._locks
-        while locks:
-            if locks[-1]._is_owned():
-                locks[-1].release()
-            locks.pop()
-
-    # Ctrl-C may come before the first line of `__exit__`.
-    __del__ = __exit__
+    Raises:
+        FailedPreconditionError: a variable has no value.
+    """
+    for variable in variables:
+        if variable.array is None:
+            raise FailedPreconditionError(
+                None, None, f"Attempting to use uninitialized value {variable.name}"
+            )
+    return [variable.writable() for variable in variables]
 
 
 def _own_references() -> int:

@@ -119,11 +119,17 @@ class Execution:
 
     def run(self, feeds: Sequence[Value]) -> list[Value]:
         """Run the step to its end and give the fetched values."""
-        plan, recorder = self._plan, self.control.recorder
-        waiting = plan.cancellation.waiting
         before = settings()
         try:
             use(SILENT)
+            return self._run(feeds)
+        finally:
+            use(before)
+
+    def _run(self, feeds: Sequence[Value]) -> list[Value]:
+        plan, recorder = self._plan, self.control.recorder
+        waiting = plan.cancellation.waiting
+        try:
             self.values.update(zip(plan.feed_names, feeds, strict=True))
             if recorder is not None:
                 recorder.fed(feeds)
@@ -134,14 +140,24 @@ class Execution:
                 self._wait()
             return self.fetch(range(len(plan.fetches)))
         finally:
-            # Ctrl-C can come after each call: what is most needed comes first.
+            # First and alone: Ctrl-C can come after any call.
             waiting.pop(self, None)
-            use(before)
-            while self._in_flight:  # interrupted, and perhaps once more
-                self.withdraw()
+            if self._in_flight:
+                self._withdraw_interrupted()
             for device in plan.sharers:
                 device.hand_out()
             self.values.clear()
+
+    def _withdraw_interrupted(self) -> None:
+        """Give up all waits; Ctrl-C at this moment comes out afterwards."""
+        interrupt = None
+        while self._in_flight:
+            try:
+                self.withdraw()
+            except KeyboardInterrupt as error:
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
 
     def _wait(self) -> None:
         """Wait for one arrival, and run what is ready then."""
