@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
+from weakref import ref
 
 import numpy as np
 
@@ -46,15 +47,19 @@ class Counters(NamedTuple):
 class _Charge:
     """Bytes taken from a pool; they return with the last array that refers to them."""
 
-    __slots__ = ("_nbytes", "_return")
+    __slots__ = ("__weakref__",)
 
-    def __init__(self, give_back: Any, nbytes: int) -> None:
-        self._return = give_back
-        self._nbytes = nbytes
 
-    def __del__(self) -> None:
-        # Appends to a deque only: a finalizer may run in the middle of the pool's own arithmetic.
-        self._return(self._nbytes)
+class _Return(ref[_Charge]):
+    """Tells the pool that a charge is gone, by the append of a deque.
+
+    No line of Python: it may come in the middle of the pool's own arithmetic, and Ctrl-C would be
+    lost in a finalizer.
+    """
+
+    __slots__ = ("nbytes",)
+
+    nbytes: int
 
 
 class _Pool:
@@ -69,13 +74,16 @@ class _Pool:
         self.closed = False
         self._where = f"{device_name} by allocator {allocator}"
         self._in_use = 0
-        self._returned: deque[int] = deque()
+        self._out: set[_Return] = set()
+        self._returned: deque[_Return] = deque()
 
     def in_use(self) -> int:
         """Bytes taken and not given back."""
         with self.lock:
             while self._returned:
-                self._in_use -= self._returned.popleft()
+                returned = self._returned.popleft()
+                self._out.discard(returned)
+                self._in_use -= returned.nbytes
             return 0 if self.closed else self._in_use
 
     def take(self, array: np.ndarray[Any, Any], nbytes: int, launches: int) -> _Charge:
@@ -88,7 +96,11 @@ class _Pool:
             self._in_use += nbytes
             self.num_allocs += 1
             self.launches += launches
-        return _Charge(self._returned.append, nbytes)
+            charge = _Charge()
+            back = _Return(charge, self._returned.append)
+            back.nbytes = nbytes
+            self._out.add(back)
+        return charge
 
     def _make_room(self, array: np.ndarray[Any, Any], nbytes: int) -> None:
         if self.in_use() + nbytes > self.limit:

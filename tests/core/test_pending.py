@@ -70,7 +70,9 @@ def test_of_many_threads_one_completes_and_one_tells():
         for _ in range(60):
             told, won = [], []
             pending = Pending(lambda pending: None)
-            works = [lambda n=n, p=pending, w=won: w.append(n) if p.succeed(n) else 0 for n in (1, 2)]
+            works = [
+                lambda n=n, p=pending, w=won: w.append(n) if p.succeed(n) else 0 for n in (1, 2)
+            ]
             works.append(lambda p=pending, t=told: p.when_done(lambda done: t.append(done.result)))
             threads = [threading.Thread(target=work) for work in works]
             for thread in threads:

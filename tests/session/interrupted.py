@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -65,10 +66,10 @@ def situations():
         computes = ops.pause(computes, 20)
     fed = tf.placeholder(tf.float32, [])
     partial = ops.wait(fed) + 1.0
+    limit = tf.RunOptions(timeout_in_ms=60_000)
     for name, config in (("free", {}), ("one at a time", ONE)):
         session = tf.Session(config=tf.ConfigProto(**config))
         call = session.make_callable(waits)
-        limit = tf.RunOptions(timeout_in_ms=60_000)
         for what, fetch, work in (
             ("run, waiting", waits, lambda s=session: s.run(waits)),
             ("callable, waiting", waits, lambda c=call: c()),
@@ -95,10 +96,8 @@ def situations():
 
 
 def _quietly(session, fetch):
-    try:
+    with suppress(tf.errors.CancelledError):
         session.run(fetch)
-    except tf.errors.CancelledError:
-        pass
 
 
 def storm(count):
@@ -117,10 +116,8 @@ def storm(count):
     def work():
         for _ in range(8):
             session.run([train, quick])
-            try:
+            with suppress(tf.errors.DeadlineExceededError):
                 session.run(waits, options=limit)
-            except tf.errors.DeadlineExceededError:
-                pass
 
     generator, came = random.Random(0), 0
     for _ in range(count):
@@ -136,7 +133,7 @@ def storm(count):
         assert np.geterr() == settings
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     session.run(train)
-    print(f"storm: {came} of {count}")
+    sys.stdout.write(f"storm: {came} of {count}\n")
     assert came
 
 
@@ -173,7 +170,7 @@ def loading():
             interrupted(rules.gradients, "register", calls, lambda: tf.gradients(y, w))
         assert session.run(tf.gradients(y, w)) == [12.0]
     assert tf.train.AdamOptimizer(0.1)
-    print("loading: well")
+    sys.stdout.write("loading: well\n")
 
 
 def main(what):
@@ -187,7 +184,7 @@ def main(what):
         storm(int(sys.argv[2]))
         return
     for name, session, quick, work, begun in situations():
-        print(f"{name}: {interrupt(work, begun) * 1e3:.1f} ms", flush=True)
+        sys.stdout.write(f"{name}: {interrupt(work, begun) * 1e3:.1f} ms\n")
         if session is not None:
             check(session, quick)
 

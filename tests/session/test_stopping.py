@@ -65,7 +65,9 @@ WAITS = {
     "a callable with feeds": lambda session, y: session.make_callable(y, [])(),
     "with options": lambda session, y: session.run(y, options=tf.RunOptions(timeout_in_ms=60_000)),
     "traced": lambda session, y: session.run(
-        y, options=tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE), run_metadata=tf.RunMetadata()
+        y,
+        options=tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE),
+        run_metadata=tf.RunMetadata(),
     ),
     "eval": lambda session, y: y.eval(session=session),
 }

@@ -9,13 +9,13 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 
 from tfsession.core import dtypes
 from tfsession.core.dtypes import DType
+from tfsession.core.lazy import lazy
 from tfsession.core.rules import Registry, caller_site
 
 T = TypeVar("T")
@@ -171,22 +171,22 @@ class OpDef:
         self.plans: dict[tuple[int, ...], Any] = {}
         self._texts = (inputs, outputs, attrs)
 
-    @cached_property
+    @lazy
     def attrs(self) -> dict[str, AttrDef]:
         """The attributes by name, in order of definition."""
         return {attr.name: attr for attr in map(AttrDef, self._texts[2])}
 
-    @cached_property
+    @lazy
     def inputs(self) -> tuple[ArgDef, ...]:
         """The inputs in order."""
         return tuple(ArgDef(text, self.attrs) for text in self._texts[0])
 
-    @cached_property
+    @lazy
     def outputs(self) -> tuple[ArgDef, ...]:
         """The outputs in order."""
         return tuple(ArgDef(text, self.attrs) for text in self._texts[1])
 
-    @cached_property
+    @lazy
     def inferred(self) -> frozenset[str]:
         """Attributes whose values follow from the inputs."""
         names: set[str] = set()
@@ -194,17 +194,17 @@ class OpDef:
             names.update(n for n in (arg.type_attr, arg.number_attr, arg.type_list_attr) if n)
         return frozenset(names)
 
-    @cached_property
+    @lazy
     def defaults(self) -> dict[str, Any]:
         """Default values of all attributes that have one."""
         return {a.name: a.default for a in self.attrs.values() if a.default is not NO_DEFAULT}
 
-    @cached_property
+    @lazy
     def is_plain(self) -> bool:
         """Whether every input is one tensor, and no reference: create_op's fast path takes it."""
         return all(not arg.is_sequence and not arg.is_ref for arg in self.inputs)
 
-    @cached_property
+    @lazy
     def has_single_output(self) -> bool:
         """Whether there is one output, a tensor."""
         return len(self.outputs) == 1 and not self.outputs[0].is_sequence

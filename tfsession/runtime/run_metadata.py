@@ -6,12 +6,12 @@ The message of the caller is replaced when the step has succeeded, and left alon
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
 from itertools import count
 from typing import Any
 
 from tfsession.core import forking, protos
 from tfsession.core.errors import InvalidArgumentError
+from tfsession.core.lazy import lazy
 from tfsession.devices.device import Device
 from tfsession.runtime.cost_graph import CostModel, is_measured
 from tfsession.runtime.partition_graphs import StepGraph
@@ -70,7 +70,7 @@ class PlanMetadata:
             if config.experimental.HasField("session_metadata"):
                 self.session = config.experimental.session_metadata
 
-    @cached_property
+    @lazy
     def graph(self) -> StepGraph:
         """The graph of the step."""
         plan = self._plan
@@ -78,7 +78,7 @@ class PlanMetadata:
         fetches = dict(zip(plan.fetches, plan.fetched.memories, strict=True))
         return StepGraph(plan.nodes, feeds, fetches, self._host, self._numbers)
 
-    @cached_property
+    @lazy
     def _trace(self) -> PlanTrace:
         return PlanTrace(self._plan.watched.nodes, self.graph)
 
