@@ -346,7 +346,7 @@ def no_collection():
 
 
 class Growing:
-    """x, y, doubled = 2x, alone = 3x, total = doubled + y and failing on a GPU; all in `size`."""
+    """x, y, doubled = 2x, alone = 3x, total = doubled + y and large on a GPU, of size `size`."""
 
     size = 1 << 16
 
@@ -356,6 +356,7 @@ class Growing:
             self.doubled, self.alone = self.x * 2.0, self.x * 3.0
             self.total = self.doubled + self.y
             self.large = tf.ones([self.size]) * 2.0
+        with tf.device("/cpu:0"), tf.control_dependencies([self.large]):
             self.failing = tf.identity(tf.placeholder(tf.float32, name="z"))
         self.session = tf.Session()
         self.big = np.ones(self.size, np.float32)
