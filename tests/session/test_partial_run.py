@@ -1,7 +1,9 @@
 """Partial runs: one step whose feeds come, and whose fetches go, in several calls."""
 
 import gc
+import weakref
 from collections import OrderedDict
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -334,39 +336,78 @@ def test_a_failure_ends_one_partial_run_alone(fresh_graph, device):
                 session.partial_run(handle, fine, {b: 1.0})
 
 
-def test_memory_is_given_back_with_the_run(fresh_graph):
-    """Without the garbage collector: by fetching, by the end, by an error, by closing."""
-    size = 1 << 16
-    with tf.device("/gpu:0"):
-        x, y = tf.placeholder(tf.float32, [None]), tf.placeholder(tf.float32, [None])
-        doubled = x * 2.0
-        total = doubled + y
-    session = tf.Session()
-    gpu = session._engine.devices.devices[1]
-    big, bad = np.ones(size, np.float32), np.ones(3, np.float32)
-    session.run(total, {x: big, y: big})
+@pytest.fixture
+def no_collection():
+    """What is freed is freed at once, not by the garbage collector."""
     gc.collect()
     gc.disable()
-    try:
-        before = gpu.memory_stats().in_use
-        handle = session.partial_run_setup([doubled, total], [x, y])
-        session.partial_run(handle, [], {x: big})
-        assert gpu.memory_stats().in_use >= before + 4 * size
-        session.partial_run(handle, [doubled, total], {y: big})
-        assert gpu.memory_stats().in_use == before
-        for _ in range(3):
-            handle = session.partial_run_setup([doubled, total], [x, y])
-            session.partial_run(handle, doubled, {x: big})
-            with pytest.raises(InvalidArgumentError):
-                session.partial_run(handle, total, {y: bad})
-            assert gpu.memory_stats().in_use == before
-        handle = session.partial_run_setup([total], [x, y])
-        session.partial_run(handle, [], {x: big})
-        session.close()
-        assert gpu.memory_stats().in_use == 0
-        assert not session._partial_runs._runs
-    finally:
-        gc.enable()
+    yield
+    gc.enable()
+
+
+class Growing:
+    """x, y, doubled = 2x, alone = 3x, total = doubled + y and large on a GPU, of size `size`."""
+
+    size = 1 << 16
+
+    def __init__(self):
+        with tf.device("/gpu:0"):
+            self.x, self.y = (tf.placeholder(tf.float32, [None], name=name) for name in "xy")
+            self.doubled, self.alone = self.x * 2.0, self.x * 3.0
+            self.total = self.doubled + self.y
+            self.large = tf.ones([self.size]) * 2.0
+        with tf.device("/cpu:0"), tf.control_dependencies([self.large]):
+            self.failing = tf.identity(tf.placeholder(tf.float32, name="z"))
+        self.session = tf.Session()
+        self.big = np.ones(self.size, np.float32)
+        self.session.run([self.total, self.alone, self.large], {self.x: self.big, self.y: self.big})
+        self.before = self.in_use
+
+    @property
+    def in_use(self):
+        """Bytes of the device."""
+        return self.session._engine.devices.devices[1].memory_stats().in_use
+
+    def begin(self, *fetches):
+        """A partial run that was fed x, and a reference that tells whether it is still there."""
+        handle = self.session.partial_run_setup(list(fetches), [self.x, self.y])
+        self.session.partial_run(handle, [], {self.x: self.big})
+        return handle, weakref.ref(self.session._partial_runs._runs[handle])
+
+
+def test_a_value_is_given_back_once_it_is_fetched(fresh_graph, no_collection):
+    g = Growing()
+    handle, run = g.begin(g.alone, g.total)
+    held = g.in_use
+    fetched = g.session.partial_run(handle, g.alone)
+    assert g.in_use == held - 4 * g.size
+    array = weakref.ref(fetched)
+    del fetched
+    assert array() is None
+    g.session.partial_run(handle, g.total, {g.y: g.big})
+    assert g.in_use == g.before
+    assert run() is None
+
+
+def test_a_failed_run_gives_back_what_it_held(fresh_graph, no_collection):
+    g = Growing()
+    for _ in range(3):
+        handle, run = g.begin(g.doubled, g.total)
+        with suppress(InvalidArgumentError):
+            g.session.partial_run(handle, g.total, {g.y: [1.0, 2.0, 3.0]})
+        assert g.in_use == g.before
+        assert run() is None
+        # Also where no call comes to see the failure.
+        g.session.partial_run_setup([g.large, g.failing, g.total], [g.x, g.y])
+        assert g.in_use == g.before
+
+
+def test_a_closed_session_gives_back_what_its_runs_held(fresh_graph, no_collection):
+    g = Growing()
+    _, run = g.begin(g.doubled, g.total)
+    g.session.close()
+    assert g.in_use == 0
+    assert run() is None
 
 
 def test_sessions_that_are_closed_reset_or_empty(fresh_graph):

@@ -6,6 +6,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ no_gradient("PartialTestValve")
 define_op("PartialTestNap", inputs=["x: float"], outputs=["y: float"], stateful=True)
 no_gradient("PartialTestNap")
 
+nap = SimpleNamespace(sleep=time.sleep)
 _shut: dict[str, tuple[Pending, np.ndarray]] = {}  # by node
 
 
@@ -38,7 +40,7 @@ def valve_kernel(ctx, x):
 
 @kernel("PartialTestNap", device="CPU", stateful=True)
 def nap_kernel(ctx, x):
-    time.sleep(0.02)
+    nap.sleep(0.02)
     return x
 
 
@@ -150,7 +152,8 @@ def test_the_last_call_ends_with_the_step(valves, pool):
         more = pool.submit(session.partial_run, handle, "more:0", {a: 1.0, b: 2.0})
         until(lambda: waiting(session))
         open_valve("w")
-        until(lambda: session._partial_runs._runs and len(_shut) == 1)
+        until(lambda: session._partial_runs._runs[handle]._execution.has(0))
+        time.sleep(0.02)
         assert not more.done()
         open_valve("v")
         assert more.result(30) == 3.0
@@ -229,6 +232,28 @@ def test_ctrl_c_ends_a_call_that_waits(valves, pool, ctrl_c):
         assert session.run(a + 1.0, {a: 1.0}) == 2.0
 
 
+def test_closing_does_not_wait_for_calls_at_work(valves, pool, monkeypatch):
+    """They end those that wait, once they look up."""
+    a, b = valves
+    x = tf.placeholder(tf.float32, [], name="x")
+    y = create_op("PartialTestNap", [x])
+    inside, woken = threading.Event(), threading.Event()
+    monkeypatch.setattr(nap, "sleep", lambda seconds: (inside.set(), woken.wait(30)))
+    session = tf.Session()
+    handle = session.partial_run_setup(["sum:0", "more:0", y], [a, b, x])
+    waits = pool.submit(session.partial_run, handle, "sum:0", {a: 1.0, b: 2.0})
+    until(lambda: waiting(session))
+    works = pool.submit(session.partial_run, handle, y, {x: 1.0})
+    assert inside.wait(30)
+    session.close()
+    assert not works.done()
+    woken.set()
+    for call in (works, waits):
+        with pytest.raises(tf.errors.CancelledError):
+            call.result(30)
+    assert all(pending.is_done for pending, _ in _shut.values())
+
+
 @pytest.mark.parametrize("at_setup", [True, False])
 def test_ctrl_c_within_an_operation(fresh_graph, monkeypatch, at_setup):
     x = tf.placeholder(tf.float32, [], name="x")
@@ -239,7 +264,7 @@ def test_ctrl_c_within_an_operation(fresh_graph, monkeypatch, at_setup):
 
     with tf.Session() as session:
         with monkeypatch.context() as patch:
-            patch.setattr(time, "sleep", interrupt)
+            patch.setattr(nap, "sleep", interrupt)
             if not at_setup:
                 handle = session.partial_run_setup(y, x)
             with pytest.raises(KeyboardInterrupt):
@@ -258,6 +283,8 @@ def test_a_timeout_ends_the_run(valves):
     for _ in range(50):
         naps = create_op("PartialTestNap", [naps])
     total = a + late
+    for _ in range(3):
+        total = total + late
     with tf.Session(config=tf.ConfigProto(operation_timeout_in_ms=60)) as session:
         handle = session.partial_run_setup(["sum:0", "more:0"], [a, b])
         session.partial_run(handle, [], {a: 1.0, b: 2.0})
@@ -274,7 +301,7 @@ def test_a_timeout_ends_the_run(valves):
         handle = session.partial_run_setup(total, [a, late])
         session.partial_run(handle, [], {late: 1.0})
         time.sleep(0.1)
-        assert session.partial_run(handle, total, {a: 1.0}) == 2.0
+        assert session.partial_run(handle, total, {a: 1.0}) == 5.0
 
 
 def test_a_pool_of_one_thread(valves, pool):
@@ -383,6 +410,7 @@ def test_a_forked_process_goes_on_with_what_was_its_own(valves, pool):
         child = os.fork()
         if not child:
             code = 1
+            signal.alarm(30)
             with suppress(BaseException):
                 assert session.partial_run(own, "sum:0", {a: 1.0, "v:0": 2.0}) == 3.0
                 with pytest.raises(tf.errors.CancelledError):

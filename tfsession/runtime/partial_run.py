@@ -139,7 +139,7 @@ class PartialRun:
             with self._alone():
                 self._calls -= 1
                 if self.is_over:
-                    self._execution.arrived = None
+                    self._let_go()
 
     def _check(self, feeds: Sequence[Tensor], fetches: Sequence[Tensor]) -> None:
         """Raise InvalidArgumentError for a call that does not fit; it leaves no trace."""
@@ -235,8 +235,13 @@ class PartialRun:
         if self._error is None:
             self._error = error
             self._execution.withdraw()
-            self._execution.values.clear()
             self._wake()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Hold no values, nor this object through its own step."""
+        self._execution.values.clear()
+        self._execution.arrived = None
 
     def _wake(self) -> None:
         """Let the calls return that can; the lock is held."""
