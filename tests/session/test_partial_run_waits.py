@@ -127,7 +127,7 @@ def test_threads_that_wait_leave_the_machine_alone(valves, pool, monkeypatch):
     a, b = valves
     steps = []
     go_on = Execution.go_on
-    monkeypatch.setattr(Execution, "go_on", lambda self: (steps.append(1), go_on(self))[1])
+    monkeypatch.setattr(Execution, "go_on", lambda *args: (steps.append(1), go_on(*args))[1])
     with tf.Session() as session:
         handle = session.partial_run_setup(["sum:0", "more:0", "v"], [a, b])
         first = pool.submit(session.partial_run, handle, "sum:0", {a: 1.0, b: 2.0})
@@ -282,9 +282,6 @@ def test_a_timeout_ends_the_run(valves):
     naps = late
     for _ in range(50):
         naps = create_op("PartialTestNap", [naps])
-    total = a + late
-    for _ in range(3):
-        total = total + late
     with tf.Session(config=tf.ConfigProto(operation_timeout_in_ms=60)) as session:
         handle = session.partial_run_setup(["sum:0", "more:0"], [a, b])
         session.partial_run(handle, [], {a: 1.0, b: 2.0})
@@ -297,10 +294,17 @@ def test_a_timeout_ends_the_run(valves):
         handle = session.partial_run_setup([naps], [late])
         with pytest.raises(tf.errors.DeadlineExceededError, match="Timed out waiting"):
             session.partial_run(handle, naps, {late: 1.0})
-        # Each call has a time of its own.
-        handle = session.partial_run_setup(total, [a, late])
-        session.partial_run(handle, [], {late: 1.0})
-        time.sleep(0.1)
+
+
+def test_each_call_has_a_time_of_its_own(fresh_graph):
+    a, b = (tf.placeholder(tf.float32, []) for _ in range(2))
+    total = a
+    for _ in range(4):
+        total = total + b
+    with tf.Session(config=tf.ConfigProto(operation_timeout_in_ms=800)) as session:
+        handle = session.partial_run_setup(total, [a, b])
+        session.partial_run(handle, [], {b: 1.0})
+        time.sleep(0.9)
         assert session.partial_run(handle, total, {a: 1.0}) == 5.0
 
 
@@ -386,7 +390,7 @@ def test_a_queue_stays_whole_when_a_wait_at_it_ends(fresh_graph, device, pool):
         a = tf.placeholder(tf.float32, [])
         total = taken + a
     put = queue.enqueue([a])
-    with tf.Session(config=tf.ConfigProto(operation_timeout_in_ms=50)) as session:
+    with tf.Session(config=tf.ConfigProto(operation_timeout_in_ms=500)) as session:
         handle = session.partial_run_setup(total, a)  # the dequeue waits from now on
         with pytest.raises(tf.errors.DeadlineExceededError):
             session.partial_run(handle, total, {a: 1.0})

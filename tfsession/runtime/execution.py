@@ -297,8 +297,11 @@ class Execution:
                     root.values[name] = values[tensor]
                 root.arrived |= 1 << number
 
-    def go_on(self) -> None:
-        """Take in what has arrived, and run what is ready; never waits."""
+    def go_on(self, deadline: float) -> None:
+        """Take in what has arrived, and run what is ready before `deadline`; never waits."""
+        self.control.deadline = deadline
+        if self._plan.asks:
+            self.asked = getattr(self.control, self._plan.asks)
         before = settings()
         try:
             use(SILENT)

@@ -73,11 +73,10 @@ class PartialRun:
 
     Args:
         plan: what to run.
-        control: its pool, and whether calls have an end; `run` sets which.
+        control: its pool, and whether there is a deadline; which one, each call says.
     """
 
     def __init__(self, plan: Plan, control: StepControl) -> None:
-        self._control = control
         self._execution = Execution(plan.variant(control.asks), control)
         self._execution.arrived = self._note_arrival
         self._feeds = frozenset(plan.feeds)
@@ -216,9 +215,8 @@ class PartialRun:
     def _go_on(self, deadline: float) -> None:
         """Run what is ready; the lock is held."""
         if self._error is None:
-            self._control.deadline = deadline
             try:
-                self._execution.go_on()
+                self._execution.go_on(deadline)
             except BaseException as error:
                 self._fail(error)
                 if not isinstance(error, Exception):
