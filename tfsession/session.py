@@ -440,7 +440,7 @@ class Session(BaseSession):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is not None and issubclass(kind, OpError):
+        if kind is OpError:  # not one of its subclasses: so does TensorFlow
             logger.error("Session closing due to error %s", error)
         # Without the error: the stacks have nothing to do with it.
         self._session_context.__exit__(None, None, None)
@@ -501,14 +501,15 @@ class InteractiveSession(BaseSession):
         config.graph_options.place_pruned_graph = True
         super().__init__(target, graph, config)
         with InteractiveSession._count_lock:
-            if InteractiveSession._active_count > 0:
-                logger.error(
-                    "An interactive session is already active. This can cause out-of-memory "
-                    "errors or some other unexpected errors (due to the unpredictable timing of "
-                    "garbage collection) in some cases. Call `InteractiveSession.close()` to "
-                    "release what the other session holds."
-                )
+            is_another_active = InteractiveSession._active_count > 0
             InteractiveSession._active_count += 1
+        if is_another_active:  # not under the lock, which a destructor takes, too
+            logger.error(
+                "An interactive session is already active. This can cause out-of-memory errors or "
+                "some other unexpected errors (due to the unpredictable timing of garbage "
+                "collection) in some cases. Call `InteractiveSession.close()` to release what the "
+                "other session holds."
+            )
         self._explicitly_closed = False
         self._default_session = self.as_default()
         self._default_session.__enter__()

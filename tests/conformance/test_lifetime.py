@@ -164,6 +164,10 @@ i = tf.InteractiveSession()
 out = [x.__name__ for x in type(s).__mro__], isinstance(i, tf.Session)
 i.close()
 """,
+        "a device filter that is none": """
+config = tf.ConfigProto(device_filters=["/job:x", "garbage"])
+out = err(lambda: tf.Session(config=config).run(c, {a: 2, b: 3}))
+""",
     },
     "1.2": {
         "config that is false": """
@@ -391,6 +395,12 @@ out = {
 with s:
     out["the default"] = k.eval(), n.run()
 """,
+        "an error of a run comes out of with": """
+def body():
+    with tf.Session() as s:
+        s.run(c)
+out = err(body)[0], logged(lambda: err(body))[0][0]
+""",
     },
     "1.4": {
         "close": """
@@ -438,25 +448,3 @@ def test_a_program_has_the_same_outcome(program, assert_same):
 
 
 # Not yet as in TensorFlow.
-OPEN = {
-    "1.1": {
-        "a device filter that is none": """
-config = tf.ConfigProto(device_filters=["/job:x", "garbage"])
-out = err(lambda: tf.Session(config=config).run(c, {a: 2, b: 3}))
-""",
-    },
-    "1.3": {
-        "an error of a run comes out of with": """
-def body():
-    with tf.Session() as s:
-        s.run(c)
-out = err(body)[0], logged(lambda: err(body))[0][0]
-""",
-    },
-}
-
-
-@pytest.mark.xfail(strict=True, reason="to be done")
-@pytest.mark.rows("program", OPEN)
-def test_a_program_has_another_outcome_still(program, assert_same):
-    assert_same(PRELUDE, program)

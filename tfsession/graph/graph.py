@@ -291,7 +291,8 @@ class Graph:
 
     def _note_mutation(self, op: Operation, change: str) -> None:
         """Warn when a session has seen the operation: what it runs does not change any more."""
-        if any(watcher.has_seen(op) for watcher in self._watchers):
+        # Not `any`: each session that has seen it keeps it as it is now.
+        if True in [watcher.keep_as_seen(op) for watcher in list(self._watchers)]:
             logger.warning(
                 "Operation '%s' was changed by setting %s after it was run by a session. This "
                 "mutation will have no effect, and will trigger an error in the future. Either "

@@ -105,18 +105,18 @@ def callable_without_feeds(
         known = make_step(engine, fetch_map, {}, (), on_device)
     execute: Execute | None = None if known is None else known.execute
 
-    def ready() -> None:
-        if engine._placed_version != graph._version:
-            engine.extend()
+    def check_ready() -> None:
+        engine.check_open()
         if known is None:
             raise InvalidArgumentError(
                 None, None, "Must specify at least one target to fetch or execute."
             )
 
+    # What the graph has grown by since is no matter of this step.
     def run() -> Any:
         try:
-            if execute is None or engine._placed_version != graph._version:
-                ready()
+            if execute is None or engine.closed:
+                check_ready()
             assert execute is not None
             return execute(())
         except OpError as error:
@@ -126,7 +126,7 @@ def callable_without_feeds(
     def run_with_options(options: Any = None, run_metadata: Any = None) -> Any:
         options = parsed_options(options)
         try:
-            ready()
+            check_ready()
             assert known is not None
             return session._execute(known, (), options, run_metadata)
         except OpError as error:

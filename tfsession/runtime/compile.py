@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Protocol
 
@@ -58,6 +59,9 @@ class Binder(Protocol):
     """Binds kernels for a session: it knows the state that stateful kernels work on."""
 
     cancellation: CancellationManager
+
+    def as_seen(self) -> AbstractContextManager[None]:
+        """Operations are, in the block, as the session saw them first."""
 
     @property
     def strips_debug(self) -> bool:
@@ -125,9 +129,20 @@ def compile_plan(
         fetched,
         binder.cancellation,
         asks,
-        partial(compile_plan, ops, placement, signature, binder),
+        partial(_compile_variant, ops, placement, signature, binder),
         is_single,
     )
+
+
+def _compile_variant(
+    ops: Sequence[Operation],
+    placement: Mapping[Operation, Device],
+    signature: Signature,
+    binder: Binder,
+    asks: str,
+) -> Plan:
+    with binder.as_seen():
+        return compile_plan(ops, placement, signature, binder, asks)
 
 
 def _is_single(layout: Layout) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tfsession.core import forking, protos
+from tfsession.core.device_spec import canonical
 from tfsession.core.errors import InvalidArgumentError, NotFoundError, UnimplementedError
 from tfsession.runtime.control import Gate, Recorder, StepControl
 
@@ -37,6 +38,7 @@ def checked_config(config: Any) -> Any:
     Raises:
         TypeError: it is no ConfigProto.
         UnimplementedError, NotFoundError: to ignore a part of it would give wrong results.
+        InvalidArgumentError: a device filter is no device, or the session's version negative.
     """
     if config is None:
         return None
@@ -59,7 +61,23 @@ def checked_config(config: Any) -> Any:
         )
     for optimizer in rewrite.custom_optimizers:
         raise NotFoundError(None, None, f"No custom optimizer is called {optimizer.name!r}.")
+    _check_values(own)
     return own
+
+
+def _check_values(config: Any) -> None:
+    """Raise InvalidArgumentError for values that no session can have."""
+    for text in config.device_filters:
+        try:
+            if text and not text.startswith("/"):
+                raise ValueError(text)
+            canonical(text)
+        except ValueError:
+            raise InvalidArgumentError(None, None, f"Invalid device filter: {text}") from None
+    metadata = config.experimental.session_metadata
+    if metadata.version < 0:
+        text = f"Session version shouldn't be negative: {metadata}"
+        raise InvalidArgumentError(None, None, text)
 
 
 def check_scheme(target: bytes | None, config: Any) -> None:
@@ -98,6 +116,10 @@ _named_gates: dict[str, Gate | None] = {}
 _named_gates_lock = forking.lock()
 
 
+# All of them run a step's operations one after another.
+_EXECUTORS = ("DEFAULT", "", "SINGLE_THREADED_EXECUTOR")
+
+
 class RunTerms:
     """Under what terms the steps of a session run: timeout and pools, from its configuration."""
 
@@ -111,6 +133,17 @@ class RunTerms:
         size = config.inter_op_parallelism_threads
         pools = config.session_inter_op_thread_pool
         self._pools = [_pool(p.num_threads or size, p.global_name) for p in pools] or [_pool(size)]
+
+    def check_executor(self) -> None:
+        """Raise NotFoundError when the configuration asks for an executor that there is not."""
+        wanted = "" if self.config is None else self.config.experimental.executor_type
+        if wanted not in _EXECUTORS:
+            raise NotFoundError(
+                None,
+                None,
+                f"No executor factory registered for the given executor type: {wanted} Registered "
+                f"factories are {{{', '.join(_EXECUTORS)}}}.",
+            )
 
     @property
     def counts_runs(self) -> bool:

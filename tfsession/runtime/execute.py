@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from itertools import count
 from typing import Any
 
@@ -28,6 +28,9 @@ from tfsession.runtime.plan import Plan, Signature
 from tfsession.runtime.prune import check_replaced_inputs, prune
 from tfsession.runtime.run_metadata import PlanMetadata
 from tfsession.runtime.segments import Function, Value
+
+# While operations are put back as a session saw them.
+_one_at_a_time = forking.rlock()
 
 
 class KernelContext:
@@ -80,6 +83,7 @@ class Engine:
         )
         self._lock = forking.rlock()
         self._placement: dict[Operation, Device] = {}
+        self._seen: dict[Operation, tuple[Any, ...]] = {}
         self._placed_version = -1
         self._plans: dict[Signature, Plan] = {}
         self._metadata: dict[Plan, PlanMetadata] = {}
@@ -90,9 +94,28 @@ class Engine:
         self.closed = False
         graph._watchers.add(self)
 
-    def has_seen(self, op: Operation) -> bool:
-        """Whether the operation was placed already, so that changing it comes too late."""
-        return op in self._placement
+    def keep_as_seen(self, op: Operation) -> bool:
+        """Whether the operation was placed already: then it stays here as it is now."""
+        if op not in self._placement:
+            return False
+        self._seen.setdefault(op, (op.inputs, op.control_inputs, dict(op.attrs)))
+        return True
+
+    @contextmanager
+    def as_seen(self) -> Iterator[None]:
+        """Operations that a program has changed are, in the block, as this session saw them."""
+        if not self._seen:
+            yield
+            return
+        with _one_at_a_time:
+            now = {op: (op.inputs, op.control_inputs, op.attrs) for op in self._seen}
+            try:
+                for op, seen in self._seen.items():
+                    op.inputs, op.control_inputs, op.attrs = seen
+                yield
+            finally:
+                for op, changed in now.items():
+                    op.inputs, op.control_inputs, op.attrs = changed
 
     def plan(self, signature: Signature) -> Plan:
         """The plan of a step, compiled at first sight.
@@ -110,12 +133,16 @@ class Engine:
             self._extend()
             plan = self._plans.get(signature)
             if plan is None:
-                feeds, connections = signature.feeds, dict(signature.connections)
-                ops = prune(signature.fetches, signature.targets, feeds, connections)
-                check_replaced_inputs(ops, feeds, connections)
-                plan = compile_plan(ops, self._place(ops), signature, self)
-                self._plans[signature] = plan
+                self.terms.check_executor()
+                with self.as_seen():
+                    plan = self._plans[signature] = self._compile(signature)
             return plan
+
+    def _compile(self, signature: Signature) -> Plan:
+        feeds, connections = signature.feeds, dict(signature.connections)
+        ops = prune(signature.fetches, signature.targets, feeds, connections)
+        check_replaced_inputs(ops, feeds, connections)
+        return compile_plan(ops, self._place(ops), signature, self)
 
     def runner(self, plan: Plan) -> Callable[[Sequence[Value]], list[Value]]:
         """Runs the plan under the session's own terms."""
