@@ -68,10 +68,11 @@ class _OneThread:
         controls = _controls()
         if controls is not None:
             with self._lock:
-                if not self._inside:
+                is_first = not self._inside
+                if is_first:
                     self._before = controls.get()
                 self._inside.add(get_ident())
-                if self._before > 1:
+                if is_first and self._before > 1:
                     controls.set(1)
 
     def __exit__(self, *exception: object) -> None:

@@ -40,11 +40,31 @@ def test_what_was_one_stays_untouched(threads):
 
 
 def test_the_last_one_out_restores(threads):
-    with blas.threads_for(10):
+    seen = []
+
+    def other():
         with blas.threads_for(10):
-            assert threads["now"] == 1
-        assert threads["now"] == 1
+            seen.append(threads["now"])
+
+    with blas.threads_for(10):
+        worker = threading.Thread(target=other)
+        worker.start()
+        worker.join()
+        assert [*seen, threads["now"]] == [1, 1]
     assert threads["log"] == [1, 4]
+
+
+def test_who_was_driven_out_comes_back_to_set_it_right(threads):
+    """Ctrl-C before the first line of the exit; or a fork while another thread is inside."""
+    blas.threads_for(10).__enter__()
+    with blas.threads_for(10):
+        assert threads["now"] == 1
+    assert threads["now"] == 4
+    worker = threading.Thread(target=lambda: blas.threads_for(10).__enter__())
+    worker.start()
+    worker.join()
+    blas._one_thread.after_fork()
+    assert threads["now"] == 4
 
 
 def test_an_error_restores_too(threads):

@@ -23,8 +23,8 @@ SOFT = tf.ConfigProto(allow_soft_placement=True)
 def often():
     """Switch threads often, so that a race has many chances."""
     before = sys.getswitchinterval()
-    # Of very many threads each switch wakes a good part.
-    sys.setswitchinterval(1e-6 if GROWING[0] <= 16 else 1e-4)
+    if GROWING[0] <= 16:  # of many more, those that wait to be switched to would do most of it
+        sys.setswitchinterval(1e-6)
     yield
     sys.setswitchinterval(before)
 

@@ -1,8 +1,9 @@
 """Ops for tests of steps that wait or compute for long; also loaded by the scripts they start.
 
-`TestWait` gives its input once `go()` is called, `TestStubborn` never; `TestPause` takes some
-milliseconds, and tells `paused` and `pauses`; `TestFail` fails; `TestCount` notes in `most`
-how many of its kind are under way; `TestWatched` keeps weak references in `seen`.
+`StoppingWait` gives its input once `go()` is called, `StoppingStubborn` never. `StoppingPause`
+takes some milliseconds, and tells `paused` and `pauses`; `StoppingFail` fails; `StoppingCount`
+notes in `most` how many of its kind are under way; `StoppingWatched` keeps weak references in
+`seen`.
 """
 
 import threading
@@ -15,13 +16,20 @@ from tfsession.core.pending import Pending
 from tfsession.core.rules import kernel, no_gradient
 from tfsession.graph.create import create_op
 
-define_op("TestWait", ["x: float"], ["y: float"])
-define_op("TestStubborn", ["x: float"], ["y: float"])
-define_op("TestPause", ["x: float"], ["y: float"], ["ms: int = 5"])
-define_op("TestFail", ["x: float"], ["y: float"])
-define_op("TestCount", ["x: float"], ["y: float"])
-define_op("TestWatched", ["x: float"], ["y: float"])
-no_gradient("TestWait", "TestStubborn", "TestPause", "TestFail", "TestCount", "TestWatched")
+define_op("StoppingWait", ["x: float"], ["y: float"])
+define_op("StoppingStubborn", ["x: float"], ["y: float"])
+define_op("StoppingPause", ["x: float"], ["y: float"], ["ms: int = 5"])
+define_op("StoppingFail", ["x: float"], ["y: float"])
+define_op("StoppingCount", ["x: float"], ["y: float"])
+define_op("StoppingWatched", ["x: float"], ["y: float"])
+no_gradient(
+    "StoppingWait",
+    "StoppingStubborn",
+    "StoppingPause",
+    "StoppingFail",
+    "StoppingCount",
+    "StoppingWatched",
+)
 
 # What waits, with its value; whoever takes a pair out completes it.
 waits: list = []
@@ -62,21 +70,21 @@ def _give_up(pending):
     pending.fail(CancelledError(None, None, "Wait operation was cancelled"))
 
 
-@kernel("TestWait", blocking=True)
+@kernel("StoppingWait", blocking=True)
 def _wait(xp, x):
     pending = Pending(_give_up)
     waits.append((pending, x))
     return pending
 
 
-@kernel("TestStubborn", blocking=True)
+@kernel("StoppingStubborn", blocking=True)
 def _stubborn(xp, x):
     """Waits for ever, and does not hear of the end."""
     waits.append((Pending(lambda pending: None), x))
     return waits[-1][0]
 
 
-@kernel("TestPause")
+@kernel("StoppingPause")
 def _pause(xp, x, *, ms):
     paused.set()
     pauses.append(ms)
@@ -84,12 +92,12 @@ def _pause(xp, x, *, ms):
     return x + 1
 
 
-@kernel("TestFail")
+@kernel("StoppingFail")
 def _fail(xp, x):
     raise InvalidArgumentError(None, None, "failed on purpose")
 
 
-@kernel("TestCount")
+@kernel("StoppingCount")
 def _count(xp, x):
     _under_way.append(x)
     most.append(len(_under_way))
@@ -98,7 +106,7 @@ def _count(xp, x):
     return x + 1
 
 
-@kernel("TestWatched")
+@kernel("StoppingWatched")
 def _watched(xp, x):
     made = x + 1
     seen.append(weakref.ref(made))
@@ -106,24 +114,24 @@ def _watched(xp, x):
 
 
 def wait(x, name=None):
-    return create_op("TestWait", [x], name=name)
+    return create_op("StoppingWait", [x], name=name)
 
 
 def stubborn(x, name=None):
-    return create_op("TestStubborn", [x], name=name)
+    return create_op("StoppingStubborn", [x], name=name)
 
 
 def pause(x, ms=5, name=None):
-    return create_op("TestPause", [x], {"ms": ms}, name=name)
+    return create_op("StoppingPause", [x], {"ms": ms}, name=name)
 
 
 def fail(x, name=None):
-    return create_op("TestFail", [x], name=name)
+    return create_op("StoppingFail", [x], name=name)
 
 
 def count(x):
-    return create_op("TestCount", [x])
+    return create_op("StoppingCount", [x])
 
 
 def watched(x):
-    return create_op("TestWatched", [x])
+    return create_op("StoppingWatched", [x])

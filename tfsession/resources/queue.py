@@ -7,7 +7,6 @@ one possible completes it, after the lock is released. No queue has a thread of 
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from functools import partial
@@ -15,6 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tfsession.core import forking
 from tfsession.core.dtypes import DType
 from tfsession.core.errors import CancelledError, InvalidArgumentError, OpError, OutOfRangeError
 from tfsession.core.pending import Pending
@@ -62,7 +62,7 @@ class Queue:
         self.dtypes = list(dtypes)
         self.shapes = list(shapes)
         self.capacity = UNBOUNDED if capacity < 0 else capacity
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
         self._items: Any = deque()
         # Ordered dicts: the first and any one are taken out in constant time.
         self._enqueues: OrderedDict[Attempt, None] = OrderedDict()
