@@ -151,7 +151,9 @@ class _Frames:
                 self.region[op] = outputs[op] = frame[:-1]
 
     @staticmethod
-    def _frame_of(node: Node, outputs: Mapping[Operation, Frame], feeds: Collection[Tensor]) -> Frame:
+    def _frame_of(
+        node: Node, outputs: Mapping[Operation, Frame], feeds: Collection[Tensor]
+    ) -> Frame:
         """The frame of all inputs of an operation."""
         op = node.op
         sources = [tensor.op for tensor in node.inputs if tensor not in feeds]
