@@ -9,7 +9,7 @@ import numpy as np
 from tfsession.core.rules import kernel
 
 
-@kernel("Switch", "RefSwitch", host=["pred"], aliases=True)
+@kernel("Switch", "RefSwitch", host=["pred"], forwards=True)
 def switch(xp: Any, data: Any, pred: Any) -> tuple[Any, Any]:
     """The value for both ways; nothing runs behind the one that is not taken."""
     return data, data

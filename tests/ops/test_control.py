@@ -32,7 +32,9 @@ def test_what_is_shown(fresh_graph, device, data, summarize, text):
         check = tf.Assert(ok, data, summarize, name="check")
     with tf.Session(config=tf.ConfigProto(allow_soft_placement=True)) as session:
         assert session.run(check, {ok: True}) is None
-        phrase = re.escape(f"assertion failed: {text}\n\t [[{{{{node check}}}}]]")
+        at_once = all(tf.convert_to_tensor(x).dtype in (tf.string, tf.int32) for x in data)
+        node = "check/Assert" if at_once else "check/AssertGuard/Assert"
+        phrase = re.escape(f"assertion failed: {text}\n\t [[{{{{node {node}}}}}]]")
         with pytest.raises(tf.errors.InvalidArgumentError, match=phrase):
             session.run(check, {ok: False})
 
@@ -51,3 +53,19 @@ def test_what_waits_for_it_does_not_run(fresh_graph):
 def test_nothing_to_show_is_refused(fresh_graph):
     with pytest.raises(ValueError, match="list of length 0 less than minimum 1"):
         tf.Assert(True, [])
+
+    with pytest.raises(TypeError, match="values must be a sequence"):
+        tf.Assert(True, np.zeros(2))
+
+
+def test_the_guard_is_what_others_wait_for(fresh_graph):
+    v = tf.Variable([1.0])
+    ok = tf.placeholder(tf.bool, [])
+    check = tf.Assert(ok, [v], name="check")
+    assert check.name == "check/AssertGuard/Merge"
+    with tf.control_dependencies([check]):
+        one = tf.constant(1)
+    with tf.Session() as session:
+        session.run(v.initializer)
+        assert session.run(one, {ok: True}) == 1
+        assert session.run([check, one], {ok: True}) == [None, 1]

@@ -20,16 +20,18 @@ from tfsession.core.exports import export
 from tfsession.core.rules import caller_site
 from tfsession.core.rules import gradients as rules
 from tfsession.core.shape import is_compatible, merge
-from tfsession.graph.create import convert_to_tensor
+from tfsession.graph.context import CondContext
+from tfsession.graph.create import convert_to_tensor, create_op
 from tfsession.graph.graph import Graph, get_default_graph
 from tfsession.graph.indexed_slices import IndexedSlices
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.cast import cast
-from tfsession.ops.constant import fill, tuple_, zeros_like
+from tfsession.ops.constant import fill, identity, tuple_, zeros, zeros_like
 from tfsession.ops.elementwise import add_n
 from tfsession.ops.join import concat
 from tfsession.ops.shape import shape as shape_of
+from tfsession.ops.state import variable_behind
 
 Gradient = Tensor | IndexedSlices | None
 
@@ -269,7 +271,7 @@ class _Engine:
             return
         for index, tensor in enumerate(op.outputs):
             if grads[index] is None and is_trainable(tensor.dtype):
-                grads[index] = zeros_like(tensor)
+                grads[index] = _zeros_of(tensor)
         with self._graph.name_scope(op.name + "_grad"):
             results = rule(op, *grads)
             results = list(results) if isinstance(results, list | tuple) else [results]
@@ -375,6 +377,27 @@ def _between(ys: Sequence[Tensor], xs: Sequence[Tensor]) -> list[Operation]:
                 between.add(op)
                 stack.append(op)
     return sorted(between, key=lambda op: op._id)
+
+
+def _zeros_of(tensor: Tensor) -> Tensor:
+    """The gradient of an output to which none came back.
+
+    For what a Switch brings into a branch, the zeros belong to the other branch.
+    """
+    op: Operation = tensor.op
+    context = op._control_flow_context
+    if op.type not in ("Switch", "RefSwitch") or not isinstance(context, CondContext):
+        return zeros_like(tensor)
+    other = create_op("Switch", [op.inputs[0], context.pred])[1 - context.branch]
+    pivot = identity(other)
+    if tensor.dtype is dtypes.resource:
+        variable = variable_behind(tensor)
+        dtype = dtypes.float32 if variable is None else variable.attrs["dtype"]
+        with tensor.graph.control_dependencies([pivot]):
+            return zeros(create_op("VariableShape", [other]), dtype)
+    shape = create_op("Shape", [other])
+    with tensor.graph.control_dependencies([pivot]):
+        return zeros(shape, tensor.dtype)
 
 
 def _check_and_refine(op: Operation, tensor: Tensor, grad: Any) -> None:

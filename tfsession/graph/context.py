@@ -107,11 +107,17 @@ class ControlFlowContext:
             self.graph.prevent_fetching(op)
 
 
-def loop_of_outputs(op: Operation) -> WhileContext | None:
-    """The loop in which the outputs of an operation are: for an Exit, the one around its own."""
+def context_of_outputs(op: Operation) -> ControlFlowContext | None:
+    """The context in which the outputs of an operation are: for an Exit, the one around its own."""
     context: ControlFlowContext | None = op._control_flow_context
     if op.type in _EXITS and context is not None:
         context = context.outer_context
+    return context
+
+
+def loop_of_outputs(op: Operation) -> WhileContext | None:
+    """The loop in which the outputs of an operation are."""
+    context = context_of_outputs(op)
     return context.loop if context is not None else None
 
 

@@ -137,13 +137,10 @@ def _merge(of_false: Any, of_true: Any) -> Any:
     return merge([of_false, of_true])
 
 
-def merge(tensors: list[Any]) -> Tensor:
+def merge(tensors: list[Any], name: str | None = None) -> Tensor:
     """Whichever of the tensors is there."""
-    if all(tensor.dtype.is_ref for tensor in tensors):
-        found: Any = create_op("RefMerge", [tensors], None, "Merge")
-    else:
-        found = create_op("Merge", [tensors], None, "Merge")
-    output: Tensor = found[0]
+    kind = "RefMerge" if all(tensor.dtype.is_ref for tensor in tensors) else "Merge"
+    output: Tensor = create_op(kind, [tensors], None, name or "Merge")[0]
     return output
 
 

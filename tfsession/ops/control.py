@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from tfsession.core.dtypes import int32, string
 from tfsession.core.exports import export
 from tfsession.core.op_def import define_op
-from tfsession.graph.create import create_operation
+from tfsession.graph.create import convert_to_tensor, create_operation, graph_of
 from tfsession.graph.operation import Operation
 from tfsession.graph.shape_fns import no_outputs
+from tfsession.ops.cond import cond
+from tfsession.ops.constant import no_op
 
 define_op(
     "Assert",
@@ -25,11 +28,31 @@ def assert_(
 ) -> Operation:
     """An operation that fails with `data` in its error when `condition` is false.
 
+    Unless all of `data` is on the host anyway (strings and int32), it is copied there, and asked
+    for, only when the condition is false: the operation stands in a conditional of its own.
+
     Args:
         condition: a bool scalar.
         data: a list of tensors to show.
         summarize: how many elements of each to show; 3 when None.
-        name: name of the operation.
+        name: name scope of the operations.
+
+    Raises:
+        TypeError: `data` is no list or tuple.
+        ValueError: `data` is empty.
     """
-    attrs = {"summarize": summarize}
-    return create_operation("Assert", [condition, list(data)], attrs, name)
+    if not isinstance(data, list | tuple):
+        raise TypeError("values must be a sequence.")
+
+    def check() -> Operation:
+        attrs = {"summarize": summarize}
+        return create_operation("Assert", [condition, list(data)], attrs, "Assert")
+
+    graph = graph_of([condition, *data])
+    with graph.as_default(), graph.name_scope(name or "Assert"):
+        shown = [convert_to_tensor(value) for value in data]
+        if all(tensor.dtype.base_dtype in (int32, string) for tensor in shown):
+            return check()
+        condition = convert_to_tensor(condition, name="Condition")
+        guarded: Operation = cond(condition, no_op, check, name="AssertGuard").op
+        return guarded

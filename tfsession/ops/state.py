@@ -19,6 +19,8 @@ from tfsession.graph.tensor import Tensor
 _SHARING = ["container: string = ''", "shared_name: string = ''"]
 _INDICES = "Tindices: {int32, int64}"
 _SCATTERS = ("Add", "Sub", "Mul", "Div", "Min", "Max")
+# Operations through which a handle comes into branches and loops.
+_HANDED_ON = frozenset({"Enter", "Switch", "Identity"})
 
 
 def _attr_shape(op: Operation) -> list[Shape]:
@@ -35,16 +37,25 @@ def _update_shape(op: Operation) -> list[Shape]:
     return [shape_lib.merge(op.inputs[0]._shape, op.inputs[1]._shape)]
 
 
+def variable_behind(handle: Tensor) -> Operation | None:
+    """The operation that makes a resource handle, as far as branches and loops let one see it."""
+    op: Operation = handle.op
+    while op.type in _HANDED_ON:
+        op = op.inputs[0].op
+    return op if op.type == "VarHandleOp" else None
+
+
 def handle_shape(handle: Tensor) -> Shape:
     """The static shape of the variable behind a resource handle, as far as it is known."""
-    shape: Shape = handle.op.attrs.get("shape") if handle.op.type == "VarHandleOp" else None
+    variable = variable_behind(handle)
+    shape: Shape = None if variable is None else variable.attrs["shape"]
     return shape
 
 
 def _read_shape(op: Operation) -> list[Shape]:
-    handle = op.inputs[0].op
-    if handle.type == "VarHandleOp" and handle.attrs["dtype"] is not op.attrs["dtype"]:
-        there, asked = handle.attrs["dtype"].op_def_name, op.attrs["dtype"].op_def_name
+    variable = variable_behind(op.inputs[0])
+    if variable is not None and variable.attrs["dtype"] is not op.attrs["dtype"]:
+        there, asked = variable.attrs["dtype"].op_def_name, op.attrs["dtype"].op_def_name
         raise ValueError(f"Trying to read variable with wrong dtype. Expected {there} got {asked}")
     return [handle_shape(op.inputs[0])]
 

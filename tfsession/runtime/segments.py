@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -144,6 +144,14 @@ class Wait(Computation):
         return failure_of(error, None, [self.nodes[0].op])
 
 
+def not_scalar(value: Value) -> NoReturn:
+    """Refuse the value of a predicate."""
+    shape = debug_string(value.shape)
+    raise InvalidArgumentError(
+        None, None, f"The second input must be a scalar, but it has shape {shape}"
+    )
+
+
 @dataclass(slots=True, kw_only=True)
 class Decision(CompiledSegment):
     """A predicate: its value decides which of two bits comes alive."""
@@ -159,10 +167,7 @@ class Decision(CompiledSegment):
             execution.transfer(scope, self.transfers)
             value = scope.values[self.name]
             if value.ndim:
-                shape = debug_string(value.shape)
-                raise InvalidArgumentError(
-                    None, None, f"The second input must be a scalar, but it has shape {shape}"
-                )
+                not_scalar(value)
         except BaseException as error:
             return execution.failure(failure_of(error, None, [self.switch]))
         scope.dead |= self.if_false if value else self.if_true
@@ -175,11 +180,12 @@ class Meeting(CompiledSegment):
     """Merges that fire together: with the first of several masks that has come alive.
 
     `inputs` are the names of each node's inputs, `outputs` of its outputs; `moves` the transfers
-    of the inputs that lie elsewhere.
+    of the inputs that lie elsewhere; `reads_values` tells which are variables to be read.
     """
 
     alternatives: tuple[int, ...]
     inputs: list[list[str]]
+    reads_values: list[list[bool]]
     outputs: list[list[str]]
     moves: list[list[Transfer | None]]
     kernels: list[Function]
@@ -205,14 +211,17 @@ class Meeting(CompiledSegment):
         assert index is not None
         names: list[str] = []
         values: list[Value] = []
-        rows = zip(self.kernels, self.inputs, self.outputs, self.moves, strict=True)
+        rows = zip(
+            self.kernels, self.inputs, self.reads_values, self.outputs, self.moves, strict=True
+        )
         try:
-            for number, (kernel, inputs, outputs, moves) in enumerate(rows):
+            for number, (kernel, inputs, reads, outputs, moves) in enumerate(rows):
                 move = moves[index]
                 if move is not None:
                     execution.transfer(scope, [move])
                 arguments: list[Value] = [None] * len(inputs)
-                arguments[index] = scope.values[inputs[index]]
+                value = scope.values[inputs[index]]
+                arguments[index] = value.read() if reads[index] else value
                 results = kernel(*arguments)
                 execution.observe(self.first + number, results)
                 names += outputs
@@ -228,15 +237,18 @@ class Carried:
     """A variable of a loop: the names of its value around and in the loop.
 
     `value` and `index` are the outputs of its Merge, number `first`; `enter_move` and `next_move`
-    are the transfers of values that lie elsewhere than the Merge.
+    are the transfers of values that lie elsewhere than the Merge; `enter_reads` and `next_reads`
+    tell whether they are variables to be read.
     """
 
     enter: str
     enter_index: int
     enter_move: Transfer | None
+    enter_reads: bool
     next: str
     next_waits: int
     next_move: Transfer | None
+    next_reads: bool
     value: str
     index: str
     first: int
@@ -275,6 +287,26 @@ class CompiledLoop(CompiledSegment):
         return LoopRun(self, scope).begin(execution)
 
 
+@dataclass(slots=True, kw_only=True)
+class InlinedLoop(Computation):
+    """A loop as one function, which gives None instead of results that are not there."""
+
+    def start(self, execution: Execution, scope: Scope) -> Failure:
+        """Run all iterations."""
+        try:
+            arguments = [scope.values[name] for name in self.inputs]
+            if execution.asked is not None:
+                arguments.insert(0, execution.asked)
+            results = self.function(*arguments)
+        except BaseException as error:
+            return execution.failure(self.failure(error))
+        if results is None:
+            scope.bury(self)
+        else:
+            scope.keep(self, self.outputs, results)
+        return None
+
+
 class LoopRun:
     """A loop under way, in one iteration of the region around it."""
 
@@ -290,9 +322,10 @@ class LoopRun:
     def begin(self, execution: Execution) -> Failure:
         """Begin the first iteration, with what came through the Enters, and go on from there."""
         try:
+            outer = self.outer
             values = [
-                (carried, self._brought(execution, self.outer, carried.enter, carried.enter_move))
-                for carried in self._loop.carried
+                (c, self._brought(execution, outer, c.enter, c.enter_move, c.enter_reads))
+                for c in self._loop.carried
             ]
         except BaseException as error:
             return execution.failure(error)
@@ -300,10 +333,13 @@ class LoopRun:
         return self.go_on(execution)
 
     @staticmethod
-    def _brought(execution: Execution, scope: Scope, name: str, move: Transfer | None) -> Value:
+    def _brought(
+        execution: Execution, scope: Scope, name: str, move: Transfer | None, reads: bool
+    ) -> Value:
         if move is not None:
             (name,) = execution.transfer(scope, [move])
-        return scope.values[name]
+        value = scope.values[name]
+        return value.read() if reads else value
 
     def _begin_iteration(
         self, execution: Execution, values: Sequence[tuple[Carried, Value]], turn: int
@@ -342,7 +378,9 @@ class LoopRun:
             raise InternalError(
                 None, None, f"Some variables of the loop {self._loop.frame!r} go on, some do not."
             )
-        return [(c, self._brought(execution, scope, c.next, c.next_move)) for c in carried]
+        return [
+            (c, self._brought(execution, scope, c.next, c.next_move, c.next_reads)) for c in carried
+        ]
 
     def _end(self) -> None:
         outer, loop = self.outer, self._loop

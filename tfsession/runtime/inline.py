@@ -1,0 +1,328 @@
+"""Inlining: a region in which nothing waits becomes a part of one function.
+
+All is known when the text is written but which bits come alive: they are local variables, masks are
+conditions, and what waits for a mask stands in a block behind its condition. A loop is a `while`.
+So an iteration costs little more than its kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import count
+
+import numpy as np
+
+from tfsession.devices.transfer import Memory, start_copy, wait_for
+from tfsession.graph.tensor import Tensor
+from tfsession.runtime.partition import Layout, Segment, Transfer
+from tfsession.runtime.regions import Joint, Loop, Predicate
+from tfsession.runtime.segments import not_scalar
+from tfsession.runtime.source import Source, Writer
+
+# Loops in loops; Python's own limit for blocks in blocks is 20.
+_DEPTH = 8
+
+Item = Segment | Predicate | Joint | tuple[Loop, Layout]
+
+
+def can_inline(layout: Layout, depth: int = _DEPTH) -> bool:
+    """Whether nothing in a region has to wait, and its loops are of the usual form."""
+    return (
+        depth > 0
+        and not any(segment.arrival for segment in layout.segments)
+        and all(len({v.next_waits for v in loop.variables}) < 2 for loop in layout.region.loops)
+        and all(can_inline(body, depth - 1) for body in layout.bodies)
+    )
+
+
+class Bits:
+    """The bits of a region as local variables, and what is known of them when text is written."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        # For each bit what comes alive with it at the latest; what it is alive with, if no variable
+        # of its own; and the other way out of its predicate.
+        self._implied: dict[int, int] = {}
+        self._same: dict[int, int] = {}
+        self._other: dict[int, int] = {}
+
+    def variable(self, bit: int) -> str:
+        """The name of a bit."""
+        return f"b{self._number}_{bit.bit_length() - 1}"
+
+    def define(self, bit: int, waits: int, other: int = 0) -> None:
+        """A bit comes alive only behind a reduced mask; `other` never comes alive with it."""
+        self._implied[bit] = self._closure(waits)
+        self._other[bit] = other
+
+    def define_same(self, bit: int, waits: int) -> None:
+        """A bit is alive exactly if a reduced mask is."""
+        self._same[bit] = waits
+
+    def _closure(self, mask: int) -> int:
+        closed = mask
+        for bit in _each(mask):
+            closed |= self._implied[bit]
+        return closed
+
+    def reduced(self, mask: int) -> int:
+        """A mask that is alive exactly if `mask` is, of as few variables as possible."""
+        own = 0
+        for bit in _each(mask):
+            own |= self._same.get(bit, bit)
+        implied = 0
+        for bit in _each(own):
+            implied |= self._implied[bit]
+        return own & ~implied
+
+    def either(self, first: int, second: int) -> int | None:
+        """The reduced mask that is alive if one of two is, where they part at a predicate."""
+        left, right = first & ~second, second & ~first
+        if not left or self._other.get(left) != right:
+            return None
+        return self.reduced(first & second | self._implied[left] & self._implied[right])
+
+    def otherwise(self, mask: int | None) -> int | None:
+        """The reduced mask that is alive exactly if `mask` is not, where there is one."""
+        if not mask or self._implied.get(mask):
+            return None
+        return self._other.get(mask) or None
+
+    def condition(self, mask: int) -> str:
+        """The condition of a reduced mask; empty where it is always alive."""
+        return " and ".join(map(self.variable, _each(mask)))
+
+
+def _each(mask: int) -> Iterator[int]:
+    while mask:
+        bit = mask & -mask
+        yield bit
+        mask ^= bit
+
+
+def _scheduled(layout: Layout) -> list[Item]:
+    """All parts of a region, each behind what it waits for."""
+    region = layout.region
+    loops = list(zip(region.loops, layout.bodies, strict=True))
+    todo: list[Item] = [*layout.segments, *region.predicates, *region.joints, *loops]
+    ordered: list[Item] = []
+    arrived = 0
+    while todo:
+        ready = [item for item in todo if not _waits_of(item) & ~arrived]
+        # What computes comes first: the others may read what it gives.
+        taken = [item for item in ready if isinstance(item, Segment)] or ready[:1]
+        assert taken, "a region waits for itself"
+        ordered += taken
+        chosen = set(map(id, taken))
+        todo = [item for item in todo if id(item) not in chosen]
+        for item in taken:
+            arrived |= _arrival_of(item)
+    return ordered
+
+
+def _waits_of(item: Item) -> int:
+    if isinstance(item, Joint):
+        waits = 0
+        for alternative in item.alternatives:
+            waits |= alternative
+        return waits
+    return item[0].waits if isinstance(item, tuple) else item.waits
+
+
+def _arrival_of(item: Item) -> int:
+    if isinstance(item, Predicate):
+        return item.if_false | item.if_true
+    return item[0].arrival if isinstance(item, tuple) else item.arrival
+
+
+class Inliner:
+    """Writes regions into one function."""
+
+    def __init__(self, writer: Writer, source: Source, first: int = 0) -> None:
+        """Regions get numbers from `first` on."""
+        self._writer = writer
+        self._names = writer.names
+        self._source = source
+        self._numbers = count(first)
+
+    def write(self, layout: Layout, results: Collection[str]) -> Bits:
+        """Add a region; the names of `results` stay after it. Gives its bits."""
+        bits = Bits(next(self._numbers))
+        items = _scheduled(layout)
+        later = set(results)
+        behind: list[set[str]] = []
+        for item in reversed(items):
+            behind.append(set(later))
+            later |= self._reads(item)
+        for item, needed in zip(items, reversed(behind), strict=True):
+            if isinstance(item, Segment):
+                self._add_segment(item, bits, needed)
+            elif isinstance(item, Predicate):
+                self._add_predicate(item, bits)
+            elif isinstance(item, Joint):
+                self._add_joint(item, bits, needed)
+            else:
+                self.add_loop(*item, bits, needed)
+        return bits
+
+    def _reads(self, item: Item) -> set[str]:
+        names, writer = self._names, self._writer
+        if isinstance(item, Segment):
+            return set(writer.reads(item))
+        if isinstance(item, Predicate):
+            return {names.source_of(item.tensor), names.of(item.tensor, None)}
+        if isinstance(item, Joint):
+            return {names.source_of(t) for node in item.nodes for t in node.inputs}
+        return set(writer.loop_reads(item[0]))
+
+    # --- parts ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def _behind(self, condition: str) -> Iterator[None]:
+        """What is written meanwhile stands behind a condition, if there is one."""
+        if not condition:
+            yield
+            return
+        with self._source.block(f"if {condition}:"):
+            yield
+
+    def _add_segment(self, segment: Segment, bits: Bits, needed: Collection[str]) -> None:
+        writer, source = self._writer, self._source
+        with self._behind(bits.condition(bits.reduced(segment.waits))):
+            self._move(segment.transfers)
+            if segment.memory is None:
+                writer.add_nodes(source, segment.nodes, needed)
+                return
+            with source.block(f"with {source.bind('m', segment.memory)}.activate():"):
+                writer.add_nodes(source, segment.nodes, needed)
+
+    def _move(self, transfers: Sequence[Transfer]) -> None:
+        """A line for each transfer, and one that waits for those to the host."""
+        source, names = self._source, self._names
+        for transfer in transfers:
+            tensor, origin, goal = transfer.tensor, transfer.source, transfer.destination
+            copy = source.bind("x", partial(start_copy, source=origin, destination=goal))
+            name = names.of(tensor, origin)
+            value = f"{name}.read()" if names.is_variable(tensor, origin) else name
+            source.add(f"{names.of(tensor, goal)} = {copy}({value})", tensor.op)
+        origins = [transfer.source for transfer in transfers if transfer.destination is None]
+        if origins:
+            wait = source.bind("w", partial(wait_for, origins))
+            source.add(f"{wait}()", transfers[0].tensor.op)
+
+    def _bring(self, tensor: Tensor, memory: Memory) -> None:
+        """A tensor is read in a memory: a transfer, if it is made elsewhere."""
+        origin = self._names.location[tensor]
+        if origin is not memory:
+            self._move([Transfer(tensor, origin, memory)])
+
+    def _add_predicate(self, predicate: Predicate, bits: Bits) -> None:
+        source, names, tensor = self._source, self._names, predicate.tensor
+        if_false, if_true = bits.variable(predicate.if_false), bits.variable(predicate.if_true)
+        waits = bits.reduced(predicate.waits)
+        bits.define(predicate.if_false, waits, predicate.if_true)
+        bits.define(predicate.if_true, waits, predicate.if_false)
+        if waits:
+            source.add(f"{if_false} = {if_true} = False")
+        with self._behind(bits.condition(waits)):
+            self._bring(tensor, None)
+            name = names.of(tensor, None)
+            refuse = source.bind("e", not_scalar)
+            source.add(f"if {name}.ndim: {refuse}({name})", predicate.switch)
+            source.add(f"{if_false} = not {name}; {if_true} = not {if_false}", predicate.switch)
+
+    def _add_joint(self, joint: Joint, bits: Bits, needed: Collection[str]) -> None:
+        source = self._source
+        masks = [bits.reduced(waits) for waits in joint.alternatives]
+        whenever = bits.either(*masks) if len(masks) == 2 else None
+        if 0 in masks:
+            masks, whenever = masks[: masks.index(0) + 1], 0
+        arrival = bits.variable(joint.arrival)
+        if whenever is None:
+            bits.define(joint.arrival, 0)
+            source.add(f"{arrival} = False")
+        else:
+            bits.define_same(joint.arrival, whenever)
+        for index, mask in enumerate(masks):
+            word = "elif" if index else "if"
+            head = f"{word} {bits.condition(mask)}:" if mask else "else:" if index else "if True:"
+            with source.block(head):
+                self._let_through(joint, index, needed)
+                if whenever is None:
+                    source.add(f"{arrival} = True")
+
+    def _let_through(self, joint: Joint, index: int, needed: Collection[str]) -> None:
+        """The outputs of Merges whose input number `index` is there."""
+        source, names, writer = self._source, self._names, self._writer
+        gone: dict[str, None] = {}
+        for node in joint.nodes:
+            tensor, memory = node.inputs[index], node.input_memories[index]
+            self._bring(tensor, memory)
+            value, number = names.outputs(node)
+            source.add(f"{value} = {writer.arguments(node)[index]}", node.op)
+            if number in needed:
+                source.add(f"{number} = {source.bind('i', np.int32(index))}", node.op)
+            if (name := names.of(tensor, memory)) not in needed:
+                gone[name] = None
+        if gone:
+            source.add(f"del {', '.join(gone)}")
+
+    # --- loops ----------------------------------------------------------------------------------
+
+    def add_loop(self, loop: Loop, body: Layout, bits: Bits, needed: Collection[str]) -> None:
+        """Add a loop; its bit says whether its results are there."""
+        source, names = self._source, self._names
+        waits = bits.reduced(loop.waits)
+        arrival = bits.variable(loop.arrival)
+        # A result that is not there whenever the loop ends is noted when it is.
+        flags = {m: f"{arrival}_{i}" for i, m in enumerate(set(loop.results.values()))}
+        source.add(" = ".join([*flags.values(), "False"]))
+        results = set(map(names.source_of, loop.results))
+        kept = results.union(map(names.source_of, loop.constants))
+        with self._behind(bits.condition(waits)):
+            self._assign_variables(loop, kept.union(needed), is_first=True)
+            with source.block("while True:"):
+                nexts = {names.source_of(variable.next) for variable in loop.variables}
+                inner = self.write(body, kept | nexts)
+                going_on = inner.reduced(loop.variables[0].next_waits) if loop.variables else None
+                for mask in list(flags):
+                    there = inner.reduced(mask)
+                    if not there or there == inner.otherwise(going_on):
+                        del flags[mask]
+                    else:
+                        source.add(f"if {inner.condition(there)}: {flags[mask]} = True")
+                if going_on is None:
+                    source.add("break")
+                elif going_on:
+                    source.add(f"if not ({inner.condition(going_on)}): break")
+                self._writer.watch(source)
+                self._assign_variables(loop, kept, is_first=False)
+        if flags:
+            bits.define(loop.arrival, waits)
+            condition = filter(None, [bits.condition(waits), *flags.values()])
+            source.add(f"{arrival} = {' and '.join(condition)}")
+        else:
+            bits.define_same(loop.arrival, waits)
+
+    def _assign_variables(self, loop: Loop, kept: Collection[str], is_first: bool) -> None:
+        """The Merges of a loop, at its begin or between two iterations."""
+        source, names, writer = self._source, self._names, self._writer
+        targets: list[str] = []
+        values: list[str] = []
+        gone: dict[str, None] = {}
+        for variable in loop.variables:
+            node, tensor = variable.merge, variable.enter if is_first else variable.next
+            index = node.inputs.index(tensor)
+            self._bring(tensor, node.input_memories[index])
+            value, number = names.outputs(node)
+            targets += [value, number]
+            values += [writer.arguments(node)[index], source.bind("i", np.int32(index))]
+            name = names.of(tensor, node.input_memories[index])
+            if name not in kept:
+                gone[name] = None
+        if targets:
+            source.add(f"{', '.join(targets)} = {', '.join(values)}")
+        if gone:
+            source.add(f"del {', '.join(gone)}")
