@@ -336,7 +336,6 @@ class TestRun:
             lambda: session.run({"c": c}, ask),
             lambda: session.run(b, {a: 1.0, b: 2.0}) if pruned else session.run(c, ask),
             lambda: call(1.0, 2.0),
-            ready,
             lambda: session.make_callable(tf.identity(c)),
         ):
             if pruned:
@@ -344,6 +343,7 @@ class TestRun:
             else:
                 with pytest.raises(tf.errors.InvalidArgumentError, match="Cannot assign a device"):
                     again()
+        assert ready() == 1.0  # it asks for no more of the graph than it did
         with pytest.raises(tf.errors.InvalidArgumentError, match="Cannot assign a device"):
             session.run(bad)
 
