@@ -95,8 +95,8 @@ class CudaDevice(Device):
             try:
                 card = cupy.cuda.Device(self._number(cupy))
                 with card:
-                    managed = self.memory_limit_bytes > (self._slot.gpu.total_bytes or 1 << 62)
-                    pool = cupy.cuda.MemoryPool(cupy.cuda.malloc_managed if managed else None)
+                    malloc = cupy.cuda.malloc_managed if self._slot.unified else None
+                    pool = cupy.cuda.MemoryPool(malloc)
                     pool.set_limit(size=max(1, self.memory_limit_bytes))  # 0 would mean no limit
                     stream = cupy.cuda.Stream(non_blocking=True)
             except cupy.cuda.runtime.CUDARuntimeError as error:

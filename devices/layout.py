@@ -18,11 +18,15 @@ _SIMULATED = re.compile(r"(\d+)(?::(\d+)([a-zA-Z]*))?\Z", re.ASCII)
 
 
 class GpuSlot(NamedTuple):
-    """One GPU device to be: which card, its number among the cards used, and its memory limit."""
+    """One GPU device to be: which card, its number among the cards used, and its memory limit.
+
+    A `unified` one has memory that the card and the host share, and page in and out.
+    """
 
     gpu: PhysicalGpu
     card: int
     limit: int
+    unified: bool = False
 
 
 def _simulated_gpus(text: str) -> tuple[PhysicalGpu, ...]:
@@ -178,11 +182,14 @@ def gpu_slots(gpus: Sequence[PhysicalGpu], wanted: int | None, options: Any) -> 
         raise InvalidArgumentError(
             None, None, "num_virtual_devices_per_gpu cannot be set when virtual_devices is set."
         )
+    unified = bool(_option(options, "experimental.use_unified_memory", False))
     slots = []
     for position, card in enumerate(order[:count]):
         limits = [int(mb * MIB) for mb in by_hand[position]] if by_hand else []
         if not limits:
             each = max(1, parts)
             limits = [memory_limit(gpus[card], options) // each] * each
-        slots += [GpuSlot(gpus[card], card, limit) for limit in limits]
+        # More than there is cannot be had but by paging.
+        total = gpus[card].total_bytes or 1 << 62
+        slots += [GpuSlot(gpus[card], card, n, unified or n > total) for n in limits]
     return slots

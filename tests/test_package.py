@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import tfsession
+from tfsession.core import protos
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ["cupy", "cuda", "pynvml", "google.protobuf", "tensorflow", "scipy", "sklearn",
@@ -21,6 +22,7 @@ import json, sys
 import numpy, ml_dtypes
 before = set(sys.modules)
 import tfsession
+from tfsession.core import protos
 status = open("/proc/self/status").read() if sys.platform == "linux" else ""
 rss = [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")]
 print(json.dumps({"modules": sorted(sys.modules), "new": len(set(sys.modules) - before),
@@ -121,3 +123,11 @@ def test_a_shipped_folder_refuses_to_be_loaded_under_another_name(package):
     code = f"import json, sys; sys.path.insert(0, {str(ROOT)!r})\ntry: import {package}\n"
     code += "except ImportError as error: print(json.dumps(str(error)))\nelse: print(0)"
     assert f"tfsession.{package}" in run(code)
+
+
+def test_every_field_of_a_configuration_is_explained():
+    text = (ROOT / "tfsession/docs/configuration.md").read_text("utf-8")
+    told = set(re.findall(r"`(?:experimental\.)?(\w+)`", text))
+    for name in ("ConfigProto", "GPUOptions", "GraphOptions", "OptimizerOptions", "RunOptions"):
+        fields = {field.name for field in getattr(protos, name).DESCRIPTOR.fields}
+        assert fields - told == set(), name

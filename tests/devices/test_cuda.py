@@ -217,9 +217,9 @@ def cupy(monkeypatch):
     return fake
 
 
-def make(index=0, bus_id="0000:17:00.0", limit=GIB, total=80 * GIB):
+def make(index=0, bus_id="0000:17:00.0", limit=GIB, total=80 * GIB, unified=False):
     gpu = PhysicalGpu("NVIDIA H200", bus_id, "GPU-0", total, total, (9, 0))
-    return CudaDevice(index, GpuSlot(gpu, index, limit))
+    return CudaDevice(index, GpuSlot(gpu, index, limit, unified))
 
 
 FLOATS = np.arange(6, dtype=np.float32)
@@ -294,11 +294,11 @@ def test_the_limit_holds_for_each_part_of_a_card(cupy):
 
 
 @pytest.mark.parametrize(
-    ("limit", "total", "allocator", "set_to"),
-    [(GIB, 2 * GIB, None, GIB), (3 * GIB, 2 * GIB, "managed", 3 * GIB), (0, GIB, None, 1)],
+    ("limit", "unified", "allocator", "set_to"),
+    [(GIB, False, None, GIB), (3 * GIB, True, "managed", 3 * GIB), (0, False, None, 1)],
 )
-def test_pools(cupy, limit, total, allocator, set_to):
-    gpu = make(limit=limit, total=total)
+def test_pools(cupy, limit, unified, allocator, set_to):
+    gpu = make(limit=limit, total=2 * GIB, unified=unified)
     assert gpu.xp is cupy
     assert gpu._pool.allocator == allocator
     assert gpu._pool.limits == {1: set_to}  # 0 would be no limit at all

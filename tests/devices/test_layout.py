@@ -24,7 +24,10 @@ def options(**fields):
     return SimpleNamespace(**{**base, **fields}, experimental=SimpleNamespace(**experimental))
 
 
-EXPERIMENTAL = {"virtual_devices", "num_virtual_devices_per_gpu", "gpu_system_memory_size_in_mb"}
+EXPERIMENTAL = {
+    *("virtual_devices", "num_virtual_devices_per_gpu", "gpu_system_memory_size_in_mb"),
+    "use_unified_memory",
+}
 
 
 def virtual(*limits, **others):
@@ -120,6 +123,19 @@ def test_virtual_devices():
     slots = gpu_slots([card(0), card(1)], None, split)
     rest = 79 * GIB - 1800 * MIB
     assert [(s.card, s.limit) for s in slots] == [(0, GIB), (0, 512 * MIB), (1, rest)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "unified"),
+    [
+        ({}, False),
+        ({"per_process_gpu_memory_fraction": 1.0}, False),
+        ({"per_process_gpu_memory_fraction": 1.5}, True),
+        ({"use_unified_memory": True}, True),
+    ],
+)
+def test_unified_memory_is_for_those_who_ask_for_it_or_for_more_than_there_is(fields, unified):
+    assert [slot.unified for slot in gpu_slots([card()], None, options(**fields))] == [unified]
 
 
 def test_equal_parts():
