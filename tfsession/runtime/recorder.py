@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from tfsession.core.dtypes import resource, variant
 from tfsession.devices.device import Device
@@ -25,6 +24,9 @@ from tfsession.runtime.step_stats import (
     encode_copies,
     encode_node,
 )
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 Shapes = tuple[OutputShape, ...]
 

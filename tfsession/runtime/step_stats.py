@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from tfsession.core import protos
 from tfsession.core.dtypes import DType
 from tfsession.devices.transfer import Memory
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 # The shape of an output; None where there is no value yet, as in a variable before its first.
 OutputShape = tuple[int, ...] | None
