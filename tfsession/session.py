@@ -6,8 +6,9 @@ import logging
 import threading
 import weakref
 from _thread import LockType
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from operator import call
 from types import TracebackType
 from typing import Any, ClassVar, Final, NamedTuple
@@ -58,7 +59,7 @@ _default_sessions: Final = DefaultStack()
 _live_sessions: Final[weakref.WeakSet[BaseSession]] = weakref.WeakSet()
 _live_sessions_lock: Final = forking.lock()
 # First parts of the keys of steps.
-_TAGS: Final[dict[type, object]] = {list: object(), tuple: object()}
+_TAGS: Final[dict[type, object]] = {kind: object() for kind in (list, tuple, dict, OrderedDict)}
 _FED: Final = object()
 
 
@@ -201,7 +202,12 @@ class BaseSession(SessionInterface):
             return self._run_with_options(fetches, feed_dict, options, run_metadata)
         # The key begins with what no caller can have, so that no two calls are mixed up.
         tag = _TAGS.get(type(fetches))
-        key = fetches if tag is None else (tag, *fetches)
+        if tag is None:
+            key = fetches
+        elif isinstance(fetches, dict):
+            key = (tag, *fetches, *map(type, fetches), *fetches.values())
+        else:
+            key = (tag, *fetches)
         if feed_dict and type(feed_dict) is dict:
             key = (_FED, key, *feed_dict)
         try:
@@ -262,14 +268,19 @@ class BaseSession(SessionInterface):
         nested = nested_key(fetches, feeds)
         step = None if nested is None else self._steps.get(nested)
         if step is not None:
-            with suppress(DeviceFeed):
-                values = list(map(call, step.converters, feeds.values()))
-                self._engine.extend()
+            try:
+                values = list(map(call, step.converters, feeds.values())) if feeds else ()
+            except DeviceFeed:
+                pass
+            else:
+                if self._engine._placed_version != self._graph._version:
+                    self._engine.extend()
                 return step, values
         step, values = self._prepare(fetches, feed_dict)
         if nested is not None and len(step.converters) == len(feeds):
             self._steps[nested] = step
             parts = fetches if type(fetches) in _TAGS else (fetches,)
+            parts = parts.values() if isinstance(parts, dict) else parts
             if key is not None and all(map(is_leaf, (*parts, *(feed_dict or ())))):
                 self._steps[key] = step
         return step, values

@@ -73,16 +73,19 @@ def expand_feeds(graph: Graph, feed_dict: Any) -> Iterator[Feed]:
             yield Feed(tensor, key, part_value, value)
 
 
+_SINGLE = frozenset({Tensor, str})
+
+
 def single_feeds(feed_dict: Any) -> Any:
     """A dict with the components in the place of the composites that it feeds, if that is easy.
 
     What would be an error, or can be read only once, is left for `expand_feeds` to look at.
     """
-    if type(feed_dict) is not dict:
+    if type(feed_dict) is not dict or _SINGLE.issuperset(map(type, feed_dict)):
         return feed_dict
     single: dict[Any, Any] = {}
     for key, value in feed_dict.items():
-        composite = None if type(key) in (Tensor, str) else composite_type_of(key)
+        composite = None if type(key) in _SINGLE else composite_type_of(key)
         if composite is None:
             single[key] = value
             continue

@@ -88,6 +88,8 @@ class FetchMap:
             pairs = ((key, part(values)) for key, part in zip(keys, parts, strict=True))
             return cls(*first, pairs)
 
+        if cls is dict:
+            return lambda values: dict(zip(keys, [part(values) for part in parts], strict=True))
         return rebuild
 
     def _element(self, fetch: Any) -> Rebuild:

@@ -35,6 +35,8 @@ def structure_key(fetch: Any) -> Any:
         TypeError: there is none, because a part has a type that is not known well enough.
     """
     kind = type(fetch)
+    if kind in _LEAF_TYPES:
+        return fetch
     if kind is list or kind is tuple or (issubclass(kind, tuple) and hasattr(kind, "_fields")):
         return (kind, *[structure_key(part) for part in fetch])
     if kind is dict or kind is OrderedDict:
@@ -63,8 +65,11 @@ _LEAF_TYPES = frozenset({Tensor, Operation, str, bytes})
 
 def nested_key(fetches: Any, feed_dict: Any) -> Any:
     """The key of a call with nested fetches; None where a call must be looked at each time."""
-    if feed_dict and (type(feed_dict) is not dict or not all(map(is_leaf, feed_dict))):
-        return None
+    if feed_dict:
+        if type(feed_dict) is not dict:
+            return None
+        if not (_LEAF_TYPES.issuperset(map(type, feed_dict)) or all(map(is_leaf, feed_dict))):
+            return None
     try:
         key = (_NESTED, structure_key(fetches), *(feed_dict or ()))
         hash(key)
