@@ -267,6 +267,22 @@ def test_constants_variables_and_texts(fresh_graph, device):
         session.partial_run(handle, [], {a: [0.0, 0.0]})
 
 
+def test_ways_that_are_taken_and_not(fresh_graph, device):
+    with tf.device(device):
+        a, b = (tf.placeholder(tf.float32, [2], name=name) for name in "ab")
+        n, q = tf.placeholder(tf.int32, []), tf.placeholder(tf.bool, [])
+        chosen = tf.cond(q, lambda: a * 2.0, lambda: b + 1.0)
+        powers = tf.while_loop(lambda i, x: i < n, lambda i, x: (i + 1, x * b), (0, a))[1]
+    with tf.Session() as session:
+        for taken, wanted in ((True, [2.0, 4.0]), (False, [4.0, 5.0])):
+            handle = session.partial_run_setup([chosen, powers], [a, b, n, q])
+            session.partial_run(handle, [], {q: taken, a: [1.0, 2.0]})
+            with pytest.raises(InvalidArgumentError, match="can't be computed"):
+                session.partial_run(handle, chosen)
+            assert session.partial_run(handle, chosen, {b: [3.0, 4.0]}).tolist() == wanted
+            assert session.partial_run(handle, powers, {n: 2}).tolist() == [9.0, 32.0]
+
+
 def test_composites(fresh_graph, device):
     with tf.device(device):
         slices = tf.IndexedSlices(

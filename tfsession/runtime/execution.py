@@ -369,17 +369,19 @@ class Execution:
 
     def has(self, index: int) -> bool:
         """Whether fetch number `index` can be given: a value, or the error that there is none."""
-        waits = self._plan.fetched.waits[index]
-        return self._plan.source_names[index] in self.values or (
-            not waits & ~self._root.arrived and bool(waits & self._root.dead)
-        )
+        return self._plan.source_names[index] in self.values or self.is_dead(index)
+
+    def is_dead(self, index: int) -> bool:
+        """Whether it is known that fetch number `index` has no value: on a way not taken."""
+        waits, root = self._plan.fetched.waits[index], self._root
+        return not waits & ~root.arrived and bool(waits & root.dead)
 
     def fetch(self, indices: Iterable[int]) -> list[Value]:
         """The values of some fetches, ready for the user."""
         plan, values, fetched = self._plan, self.values, self._plan.fetched
         indices = list(indices)
         for index in indices:
-            if fetched.waits[index] & self._root.dead:
+            if self.is_dead(index):
                 raise InvalidArgumentError(None, None, f"Retval[{index}] does not have value")
         wanted = {plan.fetches[index] for index in indices}
         self.transfer(self._root, [t for t in fetched.transfers if t.tensor in wanted])

@@ -129,7 +129,7 @@ class PartialRun:
                     values = {tensor: value.copy("K") for tensor, value in values.items()}
                 self._execution.feed(values)
                 self._go_on(deadline)
-            return self._results([self._fetches[tensor] for tensor in fetches], deadline)
+            return self._results(fetches, deadline)
         except BaseException as error:
             self._fail(error)
             self._has_told_error = True
@@ -160,14 +160,18 @@ class PartialRun:
                 f"Fetch {missing.name} can't be computed from the feeds that have been fed so far."
             )
 
-    def _results(self, indices: list[int], deadline: float) -> list[Any]:
+    def _results(self, fetches: Sequence[Tensor], deadline: float) -> list[Any]:
         """Wait for some fetches, and take them."""
+        indices = [self._fetches[tensor] for tensor in fetches]
         wakeups: SimpleQueue[None] = SimpleQueue()
         while True:
             with self._alone():
                 if self._error is not None:
                     raise _again(self._error)
                 if self._is_served(indices):
+                    for tensor, index in zip(fetches, indices, strict=True):
+                        if self._execution.is_dead(index):
+                            raise _invalid(f"The tensor returned for {tensor.name} was not valid.")
                     return self._execution.fetch(indices)
                 self._waiting[wakeups] = indices
             remaining = None if deadline == inf else max(0.0, deadline - time.monotonic())
