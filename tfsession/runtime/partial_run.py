@@ -236,9 +236,13 @@ class PartialRun:
     def _end(self, error: OpError) -> None:
         if self._error is None:
             self._error = error
-            self._execution.withdraw()
-            self._wake()
-            self._let_go()
+            try:
+                self._execution.withdraw()
+            finally:
+                while self._execution.is_waiting:  # Ctrl-C, and perhaps once more
+                    self._execution.withdraw()
+                self._wake()
+                self._let_go()
 
     def _let_go(self) -> None:
         """Hold no values, nor this object through its own step."""
