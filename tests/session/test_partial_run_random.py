@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import tfsession as tf
 
 # Many more, once: TFSESSION_TEST_EXAMPLES=10000.
-EXAMPLES = int(os.environ.get("TFSESSION_TEST_EXAMPLES", "120"))
+EXAMPLES = int(os.environ.get("TFSESSION_TEST_EXAMPLES", "300"))
 DEVICES = ("/cpu:0", "/gpu:0", "/gpu:1")
 BINARY = (tf.add, tf.multiply, tf.subtract, tf.maximum)
 UNARY = (tf.negative, tf.identity, tf.square, lambda x: tf.reshape(tf.reshape(x, [3, 1]), [3]))
