@@ -283,8 +283,9 @@ _FLOATS: Final = (dtypes.float16, dtypes.float32, dtypes.float64)
 
 
 def _number_converter(tensor: Tensor, key: Any, kind: type, least: int, most: int) -> Converter:
-    """Takes arrays as they are, and Python numbers of `kind`, or ints between two bounds."""
+    """Takes arrays and scalars of NumPy, and Python numbers of `kind`, or ints between bounds."""
     numpy_dtype = tensor.dtype.numpy
+    scalar = numpy_dtype.type
     takes_any = kind is not int  # an int of any size is of the kind, but must be in bounds
     asarray = np.asarray
 
@@ -294,7 +295,9 @@ def _number_converter(tensor: Tensor, key: Any, kind: type, least: int, most: in
             if value.dtype is numpy_dtype and _fits(value.shape, tensor._shape):
                 return value
         elif not tensor._shape and (  # a scalar, or of unknown rank
-            (given is kind and takes_any) or (given is int and least <= value <= most)
+            (given is kind and takes_any)
+            or given is scalar
+            or (given is int and least <= value <= most)
         ):
             return asarray(value, numpy_dtype)
         return convert_feed(tensor, key, value, value)

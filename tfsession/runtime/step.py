@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -38,10 +38,9 @@ def structure_key(fetch: Any) -> Any:
     if kind in _LEAF_TYPES:
         return fetch
     if kind is list or kind is tuple or (issubclass(kind, tuple) and hasattr(kind, "_fields")):
-        return (kind, *[structure_key(part) for part in fetch])
+        return (kind, *_structure_keys(fetch))
     if kind is dict or kind is OrderedDict:
-        parts = [structure_key(part) for part in fetch.values()]
-        return (kind, *fetch, *map(type, fetch), *parts)
+        return (kind, *fetch, *map(type, fetch), *_structure_keys(fetch.values()))
     if is_leaf(fetch):
         return fetch
     if is_attrs(fetch):
@@ -51,6 +50,10 @@ def structure_key(fetch: Any) -> Any:
         # Not the object: programs wrap the same tensors anew each time.
         return (composite.type, *map(structure_key, composite.components(fetch)))
     raise TypeError(f"A {kind.__name__} has no structure key")
+
+
+def _structure_keys(fetches: Iterable[Any]) -> list[Any]:
+    return [part if type(part) in _LEAF_TYPES else structure_key(part) for part in fetches]
 
 
 def is_leaf(value: Any) -> bool:
@@ -155,8 +158,11 @@ def _binding(
     """How the converted feeds get into a plan, and its results into the user's structure."""
     rebuild, elements = fetch_map.rebuild, fetch_map.elements
     texts = [i for i, tensor in enumerate(fed) if tensor.dtype.base_dtype is dtypes.string]
-    if not texts and fetched == elements and fed == list(feeds):
-        return lambda run: lambda values: rebuild(run(values))
+    if not texts and fed == list(feeds) and set(fetched) == set(elements):
+        if fetched == elements:
+            return lambda run: lambda values: rebuild(run(values))
+        positions = list(map(fetched.index, elements))
+        return lambda run: lambda values: rebuild(list(map(run(values).__getitem__, positions)))
     order = {tensor: i for i, tensor in enumerate(feeds)}
     into_plan = [order[tensor] for tensor in fed]
     # The values of the elements stand in the plan's results, then the feeds, then None.

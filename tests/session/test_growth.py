@@ -1,0 +1,38 @@
+"""Nothing is left of runs, failures, waits and sessions that are over: counted in objects.
+
+`tests/bench/growth.py` measures the memory of a process over a million runs.
+"""
+
+import gc
+import runpy
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+growth = runpy.run_path(str(Path(__file__).parents[1] / "bench" / "growth.py"))
+
+
+@pytest.fixture
+def program(fresh_graph):
+    made = growth["Program"]()
+    yield made
+    made.session.close()
+
+
+@pytest.mark.parametrize("name", [name for name, _ in growth["ROWS"]])
+def test_nothing_grows(program, name):
+    work = getattr(program, name)
+    for _ in range(3):  # what is made once
+        work()
+    gc.collect()
+    gc.freeze()  # what was there before does not count
+    try:
+        for _ in range(20):
+            work()
+        gc.collect()
+        left = Counter(type(found).__name__ for found in gc.get_objects())
+    finally:
+        gc.unfreeze()
+    # A step that is kept per run, per session or per error would show twenty times.
+    assert not {kind: count for kind, count in left.items() if count >= 20}
