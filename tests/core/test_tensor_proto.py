@@ -7,7 +7,7 @@ import math
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tfsession.core import dtypes, protos
@@ -149,6 +149,7 @@ REFUSED = [
         "<dtype: 'resource'> is not compatible with 1 of dtype int64",
     ),
     (2**64, "int32", OverflowError, "Python int too large to convert to C long"),
+    ([2**64, 0.5], None, TypeError, "Failed to convert elements of [18446744073709551616, 0.5] to"),
     ("\ud800", None, UnicodeEncodeError, "surrogates not allowed"),
     (1, "foo", TypeError, "Cannot convert the argument `type_value`: 'foo' to a TensorFlow DType."),
 ]
@@ -165,6 +166,7 @@ def test_what_no_tensor_can_hold(value, dtype, error, text):
 NUMBERS = st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, width=32) | st.booleans()
 
 
+@example([-(2**63) - 1, 0.0], None)
 @given(st.lists(NUMBERS, max_size=4), st.sampled_from([None, *(d for d in dtypes.ALL_DTYPES)]))
 def test_the_short_way_and_the_long_way_agree(values, dtype):
     def outcome(wrapped):

@@ -173,7 +173,9 @@ def _quick_sequence(value: Sequence[Any]) -> Array | None:
     if kinds <= _INTS:
         return np.array(value, _INT32)
     if kinds <= _REALS:
-        return np.array(value).astype(_FLOAT32)
+        # One of objects where an int has more than 64 bits: TensorFlow refuses it.
+        array = np.array(value)
+        return None if array.dtype == _OBJECT else array.astype(_FLOAT32)
     return _quick_texts(value) if kinds <= _TEXTS else None
 
 

@@ -140,7 +140,7 @@ def _with_attrs(op_def: OpDef, plan: _Plan, given: dict[str, Any]) -> dict[str, 
 
 def _operation_name(graph: Graph, name: str) -> str:
     """A name for a new operation, unique unless a slash at its end says to take it as it is."""
-    if name.isidentifier() and name[0] != "_":
+    if name.isascii() and name.isidentifier() and name[0] != "_":
         return graph.unique_name(name)
     graph._scopes.check_scope_name(name)
     if name.endswith("/"):

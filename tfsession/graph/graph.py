@@ -108,7 +108,7 @@ class Graph:
         Raises:
             ValueError: nodes cannot be called so.
         """
-        if name.isidentifier() and name[0] != "_":
+        if name.isascii() and name.isidentifier() and name[0] != "_":
             return self.unique_name(name)
         if not name.endswith("/"):
             name = self.unique_name(name)
@@ -334,15 +334,20 @@ class Graph:
         """Run operations made inside after the given operations and tensors; None clears."""
         if control_inputs is None:
             return scope_lib.control_scope(self._scopes, None)
+        held = {op for block in self._scopes.controls for op in block.inputs}
         ops = []
         for item in control_inputs:
+            item = getattr(item, "flat_values", item)  # those of a ragged tensor
             if not isinstance(item, Tensor) and isinstance(getattr(item, "op", None), Operation):
                 item = item.op  # slices, or a variable or its update, without reading it
             element = self.as_graph_element(item)
-            ops.append(element.op if isinstance(element, Tensor) else element)
+            op = element.op if isinstance(element, Tensor) else element
+            if op not in held:
+                held.add(op)
+                ops.append(op)
         for op in ops:
             op.attrs["_has_manual_control_dependencies"] = True
-        return scope_lib.control_scope(self._scopes, tuple(dict.fromkeys(ops)))
+        return scope_lib.control_scope(self._scopes, tuple(ops))
 
     @contextmanager
     def container(self, container_name: str) -> Iterator[str]:

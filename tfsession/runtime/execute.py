@@ -255,12 +255,13 @@ class Engine:
     def close(self) -> None:
         """Forget plans and state, and give all device memory back. Idempotent."""
         with self._lock:
+            # Also when closed: steps that run nothing are kept between `reset` and this.
+            self.steps.clear()
             if self.closed:
                 return
             self.closed = True
             self.cancellation.cancel()
             self._placed_version = -1
-            self.steps.clear()
             self._plans.clear()
             self._metadata.clear()
             self._constants.clear()

@@ -313,7 +313,8 @@ def typed_converter(tensor: Tensor, argument: str) -> Converter:
         argument: the name of the node that stands for it in errors.
 
     Raises:
-        InvalidArgumentError: from the converter, for a value of another dtype.
+        InvalidArgumentError: from the converter, for a value of another dtype, or for what NumPy
+            makes no array of.
         InternalError: from the converter, for what no tensor holds.
     """
     numpy_dtype = _numpy_compatible(tensor).numpy
@@ -321,7 +322,7 @@ def typed_converter(tensor: Tensor, argument: str) -> Converter:
 
     def convert(value: Any) -> Any:
         if type(value) is not np.ndarray:
-            value = np.asarray(_host_array(value))
+            value = _any_array(value)
         if value.dtype is not numpy_dtype or is_text:
             value = _typed(tensor, argument, value)
         if value.shape != tensor._shape:
@@ -329,6 +330,15 @@ def typed_converter(tensor: Tensor, argument: str) -> Converter:
         return value
 
     return convert
+
+
+def _any_array(value: Any) -> Array:
+    try:
+        return np.asarray(_host_array(value))
+    except DeviceFeed:
+        raise
+    except Exception as error:
+        raise InvalidArgumentError(None, None, f"Not a ndarray. {error}") from None
 
 
 def _typed(tensor: Tensor, argument: str, array: Array) -> Array:
