@@ -9,6 +9,7 @@ notes in `most` how many of its kind are under way; `StoppingWatched` keeps weak
 import threading
 import time
 import weakref
+from contextlib import suppress
 
 from tfsession.core.errors import CancelledError, InvalidArgumentError
 from tfsession.core.op_def import define_op
@@ -66,7 +67,9 @@ def until_waiting(count=1):
 
 
 def _give_up(pending):
-    waits[:] = [pair for pair in waits if pair[0] is not pending]
+    for pair in [pair for pair in list(waits) if pair[0] is pending]:
+        with suppress(ValueError):  # taken at this moment
+            waits.remove(pair)
     pending.fail(CancelledError(None, None, "Wait operation was cancelled"))
 
 
