@@ -224,7 +224,7 @@ class BaseSession(SessionInterface):
                     )
                 except DeviceFeed:
                     step, values = self._find_step(fetches, feed_dict, key)
-                if self._engine._placed_version != self._graph._version:
+                if self._engine._placed_version != self._graph._version and step.plan is not None:
                     self._engine.extend()
             return step.execute(values)
         except OpError as error:
@@ -273,7 +273,7 @@ class BaseSession(SessionInterface):
             except DeviceFeed:
                 pass
             else:
-                if self._engine._placed_version != self._graph._version:
+                if self._engine._placed_version != self._graph._version and step.plan is not None:
                     self._engine.extend()
                 return step, values
         step, values = self._prepare(fetches, feed_dict)
