@@ -208,8 +208,9 @@ class BaseSession(SessionInterface):
             key = (tag, *fetches, *map(type, fetches), *fetches.values())
         else:
             key = (tag, *fetches)
-        if feed_dict and type(feed_dict) is dict:
-            key = (_FED, key, *feed_dict)
+        if feed_dict:
+            # Feeds of another kind are looked at each time.
+            key = (_FED, key, *feed_dict) if type(feed_dict) is dict else None
         try:
             step = self._steps.get(key)
         except TypeError:  # a part has no hash

@@ -87,6 +87,15 @@ out = {
     "UserDict": err(lambda: s.run(c, collections.UserDict({a: 2.0, b: 3.0}))),
 }
 """,
+        "after a run without feeds": """
+p = tf.placeholder_with_default(3.0, [], name="p")
+fetches = p + 1.0, [p + 2.0], {"x": p * 2.0}, [[p]]
+feeds = [collections.OrderedDict([(p, 5.0)]), types.MappingProxyType({p: 6.0}), {p: 7.0}, 5, "ab"]
+out = []
+for fetch in fetches:
+    for feed in feeds:
+        out += [s.run(fetch), err(lambda: s.run(fetch, feed)), err(lambda: s.run(fetch, feed))]
+""",
         "keys": """
 v = tf.Variable(1.0, name="v")
 rv = tf.Variable(1.0, name="rv", use_resource=True)
