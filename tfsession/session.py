@@ -208,8 +208,9 @@ class BaseSession(SessionInterface):
             key = (tag, *fetches, *map(type, fetches), *fetches.values())
         else:
             key = (tag, *fetches)
-        if feed_dict and type(feed_dict) is dict:
-            key = (_FED, key, *feed_dict)
+        if feed_dict:
+            # Feeds of another kind are looked at each time.
+            key = (_FED, key, *feed_dict) if type(feed_dict) is dict else None
         try:
             step = self._steps.get(key)
         except TypeError:  # a part has no hash
@@ -224,7 +225,7 @@ class BaseSession(SessionInterface):
                     )
                 except DeviceFeed:
                     step, values = self._find_step(fetches, feed_dict, key)
-                if self._engine._placed_version != self._graph._version:
+                if self._engine._placed_version != self._graph._version and step.plan is not None:
                     self._engine.extend()
             return step.execute(values)
         except OpError as error:
@@ -273,7 +274,7 @@ class BaseSession(SessionInterface):
             except DeviceFeed:
                 pass
             else:
-                if self._engine._placed_version != self._graph._version:
+                if self._engine._placed_version != self._graph._version and step.plan is not None:
                     self._engine.extend()
                 return step, values
         step, values = self._prepare(fetches, feed_dict)

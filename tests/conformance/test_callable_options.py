@@ -325,6 +325,37 @@ out = [
     call(fetch=["waits:0"], connect=[("waits:0", "b:0")]),
 ]
 """,
+        "values that are no arrays": """
+v3 = tf.Variable(1.0)
+class Own:
+    pass
+values = [
+    k, [k], [[1.0], [2.0, 3.0]], [1.0, [2.0]], none, v3, Own(), np.array([1], "M8[s]"),
+    np.void(b"ab"), np.array([(1, 2.0)], "i4, f4"), np.longdouble(1),
+    np.array([1.0], object), [], slice(1), ...,
+]
+out = [sum_of(f(1, 2), x)[0] for x in values], [sum_of(f(1, 2), x)[1][:14] for x in values[:4]]
+""",
+        "names of control inputs": """
+out = [
+    call(*x, **asked)[0]
+    for x, asked in [
+        ((), {"fetch": ["sq:0"], "connect": [("^k", "a:0"), ("k:0", "b:0")]}),
+        ((), {"fetch": ["k2:0"], "connect": [("^a", "k:0")]}),
+        ((), {"fetch": ["c:0"], "connect": [("k:0", "^a"), ("k:0", "b:0")]}),
+        ((), {"fetch": ["^k"]}),
+        ((), {"target": ["^none"]}),
+        ((f(1, 2),), {"feed": ["^a"], "fetch": ["k:0"]}),
+    ]
+]
+""",
+        "after close and reset": """
+g = make(fetch=["k:0"])
+tf.Session.reset("")
+out = [err(g), call(fetch=["k:0"])]
+s.close()
+out += [err(g), call(fetch=["k:0"])]
+""",
     },
 }
 

@@ -140,6 +140,51 @@ for _ in range(3):
     out += [err(lambda: s.run([y, n], {a: float("nan")}))[0], s.run(v.assign_add(1.0))]
 out += [s.run(y, {a: 1.0})]
 """,
+        "the lines of each function on the way": """
+def one():
+    return tf.check_numerics(a, "bad", name="one")
+def two():
+    return one() * 2.0
+y = two()
+e = failure(lambda: s.run(y, {a: float("nan")}))
+out = e.message, e.op.name, trace(e)
+""",
+        "an op of a gradient, an op that was imported": """
+x = tf.placeholder(tf.float32, name="x")
+g = tf.gradients(tf.reshape(x, [4]), x)[0]
+with tf.Graph().as_default() as graph:
+    tf.check_numerics(tf.placeholder(tf.float32, name="p"), "bad", name="check")
+p, y = tf.import_graph_def(graph.as_graph_def(), return_elements=["p:0", "check:0"], name="in")
+e = [failure(lambda: s.run(g, {x: [1.0]})), failure(lambda: s.run(y, {p: float("nan")}))]
+def lines(error):
+    return [line for line in error.message.splitlines() if "File" not in line]
+out = [(type(x).__name__, x.op.name, lines(x)) for x in e]
+""",
+        "an error is a new one each time": """
+e, f = failure(lambda: s.run(a + 1.0)), failure(lambda: s.run("a:0"))
+out = e is f, e.op is f.op is a.op, e.__traceback__ is not None
+""",
+        "several root errors are one": """
+t = tf.Session(config=tf.ConfigProto(device_count={"CPU": 2}))
+p = tf.placeholder(tf.float32, [], name="p")
+with tf.device("/cpu:0"):
+    x = tf.check_numerics(p, "bad", name="x")
+with tf.device("/cpu:1"):
+    y = tf.check_numerics(p, "bad", name="y")
+def several(f):
+    # Which device fails first differs from run to run.
+    for _ in range(50):
+        error = failure(f)
+        if "root error" in error.message:
+            break
+    lines = error.message.splitlines()
+    start = lines.index("2 root error(s) found.")
+    lines = [x[:24] for x in lines[start:] if "node" not in x and "\t" not in x]
+    return type(error).__name__, error.message.splitlines()[0][:22], lines, error.error_code
+call = t.make_callable([x, y], [p])
+out = [several(lambda: t.run([x, y], {p: float("nan")})), several(lambda: call(float("nan")))]
+out.append(t.run([x, y], {p: 1.0}))
+""",
     },
     "3.1": {
         "feed_list": """
@@ -238,6 +283,49 @@ out = {
     "names": s.make_callable("c:0", ["a:0", "b:0"])(2, 3),
     "list in it": err(lambda: s.make_callable(c, [[a, b]])((2, 3))),
 }
+""",
+        "timeouts": """
+q = tf.FIFOQueue(3, tf.float32, [[]])
+take = q.dequeue()
+f, g = s.make_callable(take, accept_options=True), s.make_callable(take, [a])
+soon = tf.RunOptions(timeout_in_ms=50)
+e = [failure(lambda: f(soon)), failure(lambda: g(1.0, options=soon))]
+out = [(type(x).__name__, x.message, x.op, x.node_def) for x in e]
+out += [s.run(q.enqueue([5.0])), f(), s.run(q.size())]
+""",
+        "options and metadata": """
+m, o = tf.RunMetadata(), tf.RunOptions(trace_level=3, output_partition_graphs=True)
+f, g = s.make_callable(c, [a, b]), s.make_callable(k0 + 1.0, accept_options=True)
+out = [f(2, 3, options=o, run_metadata=m), len(m.partition_graphs), len(m.step_stats.dev_stats)]
+m.Clear()
+out += [g(o, m), len(m.partition_graphs), len(m.step_stats.dev_stats)]
+out += [err(lambda: g(tf.RunOptions(inter_op_thread_pool=9)))]
+""",
+        "a bad op elsewhere": """
+f, g = s.make_callable(c, [a, b]), s.make_callable(k0)
+out = [f(1, 2)]
+with tf.device("/job:nowhere"):
+    bad = tf.constant(1.0, name="bad")
+out += [err(lambda: f(1, 2)), err(g)]
+""",
+        "handles and texts as arguments": """
+h = s.run(tf.get_session_handle(k0))
+t = tf.placeholder(tf.string)
+f, g = s.make_callable(c, [a, b]), s.make_callable([tf.identity(t), t], [t])
+out = [f(h, 2.0), f(1.0, h), f(h, h), f(1.0, 1.0)]
+out += [g("é"), g(b"x"), g(["a", b"b"]), err(lambda: g(3)), g(np.array(["q"]))]
+""",
+        "threads": """
+import threading
+f, found = s.make_callable(c, [a, b]), []
+def work(i):
+    found.append([f(i, j) for j in range(20)] == [i * j for j in range(20)])
+threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+out = found
 """,
     },
     "3.5": {

@@ -175,6 +175,85 @@ config.experimental.session_metadata.version = -1
 kind, text = err(outcome)
 out = kind, text.split(":")[0]
 """,
+        "session_inter_op_thread_pool": """
+def through(*pools):
+    config = tf.ConfigProto()
+    for pool in pools:
+        config.session_inter_op_thread_pool.add(**pool)
+    s = tf.Session(config=config)
+    s.run(w.initializer)
+    terms = [tf.RunOptions(inter_op_thread_pool=i) for i in range(-3, 5)]
+    found = [err(lambda: s.run(y, {a: 1.0}, pool)) for pool in terms]
+    return [*found, s.run(y, {a: 1.0}), s.make_callable(y, [a])(1.0)]
+one, two = {"num_threads": 1}, {"num_threads": 2}
+out = {
+    "none": through(),
+    "one": through({}),
+    "two": through(one, two),
+    "three": through(one, one, two),
+    "of one name": through({"global_name": "g", **one}, {"global_name": "g", **two}),
+    "of one name in another session": through({"global_name": "g", "num_threads": 7}),
+}
+""",
+        "one thread never waits for itself": """
+import threading
+config = tf.ConfigProto(inter_op_parallelism_threads=1, use_per_session_threads=True)
+s = tf.Session(config=config)
+q = tf.FIFOQueue(3, tf.float32, [[]])
+put, take, found = q.enqueue([a]), q.dequeue(), []
+out = [s.run([take, put], {a: 3.0})]
+thread = threading.Thread(target=lambda: found.append(s.run(take)))
+thread.start()
+thread.join(0.1)
+out += [s.run(a + 1.0, {a: 2.0}), list(found), s.run(put, {a: 4.0}), thread.join(5), found]
+for pool in (-1, 0):
+    out.append(s.run([take, put], {a: 3.0}, tf.RunOptions(inter_op_thread_pool=pool)))
+""",
+        "operation_timeout_in_ms": """
+import time
+q = tf.FIFOQueue(3, tf.float32, [[]])
+take, put = q.dequeue(), q.enqueue([5.0])
+s = tf.Session(config=tf.ConfigProto(operation_timeout_in_ms=50))
+def failed(f):
+    try:
+        return f()
+    except tf.errors.DeadlineExceededError as error:
+        return error.message, error.op, error.node_def
+def after(ms):
+    return tf.RunOptions(timeout_in_ms=ms)
+f = s.make_callable(take, accept_options=True)
+out = [
+    failed(lambda: s.run(take)), failed(f), failed(s.make_callable(take, [])),
+    failed(lambda: take.eval(session=s)), failed(lambda: take.op.run(session=s)),
+    *(failed(lambda: s.run(take, options=after(ms))) for ms in (0, -5, 60)),
+    failed(lambda: f(after(60))),
+]
+start = time.monotonic()
+out += [failed(lambda: s.run(take, options=after(400))), time.monotonic() - start > 0.3]
+out += [s.run(q.size()), s.run(put), s.run(take)]
+out.append(tf.Session(config=tf.ConfigProto(operation_timeout_in_ms=-1)).run(a + 1.0, {a: 1.0}))
+""",
+        "what is ignored is so in silence": """
+import contextlib, io, logging, warnings
+told, stream = [], io.StringIO()
+handler = logging.Handler()
+handler.emit = lambda record: told.append(record.getMessage())
+loggers = [logging.getLogger(name) for name in ("tensorflow", "tfsession")]
+config.intra_op_parallelism_threads, config.placement_period = 3, 4
+config.isolate_session_state = config.share_cluster_devices_in_session = True
+config.gpu_options.allocator_type = "BFC"
+config.rpc_options.compression_level = 3
+options.experimental.collective_graph_key = 7
+for logger in loggers:
+    logger.addHandler(handler)
+with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        value = outcome()
+for logger in loggers:
+    logger.removeHandler(handler)
+out = value, told, stream.getvalue(), len(warned)
+""",
     },
     "GPUOptions": {
         "values that make no sense": """
@@ -300,6 +379,18 @@ for pool in (-1, 0):
 options.debug_options.global_step = 3
 options.debug_options.reset_disk_byte_usage = True
 out = err(outcome)
+""",
+        "a field that is not known": """
+options.MergeFromString(bytes([0xFA, 0x7F, 3]) + b"new")
+out = err(outcome), len(options.SerializeToString())
+""",
+        "one message for many runs": """
+s, metadata = tf.Session(), tf.RunMetadata()
+out = []
+for level in (0, 1, 2, 3, 1, 0):
+    options.trace_level = level
+    s.run(a * 2.0, {a: 1.0}, options, metadata)
+    out.append((len(metadata.step_stats.dev_stats), len(metadata.function_graphs)))
 """,
     },
 }

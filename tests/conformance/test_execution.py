@@ -106,6 +106,29 @@ s.run(v.initializer)
 x, y = s.run([r, q])
 out = x != y, s.run([up.op for up in ups]), s.run(v)
 """,
+        "names of feeds and fetches in errors": """
+v, w = tf.Variable(1.0, name="v"), tf.Variable(1.0, name="w")
+with tf.name_scope("sc"):
+    x = tf.Variable(1.0, name="x")
+s.run(w.initializer)
+up = tf.assign_add(w, c)
+fed = {a: 1.0, b: 2.0}
+out = [
+    text(lambda: s.run(v)), text(lambda: s.run([w, v, a], fed)), text(lambda: s.run([k0, v, w])),
+    text(lambda: s.run({"z": v, "y": k0})), text(lambda: s.run([x, k0, c], fed)),
+    text(s.make_callable([k0, v])), text(lambda: s.make_callable([a, v], [a])(1.0)),
+    text(lambda: s.run(up, {w: 2.0, **fed})), text(lambda: s.run(up, {"w:0": 2.0, k0: 1.0, **fed})),
+]
+""",
+        "a handle of another dtype": """
+h = s.run(tf.get_session_handle(k0))
+i = tf.placeholder(tf.int32, name="i")
+out = text(lambda: s.run([i + 1, c], {i: h, a: 1, b: 2})), text(lambda: s.run(i + 1, {i: h}))
+""",
+        "a failing op as a target": """
+x = tf.check_numerics(a, "bad", name="x")
+out = [text(lambda: s.run(y, {a: float("nan")})) for y in (x.op, tf.group(x), "x", [k0, x.op])]
+""",
     },
     "7.2": {
         "each op once a step": """
@@ -163,6 +186,80 @@ with tf.control_dependencies([up]):
 g = tf.group(up, late, name="g")
 x, y = tf.tuple([k0, k0 * 2.0], control_inputs=[up])
 out = s.run(g), s.run(v), s.run(x), s.run(v), s.run(tf.group()), [i.name for i in g.control_inputs]
+""",
+        "all that control_dependencies takes": """
+class Has:
+    _as_graph_element = lambda self: k0
+rv = tf.Variable(1.0, use_resource=True, name="rv")
+rows = tf.RaggedTensor.from_row_splits(k0 + tf.zeros([2]), [0, 1, 2])
+items = {
+    "tuple": (k0, n), "generator": (x for x in [k0, n]), "set": {k0}, "operation": n, "text": "k0",
+    "list of texts": ["k0", "k0:0", b"n"], "number": 3, "empty": [], "dict": {k0: 1},
+    "nested": [[k0]], "nested tuple": [(k0,)], "object": [Has()], "variable": [rv],
+    "assignment": [rv.assign(1.0)], "queue": [tf.FIFOQueue(3, tf.float32)], "ragged": [rows],
+    "dtype": [tf.float32], "function": [len], "caret": ["^k0"], "no such output": ["k0:7"],
+    "session": [s], "array": [np.zeros(2)], "None in a list": [k0, None], "True": [True],
+    "lambda": lambda: k0, "nested lambda": [lambda: k0],
+}
+def after(scope, x):
+    with scope(x):
+        return [i.name for i in tf.no_op().control_inputs]
+g = tf.get_default_graph()
+out = {name: err(lambda: after(tf.control_dependencies, x)) for name, x in items.items()}
+out["of a graph"] = [err(lambda: after(g.control_dependencies, x)) for x in ([k0], ["n"], 3, [3])]
+out["a tensor alone"] = err(lambda: after(tf.control_dependencies, k0))[0]
+""",
+        "what data inputs imply": """
+x = tf.negative(k0, name="x")
+y = tf.negative(x, name="y")
+def after(items, *inputs):
+    with tf.control_dependencies(items):
+        return [i.name for i in tf.add_n(list(inputs)).op.control_inputs]
+out = [after([x], x), after([x], y), after([x, y], y), after([k0, x, y], x), after([y], x)]
+out += [after([x.op], x), after([n, x], x, y)]
+with tf.control_dependencies([x]):
+    ops = [tf.negative(a).op]
+    with tf.control_dependencies(ops):
+        ops += [tf.no_op(), tf.negative(ops[0].outputs[0]).op]
+        with tf.control_dependencies([n, x]):
+            ops += [tf.no_op(), tf.negative(ops[2].outputs[0]).op]
+            with tf.control_dependencies(None):
+                ops.append(tf.no_op())
+                with tf.control_dependencies([x]):
+                    ops.append(tf.no_op())
+            ops.append(tf.no_op())
+out.append([[i.name for i in op.control_inputs] for op in ops])
+out.append(["_has_manual_control_dependencies" in op.node_def.attr for op in (x.op, y.op, n, *ops)])
+""",
+        "a graph has control dependencies of its own": """
+h = tf.Graph()
+with tf.control_dependencies([k0]):
+    with h.as_default(), h.control_dependencies([]):
+        x = tf.no_op()
+    y = tf.no_op()
+out = [[i.name for i in op.control_inputs] for op in (x, y)]
+out.append(err(lambda: tf.control_dependencies([x]).__enter__()))
+""",
+        "independent ops, and a diamond": """
+v = tf.Variable(0.0)
+s.run(v.initializer)
+ups = [tf.assign_add(v, float(2**i), use_locking=True) for i in range(10)]
+out = [s.run([up.op for up in ups]), s.run(v), s.run(tf.group(*ups)), s.run(v)]
+up = tf.assign_add(v, 1.0)
+x = up * 2.0
+y, z = x + 1.0, x * 3.0
+with tf.control_dependencies([y, z]):
+    w = tf.identity(x)
+out += [s.run([w, y + z, x, up]), s.run(v), s.run(w.op), s.run(v)]
+""",
+        "a chain of updates": """
+v = tf.Variable(0.0, use_resource=True)
+s.run(v.initializer)
+ops = []
+for i in range(20):
+    with tf.control_dependencies(ops[-1:]):
+        ops.append(v.assign_add(float(i), read_value=False))
+out = s.run(ops), s.run(v), s.run(ops[5]), s.run(v)
 """,
     },
     "7.3": {
@@ -373,6 +470,14 @@ def draws(seed):
             return t.run([x, y]), t.run([y, x])
 out = draws(1), draws(0), draws(-7)
 """,
+        "the seeds of each kind of op": """
+tf.set_random_seed(3)
+tf.random_uniform([2]), tf.random_normal([2], seed=4), tf.truncated_normal([2])
+tf.random_shuffle(tf.range(5)), tf.multinomial([[0.0, 0.0]], 3), tf.nn.dropout(tf.ones([4]), 0.5)
+tf.random_uniform([2], 0, 9, tf.int32, seed=0), tf.RandomShuffleQueue(3, 1, tf.float32)
+ops = [op for op in tf.get_default_graph().get_operations() if "seed" in op.node_def.attr]
+out = [(op.type, op.get_attr("seed"), op.get_attr("seed2")) for op in ops]
+""",
     },
     "7.6": {
         "bounds": """
@@ -408,6 +513,24 @@ small = tf.random_uniform([1], seed=2)
 p = tf.placeholder(tf.int32, [1])
 r = tf.random_uniform(p, seed=2)
 out = [s.run(r, {p: [n]}) for n in (1, 3, 0, 4, 5)], [s.run(small) for _ in range(3)]
+""",
+    },
+    "7.7": {
+        "threads share the state": """
+import threading
+v = tf.Variable(0.0, use_resource=True)
+s.run(v.initializer)
+up = v.assign_add(1.0)
+metadata = [tf.RunMetadata() for _ in range(4)]
+def work(m):
+    for _ in range(20):
+        s.run(up.op, options=tf.RunOptions(trace_level=1), run_metadata=m)
+threads = [threading.Thread(target=work, args=(m,)) for m in metadata]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+out = s.run(v), [len(m.step_stats.dev_stats) for m in metadata]
 """,
     },
 }

@@ -87,6 +87,15 @@ out = {
     "UserDict": err(lambda: s.run(c, collections.UserDict({a: 2.0, b: 3.0}))),
 }
 """,
+        "after a run without feeds": """
+p = tf.placeholder_with_default(3.0, [], name="p")
+fetches = p + 1.0, [p + 2.0], {"x": p * 2.0}, [[p]]
+feeds = [collections.OrderedDict([(p, 5.0)]), types.MappingProxyType({p: 6.0}), {p: 7.0}, 5, "ab"]
+out = []
+for fetch in fetches:
+    for feed in feeds:
+        out += [s.run(fetch), err(lambda: s.run(fetch, feed)), err(lambda: s.run(fetch, feed))]
+""",
         "keys": """
 v = tf.Variable(1.0, name="v")
 rv = tf.Variable(1.0, name="rv", use_resource=True)
@@ -312,6 +321,34 @@ out = s.run(total, {p: i for i, p in enumerate(ps)}), s.run(total, {tuple(ps): l
         "quantized types": """
 out = {x: [kind(x, [1, 2]), kind(x, np.array([(1,)], tf.as_dtype(x).as_numpy_dtype))]
        for x in ("qint8", "quint8", "qint32")}
+""",
+        "objects as values": """
+rv = tf.Variable(1.0, use_resource=True)
+q = tf.FIFOQueue(3, tf.float32)
+values = {
+    "variable": rv, "list": [rv], "assignment": rv.assign(2.0), "reference": tf.Variable(1.0),
+    "queue": q, "session": s, "graph": tf.get_default_graph(), "dtype": tf.float32,
+    "shape": tf.TensorShape([2]),
+}
+out = {name: err(lambda: s.run(c, {a: x, b: 1}))[0] for name, x in values.items()}
+""",
+        "each dtype and shape in the error of a missing feed": """
+out = []
+for shape in (None, [], [2], [None], [None, 3], [2, None, 4], [0]):
+    for dtype in (tf.float32, tf.string, tf.bool, tf.complex64):
+        p = tf.placeholder(dtype, shape, name="p")
+        out.append(err(lambda: s.run(tf.identity(p)))[1].splitlines()[-2:])
+""",
+        "an initial value, a read, one of several outputs": """
+v = tf.Variable(tf.random_normal([2]))
+x, y = tf.split(tf.constant([1.0, 2.0]), 2)
+out = {
+    "initial value": [s.run(v.initializer, {v.initial_value: [1.0, 2.0]}), s.run(v)],
+    "the read of a variable": s.run(v, {v.value(): [5.0, 6.0]}),
+    "the variable of a read": s.run(v.value(), {v: [5.0, 6.0]}),
+    "an output": s.run([x + 0.0, y + 0.0], {x: [9.0]}),
+    "both": s.run([x, y], {x: [9.0], y: [8.0]}),
+}
 """,
     },
 }

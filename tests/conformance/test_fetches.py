@@ -107,6 +107,25 @@ out = [failed, len(m.cost_graph.node)]
 s.run(k, run_metadata=m)
 out += [len(m.cost_graph.node), err(lambda: s.run(k, run_metadata=3))]
 """,
+        "what run is called with": """
+m = tf.RunMetadata()
+out = {
+    "by place": [s.run(k0, None, None, m), s.run(k0, {}, tf.RunOptions(), m)],
+    "by name": s.run(fetches=k0, feed_dict={}, options=None, run_metadata=None),
+    "too few": err(lambda: s.run())[0],
+    "too many": err(lambda: s.run(k0, {}, None, None, 3))[0],
+    "unknown": err(lambda: s.run(k0, zz=3))[0],
+    "another message": err(lambda: s.run(k0, run_metadata=tf.RunOptions()))[0],
+    "a text": err(lambda: s.run(k0, run_metadata="x"))[0],
+}
+""",
+        "handles are moved before the step": """
+t = tf.Session(config=tf.ConfigProto(device_count={"CPU": 2}))
+with tf.device("/cpu:1"):
+    h = tf.get_session_handle(k0)
+r = t.run(h)
+out = t.run(c, {a: r, b: 2.0}), t.run(a, {a: r}), err(lambda: t.run("zz", {a: r}))
+""",
     },
     "2.2": {
         "arrays": """
@@ -276,6 +295,28 @@ out = [s.run(tf.bitcast(tf.constant([1, 2], "uint8"), t)) for t in ("quint8", "q
 x, y, (z,) = s.run([k, "k:0", (k,)])
 out = x is y, x is z, s.run([k, k])[0] is s.run([k, k])[0]
 """,
+        "objects of a session": """
+q = tf.FIFOQueue(3, tf.float32, [[]])
+h = s.run(q.queue_ref)
+out = {"queue_ref": (type(h).__name__, str(h.dtype), h.ndim)}
+for x in (q, [q], {"x": q}, tf.get_default_graph(), s, tf.Session, tf.ConfigProto(),
+          tf.Dimension(3), np.int64(3), NotImplemented, [tf.float32]):
+    out[repr(type(x))] = err(lambda: s.run(x)), err(lambda: s.make_callable(x))
+""",
+        "variables in every form": """
+v, w = tf.get_variable("v", [2]), tf.get_variable("w", [2], use_resource=True)
+s.run(tf.global_variables_initializer())
+forms = (v, w, v.op, w.op, v.initializer, w.initializer, "v", "w", "v:0", v.name, v.value(),
+         w.value(), v.initial_value, w.initial_value)
+out = [type(s.run(x)).__name__ for x in forms]
+""",
+        "the same again, at any depth": """
+v = tf.Variable([1.0])
+s.run(v.initializer)
+x, (y, z, (w,)) = s.run({"x": k, "y": [k, "k:0", (k,)]}).values()
+p, q, r = s.run([v, v.value(), "Variable:0"])
+out = x is y, y is z, z is w, p is r, p is q, s.run((v, v))[0] is s.run(v)
+""",
     },
     "2.3": {
         "lists": """
@@ -357,6 +398,14 @@ v = tf.Variable(0.0)
 up = tf.assign_add(v, 1.0)
 s.run(v.initializer)
 out = s.run([up, [up, {"x": up}], up.op]), s.run(v)
+""",
+        "a class of namedtuples of one's own": """
+P = collections.namedtuple("P", "x y")
+class Q(P):
+    __slots__ = ()
+    def __new__(cls, x, y=3):
+        return P.__new__(cls, x, y)
+out = [type(s.run(Q(k0, n))).__name__, s.run(Q(k0, k0)).x, err(lambda: s.run(Q(k0)))]
 """,
     },
     "2.5": {

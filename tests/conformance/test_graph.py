@@ -48,6 +48,12 @@ with tf.name_scope(s1):
     out.append(tf.constant(1, name="q").name)
 out.append(tf.get_default_graph().get_name_scope())
 """,
+        "names beyond ASCII": """
+out = {
+    x: [err(lambda: tf.constant(1, name=x)), err(lambda: tf.no_op(name=x))]
+    for x in ("é", "xé", "a٣", "٣", "ª", "ß/y", "_a", "a b")
+}
+""",
     },
     "0.3": {
         "unique_name, equality, texts": """

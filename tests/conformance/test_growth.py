@@ -179,6 +179,53 @@ with tf.device("/job:nowhere"):
     bad = tf.constant(1.0, name="bad")
 out = err(f), err(lambda: s.run(k))[0]
 """,
+        "growth while another thread's run waits": """
+q = tf.FIFOQueue(3, tf.float32, [[]])
+put, take = q.enqueue([a]), q.dequeue()
+s, found = tf.Session(), []
+thread = threading.Thread(target=lambda: found.append(s.run(take)))
+thread.start()
+thread.join(0.1)
+more = take + 10.0
+out = [s.run(k * 2.0), list(found), s.run(put, {a: 1.0}), thread.join(5), found]
+out += [s.run(put, {a: 2.0}), s.run(more)]
+""",
+        "what runs nothing runs on, whatever the graph grows by": """
+p = tf.placeholder(tf.float32, [2], name="p")
+s, value = tf.Session(), np.ones(2, np.float32)
+f = s.make_callable([p], [p])
+def told():
+    return [s.run(p, {p: value}), f(value), s.run([]), s.run({"y": [p, ()]}, {p: value})]
+out = told()
+with tf.device("/job:nowhere"):
+    tf.constant(1.0)
+out += [told(), told(), err(lambda: s.run(k))[0]]
+""",
+        "an op whose device is no device": """
+x = tf.constant(1.0, name="x")
+s = tf.Session()
+out = [s.run(x)]
+tf.identity(x, name="y").op._set_device("garbage")
+out += [err(lambda: s.run(x)), err(lambda: s.make_callable(x)), err(lambda: s.run("y:0"))]
+""",
+        "every way to change an op": """
+x, k0 = tf.constant(1.0, name="x"), tf.constant(3.0)
+y = tf.negative(x, name="y")
+s = tf.Session()
+out = [s.run(y)]
+y.op._set_device("/cpu:0")
+y.op._set_attr("foo", tf.AttrValue(b=True))
+y.op._update_input(0, k0)
+y.op._add_control_inputs([n, k.op])
+out += [s.run(y), tf.Session().run(y), [i.name for i in y.op.control_inputs]]
+""",
+        "no eager execution": """
+out = [tf.executing_eagerly(), tf.executing_eagerly_outside_functions()]
+with tf.Session():
+    out.append(tf.executing_eagerly())
+with tf.Graph().as_default():
+    out += [tf.executing_eagerly(), err(lambda: tf.Session().run([]))]
+""",
     },
     "1.6": {
         "an op of two graphs": """

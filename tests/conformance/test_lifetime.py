@@ -168,6 +168,33 @@ i.close()
 config = tf.ConfigProto(device_filters=["/job:x", "garbage"])
 out = err(lambda: tf.Session(config=config).run(c, {a: 2, b: 3}))
 """,
+        "arguments by place and by name": """
+g = tf.Graph()
+out = [
+    tf.Session("", g).graph is g, tf.Session(target="", graph=g, config=None).graph is g,
+    tf.Session(None, None, None).graph is k.graph, tf.Session(config=tf.ConfigProto()).sess_str,
+]
+""",
+        "a class of one's own": """
+class Mine(tf.Session):
+    def __init__(self):
+        super().__init__(graph=tf.Graph())
+
+    def run(self, *args, **kwargs):
+        return "mine"
+m = Mine()
+with m.graph.as_default():
+    x = tf.constant(1.0)
+out = [m.run(3), super(Mine, m).run(x)]
+with m:
+    out += [x.eval(), tf.get_default_session() is m]
+""",
+        "graph_def grows with the graph": """
+s = tf.Session()
+before = len(s.graph_def.node)
+tf.constant(1.0)
+out = len(s.graph_def.node) - before, s.graph_def == s.graph_def, s.graph_def is s.graph_def
+""",
     },
     "1.2": {
         "config that is false": """
@@ -400,6 +427,45 @@ def body():
     with tf.Session() as s:
         s.run(c)
 out = err(body)[0], logged(lambda: err(body))[0][0]
+""",
+        "a session and graphs in turn": """
+g, h = tf.Graph(), tf.Graph()
+with g.as_default():
+    x = tf.constant(1.0)
+    with tf.Session() as t:
+        with h.as_default():
+            y = tf.constant(2.0)
+            out = [tf.get_default_session() is t, err(y.eval), x.eval(), t.graph is g]
+            out += [tf.Session().run(y), err(lambda: tf.Session().run(x))]
+""",
+        "the default session of each thread": """
+s, found = tf.Session(), []
+def work():
+    found.append(tf.get_default_session())
+    with s.as_default():
+        found.append(k.eval())
+        with k.graph.as_default():
+            found.append((k + 1.0).eval())
+with tf.Session():
+    for _ in range(3):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+out = found
+""",
+        "an interactive session and a block": """
+i = tf.InteractiveSession()
+with tf.Session() as t:
+    out = [tf.get_default_session() is t, k.eval()]
+out += [tf.get_default_session() is i, k.eval()]
+i.close()
+""",
+        "an exception comes out of as_default": """
+s = tf.Session()
+def go():
+    with s.as_default():
+        raise KeyError("x")
+out = err(go), s.run(k), tf.get_default_session()
 """,
     },
     "1.4": {

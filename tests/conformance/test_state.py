@@ -470,6 +470,33 @@ h = s.run(get)
 tf.Session.reset("")
 out = err(h.eval), err(h.delete)
 """,
+        "and close": """
+a, k = tf.placeholder(tf.float32), tf.constant(2.0)
+tf.Session.reset("")
+out = [err(s.close), err(s.close), err(lambda: s.run(k)), err(s.list_devices)]
+t = tf.Session()
+t.close()
+out += [err(lambda: tf.Session.reset("")), err(lambda: t.run(k)), err(t.list_devices), err(t.close)]
+u = tf.Session()
+f, g = u.make_callable(k), u.make_callable(a * 2.0, [a])
+def told():
+    return [err(x) for x in (
+        f, lambda: g(1), lambda: u.run([]), lambda: u.run(a, {a: 1}), lambda: u.run("zz"),
+        lambda: u.partial_run_setup(k), lambda: u.make_callable(k)(),
+        lambda: u.make_callable(k, [])(),
+        lambda: len(u.graph_def.node), lambda: [d.name for d in u.list_devices()],
+    )]
+tf.Session.reset("")
+out += [told(), told(), err(u.close), told()]
+""",
+        "with a configuration, and sessions of other graphs": """
+with tf.Graph().as_default():
+    v = tf.Variable(1.0)
+    t = tf.Session()
+    out = [t.run(v.initializer), t.run(v)]
+tf.Session.reset("", None, tf.ConfigProto())
+out += [err(lambda: t.run(v)), err(lambda: s.run(tf.constant(1.0)))]
+""",
     },
 }
 

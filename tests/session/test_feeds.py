@@ -2,6 +2,7 @@
 
 import collections
 import decimal
+import types
 
 import numpy as np
 import pytest
@@ -318,6 +319,18 @@ def test_a_shape_set_later_counts(session):
     x.set_shape([2])
     with pytest.raises(ValueError, match="Cannot feed value of shape"):
         session.run(y, {x: np.zeros(3, np.float32)})
+
+
+@pytest.mark.parametrize("nest", [lambda y: y, lambda y: [y], lambda y: {"y": y}, lambda y: [[y]]])
+def test_feeds_of_every_mapping_count_after_a_run_without_any(session, nest):
+    x = tf.placeholder_with_default(1.0, [])
+    fetches = nest(x + 1.0)
+    assert session.run(fetches) == nest(2.0)
+    for mapping in (collections.OrderedDict, types.MappingProxyType, collections.UserDict, dict):
+        assert session.run(fetches, mapping({x: 5.0})) == nest(6.0)
+    with pytest.raises(TypeError, match="must be a dictionary"):
+        session.run(fetches, [5.0])
+    assert session.run(fetches) == nest(2.0)
 
 
 NUMERIC = [d for d in ALL_DTYPES if (d.is_numeric or d.is_bool) and not d.is_quantized]

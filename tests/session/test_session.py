@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import sys
 import threading
 import types
 import weakref
@@ -106,6 +107,21 @@ class TestConstruction:
         config.graph_options.rewrite_options.custom_optimizers.add(name="mine")
         with pytest.raises(tf.errors.NotFoundError, match="mine"):
             tf.Session(config=config)
+
+    @pytest.mark.parametrize("kind", [tf.Session, tf.InteractiveSession])
+    def test_a_failed_constructor_is_quiet(self, kind, monkeypatch, capfd):
+        told = []
+        monkeypatch.setattr(sys, "unraisablehook", told.append)
+        for arguments in ((3,), ("", 3), ("", None, 3), ("bogus",), ("grpc://host:1",)):
+            with pytest.raises((TypeError, tf.errors.OpError, AttributeError)):
+                kind(*arguments)
+        no_cpu = tf.ConfigProto(device_count={"CPU": 0})
+        with pytest.raises(tf.errors.NotFoundError):
+            kind(config=no_cpu)
+        gc.collect()
+        assert told == []
+        assert capfd.readouterr() == ("", "")
+        assert tf.get_default_session() is None
 
     def test_target_is_given_back_as_bytes(self):
         assert tf.Session().sess_str == b""

@@ -70,7 +70,8 @@ def callable_with_feeds(
                     step, values = prepare(args)
                 if engine._placed_version != graph._version:
                     session._check_usable()
-                    engine.extend()
+                    if step.plan is not None:
+                        engine.extend()
             return step.execute(values)
         except OpError as error:
             failure = [enriched(error, graph)]
