@@ -65,10 +65,10 @@ def enter(t, frame="f", constant=False, name="Enter"):
                is_constant=f"b: {str(constant).lower()}")
 
 
-def nodes(*skip):
+def nodes():
     return [(k.name, k.op, list(k.input), k.device,
              [(a, str(k.attr[a])) for a in sorted(k.attr) if a in KEPT])
-            for k in g.as_graph_def().node if not k.name.startswith(skip or "\\0")]
+            for k in g.as_graph_def().node]
 
 
 KEPT = ("_class", "frame_name", "is_constant", "parallel_iterations", "N", "T", "summarize")
@@ -173,29 +173,22 @@ z = raw("Exit", e * k, name="z")
 out = [both(z), both([z.op, y]), both(merge(z, sw[0])[0])]
 """,
         "a loop by hand": """
-text = '''
-node { name: "i" op: "Enter" input: "n0" attr { key: "T" value { type: DT_INT32 } }
-       attr { key: "frame_name" value { s: "fr" } } }
-node { name: "one" op: "Enter" input: "n1" attr { key: "T" value { type: DT_INT32 } }
-       attr { key: "frame_name" value { s: "fr" } } attr { key: "is_constant" value { b: true } } }
-node { name: "m" op: "Merge" input: "i" input: "next" attr { key: "N" value { i: 2 } }
-       attr { key: "T" value { type: DT_INT32 } } }
-node { name: "lim" op: "Less" input: "m" input: "one" attr { key: "T" value { type: DT_INT32 } } }
-node { name: "c" op: "LoopCond" input: "lim" }
-node { name: "sw" op: "Switch" input: "m" input: "c" attr { key: "T" value { type: DT_INT32 } } }
-node { name: "add" op: "Add" input: "sw:1" input: "sw:1"
-       attr { key: "T" value { type: DT_INT32 } } }
-node { name: "next" op: "NextIteration" input: "add" attr { key: "T" value { type: DT_INT32 } } }
-node { name: "e" op: "Exit" input: "sw" attr { key: "T" value { type: DT_INT32 } } }
-node { name: "n0" op: "Placeholder" attr { key: "dtype" value { type: DT_INT32 } } }
-node { name: "n1" op: "Placeholder" attr { key: "dtype" value { type: DT_INT32 } } }
-'''
+rows = ("i Enter n0", "one Enter n1", "m Merge i next", "lim Less m one", "c LoopCond lim",
+        "sw Switch m c", "add Add sw:1 sw:1", "next NextIteration add", "e Exit sw")
+d = tf.GraphDef()
+for name, op, *inputs in [*map(str.split, rows), ("n0", "Placeholder"), ("n1", "Placeholder")]:
+    k = d.node.add(name=name, op=op, input=inputs)
+    if op != "LoopCond":
+        k.attr["dtype" if op == "Placeholder" else "T"].type = tf.int32.as_datatype_enum
+    if op == "Enter":
+        k.attr["frame_name"].s, k.attr["is_constant"].b = b"fr", name == "one"
+    if op == "Merge":
+        k.attr["N"].i = 2
 # The default optimizers make a dead value of it.
 off = tf.ConfigProto()
 off.graph_options.rewrite_options.disable_meta_optimizer = True
 s = tf.Session(config=off)
-e, = tf.import_graph_def(text_format.Parse(text, tf.GraphDef()), {"n0": n, "n1": n * 10}, ["e:0"],
-                         name="L")
+e, = tf.import_graph_def(d, {"n0": n, "n1": n * 10}, ["e:0"], name="L")
 out = [r(e), r(e, n=1), r(e, n=7), r([e, e + 1])]
 """,
     },
@@ -396,16 +389,10 @@ out = [err(f) for f in (lambda: tf.cond(p), lambda: tf.cond(p, 3, lambda: x),
     fn2=lambda: x), lambda: tf.cond(p, lambda k: x, lambda: y))]
 """,
         "branches that do not match": """
-out = [err(f) for f in (lambda: tf.cond(p, lambda: x, lambda: n),
-    lambda: tf.cond(p, lambda: x, lambda: [x, y]),
-    lambda: tf.cond(p, lambda: [x, n], lambda: [n, x]), lambda: tf.cond(p, lambda: x,
-    lambda: tf.no_op()),
-    lambda: tf.cond(p, lambda: tf.no_op(), lambda: x), lambda: tf.cond(p, lambda: (x, y),
-    lambda: [x, y]),
-    lambda: tf.cond(p, lambda: {"a": x}, lambda: {"b": x}), lambda: tf.cond(p,
-    lambda: tf.IndexedSlices(x, tf.range(2)), lambda: x),
-    lambda: tf.cond(p, lambda: tf.IndexedSlices(x, tf.range(2)),
-    lambda: tf.SparseTensor([[0]], x[:1], [1])))]
+rows = tf.IndexedSlices(x, tf.range(2))
+pairs = [(x, n), (x, [x, y]), ([x, n], [n, x]), (x, tf.no_op()), (tf.no_op(), x), ((x, y), [x, y]),
+         ({"a": x}, {"b": x}), (rows, x), (rows, tf.SparseTensor([[0]], x[:1], [1]))]
+out = [err(lambda: tf.cond(p, lambda: a, lambda: b)) for a, b in pairs]
 out = [(k[0], k[1][0] if isinstance(k[1], list) else k[1]) for k in out]
 """,
         "an error in a branch": """
