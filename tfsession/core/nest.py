@@ -35,13 +35,19 @@ def map_structure(function: Callable[..., Any], *structures: Any) -> Any:
 
 
 def check_same(first: Any, second: Any) -> None:
-    """Raise ValueError unless both structures have the same form, types of sequences included."""
+    """Hold two structures to one form, types of sequences included.
+
+    Raises:
+        TypeError: two sequences or mappings are of different types.
+        ValueError: the forms differ otherwise.
+    """
     found = _difference(first, second)
     if found is not None:
-        raise ValueError(
+        kind, text = found
+        raise kind(
             "The two structures don't have the same nested structure.\n\n"
             f"First structure: {_text(first)}\n\nSecond structure: {_text(second)}\n\n"
-            f"More specifically: {found}"
+            f"More specifically: {text}"
         )
 
 
@@ -74,20 +80,22 @@ def _packed(structure: Any, leaves: Iterator[Any]) -> Any:
     return type(structure)(parts)
 
 
-def _difference(first: Any, second: Any) -> str | None:
+def _difference(first: Any, second: Any) -> tuple[type[Exception], str] | None:
     """Where two structures differ first, in words."""
     if is_nested(first) != is_nested(second):
         nested, leaf = (first, second) if is_nested(first) else (second, first)
-        return f"Substructure {_text(nested)} is a sequence, while substructure {leaf} is not."
+        text = f"Substructure {_text(nested)} is a sequence, while substructure {leaf} is not."
+        return ValueError, text
     if not is_nested(first):
         return None
     if isinstance(first, Mapping) and isinstance(second, Mapping):
         if set(first) != set(second):
-            return f"The keys {list(first)} differ from the keys {list(second)}."
+            return ValueError, f"The keys {list(first)} differ from the keys {list(second)}."
     elif type(first) is not type(second):
-        return f"The types {type(first).__name__} and {type(second).__name__} differ."
+        names = type(first).__name__, type(second).__name__
+        return TypeError, f"The types {names[0]} and {names[1]} differ."
     elif len(first) != len(second):
-        return f"They have {len(first)} and {len(second)} elements."
+        return ValueError, f"They have {len(first)} and {len(second)} elements."
     pairs = zip(_parts(first), _parts(second), strict=True)
     return next((d for d in (_difference(a, b) for a, b in pairs) if d is not None), None)
 

@@ -10,9 +10,10 @@ from typing import Any, NoReturn
 
 from tfsession.core.dtypes import int64
 from tfsession.core.rules import gradient, no_gradient
-from tfsession.graph.context import CondContext, WhileContext, context_of_outputs, switch
+from tfsession.graph.context import CondContext, WhileContext, switch
 from tfsession.graph.create import create_op
 from tfsession.graph.indexed_slices import IndexedSlices
+from tfsession.graph.nesting import context_of_outputs
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.cast import cast

@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING, Any
 from tfsession.core.op_def import ArgDef, OpDef
 from tfsession.core.shape import debug_string
 from tfsession.graph import constant_value
+from tfsession.graph.nesting import check_inputs
 from tfsession.graph.node_text import summary, values_text
 from tfsession.graph.operation import Operation, capture_frames
-from tfsession.graph.scopes import Scopes, merge_device_stack
+from tfsession.graph.scopes import (
+    Scopes,
+    implied_controls,
+    merge_device_stack,
+    name_prefix_scope,
+)
 from tfsession.graph.tensor import Tensor
 
 # How many elements of an input a shape error shows.
@@ -65,19 +71,30 @@ def build_operation(
     device = scopes.static_device
     op._device = merge_device_stack(scopes.devices, op) if device is None else device
     enter_scopes(op, scopes)
+    context = scopes.control_flow_context
+    if graph._has_loops:
+        op._control_flow_context = context
+        check_inputs(op)
     graph._add(op)
     for block in scopes.controls:
         block.seen.add(op)
-    enter_context(op, scopes)
+    if context is not None:
+        op._control_flow_context = context
+        # A constant stands in the scope of who makes it, all else in one of its own.
+        prefix = scopes.name_prefix if op.type == "Const" else op.name + "/"
+        with name_prefix_scope(graph, scopes, prefix):
+            context.add_op(op)
     return op
 
 
-def enter_context(op: Operation, scopes: Scopes) -> None:
-    """Tell the branch or loop under construction of an operation that is in the graph now."""
+def enter_context(ops: Sequence[Operation], scopes: Scopes) -> None:
+    """Tell the branch or loop under construction of operations that are in the graph already."""
     context = scopes.control_flow_context
     if context is not None:
-        op._control_flow_context = context
-        context.add_op(op)
+        for op in ops:
+            op._control_flow_context = context
+        for op in ops:
+            context.add_op(op)
 
 
 def mixed_graphs(first: Any, other: Any, graph: Graph | None = None) -> ValueError:
@@ -102,21 +119,12 @@ def infer_shapes(op: Operation) -> None:
 def enter_scopes(op: Operation, scopes: Scopes) -> None:
     """Apply to a new operation what the enclosing blocks ask for, device scopes excepted."""
     if scopes.controls:
-        op.control_inputs = _implied_controls(scopes, op)
+        implied = implied_controls(scopes, {tensor.op for tensor in op.inputs})
+        op.control_inputs = tuple(dict.fromkeys((*op.control_inputs, *implied)))
     if scopes.colocations:
         _colocate(op, scopes)
     if scopes.attrs or scopes.container or scopes.gradient_overrides:
         _apply_attr_scopes(op, scopes)
-
-
-def _implied_controls(scopes: Scopes, op: Operation) -> tuple[Operation, ...]:
-    """Its control inputs, and those that the blocks ask for and no data input implies already."""
-    sources = {tensor.op for tensor in op.inputs}
-    controls = dict.fromkeys(op.control_inputs)
-    for block in scopes.controls:
-        if block.seen.isdisjoint(sources):
-            controls.update((c, None) for c in block.inputs if c not in sources)
-    return tuple(controls)
 
 
 def _colocate(op: Operation, scopes: Scopes) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+from tfsession.core import nest
+
 
 class CompositeType(NamedTuple):
     """How objects of a type that stand for several tensors come apart and together."""
@@ -56,3 +58,38 @@ def map_components(function: Callable[[Any], Any], value: Any) -> Any:
     if composite is None or composite.convert is None:
         return function(value)
     return composite.convert(function, value)
+
+
+def components_of(value: Any) -> list[Any]:
+    """The components of a composite; anything else alone."""
+    composite = composite_type_of(value)
+    return [value] if composite is None else list(composite.components(value))
+
+
+def flatten(structure: Any) -> list[Any]:
+    """The leaves of a nest in order, composites as their components."""
+    return [part for leaf in nest.flatten(structure) for part in components_of(leaf)]
+
+
+def map_leaves(function: Callable[[Any], Any], structure: Any) -> Any:
+    """A nest of the same form, whose leaves and components `function` has made."""
+    return nest.map_structure(lambda leaf: map_components(function, leaf), structure)
+
+
+def pack(structure: Any, leaves: Iterable[Any]) -> Any:
+    """A nest of the same form, composites included, around other leaves."""
+    rest = iter(leaves)
+    return map_leaves(lambda _: next(rest), structure)
+
+
+def check_same(first: Any, second: Any, told_first: str = "") -> None:
+    """As `nest.check_same`; composites are to be of one type, else ValueError, `told_first`."""
+    nest.check_same(first, second)
+    for one, other in zip(nest.flatten(first), nest.flatten(second), strict=True):
+        kinds = [composite_type_of(leaf) for leaf in (one, other)]
+        if kinds[0] is not kinds[1] or len(components_of(one)) != len(components_of(other)):
+            raise ValueError(
+                f"{told_first}The two structures don't have the same nested structure.\n\n"
+                f"First structure: {first}\n\nSecond structure: {second}\n\n"
+                f"More specifically: {one} stands for other tensors than {other}."
+            )

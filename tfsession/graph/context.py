@@ -7,19 +7,27 @@ and collections are those of TensorFlow's first kind of control flow.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tfsession.graph.create import create_operation
+from tfsession.graph.nesting import (
+    ENTERS,
+    EXITS,
+    context_of_outputs,
+    is_within,
+    loop_of_outputs,
+)
+from tfsession.graph.scopes import implied_controls
 
 if TYPE_CHECKING:
     from tfsession.graph.graph import Graph
     from tfsession.graph.operation import Operation
     from tfsession.graph.tensor import Tensor
 
-_EXITS = frozenset({"Exit", "RefExit"})
-_ENTERS = frozenset({"Enter", "RefEnter"})
+_MERGES = frozenset({"Merge", "RefMerge"})
+_NEXT_ITERATIONS = frozenset({"NextIteration", "RefNextIteration"})
 
 
 class ControlFlowContext:
@@ -57,42 +65,39 @@ class ControlFlowContext:
         """Take in an operation that was made inside."""
         if op.inputs:
             self._bring_inputs(op)
-        else:
-            self._keep_inner_controls(op)
-            if not any(self._contains(control) for control in op.control_inputs):
-                op.control_inputs = (*op.control_inputs, self.pivot.op)
+        self._bind_controls(op)
         self._note_outputs(op)
         self._protect(op)
 
     def _bring_inputs(self, op: Operation) -> None:
-        scopes = self.graph._scopes
-        previous, scopes.name_prefix = scopes.name_prefix, op.name + "/"
-        try:
-            op.inputs = tuple([self.add_value(tensor) for tensor in op.inputs])
-        finally:
-            scopes.name_prefix = previous
+        op.inputs = tuple(
+            [
+                # The way round of a loop that is imported whole.
+                tensor
+                if tensor.op.type in _NEXT_ITERATIONS and op.type in _MERGES
+                else self.add_value(tensor)
+                for tensor in op.inputs
+            ]
+        )
         self.graph._forget_consumers()
-        self._keep_inner_controls(op)
+
+    def _bind_controls(self, op: Operation) -> None:
+        """Let an operation run only when the context does, and wait for nothing it cannot."""
+        raise NotImplementedError
 
     def add_value(self, tensor: Tensor) -> Tensor:
         """What stands for a tensor inside: itself, or what brings it in from outside."""
         raise NotImplementedError
 
-    def _contains(self, op: Operation) -> bool:
-        context: ControlFlowContext | None = op._control_flow_context
-        while context is not None:
-            if context is self:
-                return True
-            context = context.outer_context
-        return False
-
-    def _keep_inner_controls(self, op: Operation) -> None:
-        """Operations in a loop cannot wait for those outside of it."""
+    def _drop_outer_controls(self, op: Operation) -> list[Operation]:
+        """Operations in a loop cannot wait for those outside of it; gives those."""
         loop = self.loop
-        if loop is not None:
-            op.control_inputs = tuple(
-                [control for control in op.control_inputs if loop_of_outputs(control) is loop]
-            )
+        if loop is None:
+            return []
+        kept = [control for control in op.control_inputs if loop_of_outputs(control) is loop]
+        dropped = [control for control in op.control_inputs if control not in kept]
+        op.control_inputs = tuple(kept)
+        return dropped
 
     def _note_outputs(self, op: Operation) -> None:
         """The outputs may be read here and in all contexts around."""
@@ -103,22 +108,8 @@ class ControlFlowContext:
 
     def _protect(self, op: Operation) -> None:
         """What runs sometimes, or several times, cannot be fetched."""
-        if self.outer_context is not None or op.type not in _EXITS:
+        if self.outer_context is not None or op.type not in EXITS:
             self.graph.prevent_fetching(op)
-
-
-def context_of_outputs(op: Operation) -> ControlFlowContext | None:
-    """The context in which the outputs of an operation are: for an Exit, the one around its own."""
-    context: ControlFlowContext | None = op._control_flow_context
-    if op.type in _EXITS and context is not None:
-        context = context.outer_context
-    return context
-
-
-def loop_of_outputs(op: Operation) -> WhileContext | None:
-    """The loop in which the outputs of an operation are."""
-    context = context_of_outputs(op)
-    return context.loop if context is not None else None
 
 
 class CondContext(ControlFlowContext):
@@ -135,6 +126,27 @@ class CondContext(ControlFlowContext):
     def pivot(self) -> Tensor:
         """The predicate's way into this branch."""
         return self._pivot
+
+    def _bind_controls(self, op: Operation) -> None:
+        self._drop_outer_controls(op)
+        if not op.inputs and not any(
+            is_within(control._control_flow_context, self) for control in op.control_inputs
+        ):
+            op.control_inputs = (*op.control_inputs, self.pivot.op)
+
+    def add_result(self, tensor: Tensor) -> Tensor:
+        """What stands for a tensor that a branch gives: as `add_value`, but made in the branch."""
+        if tensor in self.values:
+            return self.external_values.get(tensor, tensor)
+        self.values.add(tensor)
+        outside = tensor
+        if self.outer_context is not None:
+            outside = self.outer_context.add_value(tensor)
+            self.values.add(outside)
+            self.external_values[outside] = outside
+        inside = switch(outside, self.pred)[self.branch]
+        self.external_values[tensor] = inside
+        return inside
 
     def add_value(self, tensor: Tensor) -> Tensor:
         """The tensor itself if it was made here, else the output of its Switch."""
@@ -170,6 +182,7 @@ class WhileContext(ControlFlowContext):
         swap_memory: bool,
     ) -> None:
         super().__init__(graph, name)
+        graph._has_loops = True
         self.parallel_iterations = parallel_iterations
         self.back_prop = back_prop
         self.swap_memory = swap_memory
@@ -190,12 +203,19 @@ class WhileContext(ControlFlowContext):
         """This loop."""
         return self
 
-    def add_op(self, op: Operation) -> None:
-        """Take in an operation that was made inside."""
-        super().add_op(op)
+    def _bind_controls(self, op: Operation) -> None:
+        outer = self._drop_outer_controls(op)
         # What depends on constants of the loop alone would be ready only once.
-        if op.inputs and not op.control_inputs and all(map(_is_constant, op.inputs)):
+        if not op.control_inputs and all(map(is_loop_constant, op.inputs)):
             op.control_inputs = (self.pivot.op,)
+        # What it was to wait for outside comes in as a value.
+        with self.graph.control_dependencies(None), self.entered():
+            brought = [
+                create_operation("Identity", [control.outputs[0]])
+                for control in outer
+                if control.outputs
+            ]
+        op.control_inputs = (*op.control_inputs, *brought)
 
     def add_value(self, tensor: Tensor) -> Tensor:
         """The tensor itself if it was made here, else what its Enter gives in each iteration."""
@@ -207,6 +227,7 @@ class WhileContext(ControlFlowContext):
             outside = self.outer_context.add_value(tensor)
         with self.graph.control_dependencies(None):
             inside = self.enter(outside, is_constant=True)
+        self.wait_outside([inside])
         self.external_values[tensor] = inside
         self.values.add(inside)
         return inside
@@ -219,22 +240,37 @@ class WhileContext(ControlFlowContext):
             "is_constant": is_constant,
             "parallel_iterations": self.parallel_iterations,
         }
-        op = create_operation(kind, [tensor], attrs, "Enter")
+        op = create_operation(kind, [tensor], attrs, kind)
         inside = op.outputs[0]
         inside._shape = tensor._shape
         self.graph.prevent_feeding(inside)
         op._control_flow_context = self
         return inside
 
+    def wait_outside(self, enters: Sequence[Tensor]) -> None:
+        """Let Enters wait for what the blocks around ask for, as far as it is outside the loop."""
+        scopes = self.graph._scopes
+        for tensor in enters:
+            op = tensor.op
+            controls = [
+                control
+                for control in implied_controls(scopes, {op.inputs[0].op})
+                if is_within(self.outer_context, context_of_outputs(control))
+            ]
+            op.control_inputs = tuple(dict.fromkeys((*op.control_inputs, *controls)))
+            for block in scopes.controls:
+                block.seen.add(op)
+
     def _protect(self, op: Operation) -> None:
         super()._protect(op)
-        if self.outer_context is not None or op.type not in _EXITS:
+        if self.outer_context is not None or op.type not in EXITS:
             for tensor in op.outputs:
                 self.graph.prevent_feeding(tensor)
 
 
-def _is_constant(tensor: Tensor) -> bool:
-    return tensor.op.type in _ENTERS and bool(tensor.op.attrs["is_constant"])
+def is_loop_constant(tensor: Tensor) -> bool:
+    """Whether a tensor is the same in all iterations."""
+    return tensor.op.type in ENTERS and bool(tensor.op.attrs["is_constant"])
 
 
 def switch(data: Tensor, pred: Tensor, name: str = "Switch") -> list[Tensor]:
@@ -243,21 +279,3 @@ def switch(data: Tensor, pred: Tensor, name: str = "Switch") -> list[Tensor]:
     with data.graph.colocate_with(data.op, ignore_existing=True):
         op = create_operation(kind, [data, pred], None, name)
     return list(op.outputs)
-
-
-def check_input(op: Any, tensor: Tensor) -> None:
-    """Raise ValueError where an operation reads what is inside a context that it is not in."""
-    context = op._control_flow_context
-    inner: ControlFlowContext | None = tensor.op._control_flow_context
-    loop = loop_of_outputs(tensor.op)
-    if loop is None or inner is None:
-        return
-    around = context
-    while around is not None:
-        if around.loop is loop:
-            return
-        around = around.outer_context
-    raise ValueError(
-        f"Cannot use '{tensor.op.name}' as input to '{op.name}' because '{tensor.op.name}' is in a "
-        "while loop. See info log for more details."
-    )

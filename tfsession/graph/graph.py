@@ -49,6 +49,7 @@ class Graph:
         self._handle_elements: dict[str, Any] = {}  # what reads and deletes a session's tensors
         self.seed: int | None = None
         self._random_ops = 0
+        self._has_loops = False  # that contexts know of
 
     # --- operations and names -------------------------------------------------------------------
 
@@ -329,6 +330,10 @@ class Graph:
         element = getattr(value, "_as_graph_element", lambda: None)()
         value = value if element is None else element
         return value.op if isinstance(value, Tensor) else value
+
+    def _get_control_flow_context(self) -> Any:
+        """The branch or loop under construction, or None."""
+        return self._scopes.control_flow_context
 
     def control_dependencies(self, control_inputs: Any) -> AbstractContextManager[Any]:
         """Run operations made inside after the given operations and tensors; None clears."""

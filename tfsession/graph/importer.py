@@ -87,6 +87,8 @@ def import_graph_def(
             found = [importer.element(text) for text in wanted or ()]
             importer.check_map()
             importer.enter_graph()
+    # Under the names of the caller's scope, as what a branch brings in otherwise.
+    enter_context(list(importer.operations.values()), graph._scopes)
     return None if wanted is None else found
 
 
@@ -465,8 +467,6 @@ class _Importer:
         for op in made:
             graph._add(op)
             graph._names_in_use.setdefault(op.name.lower(), 1)
-        for op in made:
-            enter_context(op, graph._scopes)
         graph._functions.update(_copies(self.functions))
         for gradient in self.message.library.gradient:
             graph._function_gradients.update(_copies({gradient.function_name: gradient}))

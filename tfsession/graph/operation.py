@@ -157,6 +157,10 @@ class Operation:
         """The outputs."""
         return tuple(self.outputs)
 
+    def _get_control_flow_context(self) -> Any:
+        """The branch or loop in which it was made, or None."""
+        return self._control_flow_context
+
     def colocation_groups(self) -> list[bytes]:
         """The groups in `_class`, or the operation's own."""
         groups = [g for g in self.attrs.get("_class", ()) if g.startswith(b"loc:@")]

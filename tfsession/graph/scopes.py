@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,18 @@ class ControlDependencies:
         self.inputs = inputs
         self.previous = previous
         self.seen: set[Operation] = set()
+
+
+def implied_controls(scopes: Scopes, sources: Collection[Operation]) -> list[Operation]:
+    """What the blocks let an operation wait for that reads from `sources`.
+
+    A block asks for nothing where a source was made in it: that one waits already.
+    """
+    controls: dict[Operation, None] = {}
+    for block in scopes.controls:
+        if block.seen.isdisjoint(sources):
+            controls.update((c, None) for c in block.inputs if c not in sources)
+    return list(controls)
 
 
 def merge_device_stack(devices: tuple[str | DeviceFunction | None, ...], op: Any) -> str:

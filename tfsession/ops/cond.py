@@ -7,13 +7,13 @@ from typing import Any
 
 from tfsession.core import nest
 from tfsession.core.exports import export
+from tfsession.graph import composite
 from tfsession.graph.context import CondContext
 from tfsession.graph.create import convert_to_tensor, create_op, graph_of
 from tfsession.graph.graph_keys import GraphKeys
-from tfsession.graph.indexed_slices import IndexedSlices
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
-from tfsession.ops.constant import identity, no_op, with_dependencies
+from tfsession.ops.constant import identity, with_dependencies
 
 
 @export("cond")
@@ -52,25 +52,25 @@ def cond(
         raise TypeError("'pred' must not be a Python bool.")
     graph = graph_of([pred])
     with graph.as_default(), graph.name_scope(name or "cond"):
-        pred = convert_to_tensor(pred)
-        ways = create_op("Switch", [pred, pred])
+        with graph.name_scope("Switch") as scope:
+            both = convert_to_tensor(pred, name="data"), convert_to_tensor(pred, name="pred")
+            ways = create_op("Switch", both, name=scope)
         pivots = [identity(ways[1], "switch_t"), identity(ways[0], "switch_f")]
         pred = identity(pred, "pred_id")
         for tensor in (ways[0], *pivots, pred):
             graph.prevent_fetching(tensor.op)
-        scope = graph.get_name_scope()
         results = []
         for branch, function, pivot in ((1, true_fn, pivots[0]), (0, false_fn, pivots[1])):
-            context = CondContext(graph, f"{scope}/cond_text", pred, pivot, branch)
+            context = CondContext(graph, graph.unique_name("cond_text"), pred, pivot, branch)
             results.append(_build_branch(context, function, ("false_fn", "true_fn")[branch]))
             if context.outer_context is None:
                 graph.add_to_collection(GraphKeys.COND_CONTEXT, context)
-        (given_true, of_true), (given_false, of_false) = results
-        if not strict:
-            given_true, given_false = _unpacked(given_true), _unpacked(given_false)
-        nest.check_same(given_true, given_false)
-        merged = [_merge(f, t) for f, t in zip(of_false, of_true, strict=True)]
-    return _packed(given_true, merged)
+        given_true, given_false = results
+        told_first = "Incompatible return values of 'true_fn' and 'false_fn': "
+        composite.check_same(given_true, given_false, told_first)
+        pairs = zip(composite.flatten(given_false), composite.flatten(given_true), strict=True)
+        merged = composite.pack(given_true, [_merge(*pair) for pair in pairs])
+    return merged if strict else _unpacked(merged)
 
 
 def _argument(function: Any, name: str, former: Any, former_name: str) -> Callable[[], Any]:
@@ -86,27 +86,21 @@ def _argument(function: Any, name: str, former: Any, former_name: str) -> Callab
     return called
 
 
-def _build_branch(
-    context: CondContext, function: Callable[[], Any], name: str
-) -> tuple[Any, list[Any]]:
-    """What a branch returns, and its leaves as tensors that belong to the branch."""
+def _build_branch(context: CondContext, function: Callable[[], Any], name: str) -> Any:
+    """What a branch returns, with tensors as leaves that belong to the branch."""
     with context.entered():
         given = function()
         if given is None:
             raise ValueError(f"'{name}' must have a return value.")
-        leaves = [_branch_value(context, leaf) for leaf in nest.flatten(given)]
-    return given, leaves
+        if not nest.flatten(given):
+            raise ValueError("'true_fn' and 'false_fn' must return at least one result.")
+        return composite.map_leaves(lambda leaf: _branch_value(context, leaf), given)
 
 
-def _branch_value(context: CondContext, value: Any) -> Any:
-    if value is None:
-        value = no_op()
+def _branch_value(context: CondContext, value: Any) -> Tensor:
     if isinstance(value, Operation):
         return with_dependencies([value], context.pivot)
-    if isinstance(value, IndexedSlices):
-        parts = (value.values, value.indices, value.dense_shape)
-        return IndexedSlices(*[p if p is None else context.add_value(p) for p in parts])
-    return context.add_value(convert_to_tensor(value))
+    return context.add_result(convert_to_tensor(value))
 
 
 def _unpacked(structure: Any) -> Any:
@@ -116,19 +110,7 @@ def _unpacked(structure: Any) -> Any:
     return structure
 
 
-def _merge(of_false: Any, of_true: Any) -> Any:
-    if isinstance(of_false, IndexedSlices) != isinstance(of_true, IndexedSlices):
-        of_false, of_true = convert_to_tensor(of_false), convert_to_tensor(of_true)
-    if isinstance(of_true, IndexedSlices):
-        parts = [
-            None if t is None or f is None else _merge(f, t)
-            for f, t in (
-                (of_false.values, of_true.values),
-                (of_false.indices, of_true.indices),
-                (of_false.dense_shape, of_true.dense_shape),
-            )
-        ]
-        return IndexedSlices(*parts)
+def _merge(of_false: Tensor, of_true: Tensor) -> Tensor:
     if of_true.dtype.base_dtype is not of_false.dtype.base_dtype:
         raise ValueError(
             "Outputs of 'true_fn' and 'false_fn' must have the same type(s). Received "
@@ -142,7 +124,3 @@ def merge(tensors: list[Any], name: str | None = None) -> Tensor:
     kind = "RefMerge" if all(tensor.dtype.is_ref for tensor in tensors) else "Merge"
     output: Tensor = create_op(kind, [tensors], None, name or "Merge")[0]
     return output
-
-
-def _packed(structure: Any, merged: list[Any]) -> Any:
-    return nest.pack(structure, merged) if nest.is_nested(structure) else merged[0]

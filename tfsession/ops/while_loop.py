@@ -7,11 +7,14 @@ from typing import Any
 
 from tfsession.core import nest
 from tfsession.core.exports import export
-from tfsession.core.shape import Shape, shape_text, to_shape
-from tfsession.graph.context import WhileContext, switch
+from tfsession.core.shape import Shape, TensorShape, shape_text, to_shape
+from tfsession.graph import composite
+from tfsession.graph.context import WhileContext, is_loop_constant, switch
 from tfsession.graph.create import convert_to_tensor, create_op, graph_of
 from tfsession.graph.graph import Graph
 from tfsession.graph.graph_keys import GraphKeys
+from tfsession.graph.indexed_slices import IndexedSlices
+from tfsession.graph.sparse_tensor import SparseTensor
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.compare import less, logical_and
 from tfsession.ops.cond import merge
@@ -74,7 +77,7 @@ def while_loop(
         if context.outer_context is None:
             graph.add_to_collection(GraphKeys.WHILE_CONTEXT, context)
         given, exits = _build(graph, context, cond, body, loop_vars, shape_invariants)
-    result = nest.pack(given, exits)
+    result = composite.pack(given, exits)
     if maximum_iterations is not None:
         return result[1]
     return result[0] if packs else result
@@ -98,7 +101,7 @@ def _counted(
     variables = loop_vars[0] if packs else loop_vars
     invariants = None
     if shape_invariants is not None:
-        invariants = ((), shape_invariants[0] if packs else shape_invariants)
+        invariants = (TensorShape(()), shape_invariants[0] if packs else shape_invariants)
 
     def counted_cond(count: Any, inner: Any) -> Any:
         return logical_and(less(count, limit), cond(inner) if packs else cond(*inner))
@@ -118,24 +121,24 @@ def _build(
     shape_invariants: Any,
 ) -> tuple[Any, list[Tensor]]:
     """Build the loop; gives what `body` returned, and the outputs of the Exits."""
-    variables = nest.map_structure(_as_tensor, loop_vars)
-    firsts = nest.flatten(variables)
-    invariants = _invariants(shape_invariants, len(firsts))
+    variables = composite.map_leaves(convert_to_tensor, loop_vars)
+    firsts = composite.flatten(variables)
+    invariants = _invariants(shape_invariants, nest.flatten(variables))
     with context.entered():
         enters = _enter(context, firsts, invariants)
         merges = [merge([tensor, tensor]) for tensor in enters]
         context.pivot_for_pred = merges[0]
-        going_on = convert_to_tensor(cond(*nest.pack(variables, merges)))
+        going_on = convert_to_tensor(cond(*composite.pack(variables, merges)))
         going_on = create_op("LoopCond", [going_on], name="LoopCond")
         ways = [switch(tensor, going_on) for tensor in merges]
         inside = [identity(way[1]) for way in ways]
         context.pivot_for_body = inside[0]
-        packed = nest.pack(variables, inside)
+        packed = composite.pack(variables, inside)
         given = body(*packed)
         if not nest.is_nested(given):
             given = [given]
-        nest.check_same(list(packed), list(given))
-        nexts = [_as_tensor(value) for value in nest.flatten(given)]
+        composite.check_same(list(packed), list(given))
+        nexts = [convert_to_tensor(value) for value in composite.flatten(given)]
         for merged, value in zip(merges, nexts, strict=True):
             _close(merged, value)
         exits = [_exit(way[0]) for way in ways]
@@ -145,30 +148,41 @@ def _build(
     return given, exits
 
 
-def _as_tensor(value: Any) -> Tensor:
-    tensor: Tensor = convert_to_tensor(value)
-    return tensor
-
-
-def _invariants(shape_invariants: Any, count: int) -> list[Shape] | None:
-    if shape_invariants is None:
+def _invariants(shape_invariants: Any, variables: Sequence[Any]) -> list[Shape] | None:
+    """The shapes that hold for each component of each variable; None for those they come with."""
+    asked: list[Any] = [None] * len(variables)
+    if shape_invariants is not None:
+        asked = nest.flatten(shape_invariants)
+        for shape in asked:
+            if shape is not None and not isinstance(shape, TensorShape):
+                raise TypeError(
+                    f"'shape' must be one of TypeSpec, TensorShape or None. Received: {type(shape)}"
+                )
+        if len(asked) != len(variables):
+            raise ValueError(
+                f"'shape_invariants' has {len(asked)} shapes for {len(variables)} loop variables."
+            )
+    elif all(isinstance(variable, Tensor) for variable in variables):
         return None
-    shapes: list[Shape] = []
+    pairs = zip(variables, asked, strict=True)
+    return [shape for variable, wanted in pairs for shape in _shapes_of(variable, wanted)]
 
-    def collect(part: Any) -> None:
-        if isinstance(part, list | tuple) and not all(
-            p is None or isinstance(p, int) for p in part
-        ):
-            for inner in part:
-                collect(inner)
-        else:
-            shapes.append(to_shape(part))
 
-    for part in shape_invariants:
-        collect(part)
-    if len(shapes) != count:
-        raise ValueError(f"'shape_invariants' has {len(shapes)} shapes for {count} loop variables.")
-    return shapes
+def _shapes_of(variable: Any, asked: TensorShape | None) -> list[Shape]:
+    """The shapes of the components; how many elements are stored may change in a loop."""
+    if isinstance(variable, Tensor):
+        return [variable._shape if asked is None else to_shape(asked)]
+    dense = to_shape(variable.shape if asked is None else asked)
+    rank = None if dense is None else len(dense)
+    if isinstance(variable, SparseTensor):
+        return [(None, rank), (None,), (rank,)]
+    if isinstance(variable, IndexedSlices):
+        count = variable.indices._shape
+        rows = variable.values._shape
+        if dense is not None and count is not None:
+            rows = count + dense[1:]
+        return [rows, count, (rank,)][: len(composite.components_of(variable))]
+    return [part._shape for part in composite.components_of(variable)]
 
 
 def _enter(
@@ -179,6 +193,11 @@ def _enter(
     outside = list(firsts) if outer is None else [outer.add_value(t) for t in firsts]
     with context.graph.control_dependencies(None):
         enters = [context.enter(tensor, is_constant=False) for tensor in outside]
+    if outer is not None:
+        for tensor in enters:
+            if is_loop_constant(tensor.op.inputs[0]):
+                tensor.op.control_inputs = (outer.pivot.op,)
+    context.wait_outside(enters)
     if invariants is not None:
         for tensor, shape in zip(enters, invariants, strict=True):
             _check_invariant(tensor, shape)
@@ -216,10 +235,10 @@ def _close(merged: Tensor, value: Tensor) -> None:
             f"type {value.dtype.name} after one iteration."
         )
     kind = "RefNextIteration" if merged.dtype.is_ref else "NextIteration"
-    back = create_op(kind, [value], name="NextIteration")
+    back = create_op(kind, [value])
     if not _is_special_case(back._shape, merged._shape):
         raise ValueError(
-            f"Input tensor '{first.name}' enters the loop with shape {shape_text(merged._shape)}, "
+            f"Input tensor '{first.name}' enters the loop with shape {shape_text(first._shape)}, "
             f"but has shape {shape_text(back._shape)} after one iteration. To allow the shape to "
             "vary across iterations, use the `shape_invariants` argument of tf.while_loop to "
             "specify a less-specific shape."
@@ -229,5 +248,5 @@ def _close(merged: Tensor, value: Tensor) -> None:
 
 def _exit(tensor: Tensor) -> Tensor:
     kind = "RefExit" if tensor.dtype.is_ref else "Exit"
-    output: Tensor = create_op(kind, [tensor], name="Exit")
+    output: Tensor = create_op(kind, [tensor])
     return output

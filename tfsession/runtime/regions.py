@@ -154,22 +154,26 @@ class _Frames:
     def _frame_of(
         node: Node, outputs: Mapping[Operation, Frame], feeds: Collection[Tensor]
     ) -> Frame:
-        """The frame of all inputs of an operation."""
-        op = node.op
-        sources = [tensor.op for tensor in node.inputs if tensor not in feeds]
-        known = [s for s in (*sources, *node.controls) if s in outputs]
-        for source in known[1:]:
-            if outputs[source] != outputs[known[0]]:
+        """The frame of all inputs of an operation; what is fed is in none."""
+        fed = [tensor for tensor in node.inputs if tensor in feeds]
+        computed = dict.fromkeys(tensor.op for tensor in node.inputs if tensor not in feeds)
+        computed.update(dict.fromkeys(node.controls))
+        frames: list[tuple[Frame, str]] = [((), _argument(tensor, feeds)) for tensor in fed]
+        frames += [(outputs[op], op.name) for op in computed if op in outputs]
+        for frame, name in frames[1:]:
+            if frame != frames[0][0]:
                 first, other = (
-                    f"The input {{{{node {s.name}}}}} is in frame '{'/'.join(outputs[s])}'."
-                    for s in (known[0], source)
+                    f"The input {{{{node {n}}}}} is in frame '{'/'.join(f)}'."
+                    for f, n in ((frame, name), frames[0])
                 )
-                raise InvalidArgumentError(
-                    None,
-                    op,
-                    f"{{{{node {op.name}}}}} has inputs from different frames. {first} {other}",
-                )
-        return outputs[known[0]] if known else ()
+                text = f"has inputs from different frames. {first} {other}"
+                raise InvalidArgumentError(None, node.op, f"{{{{node {node.op.name}}}}} {text}")
+        return frames[0][0] if frames else ()
+
+
+def _argument(tensor: Tensor, feeds: Collection[Tensor]) -> str:
+    """What a fed tensor is called within a step."""
+    return f"_arg_{tensor.op.name}_{tensor.value_index}_{list(feeds).index(tensor)}"
 
 
 class _Builder:
@@ -329,7 +333,7 @@ class _Builder:
     def _add_loop(self, frame: Frame) -> None:
         inside = [n for n in self._nodes if self._frames.region[n.op][: len(frame)] == frame]
         own = [node for node in inside if self._frames.region[node.op] == frame]
-        enters = [op for op, entered in self._frames.entered.items() if entered == frame]
+        enters = {op for op, entered in self._frames.entered.items() if entered == frame}
         merges = [node for node in own if _is_loop_merge(node.op)]
         builder = _Builder(self._frames, frame, inside, self._feeds, {})
         for node in merges:
@@ -337,8 +341,10 @@ class _Builder:
         body = builder.build()
         exits = [n.op for n in self._nodes if n.op.type in _EXITS and self._loop_of(n.op) == frame]
         results = {op.inputs[0]: body.waits.get(op.inputs[0], 0) for op in exits}
-        used = dict.fromkeys(tensor for node in inside for tensor in node.inputs)
-        constants = [t for t in used if t in self._feeds or (t.op in enters and _is_constant(t.op))]
+        # Whatever an Enter gives to others than the Merges that begin the iterations.
+        begin = {node.op for node in merges}
+        used = dict.fromkeys(t for node in inside if node.op not in begin for t in node.inputs)
+        constants = [t for t in used | results if t.op in enters]
         arrival = self._bit()
         waits = self._behind(enters)
         for tensor in constants:
