@@ -267,7 +267,10 @@ class BaseSession(SessionInterface):
         self._check_usable()
         feeds = single_feeds(feed_dict) if feed_dict else {}
         nested = nested_key(fetches, feeds)
-        step = None if nested is None else self._steps.get(nested)
+        try:
+            step = self._steps.get(nested)
+        except TypeError:  # a part has no hash
+            step = nested = None
         if step is not None:
             try:
                 values = list(map(call, step.converters, feeds.values())) if feeds else ()

@@ -51,7 +51,7 @@ COSTS = {
     "a list": (20, {}, lambda p: p.run([p.c, p.d], p.feeds)),
     "a tuple": (20, {}, lambda p: p.run((p.c, p.d), p.feeds)),
     "a dict": (21, {}, lambda p: p.run({"c": p.c, "d": p.d}, p.feeds)),
-    "a nested structure": (45, {}, lambda p: p.run({"c": p.c, "n": (p.d, [p.k])}, p.feeds)),
+    "a nested structure": (44, {}, lambda p: p.run({"c": p.c, "n": (p.d, [p.k])}, p.feeds)),
     "one at a time": (23, ONE, lambda p: p.run(p.c, p.feeds)),
     "one at a time, callable": (21, ONE, lambda p: p.call(2.0, 3.0)),
     "with a deadline": (24, {"operation_timeout_in_ms": 9999}, lambda p: p.run(p.c, p.feeds)),

@@ -67,18 +67,19 @@ _LEAF_TYPES = frozenset({Tensor, Operation, str, bytes})
 
 
 def nested_key(fetches: Any, feed_dict: Any) -> Any:
-    """The key of a call with nested fetches; None where a call must be looked at each time."""
+    """The key of a call with nested fetches; None where a call must be looked at each time.
+
+    It may have no hash: then, too, the call must be looked at.
+    """
     if feed_dict:
         if type(feed_dict) is not dict:
             return None
         if not (_LEAF_TYPES.issuperset(map(type, feed_dict)) or all(map(is_leaf, feed_dict))):
             return None
     try:
-        key = (_NESTED, structure_key(fetches), *(feed_dict or ()))
-        hash(key)
+        return (_NESTED, structure_key(fetches), *(feed_dict or ()))
     except TypeError:
         return None
-    return key
 
 
 class Step(NamedTuple):
