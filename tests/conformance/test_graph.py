@@ -171,6 +171,27 @@ out = (
     err(lambda: tf.control_dependencies([3])),
 )
 """,
+        "the order of control inputs": """
+x, y = tf.no_op(name="zz"), tf.no_op(name="aa")
+made = [tf.group(x, y, k, name="g")]
+with tf.control_dependencies([x, k, y]):
+    made += [tf.no_op(name="d"), tf.identity(k, name="e").op]
+tf.Variable(1.0, name="v"), tf.Variable(1.0, name="rv", use_resource=True)
+made.append(tf.global_variables_initializer())
+made[1]._add_control_input(n)
+out = [(list(op.node_def.input), [i.name for i in op.control_inputs], str(op)) for op in made]
+nodes = tf.get_default_graph().as_graph_def().node
+out.append([list(node.input) for node in nodes])
+""",
+        "control inputs in errors of shapes": """
+p = tf.placeholder(tf.float32, [2, 1], name="p")
+with tf.control_dependencies([n, p.op, k]):
+    out = [err(lambda: tf.matmul(p, p)), err(lambda: tf.add(p, tf.zeros([7, 3])))]
+    with tf.device("/cpu:0"), tf.colocate_with(n), tf.container("c"), tf.name_scope("sc"):
+        out.append(err(lambda: tf.matmul(p, p)))
+    with tf.control_dependencies(None):
+        out.append(err(lambda: tf.matmul(p, p)))
+""",
     },
     "7.3": {
         "containers": """

@@ -150,7 +150,8 @@ def _apply_attr_scopes(op: Operation, scopes: Scopes) -> None:
 def _shape_error(op: Operation, error: ValueError) -> str:
     if isinstance(error, constant_value.NoShapeError):
         return str(error)
-    node = summary(op.type, op.name, op.attrs, op.inputs, op.control_inputs, op.device)
+    controls = _implied_controls(op.graph._scopes, op)
+    node = summary(op.type, op.name, op.attrs, op.inputs, controls, op.device)
     shapes = ", ".join(debug_string(tensor._shape) for tensor in op.inputs)
     text = f"{error} for '{node}' with input shapes: {shapes}"
     values, partial = constant_value.read_by(op)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from tfsession.core import protos
@@ -65,7 +66,8 @@ def to_graph_def(graph: Graph, add_shapes: bool = False) -> Any:
     message = protos.GraphDef()
     with graph._lock:
         for op in graph._ops.values():
-            fill_node_def(message.node.add(), op, add_shapes)
+            controls = sorted(op.control_inputs, key=attrgetter("name"))
+            fill_node_def(message.node.add(), op, controls, add_shapes)
         message.versions.CopyFrom(graph._versions.to_proto())
         if graph._functions:
             message.library.function.extend(graph._functions.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from tfsession.core import protos
@@ -16,16 +17,18 @@ if TYPE_CHECKING:
 def to_node_def(op: Operation) -> Any:
     """The NodeDef message of an operation, with all attributes, defaults included."""
     node = protos.NodeDef()
-    fill_node_def(node, op)
+    fill_node_def(node, op, op.control_inputs)
     return node
 
 
-def fill_node_def(node: Any, op: Operation, add_shapes: bool = False) -> None:
-    """Write an operation into an empty NodeDef."""
+def fill_node_def(
+    node: Any, op: Operation, controls: Iterable[Operation], add_shapes: bool = False
+) -> None:
+    """Write an operation into an empty NodeDef, its control inputs in the order of `controls`."""
     node.name = op.name
     node.op = op.type
     node.device = op.device
-    node.input.extend(input_names(op.inputs, op.control_inputs))
+    node.input.extend(input_names(op.inputs, controls))
     definitions = op.op_def.attrs
     for name, value in op.attrs.items():
         kind = definitions[name].type if name in definitions else None

@@ -118,9 +118,9 @@ def _value_text(value: Any) -> str:
 
 
 def input_names(inputs: Iterable[Tensor], controls: Iterable[Operation] = ()) -> list[str]:
-    """The inputs as a NodeDef spells them: data inputs, then `^control` inputs by name."""
+    """The inputs as a NodeDef spells them: data inputs, then `^control` inputs."""
     names = [t.op.name if t.value_index == 0 else t.name for t in inputs]
-    names.extend(sorted(f"^{op.name}" for op in controls))
+    names.extend(f"^{op.name}" for op in controls)
     return names
 
 

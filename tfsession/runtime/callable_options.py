@@ -117,11 +117,11 @@ class _Request:
             raise _invalid("Must specify at least one target to fetch or execute.")
         connections = [(c.from_tensor, c.to_tensor) for c in options.tensor_connection]
         _check_apart([*map(_name, self.feeds), *(to for _, to in connections)], fetches)
-        pairs = {_connected(graph, to): _source(graph, tensor, to) for tensor, to in connections}
-        _check_apart([*map(_name, self.feeds), *map(_name, pairs)], fetches)
+        pairs = [(_connected(graph, to), _source(graph, tensor, to)) for tensor, to in connections]
+        _check_apart([*map(_name, self.feeds), *(to.name for to, _ in pairs)], fetches)
         self._fetches = tuple(fetches)
         self._on_device = kept if any(kept) else False
-        self._connections = tuple(resolved(pairs, self.feeds).items())
+        self._connections = tuple(resolved(dict(pairs), self.feeds).items())
         self._targets = _targets(graph, options.target)
 
     def step(self, memories: tuple[Memory, ...]) -> Step:

@@ -74,7 +74,7 @@ class GraphNode:
     def fill(self, message: Any) -> None:
         """Write this node into an empty NodeDef."""
         if self.op is not None:
-            fill_node_def(message, self.op)
+            fill_node_def(message, self.op, ())
             del message.input[:]
         message.name = self.name
         message.op = self.type
