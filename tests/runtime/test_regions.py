@@ -1,5 +1,6 @@
 """Regions: the masks of branches, the parts of loops, and what becomes of them as text."""
 
+import numpy as np
 import pytest
 
 import tfsession as tf
@@ -194,8 +195,9 @@ def test_a_merge_of_a_loop_has_two_inputs(inputs, session):
 
 
 def test_a_host_step_is_one_function(inputs, session):
-    x, p, _, n = inputs
+    _, p, _, n = inputs
     with tf.device("/cpu:0"):
+        x = tf.placeholder(tf.float32, [2])
         z = tf.cond(p, lambda: x + 1.0, lambda: x * 2.0) * 3.0
         w = tf.while_loop(lambda i, y: i < n, lambda i, y: (i + 1, y + x), [0, z])[1]
     (text,) = functions(session, [w], [x, p, n])
@@ -240,3 +242,18 @@ def test_bits_reduce_to_few_variables():
     assert bits.condition(0) == ""
     assert bits.otherwise(t) == f
     assert bits.otherwise(inner_t) is None
+
+
+def test_scalars_are_computed_by_operators(session):
+    """With the results of ufuncs, where integers go round too."""
+    with tf.device("/cpu:0"):
+        n, x = tf.placeholder(tf.int32, []), tf.placeholder(tf.float32, [])
+        fetches = [n + 1, n * n, n - 1 < n, x * 3e38, x + 1.0, x >= 3.0]
+    (text,) = functions(session, fetches, [n, x])
+    assert " + s" in text
+    assert " = k" not in text
+    largest = np.int32(2**31 - 1)
+    found = session.run(fetches, {n: largest, x: np.float32(3.0)})
+    assert found[:3] == [-(2**31), 1, True]
+    assert found[3:] == [np.inf, 4, True]
+    assert [value.dtype for value in found] == [t.dtype.as_numpy_dtype for t in fetches]
