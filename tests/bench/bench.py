@@ -150,6 +150,28 @@ def reduction_large(tf: Any) -> Step:
     return lambda: call(value)
 
 
+def loop(tf: Any, turns: int) -> Step:
+    """A loop whose body multiplies and adds ten numbers."""
+    with _graph(tf) as graph:
+        x = tf.placeholder(tf.float32, [10])
+        y = tf.while_loop(lambda i, y: i < turns, lambda i, y: (i + 1, y * 0.5 + x), [0, x])[1]
+        session = tf.Session(graph=graph)
+    call = session.make_callable(y, [x])
+    value = np.linspace(0.1, 0.3, 10, dtype=np.float32)
+    return lambda: call(value)
+
+
+def cond(tf: Any) -> Step:
+    """One of two branches, each of two ops on ten numbers."""
+    with _graph(tf) as graph:
+        x, p = tf.placeholder(tf.float32, [10]), tf.placeholder(tf.bool, [])
+        y = tf.cond(p, lambda: tf.tanh(x * 2.0), lambda: tf.exp(x - 1.0))
+        session = tf.Session(graph=graph)
+    call = session.make_callable(y, [x, p])
+    value = np.linspace(0.1, 0.3, 10, dtype=np.float32)
+    return lambda: call(value, True)
+
+
 def construction(tf: Any) -> Step:
     """Making 2,000 nodes."""
 
@@ -196,6 +218,8 @@ ROWS: list[tuple[str, Callable[[Any], Step]]] = [
     ("MLP Adam step, batch 256", lambda tf: mlp_training(tf, 256)),
     ("12 element-wise ops, 10 M", elementwise_large),
     ("sum(x * x + 1), 10 M", reduction_large),
+    ("loop of 1,000 turns, two ops", lambda tf: loop(tf, 1000)),
+    ("cond of two ops a branch", cond),
     ("graph construction, 2,000 nodes", construction),
     ("first run of 2,000 nodes", first_run),
 ]

@@ -222,7 +222,7 @@ with tf.Graph().as_default() as g:
             "watches in `RunOptions.debug_options`",
             """
 o = tf.RunOptions()
-o.debug_options.debug_tensor_watch_opts.add(node_name="k", debug_urls=["file:///tmp/watched"])
+o.debug_options.debug_tensor_watch_opts.add(node_name="k", debug_urls=["file:///watched"])
 out = err(lambda: s.run(k, options=o))
 """,
             ("UnimplementedError", "debug_options: tensor watches are not supported."),

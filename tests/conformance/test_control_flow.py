@@ -369,9 +369,7 @@ w = tf.while_loop(lambda i, t: i < n, lambda i, t: (i + 1, t[tf.newaxis]), [0, x
                   [tf.TensorShape([]), tf.TensorShape(None)])
 out = [str(t.shape) for t in (*z, *w)], r(z), r(w)
 """,
-        "a Python bool": """
-out = [err(lambda: tf.cond(b, lambda: x, lambda: y)) for b in (True, False)]
-""",
+        "a bool": "out = [err(lambda: tf.cond(b, lambda: x, lambda: y)) for b in (True, False)]",
         "predicates": """
 w = tf.placeholder(tf.bool, name="w")
 vec = tf.placeholder(tf.bool, [1], name="vec")

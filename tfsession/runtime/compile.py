@@ -20,7 +20,7 @@ from tfsession.graph.tensor import Tensor
 from tfsession.runtime.inline import Bits, Inliner, can_inline
 from tfsession.runtime.partition import Layout, Segment, Transfer, partition
 from tfsession.runtime.plan import Fetched, Plan, Signature
-from tfsession.runtime.regions import Joint, Loop, LoopVariable, Predicate
+from tfsession.runtime.regions import Joint, Loop, LoopVariable, Predicate, Region
 from tfsession.runtime.segments import (
     Carried,
     CompiledLoop,
@@ -56,6 +56,7 @@ def compile_plan(
     arrivals = {t: 1 << i for i, t in enumerate(feeds)} if signature.arriving else {}
     connections = dict(signature.connections)
     layout = partition(ops, placement, feeds, arrivals, connections, binder.strips_debug)
+    _check_fetches(layout.region, [t for t in signature.fetches if t not in feeds])
     names = Names(layout, feeds)
     located = [names.location[tensor] for tensor in signature.fetches]
     wanted = signature.destinations(located)
@@ -102,6 +103,19 @@ def _compile_variant(
 ) -> Plan:
     with binder.as_seen():
         return compile_plan(ops, placement, signature, binder, asks)
+
+
+def _check_fetches(region: Region, fetches: Sequence[Tensor]) -> None:
+    """Refuse what is in a loop: it has many values, or none."""
+    inside = {node.op for loop in region.loops for node in loop.all_nodes()}
+    for tensor in fetches:
+        if tensor.op in inside:
+            raise InvalidArgumentError(
+                None,
+                tensor.op,
+                f"{{{{node {tensor.op.name}}}}} is in a loop and has no one value to fetch: "
+                "fetch what an Exit of the loop gives.",
+            )
 
 
 def _is_single(layout: Layout) -> bool:

@@ -18,7 +18,7 @@ from tfsession.devices.transfer import Memory, start_copy, wait_for
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.partition import Layout, Segment, Transfer
 from tfsession.runtime.regions import Joint, Loop, Predicate
-from tfsession.runtime.segments import not_scalar
+from tfsession.runtime.segments import not_scalar, uneven
 from tfsession.runtime.source import Source, Writer
 
 # Loops in loops; Python's own limit for blocks in blocks is 20.
@@ -28,11 +28,10 @@ Item = Segment | Predicate | Joint | tuple[Loop, Layout]
 
 
 def can_inline(layout: Layout, depth: int = _DEPTH) -> bool:
-    """Whether nothing in a region has to wait, and its loops are of the usual form."""
+    """Whether nothing in a region has to wait, and its loops do not stand in too many others."""
     return (
         depth > 0
         and not any(segment.arrival for segment in layout.segments)
-        and all(len({v.next_waits for v in loop.variables}) < 2 for loop in layout.region.loops)
         and all(can_inline(body, depth - 1) for body in layout.bodies)
     )
 
@@ -55,7 +54,8 @@ class Bits:
     def define(self, bit: int, waits: int, other: int = 0) -> None:
         """A bit comes alive only behind a reduced mask; `other` never comes alive with it."""
         self._implied[bit] = self._closure(waits)
-        self._other[bit] = other
+        if other:
+            self._other[bit] = other
 
     def define_same(self, bit: int, waits: int) -> None:
         """A bit is alive exactly if a reduced mask is."""
@@ -84,11 +84,9 @@ class Bits:
             return None
         return self.reduced(first & second | self._implied[left] & self._implied[right])
 
-    def otherwise(self, mask: int | None) -> int | None:
+    def otherwise(self, mask: int) -> int | None:
         """The reduced mask that is alive exactly if `mask` is not, where there is one."""
-        if not mask or self._implied.get(mask):
-            return None
-        return self._other.get(mask) or None
+        return None if self._implied.get(mask) else self._other.get(mask)
 
     def condition(self, mask: int) -> str:
         """The condition of a reduced mask; empty where it is always alive."""
@@ -235,6 +233,7 @@ class Inliner:
 
     def _add_joint(self, joint: Joint, bits: Bits, needed: Collection[str]) -> None:
         source = self._source
+        self._writer.number(joint.nodes)
         masks = [bits.reduced(waits) for waits in joint.alternatives]
         whenever = bits.either(*masks) if len(masks) == 2 else None
         if 0 in masks:
@@ -274,6 +273,7 @@ class Inliner:
     def add_loop(self, loop: Loop, body: Layout, bits: Bits, needed: Collection[str]) -> None:
         """Add a loop; its bit says whether its results are there."""
         source, names = self._source, self._names
+        self._writer.number([variable.merge for variable in loop.variables])
         waits = bits.reduced(loop.waits)
         arrival = bits.variable(loop.arrival)
         # A result that is not there whenever the loop ends is noted when it is.
@@ -286,17 +286,15 @@ class Inliner:
             with source.block("while True:"):
                 nexts = {names.source_of(variable.next) for variable in loop.variables}
                 inner = self.write(body, kept | nexts)
-                going_on = inner.reduced(loop.variables[0].next_waits) if loop.variables else None
+                going_on = {inner.reduced(variable.next_waits) for variable in loop.variables}
+                ended = inner.otherwise(*going_on) if len(going_on) == 1 else None
                 for mask in list(flags):
                     there = inner.reduced(mask)
-                    if not there or there == inner.otherwise(going_on):
+                    if not there or there == ended:
                         del flags[mask]
                     else:
                         source.add(f"if {inner.condition(there)}: {flags[mask]} = True")
-                if going_on is None:
-                    source.add("break")
-                elif going_on:
-                    source.add(f"if not ({inner.condition(going_on)}): break")
+                self._end(loop, [inner.condition(mask) or "True" for mask in going_on])
                 self._writer.watch(source)
                 self._assign_variables(loop, kept, is_first=False)
         if flags:
@@ -305,6 +303,19 @@ class Inliner:
             source.add(f"{arrival} = {' and '.join(condition)}")
         else:
             bits.define_same(loop.arrival, waits)
+
+    def _end(self, loop: Loop, conditions: Sequence[str]) -> None:
+        """Leave a loop unless all variables go on, which they must do together."""
+        source = self._source
+        if not conditions:
+            source.add("break")
+        elif len(conditions) == 1:
+            source.add(f"if not ({conditions[0]}): break")
+        else:
+            with source.block(f"if not ({' and '.join(conditions)}):"):
+                refuse = source.bind("e", partial(uneven, "/".join(loop.frame)))
+                source.add(f"if {' or '.join(f'({c})' for c in conditions)}: {refuse}()")
+                source.add("break")
 
     def _assign_variables(self, loop: Loop, kept: Collection[str], is_first: bool) -> None:
         """The Merges of a loop, at its begin or between two iterations."""

@@ -20,6 +20,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tfsession.core.dtypes import bool as bool_
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
@@ -84,6 +85,11 @@ class Loop:
     results: dict[Tensor, int]
     body: Region
 
+    def all_nodes(self) -> Iterator[Node]:
+        """Every node that runs in its iterations."""
+        yield from (variable.merge for variable in self.variables)
+        yield from self.body.all_nodes()
+
 
 @dataclass(slots=True)
 class Region:
@@ -107,8 +113,7 @@ class Region:
         for joint in self.joints:
             yield from joint.nodes
         for loop in self.loops:
-            yield from (variable.merge for variable in loop.variables)
-            yield from loop.body.all_nodes()
+            yield from loop.all_nodes()
 
 
 def make_region(
@@ -195,6 +200,8 @@ class _Builder:
         self._of_op: dict[Operation, int] = {}
         self._next_bit = 1 << len(waits)
         self._predicates: dict[Tensor, Predicate] = {}
+        # Copies of predicates: the two ways of a conditional ask two of one.
+        self._copies: dict[Tensor, Tensor] = {}
         self._joints: dict[tuple[object, ...], Joint] = {}
 
     def build(self) -> Region:
@@ -299,6 +306,10 @@ class _Builder:
         else:
             for tensor in op.outputs:
                 self._give(tensor, after)
+            if op.type == "Identity" and op.outputs[0] not in self._feeds:
+                (source,) = node.inputs
+                if source.dtype is bool_:
+                    self._copies[op.outputs[0]] = source
 
     def _give(self, tensor: Tensor, waits: int) -> None:
         if tensor not in self._feeds:
@@ -306,6 +317,8 @@ class _Builder:
 
     def _predicate(self, switch: Node) -> Predicate:
         tensor = switch.inputs[1]
+        while tensor in self._copies:
+            tensor = self._copies[tensor]
         found = self._predicates.get(tensor)
         if found is None:
             waits = self._region.waits.get(tensor, 0)

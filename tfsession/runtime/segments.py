@@ -152,6 +152,11 @@ def not_scalar(value: Value) -> NoReturn:
     )
 
 
+def uneven(frame: str) -> NoReturn:
+    """Refuse a loop whose variables part."""
+    raise InternalError(None, None, f"Some variables of the loop {frame!r} go on, some do not.")
+
+
 @dataclass(slots=True, kw_only=True)
 class Decision(CompiledSegment):
     """A predicate: its value decides which of two bits comes alive."""
@@ -375,9 +380,7 @@ class LoopRun:
     def _next_values(self, execution: Execution, scope: Scope) -> list[tuple[Carried, Value]]:
         carried = [c for c in self._loop.carried if not c.next_waits & scope.dead]
         if carried and len(carried) < len(self._loop.carried):
-            raise InternalError(
-                None, None, f"Some variables of the loop {self._loop.frame!r} go on, some do not."
-            )
+            uneven(self._loop.frame)
         return [
             (c, self._brought(execution, scope, c.next, c.next_move, c.next_reads)) for c in carried
         ]

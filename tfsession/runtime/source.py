@@ -14,7 +14,9 @@ from functools import partial
 from math import prod
 from typing import Any, Protocol
 
-from tfsession.core.dtypes import resource
+import numpy as np
+
+from tfsession.core.dtypes import float32, float64, int32, int64, resource
 from tfsession.core.op_def import ArgDef
 from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
@@ -185,6 +187,7 @@ class Writer:
         self.binder = binder
         self.asks = asks
         self._reuses = reuses
+        self._scalars: dict[str, Value] = {}  # constants, and what they are called elsewhere
 
     def source(self, inputs: Sequence[str]) -> Source:
         """A function of these values, and before them of what is asked for."""
@@ -259,23 +262,38 @@ class Writer:
             arguments.append(f"{name}.read()" if reads else name)
         return arguments
 
+    def _scalar(self, source: Source, name: str) -> str:
+        """An argument of an operator: a constant as a scalar, which is faster than an array."""
+        value = self._scalars.get(name)
+        return name if value is None else source.bind("s", value)
+
     def _add_node(
         self, source: Source, node: Node, number: int, dying: list[str], buffers: Buffers
     ) -> None:
         """The line of one operation."""
         op, kernel = node.op, node.kernel
         arguments, results = self.arguments(node), self.names.outputs(node)
+        operator = _operator_of(node)
         if kernel.constant:
-            call = source.bind("c", self.binder.constant(node))
+            value = self.binder.constant(node)
+            call = source.bind("c", value)
+            if isinstance(value, np.ndarray) and not value.ndim:
+                self._scalars[results[0]] = value[()]
         elif kernel.forwards:
-            call = f"[{arguments[0]}] * {len(results)}" if len(results) > 1 else arguments[0]
+            call = arguments[0]
+            if call in self._scalars:
+                self._scalars.update(dict.fromkeys(results, self._scalars[call]))
+        elif operator is not None:
+            call = operator.join([self._scalar(source, name) for name in arguments])
         else:
             written = buffers.reusable(node, dying)
             if written is not None:
                 arguments.append(f"out={written}")
             call = f"{source.bind('k', self.binder.bind(node))}({', '.join(arguments)})"
         buffers.note(node, results)
-        if gives_tuple(op.op_def):
+        if kernel.forwards:
+            line = [" = ".join([*results, call])]
+        elif gives_tuple(op.op_def):
             line = [f"{', '.join(results)}, = {call}" if results else call]
         else:
             line = [f"{results[0]} = {call}" if results else call]
@@ -284,6 +302,30 @@ class Writer:
         if dying:
             line.append(f"del {', '.join(dying)}")
         source.add("; ".join(line), op)
+
+
+# Ufuncs that Python's operators come to; between scalars those take a tenth of the time.
+_OPERATORS = {
+    "add": " + ",
+    "subtract": " - ",
+    "multiply": " * ",
+    "equal": " == ",
+    "not_equal": " != ",
+    "less": " < ",
+    "less_equal": " <= ",
+    "greater": " > ",
+    "greater_equal": " >= ",
+}
+_SCALARS = frozenset({int32, int64, float32, float64})
+
+
+def _operator_of(node: Node) -> str | None:
+    """The operator between two scalars of the host that a node comes to."""
+    operator = _OPERATORS.get(node.kernel.ufunc or "")
+    if operator is None or node.memory is not None or len(node.inputs) != 2:
+        return None
+    are_scalars = all(t._shape == () and t.dtype in _SCALARS for t in node.inputs)
+    return operator if are_scalars else None
 
 
 class Buffers:
