@@ -517,7 +517,7 @@ def test_a_partial_run_of_a_dead_fetch(feeds):
     dead = tf.get_default_graph().create_op("Switch", [x, p]).outputs[1]
     with tf.Session() as session:
         handle = session.partial_run_setup([dead], [x, p])
-        with pytest.raises(tf.errors.InvalidArgumentError, match=r"Retval\[0\] does not have"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="for Switch:1 was not valid"):
             session.partial_run(handle, dead, {x: X, p: False})
 
 
