@@ -102,8 +102,11 @@ def callable_without_feeds(
     engine, graph = session._engine, session.graph
     fetch_map = FetchMap(graph, fetches, session)
     known: Step | None = None
-    if fetch_map.elements and not engine.closed:
-        known = make_step(engine, fetch_map, {}, (), on_device)
+    if not engine.closed:
+        # Also where nothing is fetched: a bad operation anywhere is told now.
+        engine.extend()
+        if fetch_map.elements:
+            known = make_step(engine, fetch_map, {}, (), on_device)
     execute: Execute | None = None if known is None else known.execute
 
     def check_ready() -> None:
