@@ -301,6 +301,17 @@ m.Clear()
 out += [g(o, m), len(m.partition_graphs), len(m.step_stats.dev_stats)]
 out += [err(lambda: g(tf.RunOptions(inter_op_thread_pool=9)))]
 """,
+        "what may not be fed or fetched any more": """
+f, g, h = s.make_callable(c, [a, b]), s.make_callable(k0), s.make_callable([k0, c], [a, b])
+p = s.make_callable(k0, [])
+def told():
+    return [err(x)[0] for x in (lambda: f(1, 2), g, lambda: h(1, 2), p, lambda: s.run(k0))]
+out = [told()]
+tf.get_default_graph().prevent_feeding(b)
+out.append(told())
+tf.get_default_graph().prevent_fetching(k0.op)
+out += [told(), told()]
+""",
         "a bad op elsewhere": """
 f, g = s.make_callable(c, [a, b]), s.make_callable(k0)
 out = [f(1, 2)]

@@ -46,10 +46,12 @@ def callable_with_feeds(
     engine, graph = session._engine, session.graph
     arity = len(feed_list) if all(map(is_leaf, feed_list)) else -1
     known: Step | None = None
+    known_since = 0
 
     def prepare(args: Sequence[Any]) -> tuple[Step, Sequence[Any]]:
-        nonlocal known
+        nonlocal known, known_since
         session._check_usable()
+        known, known_since = None, engine.times_forgotten
         feeds = dict(zip(feed_list, args, strict=False))
         step, values = session._prepare(fetches, feeds, on_device)
         # A tensor that stands in the list twice takes the later value: as `run` does.
@@ -61,7 +63,7 @@ def callable_with_feeds(
             return run_otherwise(args, kwargs)
         try:
             step = known
-            if step is None:
+            if step is None or known_since != engine.times_forgotten:
                 step, values = prepare(args)
             else:
                 try:
@@ -102,8 +104,11 @@ def callable_without_feeds(
     engine, graph = session._engine, session.graph
     fetch_map = FetchMap(graph, fetches, session)
     known: Step | None = None
-    if fetch_map.elements and not engine.closed:
-        known = make_step(engine, fetch_map, {}, (), on_device)
+    if not engine.closed:
+        # Also where nothing is fetched: a bad operation anywhere is told now.
+        engine.extend()
+        if fetch_map.elements:
+            known = make_step(engine, fetch_map, {}, (), on_device)
     execute: Execute | None = None if known is None else known.execute
 
     def check_ready() -> None:

@@ -91,6 +91,7 @@ class Engine:
         self._constants: dict[tuple[Operation, int], Value] = {}
         # What callers keep for signatures of their own; emptied in place when it may be wrong.
         self.steps: dict[Any, Any] = {}
+        self.times_forgotten = 0
         self.closed = False
         graph._watchers.add(self)
 
@@ -183,7 +184,13 @@ class Engine:
         )
 
     def kept(self, handle: TensorHandle) -> SessionTensor:
-        """What a handle stands for; InvalidArgumentError if this session does not have it."""
+        """What a handle stands for.
+
+        Raises:
+            CancelledError: the engine is closed.
+            InvalidArgumentError: this session does not have it.
+        """
+        self.check_open()
         own = handle._session._engine is self
         found = self.state.tensors.get(handle.handle) if own else None
         if found is None:
@@ -206,6 +213,7 @@ class Engine:
 
     def forget_steps(self) -> None:
         """Empty `steps`: what may be fed or fetched has changed."""
+        self.times_forgotten += 1
         self.steps.clear()
 
     def _extend(self) -> None:
