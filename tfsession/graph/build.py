@@ -119,12 +119,17 @@ def infer_shapes(op: Operation) -> None:
 def enter_scopes(op: Operation, scopes: Scopes) -> None:
     """Apply to a new operation what the enclosing blocks ask for, device scopes excepted."""
     if scopes.controls:
-        implied = implied_controls(scopes, {tensor.op for tensor in op.inputs})
-        op.control_inputs = tuple(dict.fromkeys((*op.control_inputs, *implied)))
+        op.control_inputs = _controls_within(scopes, op)
     if scopes.colocations:
         _colocate(op, scopes)
     if scopes.attrs or scopes.container or scopes.gradient_overrides:
         _apply_attr_scopes(op, scopes)
+
+
+def _controls_within(scopes: Scopes, op: Operation) -> tuple[Operation, ...]:
+    """Its control inputs, and those that the blocks ask for and no data input implies already."""
+    implied = implied_controls(scopes, {tensor.op for tensor in op.inputs})
+    return tuple(dict.fromkeys((*op.control_inputs, *implied)))
 
 
 def _colocate(op: Operation, scopes: Scopes) -> None:
@@ -150,7 +155,7 @@ def _apply_attr_scopes(op: Operation, scopes: Scopes) -> None:
 def _shape_error(op: Operation, error: ValueError) -> str:
     if isinstance(error, constant_value.NoShapeError):
         return str(error)
-    controls = _implied_controls(op.graph._scopes, op)
+    controls = _controls_within(op.graph._scopes, op)
     node = summary(op.type, op.name, op.attrs, op.inputs, controls, op.device)
     shapes = ", ".join(debug_string(tensor._shape) for tensor in op.inputs)
     text = f"{error} for '{node}' with input shapes: {shapes}"
