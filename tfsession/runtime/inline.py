@@ -233,7 +233,7 @@ class Inliner:
 
     def _add_joint(self, joint: Joint, bits: Bits, needed: Collection[str]) -> None:
         source = self._source
-        self._writer.number(joint.nodes)
+        first = self._writer.number(joint.nodes)
         masks = [bits.reduced(waits) for waits in joint.alternatives]
         whenever = bits.either(*masks) if len(masks) == 2 else None
         if 0 in masks:
@@ -248,32 +248,39 @@ class Inliner:
             word = "elif" if index else "if"
             head = f"{word} {bits.condition(mask)}:" if mask else "else:" if index else "if True:"
             with source.block(head):
-                self._let_through(joint, index, needed)
+                self._let_through(joint, first, index, needed)
                 if whenever is None:
                     source.add(f"{arrival} = True")
 
-    def _let_through(self, joint: Joint, index: int, needed: Collection[str]) -> None:
-        """The outputs of Merges whose input number `index` is there."""
+    def _let_through(self, joint: Joint, first: int, index: int, needed: Collection[str]) -> None:
+        """The outputs of Merges, numbered from `first` on, whose input number `index` is there."""
         source, names, writer = self._source, self._names, self._writer
         gone: dict[str, None] = {}
-        for node in joint.nodes:
+        for place, node in enumerate(joint.nodes):
             tensor, memory = node.inputs[index], node.input_memories[index]
             self._bring(tensor, memory)
             value, number = names.outputs(node)
             source.add(f"{value} = {writer.arguments(node)[index]}", node.op)
+            which = source.bind("i", np.int32(index))
             if number in needed:
-                source.add(f"{number} = {source.bind('i', np.int32(index))}", node.op)
+                source.add(f"{number} = {which}", node.op)
+            self._observe(first + place, value, which)
             if (name := names.of(tensor, memory)) not in needed:
                 gone[name] = None
         if gone:
             source.add(f"del {', '.join(gone)}")
+
+    def _observe(self, number: int, value: str, index: str) -> None:
+        """Tell who watches that a Merge has let something through."""
+        if self._writer.asks == "observe":
+            self._source.add(f"observe({number}, {value}, {index})")
 
     # --- loops ----------------------------------------------------------------------------------
 
     def add_loop(self, loop: Loop, body: Layout, bits: Bits, needed: Collection[str]) -> None:
         """Add a loop; its bit says whether its results are there."""
         source, names = self._source, self._names
-        self._writer.number([variable.merge for variable in loop.variables])
+        first = self._writer.number([variable.merge for variable in loop.variables])
         waits = bits.reduced(loop.waits)
         arrival = bits.variable(loop.arrival)
         # A result that is not there whenever the loop ends is noted when it is.
@@ -282,7 +289,7 @@ class Inliner:
         results = set(map(names.source_of, loop.results))
         kept = results.union(map(names.source_of, loop.constants))
         with self._behind(bits.condition(waits)):
-            self._assign_variables(loop, kept.union(needed), is_first=True)
+            self._assign_variables(loop, first, kept.union(needed), is_first=True)
             with source.block("while True:"):
                 nexts = {names.source_of(variable.next) for variable in loop.variables}
                 inner = self.write(body, kept | nexts)
@@ -296,7 +303,7 @@ class Inliner:
                         source.add(f"if {inner.condition(there)}: {flags[mask]} = True")
                 self._end(loop, [inner.condition(mask) or "True" for mask in going_on])
                 self._writer.watch(source)
-                self._assign_variables(loop, kept, is_first=False)
+                self._assign_variables(loop, first, kept, is_first=False)
         if flags:
             bits.define(loop.arrival, waits)
             condition = filter(None, [bits.condition(waits), *flags.values()])
@@ -317,8 +324,10 @@ class Inliner:
                 source.add(f"if {' or '.join(f'({c})' for c in conditions)}: {refuse}()")
                 source.add("break")
 
-    def _assign_variables(self, loop: Loop, kept: Collection[str], is_first: bool) -> None:
-        """The Merges of a loop, at its begin or between two iterations."""
+    def _assign_variables(
+        self, loop: Loop, first: int, kept: Collection[str], is_first: bool
+    ) -> None:
+        """The Merges of a loop, numbered from `first` on, at its begin or between iterations."""
         source, names, writer = self._source, self._names, self._writer
         targets: list[str] = []
         values: list[str] = []
@@ -335,5 +344,7 @@ class Inliner:
                 gone[name] = None
         if targets:
             source.add(f"{', '.join(targets)} = {', '.join(values)}")
+        for place in range(len(loop.variables)):
+            self._observe(first + place, *targets[2 * place : 2 * place + 2])
         if gone:
             source.add(f"del {', '.join(gone)}")
