@@ -237,7 +237,7 @@ VALUES = dict(zip(CONSTANTS, range(4), strict=True))
 )
 def test_any_structure_comes_back_in_its_shape(structure):
     fetch_map = FetchMap(GRAPH, structure)
-    found = fetch_map.rebuild([VALUES[element] for element in fetch_map.elements])
+    found = fetch_map.rebuild_from()([VALUES[element] for element in fetch_map.elements])
     assert leaves(found) == [VALUES[leaf] for leaf in leaves(structure)]
     assert len(set(fetch_map.elements)) == len(fetch_map.elements)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, Final
@@ -17,10 +18,15 @@ from tfsession.graph.tensor import Tensor
 from tfsession.graph.tensor_handle import HANDLE_OPS, TensorHandle
 
 Element = Tensor | Operation
-# Makes (a part of) the user's structure out of the values of all elements.
+# Makes the user's structure out of the values of all elements.
 Rebuild = Callable[[list[Any]], Any]
 
 
+_SLOT = re.compile(r"([@#])(\d+)")
+_ALONE = re.compile(r"@(\d+)")
+_FORMS = {"@": "v[{}]", "#": "{}"}
+# Structures in structures that one expression holds: Python's parser takes some more.
+_DEPTH = 24
 _NO_HANDLES: Final[Mapping[Tensor, TensorHandle]] = MappingProxyType({})
 
 
@@ -47,52 +53,87 @@ class FetchMap:
         self._session = (lambda: None) if session is None else weakref.ref(session)
         self._handles = handles
         self._slots: dict[Element, int] = {}
-        self.rebuild: Rebuild = self._map(fetches)
+        self._names: dict[str, Any] = {}
+        self._inner: list[str] = []
+        self._text = self._map(fetches, 1)
         self.elements: list[Element] = list(self._slots)
 
-    def _map(self, fetch: Any) -> Rebuild:
+    def rebuild_from(self, places: Sequence[int] | None = None) -> Rebuild:
+        """Makes the structure out of values: that of element number `i` stands at `places[i]`.
+
+        Without `places` they stand in the order of `elements`.
+        """
+        order = range(len(self.elements)) if places is None else places
+        names = dict(self._names)
+
+        def compiled(text: str) -> Rebuild:
+            text = _SLOT.sub(lambda found: _FORMS[found[1]].format(order[int(found[2])]), text)
+            # Of this file, so that tracebacks of operations leave it out with the package.
+            function: Rebuild = eval(compile(f"lambda v: {text}", __file__, "eval"), names)
+            return function
+
+        alone = _ALONE.fullmatch(self._text)
+        if alone:
+            return itemgetter(order[int(alone[1])])
+        for number, text in enumerate(self._inner):
+            names[f"inner{number}"] = compiled(text)
+        return compiled(self._text)
+
+    def _bind(self, value: Any) -> str:
+        """A name for a value in the text of `rebuild_from`."""
+        name = f"x{len(self._names)}"
+        self._names[name] = value
+        return name
+
+    def _map(self, fetch: Any, depth: int) -> str:
+        """The expression that makes (a part of) the structure.
+
+        In it `@i` stands for the value of element number `i`, `#i` for its place.
+        """
+        text = self._expression(fetch, depth + 1)
+        if depth % _DEPTH:
+            return text
+        self._inner.append(text)
+        return f"inner{len(self._inner) - 1}(v)"
+
+    def _expression(self, fetch: Any, depth: int) -> str:
         if isinstance(fetch, Tensor | Operation | str):
             return self._element(fetch)
         if fetch is None:
             raise TypeError('Argument `fetch` = None has invalid type "NoneType". Cannot be None')
         if isinstance(fetch, list | tuple):
-            return self._sequence(fetch)
+            return self._sequence(fetch, depth)
         if isinstance(fetch, Mapping):
-            return self._mapping(fetch)
+            return self._mapping(fetch, depth)
         if is_attrs(fetch):
-            return _calling(fetch.__class__, list(map(self._map, attrs_values(fetch))))
+            parts = [self._map(part, depth) for part in attrs_values(fetch)]
+            return f"{self._bind(fetch.__class__)}({', '.join(parts)})"
         composite = composite_type_of(fetch)
         if composite is not None:
             parts = [self._element(part) for part in composite.components(fetch)]
-            contract = composite.contract
-            return lambda values: contract([part(values) for part in parts])
+            return f"{self._bind(composite.contract)}([{', '.join(parts)}])"
         return self._element(fetch)
 
-    def _sequence(self, fetch: list[Any] | tuple[Any, ...]) -> Rebuild:
-        parts = [self._map(item) for item in fetch]
+    def _sequence(self, fetch: list[Any] | tuple[Any, ...], depth: int) -> str:
+        parts = ", ".join([self._map(item, depth) for item in fetch])
         if isinstance(fetch, list):
-            return lambda values: [part(values) for part in parts]
+            return f"[{parts}]"
         # Of an object that stands for a tuple or a dict, the class is that of what it stands for.
         cls = fetch.__class__
         if cls is tuple:
-            return lambda values: tuple([part(values) for part in parts])
-        return _calling(cls, parts)
+            return f"({parts},)" if parts else "()"
+        return f"{self._bind(cls)}({parts})"
 
-    def _mapping(self, fetch: Mapping[Any, Any]) -> Rebuild:
+    def _mapping(self, fetch: Mapping[Any, Any], depth: int) -> str:
         cls: Any = fetch.__class__
-        keys = list(fetch)
-        parts = [self._map(fetch[key]) for key in keys]
-        first = (fetch.default_factory,) if isinstance(fetch, defaultdict) else ()
-
-        def rebuild(values: list[Any]) -> Any:
-            pairs = ((key, part(values)) for key, part in zip(keys, parts, strict=True))
-            return cls(*first, pairs)
-
+        pairs = [(self._bind(key), self._map(fetch[key], depth)) for key in fetch]
         if cls is dict:
-            return lambda values: dict(zip(keys, [part(values) for part in parts], strict=True))
-        return rebuild
+            return f"{{{', '.join([f'{key}: {part}' for key, part in pairs])}}}"
+        first = f"{self._bind(fetch.default_factory)}, " if isinstance(fetch, defaultdict) else ""
+        listed = "".join([f"({key}, {part}), " for key, part in pairs])
+        return f"{self._bind(cls)}({first}(pair for pair in ({listed})))"
 
-    def _element(self, fetch: Any) -> Rebuild:
+    def _element(self, fetch: Any) -> str:
         try:
             element = self._graph.as_graph_element(fetch)
         except TypeError as error:
@@ -111,25 +152,23 @@ class FetchMap:
                 "to a block of its own, as a branch of a conditional or the body of a loop."
             )
         if isinstance(element, Tensor) and element in self._handles:
-            handle = self._handles[element]
-            return lambda values: handle.eval()
+            return f"{self._bind(self._handles[element])}.eval()"
         slot = self._slots.setdefault(element, len(self._slots))
         if isinstance(element, Tensor) and element.op.type in HANDLE_OPS:
-            return self._handle(element, slot)
+            return f"{self._bind(self._handle(element))}(v, #{slot})"
         if isinstance(element, Tensor) and element.dtype.is_quantized:
             # Their values lie in structures of one field: the plain integers come out.
-            field = element.dtype.base_dtype.name
-            return lambda values: values[slot][field]
-        return itemgetter(slot)
+            return f"@{slot}[{element.dtype.base_dtype.name!r}]"
+        return f"@{slot}"
 
-    def _handle(self, tensor: Tensor, slot: int) -> Rebuild:
+    def _handle(self, tensor: Tensor) -> Callable[[list[Any], int], TensorHandle]:
         dtype, session = tensor.op.inputs[0].dtype.base_dtype, self._session
 
-        def handle(values: list[Any]) -> TensorHandle:
+        def handle(values: list[Any], place: int) -> TensorHandle:
             # One handle however often it is fetched: with it dies what it stands for.
-            if type(values[slot]) is not TensorHandle:
-                values[slot] = TensorHandle(values[slot], dtype, session())
-            return values[slot]  # type: ignore[no-any-return]
+            if type(values[place]) is not TensorHandle:
+                values[place] = TensorHandle(values[place], dtype, session())
+            return values[place]  # type: ignore[no-any-return]
 
         return handle
 
@@ -142,7 +181,3 @@ def is_attrs(value: Any) -> bool:
 def attrs_values(value: Any) -> list[Any]:
     """The values of the fields of an instance of an `attrs` class, in order."""
     return [getattr(value, field.name) for field in value.__class__.__attrs_attrs__]
-
-
-def _calling(cls: Callable[..., Any], parts: list[Rebuild]) -> Rebuild:
-    return lambda values: cls(*[part(values) for part in parts])

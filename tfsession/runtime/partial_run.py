@@ -355,7 +355,9 @@ class PartialRuns:
         if wanted or values:
             tensors = [e for e in wanted if isinstance(e, Tensor)]
             known.update(zip(tensors, self._run(handle, values, tensors), strict=True))
-        return fetch_map.rebuild([known[e] for e in fetch_map.elements if isinstance(e, Tensor)])
+        return fetch_map.rebuild_from()(
+            [known[e] for e in fetch_map.elements if isinstance(e, Tensor)]
+        )
 
     def _run(self, handle: Any, values: Mapping[Tensor, Any], fetches: list[Tensor]) -> list[Any]:
         if isinstance(handle, bytes):

@@ -157,20 +157,20 @@ def _binding(
     needs_plan: bool,
 ) -> Callable[[Run], Execute]:
     """How the converted feeds get into a plan, and its results into the user's structure."""
-    rebuild, elements = fetch_map.rebuild, fetch_map.elements
+    elements = fetch_map.elements
     texts = [i for i, tensor in enumerate(fed) if tensor.dtype.base_dtype is dtypes.string]
     if not texts and fed == list(feeds) and set(fetched) == set(elements):
-        if fetched == elements:
-            return lambda run: lambda values: rebuild(run(values))
-        positions = list(map(fetched.index, elements))
-        return lambda run: lambda values: rebuild(list(map(run(values).__getitem__, positions)))
+        rebuild = fetch_map.rebuild_from(list(map(fetched.index, elements)))
+        return lambda run: lambda values: rebuild(run(values))
     order = {tensor: i for i, tensor in enumerate(feeds)}
     into_plan = [order[tensor] for tensor in fed]
     # The values of the elements stand in the plan's results, then the feeds, then None.
     places = {tensor: i for i, tensor in enumerate(fetched)}
     places |= {tensor: len(fetched) + i for i, tensor in enumerate(feeds)}
     nothing = len(fetched) + len(feeds)
-    element_places = [places[e] if isinstance(e, Tensor) else nothing for e in elements]
+    rebuild = fetch_map.rebuild_from(
+        [places[e] if isinstance(e, Tensor) else nothing for e in elements]
+    )
 
     def bound(run: Run) -> Execute:
         def execute(values: Sequence[Any]) -> Any:
@@ -178,8 +178,7 @@ def _binding(
             if needs_plan:
                 for i in texts:
                     arguments[i] = encode_strings(arguments[i])
-            pool = [*run(arguments), *values, None]
-            return rebuild([pool[i] for i in element_places])
+            return rebuild([*run(arguments), *values, None])
 
         return execute
 
