@@ -7,7 +7,7 @@ waits; all else is segments, which an Execution runs as what they wait for comes
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NoReturn
@@ -32,7 +32,7 @@ from tfsession.runtime.segments import (
     Meeting,
     Wait,
 )
-from tfsession.runtime.source import Binder, Names, Source, Writer
+from tfsession.runtime.source import Binder, Names, Readers, Source, Writer
 
 
 def compile_plan(
@@ -168,18 +168,20 @@ class _RegionCompiler:
         outside = set(results).union(*(segment.reads for segment in specials))
         reads = [self.writer.reads(segment) for segment in layout.segments]
         in_order = region.is_plain and not any(s.waits or s.arrival for s in layout.segments)
-        compiled: list[CompiledSegment] = []
-        for index, segment in enumerate(layout.segments):
-            # Those that wait may run after those that stand behind them.
-            others = reads[index + 1 :] if in_order else reads[:index] + reads[index + 1 :]
-            compiled.append(self._segment(segment, reads[index], outside.union(*others)))
+        # Those that wait may run after those that stand behind them.
+        others = Readers(reads, outside)
+        needed = others.behind if in_order else others.beside
+        compiled = [
+            self._segment(segment, reads[index], needed(index))
+            for index, segment in enumerate(layout.segments)
+        ]
         compiled += specials
         readers = Counter(name for segment in compiled for name in segment.reads)
         readers.update(results)
         return CompiledRegion(compiled, readers)
 
     def _segment(
-        self, segment: Segment, reads: Collection[str], needed: Collection[str]
+        self, segment: Segment, reads: Collection[str], needed: Container[str]
     ) -> CompiledSegment:
         names, writer = self._names, self.writer
         taken = dict.fromkeys(name for node in segment.nodes for name in names.inputs(node))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from heapq import heappop, heappush
 from queue import Empty, SimpleQueue
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from tfsession.runtime.control import StepControl, run_cancelled, timed_out
 from tfsession.runtime.errors import Stop, combined, failure_of
 from tfsession.runtime.float_errors import SILENT, settings, use
 from tfsession.runtime.partition import Transfer
+from tfsession.runtime.regions import each_bit
 from tfsession.runtime.segments import CompiledRegion, CompiledSegment, LoopRun, Wait
 
 if TYPE_CHECKING:
@@ -45,13 +47,26 @@ class Scope:
         loop: what the scope is an iteration of.
     """
 
-    __slots__ = ("arrived", "dead", "loop", "readers", "todo", "values", "waiting")
+    __slots__ = (
+        "_known",
+        "_ready",
+        "_region",
+        "arrived",
+        "dead",
+        "loop",
+        "readers",
+        "values",
+        "waiting",
+    )
 
     def __init__(
         self, region: CompiledRegion, values: dict[str, Value], loop: LoopRun | None = None
     ) -> None:
+        self._region = region
+        # Numbers of segments: a heap of those that are ready, and all that were put there.
+        self._ready = region.first.copy()
+        self._known = set(self._ready)
         self.values = values
-        self.todo = list(region.segments)
         self.readers = dict(region.readers)
         self.arrived = 0
         self.dead = 0
@@ -59,11 +74,29 @@ class Scope:
         self.loop = loop
 
     def next(self) -> CompiledSegment | None:
-        """A segment of which it is known whether it runs."""
-        for segment in self.todo:
-            if segment.is_ready(self):
-                return segment
-        return None
+        """The first segment of which it is known whether it runs; it begins now."""
+        return self._region.segments[heappop(self._ready)] if self._ready else None
+
+    @property
+    def ready(self) -> list[CompiledSegment]:
+        """The segments that could begin now."""
+        return [self._region.segments[number] for number in sorted(self._ready)]
+
+    @property
+    def left(self) -> list[CompiledSegment]:
+        """The segments that have not begun."""
+        begun = self._known.difference(self._ready)
+        return [s for number, s in enumerate(self._region.segments) if number not in begun]
+
+    def arrive(self, bits: int) -> None:
+        """Bits have come; those that are dead are in `dead` by now."""
+        self.arrived |= bits
+        segments, watchers = self._region.segments, self._region.watchers
+        for bit in each_bit(bits):
+            for number in watchers.get(bit, ()):
+                if number not in self._known and segments[number].is_ready(self):
+                    self._known.add(number)
+                    heappush(self._ready, number)
 
     def keep(
         self, segment: CompiledSegment, names: Sequence[str], results: Sequence[Value]
@@ -74,13 +107,13 @@ class Scope:
         for name, value in zip(names, results, strict=True):
             if readers.get(name):
                 values[name] = value
-        self.arrived |= segment.arrival
+        self.arrive(segment.arrival)
 
     def bury(self, segment: CompiledSegment) -> None:
         """A segment does not run, nor does what waits for it."""
         self.release(segment.reads)
-        self.arrived |= segment.arrival
         self.dead |= segment.arrival
+        self.arrive(segment.arrival)
 
     def release(self, names: Iterable[str]) -> None:
         """One reader of each has done."""
@@ -224,7 +257,6 @@ class Execution:
         while (segment := scope.next()) is not None:
             if closing:
                 return run_cancelled()
-            scope.todo.remove(segment)
             if segment.is_dead(scope):
                 scope.bury(segment)
                 continue
@@ -245,9 +277,9 @@ class Execution:
         """
         failures, root = [], self._root
         places = {id(segment.place) for segment in self._failed}
-        open_ops = {n.op for segment in (*self._failed, *root.todo) for n in segment.nodes}
-        for segment in list(root.todo):
-            if segment.may_wait or id(segment.place) in places or not segment.is_ready(root):
+        open_ops = {n.op for segment in (*self._failed, *root.left) for n in segment.nodes}
+        for segment in root.ready:
+            if segment.may_wait or id(segment.place) in places:
                 continue
             own = {node.op for node in segment.nodes}
             needs = {tensor.op for node in segment.nodes for tensor in node.inputs}
@@ -295,7 +327,7 @@ class Execution:
             if tensor in values:
                 if root.readers.get(name):
                     root.values[name] = values[tensor]
-                root.arrived |= 1 << number
+                root.arrive(1 << number)
 
     def go_on(self, deadline: float) -> None:
         """Take in what has arrived, and run what is ready before `deadline`; never waits."""

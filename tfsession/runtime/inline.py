@@ -7,9 +7,10 @@ So an iteration costs little more than its kernels.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from heapq import heappop, heappush
 from itertools import count
 
 import numpy as np
@@ -17,9 +18,9 @@ import numpy as np
 from tfsession.devices.transfer import Memory, start_copy, wait_for
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.partition import Layout, Segment, Transfer
-from tfsession.runtime.regions import Joint, Loop, Predicate
+from tfsession.runtime.regions import Joint, Loop, Predicate, each_bit
 from tfsession.runtime.segments import not_scalar, uneven
-from tfsession.runtime.source import Source, Writer
+from tfsession.runtime.source import Readers, Source, Writer
 
 # Loops in loops; Python's own limit for blocks in blocks is 20.
 _DEPTH = 8
@@ -63,17 +64,17 @@ class Bits:
 
     def _closure(self, mask: int) -> int:
         closed = mask
-        for bit in _each(mask):
+        for bit in each_bit(mask):
             closed |= self._implied[bit]
         return closed
 
     def reduced(self, mask: int) -> int:
         """A mask that is alive exactly if `mask` is, of as few variables as possible."""
         own = 0
-        for bit in _each(mask):
+        for bit in each_bit(mask):
             own |= self._same.get(bit, bit)
         implied = 0
-        for bit in _each(own):
+        for bit in each_bit(own):
             implied |= self._implied[bit]
         return own & ~implied
 
@@ -90,33 +91,35 @@ class Bits:
 
     def condition(self, mask: int) -> str:
         """The condition of a reduced mask; empty where it is always alive."""
-        return " and ".join(map(self.variable, _each(mask)))
-
-
-def _each(mask: int) -> Iterator[int]:
-    while mask:
-        bit = mask & -mask
-        yield bit
-        mask ^= bit
+        return " and ".join(map(self.variable, each_bit(mask)))
 
 
 def _scheduled(layout: Layout) -> list[Item]:
-    """All parts of a region, each behind what it waits for."""
+    """All parts of a region, each behind what it waits for.
+
+    What computes comes before what does not and may read what it gives.
+    """
     region = layout.region
     loops = list(zip(region.loops, layout.bodies, strict=True))
-    todo: list[Item] = [*layout.segments, *region.predicates, *region.joints, *loops]
+    items: list[Item] = [*layout.segments, *region.predicates, *region.joints, *loops]
+    missing: list[int] = []
+    watchers: dict[int, list[int]] = {}
+    for number, item in enumerate(items):
+        bits = list(each_bit(_waits_of(item)))
+        missing.append(len(bits))
+        for bit in bits:
+            watchers.setdefault(bit, []).append(number)
+    ready = [number for number, count in enumerate(missing) if not count]
     ordered: list[Item] = []
-    arrived = 0
-    while todo:
-        ready = [item for item in todo if not _waits_of(item) & ~arrived]
-        # What computes comes first: the others may read what it gives.
-        taken = [item for item in ready if isinstance(item, Segment)] or ready[:1]
-        assert taken, "a region waits for itself"
-        ordered += taken
-        chosen = set(map(id, taken))
-        todo = [item for item in todo if id(item) not in chosen]
-        for item in taken:
-            arrived |= _arrival_of(item)
+    while ready:
+        item = items[heappop(ready)]
+        ordered.append(item)
+        for bit in each_bit(_arrival_of(item)):
+            for number in watchers.get(bit, ()):
+                missing[number] -= 1
+                if not missing[number]:
+                    heappush(ready, number)
+    assert len(ordered) == len(items), "a region waits for itself"
     return ordered
 
 
@@ -149,12 +152,9 @@ class Inliner:
         """Add a region; the names of `results` stay after it. Gives its bits."""
         bits = Bits(next(self._numbers))
         items = _scheduled(layout)
-        later = set(results)
-        behind: list[set[str]] = []
-        for item in reversed(items):
-            behind.append(set(later))
-            later |= self._reads(item)
-        for item, needed in zip(items, reversed(behind), strict=True):
+        readers = Readers([self._reads(item) for item in items], results)
+        for index, item in enumerate(items):
+            needed = readers.behind(index)
             if isinstance(item, Segment):
                 self._add_segment(item, bits, needed)
             elif isinstance(item, Predicate):
@@ -186,7 +186,7 @@ class Inliner:
         with self._source.block(f"if {condition}:"):
             yield
 
-    def _add_segment(self, segment: Segment, bits: Bits, needed: Collection[str]) -> None:
+    def _add_segment(self, segment: Segment, bits: Bits, needed: Container[str]) -> None:
         writer, source = self._writer, self._source
         with self._behind(bits.condition(bits.reduced(segment.waits))):
             self._move(segment.transfers)
@@ -231,7 +231,7 @@ class Inliner:
             source.add(f"if {name}.ndim: {refuse}({name})", predicate.switch)
             source.add(f"{if_false} = not {name}; {if_true} = not {if_false}", predicate.switch)
 
-    def _add_joint(self, joint: Joint, bits: Bits, needed: Collection[str]) -> None:
+    def _add_joint(self, joint: Joint, bits: Bits, needed: Container[str]) -> None:
         source = self._source
         first = self._writer.number(joint.nodes)
         masks = [bits.reduced(waits) for waits in joint.alternatives]
@@ -252,7 +252,7 @@ class Inliner:
                 if whenever is None:
                     source.add(f"{arrival} = True")
 
-    def _let_through(self, joint: Joint, first: int, index: int, needed: Collection[str]) -> None:
+    def _let_through(self, joint: Joint, first: int, index: int, needed: Container[str]) -> None:
         """The outputs of Merges, numbered from `first` on, whose input number `index` is there."""
         source, names, writer = self._source, self._names, self._writer
         gone: dict[str, None] = {}
@@ -277,7 +277,7 @@ class Inliner:
 
     # --- loops ----------------------------------------------------------------------------------
 
-    def add_loop(self, loop: Loop, body: Layout, bits: Bits, needed: Collection[str]) -> None:
+    def add_loop(self, loop: Loop, body: Layout, bits: Bits, needed: Container[str]) -> None:
         """Add a loop; its bit says whether its results are there."""
         source, names = self._source, self._names
         first = self._writer.number([variable.merge for variable in loop.variables])
@@ -289,7 +289,9 @@ class Inliner:
         results = set(map(names.source_of, loop.results))
         kept = results.union(map(names.source_of, loop.constants))
         with self._behind(bits.condition(waits)):
-            self._assign_variables(loop, first, kept.union(needed), is_first=True)
+            enters = {names.source_of(variable.enter) for variable in loop.variables}
+            still = kept.union(name for name in enters if name in needed)
+            self._assign_variables(loop, first, still, is_first=True)
             with source.block("while True:"):
                 nexts = {names.source_of(variable.next) for variable in loop.variables}
                 inner = self.write(body, kept | nexts)
@@ -325,7 +327,7 @@ class Inliner:
                 source.add("break")
 
     def _assign_variables(
-        self, loop: Loop, first: int, kept: Collection[str], is_first: bool
+        self, loop: Loop, first: int, kept: Container[str], is_first: bool
     ) -> None:
         """The Merges of a loop, numbered from `first` on, at its begin or between iterations."""
         source, names, writer = self._source, self._names, self._writer

@@ -31,7 +31,7 @@ HOST_DTYPES = frozenset({int32, string})
 _HANDLE_DTYPES = frozenset({resource, variant})
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Node:
     """An operation with its device, its kernel, and the memory in which it computes.
 
@@ -67,7 +67,7 @@ class Transfer:
     destination: Memory
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Segment:
     """Operations of one place that run one after another, and what must be copied before."""
 
@@ -168,7 +168,7 @@ def make_node(
     return Node(op, device, kernel, memory, read, awaited, inputs, outputs)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Layout:
     """The segments of a region, those of its loops' bodies, and where each tensor is made."""
 

@@ -39,7 +39,15 @@ _EXITS = frozenset({"Exit", "RefExit"})
 _SOMETIMES = _SWITCHES | MERGES | _ENTERS | _EXITS | NEXT_ITERATIONS
 
 
-@dataclass(slots=True)
+def each_bit(mask: int) -> Iterator[int]:
+    """The bits of a mask, lowest first."""
+    while mask:
+        bit = mask & -mask
+        yield bit
+        mask ^= bit
+
+
+@dataclass(slots=True, eq=False)
 class Predicate:
     """A bool that decides which of two bits comes alive: `if_false` or `if_true`."""
 
@@ -50,7 +58,7 @@ class Predicate:
     switch: Operation  # one that asks, for errors
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Joint:
     """Merges whose inputs wait for the same masks: they fire together."""
 
@@ -59,7 +67,7 @@ class Joint:
     nodes: list[Node] = field(default_factory=list)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class LoopVariable:
     """A Merge of a loop: where its first value comes from, and its later ones."""
 
@@ -69,7 +77,7 @@ class LoopVariable:
     next_waits: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Loop:
     """One loop: what it takes from the region around it, its body, and what it gives back.
 
@@ -91,7 +99,7 @@ class Loop:
         yield from self.body.all_nodes()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Region:
     """Nodes by mask, and what is no plain operation; `waits` has the mask of each tensor."""
 

@@ -7,7 +7,9 @@ raised at the end of a step only, so that none keeps frames and their arrays ali
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -20,6 +22,7 @@ from tfsession.graph.operation import Operation
 from tfsession.runtime.control import uninterrupted
 from tfsession.runtime.errors import failure_of
 from tfsession.runtime.partition import Node, Transfer, gives_tuple
+from tfsession.runtime.regions import each_bit
 
 if TYPE_CHECKING:
     from tfsession.runtime.execution import Execution, Scope
@@ -31,7 +34,7 @@ Failure = BaseException | None
 _INDICES = (np.int32(0), np.int32(1))
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class CompiledSegment:
     """What can run once the bits of `waits` have come, and runs if all are alive.
 
@@ -52,6 +55,11 @@ class CompiledSegment:
         """Whether something in it may have to wait for what is outside of the step."""
         return False
 
+    @property
+    def asks(self) -> int:
+        """The bits that say when it is ready."""
+        return self.waits
+
     def is_ready(self, scope: Scope) -> bool:
         """Whether it is known whether the segment runs."""
         return not self.waits & ~scope.arrived
@@ -65,7 +73,7 @@ class CompiledSegment:
         raise NotImplementedError
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Computation(CompiledSegment):
     """Operations of one place as one function of the values it reads.
 
@@ -104,7 +112,7 @@ class Computation(CompiledSegment):
         return failure_of(error, self.function.__code__, self.ops_by_line)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Wait(Computation):
     """One operation that may block: it gives its outputs as the kernel does, or a Pending."""
 
@@ -157,7 +165,7 @@ def uneven(frame: str) -> NoReturn:
     raise InternalError(None, None, f"Some variables of the loop {frame!r} go on, some do not.")
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Decision(CompiledSegment):
     """A predicate: its value decides which of two bits comes alive."""
 
@@ -180,7 +188,7 @@ class Decision(CompiledSegment):
         return None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Meeting(CompiledSegment):
     """Merges that fire together: with the first of several masks that has come alive.
 
@@ -194,6 +202,11 @@ class Meeting(CompiledSegment):
     outputs: list[list[str]]
     moves: list[list[Transfer | None]]
     kernels: list[Function]
+
+    @property
+    def asks(self) -> int:
+        """The bits of all inputs."""
+        return reduce(or_, self.alternatives)
 
     def is_ready(self, scope: Scope) -> bool:
         """Whether one input is there, or all are known to be dead."""
@@ -237,7 +250,7 @@ class Meeting(CompiledSegment):
         return None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Carried:
     """A variable of a loop: the names of its value around and in the loop.
 
@@ -259,12 +272,26 @@ class Carried:
     first: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class CompiledRegion:
-    """The segments of the root of a step, or of the body of a loop, and who reads each value."""
+    """The segments of the root of a step, or of the body of a loop, and who reads each value.
+
+    `first` are the numbers of those that are ready at once, `watchers` of those that ask for a bit.
+    """
 
     segments: list[CompiledSegment]
     readers: Mapping[str, int]
+    first: list[int] = field(init=False)
+    watchers: dict[int, list[int]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Look which segment asks for what."""
+        self.first, self.watchers = [], {}
+        for number, segment in enumerate(self.segments):
+            if not segment.asks:
+                self.first.append(number)
+            for bit in each_bit(segment.asks):
+                self.watchers.setdefault(bit, []).append(number)
 
     @property
     def may_wait(self) -> bool:
@@ -272,7 +299,7 @@ class CompiledRegion:
         return any(segment.may_wait for segment in self.segments)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class CompiledLoop(CompiledSegment):
     """A loop: its body runs until no variable goes on."""
 
@@ -292,7 +319,7 @@ class CompiledLoop(CompiledSegment):
         return LoopRun(self, scope).begin(execution)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class InlinedLoop(Computation):
     """A loop as one function, which gives None instead of results that are not there."""
 

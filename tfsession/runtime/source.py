@@ -8,7 +8,8 @@ well.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from math import prod
@@ -175,6 +176,36 @@ class Source:
         return function
 
 
+class Readers:
+    """Who reads each value, of parts that stand in an order; `results` are read in the end."""
+
+    def __init__(self, reads: Sequence[Collection[str]], results: Collection[str]) -> None:
+        self._reads = reads
+        self._results = frozenset(results)
+        self._last = {name: index for index, names in enumerate(reads) for name in names}
+        self._count = Counter(name for names in reads for name in set(names))
+
+    def behind(self, index: int) -> Container[str]:
+        """What is read behind a part."""
+        last, results = self._last, self._results
+        return _Where(lambda name: name in results or last.get(name, -1) > index)
+
+    def beside(self, index: int) -> Container[str]:
+        """What other parts read."""
+        own, count, results = self._reads[index], self._count, self._results
+        return _Where(lambda name: name in results or count[name] > (name in own))
+
+
+class _Where(Container[str]):
+    """The names of which something holds."""
+
+    def __init__(self, holds: Callable[[str], bool]) -> None:
+        self._holds = holds
+
+    def __contains__(self, name: object) -> bool:
+        return self._holds(name)  # type: ignore[arg-type]
+
+
 class Writer:
     """Writes operations into functions; `nodes` are the operations as numbered.
 
@@ -199,7 +230,7 @@ class Writer:
         self.nodes += nodes
         return first
 
-    def add_nodes(self, source: Source, nodes: Sequence[Node], needed: Collection[str]) -> int:
+    def add_nodes(self, source: Source, nodes: Sequence[Node], needed: Container[str]) -> int:
         """A line for each operation; `needed` are the names that are read outside."""
         first = self.number(nodes)
         dying = self._dying(nodes, needed)
@@ -215,7 +246,7 @@ class Writer:
             unlooked += 1 if node.kernel.constant or _is_small(node.op) else _CLOSING_CHECK
         return first
 
-    def _dying(self, nodes: Sequence[Node], needed: Collection[str]) -> list[list[str]]:
+    def _dying(self, nodes: Sequence[Node], needed: Container[str]) -> list[list[str]]:
         """For each operation, the values that nothing reads after it."""
         last_use: dict[str, int] = {}
         for index, node in enumerate(nodes):
