@@ -203,6 +203,19 @@ thread.join()
             ("ok", np.float32(1)),
         ),
     ],
+    "8.2": [
+        (
+            "step stats: the name of the CPU's allocator",
+            """
+metadata = tf.RunMetadata()
+s.run(a + k, {a: 1.0}, tf.RunOptions(trace_level=1), metadata)
+nodes = [node for stats in metadata.step_stats.dev_stats for node in stats.node_stats]
+told = [output.tensor_description for node in nodes for output in node.output]
+out = sorted({x.allocation_description.allocator_name for x in told})
+""",
+            ["cpu"],
+        ),
+    ],
     "9.2": [
         (
             "`import_graph_def` with an error",

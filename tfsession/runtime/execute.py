@@ -275,4 +275,4 @@ class Engine:
             self._constants.clear()
             self.state.clear()
             self.devices.close()
-            self.graph._watchers.discard(self)
+            self._placement = {}  # changes of operations are no matter any more
