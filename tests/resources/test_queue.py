@@ -485,10 +485,9 @@ def test_nothing_is_lost_or_doubled_among_threads(kind, switching):
                 size = rng.choice([1, 1, 2, 5])
                 result = queue.dequeue() if size == 1 else queue.dequeue_many(size, True)
                 if isinstance(result, Pending) and rng.random() < 0.3:
-                    # Either the wait is ended, or it had ended well before.
+                    # Either the wait is ended, or it had ended before: well, or with the queue.
                     result.cancel()
-                    if result.error is not None:
-                        assert isinstance(result.error, errors.CancelledError)
+                    if isinstance(result.error, errors.CancelledError):
                         continue
                 (component,) = waited(result)
                 with lock:
