@@ -7,7 +7,7 @@ and collections are those of TensorFlow's first kind of control flow.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -66,7 +66,7 @@ class ControlFlowContext:
         if op.inputs:
             self._bring_inputs(op)
         self._bind_controls(op)
-        self._note_outputs(op)
+        self._note_values(op.outputs)
         self._protect(op)
 
     def _bring_inputs(self, op: Operation) -> None:
@@ -99,11 +99,11 @@ class ControlFlowContext:
         op.control_inputs = tuple(kept)
         return dropped
 
-    def _note_outputs(self, op: Operation) -> None:
-        """The outputs may be read here and in all contexts around."""
+    def _note_values(self, tensors: Iterable[Tensor]) -> None:
+        """Tensors may be read here and in all contexts around."""
         context: ControlFlowContext | None = self
         while context is not None:
-            context.values.update(op.outputs)
+            context.values.update(tensors)
             context = context.outer_context
 
     def _protect(self, op: Operation) -> None:
@@ -138,13 +138,7 @@ class CondContext(ControlFlowContext):
         """What stands for a tensor that a branch gives: as `add_value`, but made in the branch."""
         if tensor in self.values:
             return self.external_values.get(tensor, tensor)
-        self.values.add(tensor)
-        outside = tensor
-        if self.outer_context is not None:
-            outside = self.outer_context.add_value(tensor)
-            self.values.add(outside)
-            self.external_values[outside] = outside
-        inside = switch(outside, self.pred)[self.branch]
+        inside = switch(self._outside(tensor), self.pred)[self.branch]
         self.external_values[tensor] = inside
         return inside
 
@@ -152,22 +146,24 @@ class CondContext(ControlFlowContext):
         """The tensor itself if it was made here, else the output of its Switch."""
         if tensor in self.values:
             return self.external_values.get(tensor, tensor)
-        self.values.add(tensor)
-        outside = tensor
-        if self.outer_context is not None:
-            outside = self.outer_context.add_value(tensor)
-            self.values.add(outside)
-            self.external_values[outside] = outside
+        outside = self._outside(tensor)
         with self.graph.control_dependencies(None):
             inside = switch(outside, self.pred)[self.branch]
         self.graph.prevent_fetching(inside.op)
         inside.op._control_flow_context = self
-        context: ControlFlowContext | None = self
-        while context is not None:
-            context.values.add(inside)
-            context = context.outer_context
+        self._note_values([inside])
         self.external_values[tensor] = inside
         return inside
+
+    def _outside(self, tensor: Tensor) -> Tensor:
+        """What stands for a tensor right outside of this branch; from now on it is known inside."""
+        self.values.add(tensor)
+        if self.outer_context is None:
+            return tensor
+        outside = self.outer_context.add_value(tensor)
+        self.values.add(outside)
+        self.external_values[outside] = outside
+        return outside
 
 
 class WhileContext(ControlFlowContext):
