@@ -238,9 +238,34 @@ def _err(function):
         return type(error).__name__, getattr(error, "message", None) or str(error)
 
 
+def _failure(function):
+    """The error of a program's call."""
+    try:
+        function()
+    except Exception as error:
+        return error
+
+
+def _text(function):
+    """The class of the error of a call, and its text without the lines of creation."""
+    error = _failure(function)
+    lines = getattr(error, "message", str(error)).split("\n")
+    return type(error).__name__, [x for x in lines if not x.startswith(("    File", "Detected"))]
+
+
+def _trace(error):
+    """The text of an error, of the frames only those of the program."""
+    lines = str(error).splitlines()
+    return [x for x in lines if "program.py" in x or not x.startswith(("    ", "  File"))]
+
+
+# What every program may use beside `tf`.
+_NAMES = {"np": np, "err": _err, "failure": _failure, "text": _text, "trace": _trace}
+
+
 def _outcome(module, prelude, program):
     """What `out` is after the program, or the error it ends with, in comparable form."""
-    names = {"tf": module, "np": np, "err": _err}
+    names = {"tf": module, **_NAMES}
     codes = [compile(text, "program.py", "exec") for text in (prelude, program)]
     _codes.extend(codes)
     try:

@@ -16,27 +16,6 @@ k = tf.constant([[1.0, 2.0], [3.0, 4.0]], name="k")
 k0 = tf.constant(3.0, name="k0")
 n = tf.no_op(name="n")
 s = tf.Session()
-
-
-def failure(f):
-    try:
-        f()
-    except Exception as error:
-        return error
-
-
-def text(f):
-    \"\"\"The class of the error and its text without the lines of creation.\"\"\"
-    error = failure(f)
-    lines = getattr(error, "message", str(error)).split("\\n")
-    return type(error).__name__, [x for x in lines if not x.startswith(("    File", "Detected"))]
-
-
-def trace(error):
-    \"\"\"The text of the error, of the frames only those of the program.\"\"\"
-    lines = str(error).splitlines()
-    return [x for x in lines if "program.py" in x or not x.startswith("    ")
-            and not x.startswith("  File")]
 """
 
 PROGRAMS = {
