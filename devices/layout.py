@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 from tfsession.core.errors import InvalidArgumentError, UnknownError
 from tfsession.devices.nvml import PhysicalGpu, Survey, survey
 
-__all__ = ["GpuSlot", "find_gpus", "gpu_slots", "memory_limit", "visible_order"]
+__all__ = ["GpuSlot", "find_gpus", "gpu_slots", "memory_limit", "parse_size", "visible_order"]
 
 MIB = 1 << 20
 _UNITS = {"": 1, "b": 1, "kib": 1 << 10, "mib": MIB, "gib": 1 << 30}
-_SIMULATED = re.compile(r"(\d+)(?::(\d+)([a-zA-Z]*))?\Z", re.ASCII)
+_SIZE = re.compile(r"(\d+)([a-zA-Z]*)\Z", re.ASCII)
+_SIMULATED = re.compile(r"(\d+)(?::(.+))?\Z", re.ASCII)
 
 
 class GpuSlot(NamedTuple):
@@ -29,32 +30,39 @@ class GpuSlot(NamedTuple):
     unified: bool = False
 
 
-def _simulated_gpus(text: str) -> tuple[PhysicalGpu, ...]:
+def parse_size(text: str) -> int | None:
+    """Bytes that a text such as "512MiB" or "1073741824" means; None where it is no size."""
+    found = _SIZE.match(text.strip())
+    unit = _UNITS.get(found[2].lower()) if found else None
+    return None if found is None or unit is None else int(found[1]) * unit
+
+
+def _simulated_gpus(text: str, setting: str) -> tuple[PhysicalGpu, ...]:
     found = _SIMULATED.match(text.strip())
-    unit = _UNITS.get((found[3] or "").lower()) if found else None
-    if found is None or unit is None:
+    total = parse_size(found[2] or "256MiB") if found else None
+    if found is None or total is None:
         raise InvalidArgumentError(
             None,
             None,
-            "TFSESSION_SIMULATED_GPUS must be '<count>' or '<count>:<limit>', as in '2:256MiB', "
-            f"but is '{text}'",
+            f"{setting} must be '<count>' or '<count>:<limit>', as in '2:256MiB', but is '{text}'",
         )
-    total = int(found[2]) * unit if found[2] else 256 * MIB
     return tuple(
         PhysicalGpu("Simulated GPU", f"ffff:{i:02x}:00.0", "", total, total, None, simulated=True)
         for i in range(int(found[1]))
     )
 
 
-def find_gpus(environ: Mapping[str, str] = os.environ) -> Survey:
-    """The machine's GPUs, or the simulated ones that TFSESSION_SIMULATED_GPUS puts in their place.
+def find_gpus(environ: Mapping[str, str] = os.environ, simulated: str = "") -> Survey:
+    """The machine's GPUs, or simulated ones in their place.
 
-    Raises InvalidArgumentError where that variable cannot be read.
+    These are asked for by `simulated`, a session's own wish, else by TFSESSION_SIMULATED_GPUS.
+    Raises InvalidArgumentError where the wish cannot be read.
     """
-    simulated = environ.get("TFSESSION_SIMULATED_GPUS", "").strip()
+    setting = "DeviceOptions.simulated_gpus" if simulated else "TFSESSION_SIMULATED_GPUS"
+    simulated = simulated or environ.get("TFSESSION_SIMULATED_GPUS", "").strip()
     if simulated and environ.get("TFSESSION_DISABLE_GPU", "0") in ("", "0"):
-        gpus = _simulated_gpus(simulated)
-        return Survey(gpus, "" if gpus else "TFSESSION_SIMULATED_GPUS asks for none")
+        gpus = _simulated_gpus(simulated, setting)
+        return Survey(gpus, "" if gpus else f"{setting} asks for none")
     return survey(environ)
 
 

@@ -40,9 +40,10 @@ class DeviceManager:
       device_count: how many devices of a type to make; types other than CPU and GPU are ignored.
       gpu_options: a GPUOptions message, or None.
       environ: where the environment variables are read.
+      device_options: a DeviceOptions message, or None.
 
     Raises NotFoundError where there is no CPU device, InvalidArgumentError or UnknownError where
-    the GPU options do not fit the cards.
+    the options do not fit the cards.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class DeviceManager:
         device_count: Mapping[str, int] | None = None,
         gpu_options: Any = None,
         environ: Mapping[str, str] = os.environ,
+        device_options: Any = None,
     ) -> None:
         counts = dict(device_count or {})
         cpus = counts.get("CPU", 1)
@@ -57,7 +59,7 @@ class DeviceManager:
             raise NotFoundError(None, None, "No CPU devices are available in this process")
         slots: list[GpuSlot] = []
         if counts.get("GPU") != 0:
-            found = find_gpus(environ)
+            found = find_gpus(environ, device_options.simulated_gpus if device_options else "")
             _tell_unusable(found)
             slots = gpu_slots(found.usable, counts.get("GPU"), gpu_options)
         self._devices: tuple[Device, ...] = (

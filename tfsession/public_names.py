@@ -44,9 +44,9 @@ _DTYPES: Final = (
 )
 
 _MESSAGES: Final = {
-    "": "AttrValue ConfigProto Event GPUOptions GraphDef GraphOptions HistogramProto LogMessage "
-    "MetaGraphDef NameAttrList NodeDef OptimizerOptions RunMetadata RunOptions SessionLog Summary "
-    "SummaryMetadata TensorInfo",
+    "": "AttrValue ConfigProto DeviceOptions Event GPUOptions GraphDef GraphOptions HistogramProto "
+    "LogMessage MetaGraphDef NameAttrList NodeDef OptimizerOptions RunMetadata RunOptions "
+    "SessionLog Summary SummaryMetadata TensorInfo",
     "train.": "BytesList ClusterDef Example Feature FeatureList FeatureLists Features FloatList "
     "Int64List JobDef SaverDef SequenceExample ServerDef",
     "summary.": "Event SessionLog Summary SummaryDescription TaggedRunMetadata",

@@ -117,7 +117,9 @@ class BaseSession(SessionInterface):
         if config is None:
             return Engine(self._graph, DeviceManager())
         self._add_shapes = config.graph_options.infer_shapes
-        devices = DeviceManager(dict(config.device_count), config.gpu_options)
+        devices = DeviceManager(
+            dict(config.device_count), config.gpu_options, device_options=config.device_options
+        )
         if config.log_device_placement:
             logger.info("%s", devices.device_mapping())
         return Engine(

@@ -82,7 +82,8 @@ def _table():
         for path, field in _fields(cls.DESCRIPTOR):
             known = [start for start in SECTION_OF if path.startswith(f"{start}.")]
             section = SECTION_OF[max(known)] if known else cls.DESCRIPTOR.name
-            if path not in NOT_IN_THE_TABLE:
+            is_own = path.startswith("device_options.")  # TensorFlow has no such field
+            if path not in NOT_IN_THE_TABLE and not is_own:
                 table.setdefault(section, []).extend(_statements(path, field, name))
     return table
 

@@ -151,3 +151,17 @@ def test_without_gpus_wanted_none_is_looked_for(monkeypatch):
 
     monkeypatch.setattr(layout, "survey", refuse)
     assert names(DeviceManager({"GPU": 0}, environ={})) == ["CPU:0"]
+
+
+@pytest.mark.parametrize("environ", [NO_GPU | {"TFSESSION_DISABLE_GPU": "0"}, TWO])
+def test_a_session_may_ask_for_simulated_gpus(environ):
+    options = protos.DeviceOptions(simulated_gpus="3:1GiB")
+    found = DeviceManager(environ=environ, device_options=options)
+    assert names(found) == ["CPU:0", "GPU:0", "GPU:1", "GPU:2"]
+    assert [d.memory_limit_bytes for d in found.devices[1:]] == [1 << 30] * 3
+
+
+def test_simulated_gpus_that_cannot_be_read():
+    options = protos.DeviceOptions(simulated_gpus="many")
+    with pytest.raises(InvalidArgumentError, match="simulated_gpus must be '<count>' or"):
+        DeviceManager(environ=NO_GPU | {"TFSESSION_DISABLE_GPU": ""}, device_options=options)
