@@ -94,7 +94,9 @@ def main() -> int:
             start = time.perf_counter()
             placer.place(ops, previous)
             times.append(time.perf_counter() - start)
-        print(f"{name:20}{min(times) * 1e3:9.0f}   (median {sorted(times)[len(times) // 2] * 1e3:.0f})")
+        print(
+            f"{name:20}{min(times) * 1e3:9.0f}   (median {sorted(times)[len(times) // 2] * 1e3:.0f})"
+        )
     return 0
 
 
