@@ -98,8 +98,6 @@ class Placer:
         self._fallen: set[str] = set()
         self._has_warned = False
         self._client = next((d for d in self._kinds.devices if d.device_type == "CPU"), None)
-        if log_device_placement:
-            _log_device_mapping(devices)
 
     def place(
         self, ops: Sequence[Operation], previous: Mapping[Operation, Device]
@@ -349,15 +347,6 @@ def _warn_of_moved_resources(candidates: Sequence[Device], group: Group, groups:
         ", ".join(device.name for device in candidates),
         placement_errors.debug_info(group, groups),
     )
-
-
-def _log_device_mapping(devices: Sequence[Device]) -> None:
-    known = [d for d in devices if d.physical_description]
-    if known:
-        lines = "".join(f"\n{d.name} -> {d.physical_description}" for d in known)
-        logger.info("Device mapping:%s", lines)
-    else:
-        logger.info("Device mapping: no known devices.")
 
 
 def _log_placement(now: _Round, placement: Mapping[Operation, Device]) -> None:
