@@ -124,6 +124,7 @@ def comparable(message):
     """The text of a placement error; lists whose order is a hash table's are sorted."""
     text = re.split(r"^Node: '.*'\n", message, flags=re.M)[-1]
     text = text.removeprefix("Graph execution error:\n\n")
+    text = re.sub(r"\nIn conflict: .*", "", text)  # told in our errors only
     text, _, debug = text.partition("Colocation Debug Info:")
     debug = re.sub(r"(?s)\nOp: .*", "", debug)
     return text.strip(), sorted(line.strip() for line in debug.splitlines() if line.strip())

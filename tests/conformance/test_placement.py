@@ -46,7 +46,9 @@ def refused(*fetches, **options):
     # The error of placing, without the lines that tell where operations were made.
     with session(**options) as made:
         kind, text = err(lambda: made.run(fetches))
-    return kind, re.split("Node: '.*'\\n", text)[-1].split("Colocation Debug Info")[0]
+    # Who is in conflict, beside those named, is told in our errors only.
+    text = re.sub("\\nIn conflict: .*", "", re.split("Node: '.*'\\n", text)[-1])
+    return kind, text.split("Colocation Debug Info")[0]
 
 
 def at(device, build):

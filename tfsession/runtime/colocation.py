@@ -7,7 +7,7 @@ for a device or share one are in a group; all others go where their kind prefers
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
@@ -132,14 +132,14 @@ class Group:
 
 
 class _Conflict(Exception):
-    """Two groups contradict each other.
+    """Two operations cannot share a device: what their groups ask for contradicts.
 
-    `groups` are those whose members tell why: to list them takes time, and often nobody asks.
+    `explain` tells more of it, which takes time, and often nobody asks.
     """
 
-    def __init__(self, text: str, *groups: Group) -> None:
+    def __init__(self, text: str, explain: Callable[[], str]) -> None:
         super().__init__(text)
-        self.groups = groups
+        self.explain = explain
 
 
 class Groups:
@@ -200,13 +200,9 @@ class Groups:
             return
         there, here = self.group(source), self.group(reader)
         if not agree(there.assigned, here.assigned):
-            raise placement_errors.handle_conflict(
-                "assigned", source, there.assigned, reader, here.assigned
-            )
+            raise placement_errors.handle_conflict("assigned", source, reader, self)
         if not agree(there.resource, here.resource):
-            raise placement_errors.handle_conflict(
-                "resource", source, there.resource, reader, here.resource
-            )
+            raise placement_errors.handle_conflict("resource", source, reader, self)
         if not agree(there.requested, here.requested):
             if self._log:
                 logger.info(
@@ -226,7 +222,7 @@ class Groups:
                 reader,
                 "Nodes were connected by a reference or resource connection (requiring them to be "
                 "on the same device), but the two nodes were assigned two different devices: "
-                f"{self._explained(conflict)}",
+                f"{conflict}{conflict.explain()}",
             ) from None
 
     def colocate(self, ops: Sequence[Operation], labelled: Sequence[Operation]) -> None:
@@ -249,7 +245,7 @@ class Groups:
             self._unite(op, other)
         except _Conflict as conflict:
             if not self._soft:
-                raise placement_errors.about(op, self._explained(conflict)) from None
+                raise placement_errors.about(op, f"{conflict}{conflict.explain()}") from None
             if self._log:
                 logger.info(
                     "Ignoring request to colocate node '%s' with nodes in colocation group '%s' "
@@ -259,10 +255,6 @@ class Groups:
                     other.name,
                     conflict,
                 )
-
-    def _explained(self, conflict: _Conflict) -> str:
-        debug = (placement_errors.debug_info(group, self) for group in conflict.groups)
-        return "".join([str(conflict), *debug])
 
     def _enter(self, x: Operation, y: Operation) -> bool:
         """Whether two operations are in one group now, as one had none and asks for no more."""
@@ -302,14 +294,16 @@ class Groups:
             if self._soft:  # what it gave up is still asked for by resources and earlier steps
                 requested = overlay(overlay(requested, resource), assigned)
         except ValueError as conflict:
-            raise _Conflict(f"Cannot colocate nodes {_pair(x, y)}: {conflict}") from None
+            raise _Conflict(
+                f"Cannot colocate nodes {_pair(x, y)}: {conflict}",
+                lambda: placement_errors.in_conflict(root, other, self, (x, y)),
+            ) from None
         supported = root.supported & other.supported
         if not supported:
             raise _Conflict(
                 f"Cannot colocate nodes {_pair(x, y)} because no device type supports both of "
                 "those nodes and the other nodes colocated with them.",
-                root,
-                other,
+                lambda: "".join(placement_errors.debug_info(each, self) for each in (root, other)),
             )
         if self._soft:
             root.softened |= other.softened or not agree(root.requested, other.requested)
