@@ -90,7 +90,8 @@ out.append([spec.merge_from(Fixed(task=9)), repr(spec)])
 out.append(err(lambda: spec.merge_from("/cpu:0")))
 out.append([err(lambda: spec.parse_from_string("/task:7/bogus"))[0], repr(spec)])
 spec.job = spec.device_type = None
-out.append([repr(spec), spec.to_string(), hash(spec) == hash(Mutable.from_string("/replica:2/task:9"))])
+same = Mutable.from_string("/replica:2/task:9")
+out.append([repr(spec), spec.to_string(), spec == same, hash(spec) == hash(same)])
 """,
         "the fixed form": """
 spec = Fixed.from_string("/job:w/gpu:1")
@@ -125,7 +126,7 @@ for kind in (Mutable, Fixed):
         "equality and hash": """
 texts = ("", "/gpu:1", "gpu:1", "/cpu", "/job:a/task:1", "/job:b/task:1")
 specs = [kind.from_string(text) for kind in (Mutable, Fixed) for text in texts]
-specs += [Mutable(device_index=1), Fixed(device_index=2), Mutable(device_type="GPU", device_index=1)]
+specs += [Mutable(device_index=1), Fixed(device_index=2), Mutable(None, 1, None, "GPU", 1)]
 out = [[a == b for b in specs] for a in specs]
 out += [[hash(a) == hash(b) for b in specs] for a in specs]
 out += [specs[0] == "", specs[0] != "", specs[1] == "/device:GPU:1", len(set(specs))]
@@ -166,7 +167,8 @@ out = [
         ("/gpu:1", lambda op: "/task:3"), (lambda op: "/task:3", "/gpu:1"),
         (lambda op: "", "/gpu:1"), ("/job:w", lambda op: "", "/gpu:1"), (Callable(),),
         (lambda op: op.device + "/task:3", "/gpu:1"), (lambda op: Fixed(task=4), "/gpu:1"),
-        ("/job:a", lambda op: Mutable(task=4)), (lambda op: b"/job:w",), ("/job:b", lambda op: b"cpu:1"),
+        ("/job:a", lambda op: Mutable(task=4)), (lambda op: b"/job:w",),
+        ("/job:b", lambda op: b"cpu:1"),
         (lambda op: "/job:outer", lambda op: op.device + "/task:1", "/cpu:0"),
         (lambda op: op.device + "/replica:1", lambda op: "/task:1", "/cpu:0"),
     )
@@ -212,7 +214,8 @@ def fails():
         raise KeyError("x")
 
 with tf.Graph().as_default():
-    out = [err(fails), tf.no_op().device, err(lambda: made("/cpu:0", "bogus"))[0], tf.no_op().device]
+    out = [err(fails), tf.no_op().device, err(lambda: made("/cpu:0", "bogus"))[0]]
+    out.append(tf.no_op().device)
 """,
         "scopes of graphs and of the default graph": """
 one, two = tf.Graph(), tf.Graph()
@@ -231,11 +234,12 @@ for what in ("/cpu:1", Fixed(job="w"), Mutable(task=1), None, ""):
     with tf.device("/gpu:0"), device(what):
         out.append(tf.no_op().device)
 """,
-        "no such device": 'out = [err(lambda: made(x)) for x in ("/gpu:99", "/device:FOO:0", "/job:x")]',
+        "no such device": 'out = [made(x) for x in ("/gpu:99", "/device:FOO:0", "/job:x/task:7")]',
         "a device that is set": """
 op = tf.no_op()
 out = []
-for device in ("/cpu:1", "/task:1/job:b", "garbage", b"/cpu:0", Mutable(job="a"), Fixed(), "", None, 3):
+specs = Mutable(job="a"), Fixed()
+for device in ("/cpu:1", "/task:1/job:b", "garbage", b"/cpu:0", *specs, "", None, 3):
     out.append((err(lambda: op._set_device(device)), op.device))
 """,
         "garbage that is set": """

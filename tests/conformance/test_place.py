@@ -1,8 +1,8 @@
 """Placements and errors of random graphs on four CPU devices, ours beside real TensorFlow's.
 
 TensorFlow's answers for a set of graphs are on record in placements.txt, so that ours are held to
-them where there is no TensorFlow. `TFSESSION_RECORD=1 pytest -m oracle tests/conformance/test_place.py`
-writes them anew.
+them where there is no TensorFlow. With TFSESSION_RECORD in the environment, the oracle tests of
+this file write them anew.
 """
 
 import os

@@ -137,7 +137,9 @@ class Case:
     def handle_pairs(self):
         for op in self.ops:
             for tensor in op.inputs:
-                if tensor.dtype.name == "resource" or ("Bump" in op.type and tensor.dtype._is_ref_dtype):
+                if tensor.dtype.name == "resource" or (
+                    "Bump" in op.type and tensor.dtype._is_ref_dtype
+                ):
                     yield op, tensor.op
 
     def class_pairs(self):
@@ -246,11 +248,12 @@ def check_growth(case, soft):
         return
     try:
         later = placer.place(case.ops, placement)
-    except InvalidArgumentError:
-        assert placer.place(before, placement) == placement
-        return
+    except InvalidArgumentError as error:
+        assert error.op in case.ops
+        assert re.search(rf"\b{error.op.name}\b", error.message)
+        later = placer.place(before, placement)
     for op in before:
-        assert op.op_def.is_stateful <= (later[op] is placement[op])
+        assert later[op] is placement[op] or not op.op_def.is_stateful
 
 
 def can_be_placed(case):

@@ -67,9 +67,7 @@ def handle_conflict(
     return InvalidArgumentError(reader.node_def, reader, text + told)
 
 
-def in_conflict(
-    group: Group, other: Group, groups: Groups, named: Sequence[Operation] = ()
-) -> str:
+def in_conflict(group: Group, other: Group, groups: Groups, named: Sequence[Operation] = ()) -> str:
     """Who of two groups asks for what cannot be had together; "" if these are `named` already."""
     at = next(
         (
