@@ -161,6 +161,24 @@ class BaseSession(SessionInterface):
         self._engine.check_open()
         return {op.name: device.name for op, device in self._engine.placement().items()}
 
+    def memory_stats(self, device: Any = None) -> Any:
+        """What lives in the memory of a device, in bytes, and which operations hold it.
+
+        Args:
+            device: its name, as `tf.device` takes it; None for all devices.
+
+        Returns:
+            MemoryStats, or None for a CPU device without a limit, whose memory is not counted; for
+            all devices a dict by full name. After `close`, too.
+
+        Raises:
+            InvalidArgumentError: the name fits none of the session's devices, or several.
+        """
+        devices = self._engine.devices
+        if device is None:
+            return {found.name: found.memory_stats() for found in devices.devices}
+        return devices.find(device).memory_stats()
+
     def close(self) -> None:
         """Give back what the session holds. Idempotent; variables are lost."""
         self._closed = True

@@ -14,6 +14,7 @@ from tfsession.core.errors import CancelledError, InvalidArgumentError
 from tfsession.devices.device import Device
 from tfsession.devices.interchange import is_device_array, place_of
 from tfsession.devices.manager import DeviceManager
+from tfsession.devices.memory import on_behalf_of
 from tfsession.graph.graph import Graph
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor_handle import TensorHandle
@@ -22,6 +23,7 @@ from tfsession.resources.store import SessionState
 from tfsession.runtime.compile import compile_plan
 from tfsession.runtime.config import RunTerms
 from tfsession.runtime.control import CancellationManager
+from tfsession.runtime.expected import asking_ahead
 from tfsession.runtime.partition import Node
 from tfsession.runtime.place import Placer
 from tfsession.runtime.plan import Plan, Signature
@@ -249,14 +251,22 @@ class Engine:
         """The kernel of a node as a function of its inputs, bound to this session's state."""
         kernel, op = node.kernel, node.op
         first = KernelContext(node, self.state) if kernel.stateful else array_module(node)
-        return kernel.bind(first, op.op_def, op.attrs)
+        function = kernel.bind(first, op.op_def, op.attrs)
+        device = node.allocator
+        # A constant on the host is the graph's own array.
+        if device is None or device.ledger is None or kernel.constant:
+            return function
+        if device.asks_ahead and not kernel.aliases:
+            function = asking_ahead(function, op, device.ledger)
+        return device.counting(function)
 
     def constant(self, node: Node) -> Value:
         """The value of a constant node in its memory, made once for the session."""
         key = (node.op, id(node.memory))
         value = self._constants.get(key)
         if value is None:
-            with nullcontext() if node.memory is None else node.memory.activate():
+            memory = nullcontext() if node.memory is None else node.memory.activate()
+            with memory, on_behalf_of(node.op.name, node.op.type):
                 value = self._constants[key] = self.bind(node)()
         return value
 
@@ -270,6 +280,8 @@ class Engine:
             self.closed = True
             self.cancellation.cancel()
             self._placed_version = -1
+            for plan in self._plans.values():
+                plan.release()
             self._plans.clear()
             self._metadata.clear()
             self._constants.clear()

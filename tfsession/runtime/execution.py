@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfsession.core.errors import CancelledError, InvalidArgumentError
 from tfsession.core.pending import Pending
+from tfsession.devices.memory import on_behalf_of
 from tfsession.devices.transfer import start_copy, wait_for
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.control import StepControl, run_cancelled, timed_out
@@ -443,7 +444,8 @@ class Execution:
             value = scope.values[self._plan.names[tensor, id(transfer.source)]]
             if tensor.dtype.is_ref and tensor not in self._plan.feeds:
                 value = value.read()
-            copied = start_copy(value, transfer.source, transfer.destination)
+            with on_behalf_of(tensor.op.name, tensor.op.type):
+                copied = start_copy(value, transfer.source, transfer.destination)
         except Exception as error:
             failure = [failure_of(error, None, [tensor.op])]
         else:

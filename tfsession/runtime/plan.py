@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfsession.core import protos
+from tfsession.devices.memory import Ledger
 from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
@@ -135,6 +136,11 @@ class Plan:
         """The same plan, of which every operation tells when it is done."""
         return self.variant("observe")
 
+    def release(self) -> None:
+        """Drop the constants, whoever still holds the plan; what runs yet fails as closed."""
+        for plan in list(self._variants.values()):
+            plan.region.release()
+
     def execute(self, feeds: Sequence[Value], control: StepControl) -> list[Value]:
         """As `run`, under the terms of `control`."""
         asks, gate = control.asks, control.gate
@@ -184,6 +190,11 @@ def finish_fresh(value: Value) -> Value:
             return value
         return value.copy()
     return value
+
+
+def finish_counted(finish: Function, ledger: Ledger, value: Value) -> Value:
+    """As `finish`, for a device of the host with a limit: what the program has is not its own."""
+    return ledger.hand_over(finish(value))
 
 
 def finish_shared(value: Value) -> Value:
