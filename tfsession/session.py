@@ -49,6 +49,7 @@ from tfsession.runtime.fetches import FetchMap
 from tfsession.runtime.partial_run import PartialRuns, declared_feeds
 from tfsession.runtime.run_metadata import check_run_options
 from tfsession.runtime.step import Step, is_leaf, make_step, nested_key
+from tfsession.runtime.transfer_guard import session_guard
 
 logger = logging.getLogger("tfsession")
 
@@ -118,6 +119,7 @@ class BaseSession(SessionInterface):
             allow_soft_placement=config.allow_soft_placement,
             log_device_placement=config.log_device_placement,
             place_pruned_graph=config.graph_options.place_pruned_graph,
+            transfer_guard=session_guard(config.device_options.transfer_guard),
             terms=RunTerms(config),
         )
 
