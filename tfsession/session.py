@@ -35,6 +35,7 @@ from tfsession.runtime.config import (
 from tfsession.runtime.default_session import default_sessions
 from tfsession.runtime.errors import enriched
 from tfsession.runtime.execute import Engine
+from tfsession.runtime.explain import explain_graph, explain_step
 from tfsession.runtime.fed_handles import fed_handles, resolve_handles
 from tfsession.runtime.feeds import (
     DeviceFeed,
@@ -47,6 +48,7 @@ from tfsession.runtime.feeds import (
 )
 from tfsession.runtime.fetches import FetchMap
 from tfsession.runtime.partial_run import PartialRuns, declared_feeds
+from tfsession.runtime.placement_report import PlacementReport
 from tfsession.runtime.run_metadata import check_run_options
 from tfsession.runtime.step import Step, is_leaf, make_step, nested_key
 from tfsession.runtime.transfer_guard import session_guard
@@ -152,6 +154,34 @@ class BaseSession(SessionInterface):
         """
         self._engine.check_open()
         return {op.name: device.name for op, device in self._engine.placement().items()}
+
+    def explain_placement(self, fetches: Any = None, feeds: Any = None) -> PlacementReport:
+        """Where operations run, and why; and the copies between devices that a step makes.
+
+        Nothing runs, no device is touched. `print` the report, or look at its rows; see
+        docs/placement.md. Not in TensorFlow.
+
+        Args:
+            fetches: as in `run`: the report is about what a run of these needs, placeholders being
+                fed from the host. None: about all that `placement` tells of, without transfers.
+            feeds: what else is fed: a tensor or its name, a list of them, or a feed_dict.
+
+        Raises:
+            RuntimeError, TypeError, ValueError, InvalidArgumentError: as a `run` of this would
+                before it begins.
+        """
+        if self._closed:
+            self._check_usable()
+        try:
+            if fetches is None:
+                return explain_graph(self._engine)
+            self._check_usable()
+            tensors = declared_feeds(self._graph, list(feeds) if isinstance(feeds, dict) else feeds)
+            elements = FetchMap(self._graph, fetches, self).elements
+            return explain_step(self._engine, elements, tensors)
+        except OpError as error:
+            failure = [enriched(error, self._graph)]
+        raise failure.pop()
 
     def close(self) -> None:
         """Give back what the session holds. Idempotent; variables are lost."""

@@ -58,6 +58,7 @@ class Round:
     followers: dict[Operation, Decision] = field(default_factory=dict)
     placement: dict[Operation, Device] = field(default_factory=dict)
     _by_group: dict[Group, list[Operation]] | None = None
+    _leaders: dict[Group, Operation | None] = field(default_factory=dict)
 
     def pairs(self) -> Iterator[tuple[Operation, OpKind]]:
         """Each operation with its kind."""
@@ -78,42 +79,56 @@ class Round:
             return found
         if op in self.groups.kept:
             return Decision(Reason.KEPT)
-        group = self.groups.find(op)
-        if group is not None and self.has_fallen(op, group):
-            return Decision(Reason.SOFT_FALLBACK)
-        if group is not None and (leader := self._leader(op, group)) is not None:
-            return Decision(Reason.COLOCATED, leader)
+        kinds = self.groups.kinds
+        supported, group = kinds.kind(op).supported, self.groups.find(op)
+        if group is not None:
+            if self._is_elsewhere(op) and group.softened:
+                return Decision(Reason.SOFT_FALLBACK)
+            leader = self._leader(group)
+            if leader is not None and leader is not op and not self._speaks_for_itself(op):
+                asked = asks_for_device(leader) or leader in self.groups.kept
+                if asked or supported != group.supported or len(supported) == len(kinds.types):
+                    return Decision(Reason.COLOCATED, leader)
+            if len(group.supported) < len(supported):
+                return Decision(Reason.HOST_DTYPE)  # it reads variants that may hold host data
         if asks_for_device(op):
             return Decision(Reason.REQUESTED)
-        types, supported = self.groups.kinds.types, self.groups.kinds.kind(op).supported
-        if len(supported) == len(types):
-            # A group may be held to the host by variants that it reads.
-            limited = group is not None and len(group.supported) < len(types)
-            return Decision(Reason.HOST_DTYPE if limited else Reason.PREFERRED)
-        return Decision(Reason.HOST_DTYPE if _is_for_the_host(op, types) else Reason.ONLY_KERNEL)
+        if len(supported) == len(kinds.types):
+            return Decision(Reason.PREFERRED)
+        is_host = _is_for_the_host(op, kinds.types)
+        return Decision(Reason.HOST_DTYPE if is_host else Reason.ONLY_KERNEL)
 
-    def has_fallen(self, op: Operation, group: Group) -> bool:
-        """Whether soft placement has put `op` elsewhere than it asks for."""
-        own = parse_device_name(op._device) if group.softened and op._device else None
+    def _speaks_for_itself(self, op: Operation) -> bool:
+        """Whether `op` asks for just the device where it is, and not because of a colocation."""
+        return asks_for_device(op) == 2 and "_class" not in op.attrs and not self._is_elsewhere(op)
+
+    def _is_elsewhere(self, op: Operation) -> bool:
+        """Whether `op` is on another device than it asks for."""
+        own = parse_device_name(op._device) if op._device else None
         device = self.placement.get(op)
         if own is None or device is None:
             return False
         return not own.matches(placement_errors.full_name_of(device))
 
-    def _leader(self, op: Operation, group: Group) -> Operation | None:
-        """The operation that brought the group of `op` where it is; None for `op` itself."""
-        decider = group.decider
-        if decider is not None and asks_for_device(decider):
-            return None if decider is op else decider
-        # Nobody asks: one that has fewer kernels than the others decides, else who came first.
-        kinds = self.groups.kinds
+    def _leader(self, group: Group) -> Operation | None:
+        """The operation that brought a group where it is.
+
+        That is one kept there, else the first that asks for the device, else for whose lack of
+        kernels it is there, else the one that was placed first.
+        """
+        if group in self._leaders:
+            return self._leaders[group]
+        members, kinds = self.group_of(group), self.groups.kinds
+        kept = [op for op in members if op in self.groups.kept]
+        asking = [op for op in members if asks_for_device(op) and not self._is_elsewhere(op)]
+        lacking: list[Operation] = []
         if len(group.supported) < len(kinds.types):
-            if group.supported == kinds.kind(op).supported:
-                return None
-            for member in self.group_of(group):
-                if kinds.kind(member).supported == group.supported:
-                    return member
-        return None if decider is op else decider
+            lacking = [op for op in members if kinds.kind(op).supported == group.supported]
+        asking.sort(key=asks_for_device, reverse=True)
+        first = [] if group.decider is None else [group.decider]
+        leader = next(iter([*kept, *asking, *lacking, *first]), None)
+        self._leaders[group] = leader
+        return leader
 
     def group_of(self, group: Group) -> list[Operation]:
         """The operations of a group; all groups are looked through once."""
@@ -122,10 +137,13 @@ class Round:
         return self._by_group[group]
 
 
-def asks_for_device(op: Operation) -> bool:
-    """Whether `op` asks for a type or a number: a job or a task alone leaves the choice."""
+def asks_for_device(op: Operation) -> int:
+    """How much of a device `op` asks for: type and number, one of them, or none: 2, 1 or 0.
+
+    A job or a task alone leaves the choice.
+    """
     name = parse_device_name(op._device) if op._device else None
-    return name is not None and (name.device_type is not None or name.device_index is not None)
+    return 0 if name is None else (name.device_type is not None) + (name.device_index is not None)
 
 
 def _is_for_the_host(op: Operation, types: Sequence[str]) -> bool:

@@ -150,10 +150,15 @@ class Engine:
         self, signature: Signature
     ) -> tuple[list[Operation], Mapping[Operation, Device]]:
         """What a step runs, in order, and where."""
-        feeds, connections = signature.feeds, dict(signature.connections)
-        ops = prune(signature.fetches, signature.targets, feeds, connections)
-        check_replaced_inputs(ops, feeds, connections)
+        ops = self.needed(signature)
+        check_replaced_inputs(ops, signature.feeds, dict(signature.connections))
         return ops, self._place(ops)
+
+    @staticmethod
+    def needed(signature: Signature) -> list[Operation]:
+        """The operations that a step runs, in an order in which they can run."""
+        connections = dict(signature.connections)
+        return prune(signature.fetches, signature.targets, signature.feeds, connections)
 
     def runner(self, plan: Plan) -> Callable[[Sequence[Value]], list[Value]]:
         """Runs the plan under the session's own terms."""

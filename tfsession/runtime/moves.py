@@ -81,7 +81,8 @@ def moves_of(
 def _reads(region: Region, frame: Frame, is_conditional: bool) -> Iterator[_Read]:
     ways = 0
     for predicate in region.predicates:
-        ways |= predicate.if_false | predicate.if_true
+        if predicate.tensor.op.type != "LoopCond":  # which asks whether there is a next iteration
+            ways |= predicate.if_false | predicate.if_true
     for waits, nodes in region.groups.items():
         yield from _reads_of(nodes, frame, is_conditional or bool(waits & ways))
     for predicate in region.predicates:
