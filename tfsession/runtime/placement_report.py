@@ -347,8 +347,8 @@ def _tables(report: PlacementReport, max_rows: int | None) -> Iterator[_Table]:
             [*map(short_device, pair), f"{traffic.copies:,}", _traffic_text(traffic)]
             for pair, traffic in report.summary().transfers.items()
         ]
-        columns = ("From", "To", "Copies", "Bytes")
-        yield _Table("Transfers in sum", columns, rows, (False, False, True, True))
+        headings = ("From", "To", "Copies", "Bytes")
+        yield _Table("Transfers in sum", headings, rows, (False, False, True, True))
 
 
 def _count(number: int, noun: str) -> str:
