@@ -113,8 +113,8 @@ class Round:
     def _leader(self, group: Group) -> Operation | None:
         """The operation that brought a group where it is.
 
-        That is one kept there, else the first that asks for the device, else for whose lack of
-        kernels it is there, else the one that was placed first.
+        That is one kept there, else the first that asks for the device, on its own account if one
+        does, else one for whose lack of kernels it is there, else the one that was placed first.
         """
         if group in self._leaders:
             return self._leaders[group]
@@ -124,7 +124,7 @@ class Round:
         lacking: list[Operation] = []
         if len(group.supported) < len(kinds.types):
             lacking = [op for op in members if kinds.kind(op).supported == group.supported]
-        asking.sort(key=asks_for_device, reverse=True)
+        asking.sort(key=lambda op: (-asks_for_device(op), "_class" in op.attrs))
         first = [] if group.decider is None else [group.decider]
         leader = next(iter([*kept, *asking, *lacking, *first]), None)
         self._leaders[group] = leader

@@ -120,3 +120,18 @@ def unit_bytes(tensor: Tensor) -> tuple[int | None, int]:
         unit *= 1 if size is None else size
     is_known = shape is not None and None not in shape
     return unit if is_known else None, unit
+
+
+def bytes_text(count: int) -> str:
+    """A number of bytes as people read it: 24 B, 3.1 KiB."""
+    if count < 1024:
+        return f"{count} B"
+    size, units = count / 1024, ["KiB", "MiB", "GiB", "TiB"]
+    while size >= 1023.95 and len(units) > 1:
+        size, units = size / 1024, units[1:]
+    return f"{size:.1f} {units[0]}"
+
+
+def size_text(known: int | None, unit: int) -> str:
+    """The size of a tensor as far as it is known."""
+    return f"{bytes_text(unit)} x ?" if known is None else bytes_text(known)

@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 
 from tfsession.core.device_spec import DeviceName, canonical, parse_device_name
 from tfsession.runtime.decision import Reason
+from tfsession.runtime.moves import bytes_text, size_text
 
 # Rows that `str` and notebooks show of a table.
 MOST_ROWS = 60
+_HINT = "to_string() shows all, filter() fewer"
 # Characters of a name that `str` shows: the end of it tells more.
 _NAME_WIDTH = 40
 _QUOTED = re.compile(r"'([^']+)'")
@@ -208,9 +210,12 @@ class PlacementReport(Sequence[OpRow]):
             },
         }
 
-    def to_string(self, max_rows: int | None = None) -> str:
-        """The report as text; of a longer table than `max_rows` only begin and end."""
-        return _text(self, max_rows, None if max_rows is None else _NAME_WIDTH)
+    def to_string(self, max_rows: int | None = None, hint: str = _HINT) -> str:
+        """The report as text; of a table longer than `max_rows` only begin and end.
+
+        `hint` tells there how to see the rest.
+        """
+        return _text(self, max_rows, hint)
 
     def __str__(self) -> str:
         return self.to_string(MOST_ROWS)
@@ -256,11 +261,14 @@ def _reasons(reason: Any) -> set[Reason]:
     known: dict[Any, Reason] = {}
     for each in Reason:
         known |= {each: each, each.value: each, each.name.lower(): each}
-    found = {known.get(r.lower() if isinstance(r, str) else r) for r in reason}
-    if None in found:
-        choices = ", ".join(each.value for each in Reason)
-        raise ValueError(f"There is no such reason as {reason!r}: it must be of {choices}")
-    return {each for each in found if each is not None}
+    found = set()
+    for each in reason:
+        key = each.lower() if isinstance(each, str) else each
+        if key not in known:
+            choices = ", ".join(one.value for one in Reason)
+            raise ValueError(f"There is no such reason as {each!r}; there are {choices}")
+        found.add(known[key])
+    return found
 
 
 def _plain(row: NamedTuple) -> dict[str, Any]:
@@ -279,21 +287,6 @@ def _plain(row: NamedTuple) -> dict[str, Any]:
 def short_device(device: str) -> str:
     """A device's name without job, replica and task."""
     return device.rpartition("/device:")[2]
-
-
-def bytes_text(count: int) -> str:
-    """A number of bytes as people read it: 24 B, 3.1 KiB."""
-    if count < 1024:
-        return f"{count} B"
-    size, units = count / 1024, ["KiB", "MiB", "GiB", "TiB"]
-    while size >= 1023.95 and len(units) > 1:
-        size, units = size / 1024, units[1:]
-    return f"{size:.1f} {units[0]}"
-
-
-def size_text(known: int | None, unit: int) -> str:
-    """The size of a tensor as far as it is known."""
-    return f"{bytes_text(unit)} x ?" if known is None else bytes_text(known)
 
 
 class _Table(NamedTuple):
@@ -316,10 +309,9 @@ class _Table(NamedTuple):
         kept = [*rows[:first], *rows[len(rows) - last :]]
         return self._replace(rows=kept, gap=first, left_out=len(rows) - len(kept))
 
-    @property
-    def note(self) -> str:
+    def note(self, hint: str) -> str:
         """What stands in place of the rows that are left out."""
-        return f"... {self.left_out:,} more: to_string() shows all, filter() fewer ..."
+        return f"... {self.left_out:,} more: {hint} ..."
 
 
 def _tables(report: PlacementReport, max_rows: int | None) -> Iterator[_Table]:
@@ -379,15 +371,16 @@ def _traffic_text(traffic: Traffic) -> str:
     return f"at least {bytes_text(traffic.bytes)}" if traffic.bytes else "?"
 
 
-def _text(report: PlacementReport, max_rows: int | None, width: int | None) -> str:
+def _text(report: PlacementReport, max_rows: int | None, hint: str) -> str:
+    width = None if max_rows is None else _NAME_WIDTH
     lines = _head(report)
     for table in _tables(report, max_rows):
-        lines += ["", f"{table.title}:", *_aligned(table, width)]
+        lines += ["", f"{table.title}:", *_aligned(table, width, hint)]
     foot = _foot(report)
     return "\n".join([*lines, *([""] if foot else []), *foot])
 
 
-def _aligned(table: _Table, width: int | None) -> list[str]:
+def _aligned(table: _Table, width: int | None, hint: str) -> list[str]:
     shown = [table.headings, *(_shortened(row, width) for row in table.rows)]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     lines = []
@@ -399,7 +392,7 @@ def _aligned(table: _Table, width: int | None) -> list[str]:
         lines.append("  ".join(cells).rstrip())
     lines.insert(1, "  ".join("-" * size for size in widths))
     if table.left_out:
-        lines.insert(table.gap + 2, table.note)
+        lines.insert(table.gap + 2, table.note(hint))
     return lines
 
 
@@ -418,5 +411,5 @@ def _html_table(table: _Table) -> str:
     rows = [f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in table.rows]
     if table.left_out:
         columns = len(table.headings)
-        rows.insert(table.gap, f'<tr><td colspan="{columns}">{escape(table.note)}</td></tr>')
+        rows.insert(table.gap, f'<tr><td colspan="{columns}">{escape(table.note(_HINT))}</td></tr>')
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"

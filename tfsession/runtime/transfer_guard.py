@@ -16,7 +16,7 @@ from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.exports import export
 from tfsession.core.shape import debug_string
 from tfsession.devices.transfer import Memory
-from tfsession.runtime.moves import Move, unit_bytes
+from tfsession.runtime.moves import Move, size_text, unit_bytes
 from tfsession.runtime.partition import Transfer
 
 logger = logging.getLogger("tfsession")
@@ -127,16 +127,14 @@ def memory_name(memory: Memory) -> str:
 def _described(move: Move) -> str:
     transfer, reader = move.transfer, move.readers[0]
     tensor = transfer.tensor
-    known, unit = unit_bytes(tensor)
-    size = f"{unit} bytes for each unknown element" if known is None else f"{known} bytes"
     ends = f"{memory_name(transfer.source)} to {memory_name(transfer.destination)}"
     memories = (transfer.source, transfer.destination)
     way = "-to-".join("host" if memory is None else "device" for memory in memories)
     return (
         f"{way} transfer: '{tensor.name}' ({tensor.dtype.base_dtype.name}"
-        f"{debug_string(tensor._shape)}, {size}) goes from {ends}, made by {{{{node "
-        f"{tensor.op.name}}}}} ({tensor.op.type}) and read by {{{{node {reader.name}}}}} "
-        f"({reader.type})"
+        f"{debug_string(tensor._shape)}, {size_text(*unit_bytes(tensor))}) goes from {ends}, "
+        f"made by {{{{node {tensor.op.name}}}}} ({tensor.op.type}) and read by "
+        f"{{{{node {reader.name}}}}} ({reader.type})"
     )
 
 
