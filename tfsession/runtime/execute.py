@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import count
 from typing import Any
@@ -20,16 +20,17 @@ from tfsession.graph.operation import Operation
 from tfsession.graph.tensor_handle import TensorHandle
 from tfsession.resources.session_tensors import SessionTensor
 from tfsession.resources.store import SessionState
-from tfsession.runtime.compile import compile_plan
+from tfsession.runtime.compile import compile_plan, lay_out
 from tfsession.runtime.config import RunTerms
 from tfsession.runtime.control import CancellationManager
 from tfsession.runtime.expected import asking_ahead
-from tfsession.runtime.partition import Node
+from tfsession.runtime.partition import Layout, Node
 from tfsession.runtime.place import Placer
 from tfsession.runtime.plan import Plan, Signature
 from tfsession.runtime.prune import check_replaced_inputs, prune
 from tfsession.runtime.run_metadata import PlanMetadata
 from tfsession.runtime.segments import Function, Value
+from tfsession.runtime.transfer_guard import Guard
 
 # While operations are put back as a session saw them.
 _one_at_a_time = forking.rlock()
@@ -70,6 +71,7 @@ class Engine:
         allow_soft_placement: bool = False,
         log_device_placement: bool = False,
         place_pruned_graph: bool = False,
+        transfer_guard: Guard | None = None,
         terms: RunTerms | None = None,
     ) -> None:
         self.graph = graph
@@ -78,6 +80,7 @@ class Engine:
         self.cancellation = CancellationManager()
         self.terms = terms or RunTerms()
         self.place_pruned_graph = place_pruned_graph
+        self.transfer_guard = transfer_guard
         self._placer = Placer(
             devices.devices,
             allow_soft_placement=allow_soft_placement,
@@ -142,10 +145,22 @@ class Engine:
             return plan
 
     def _compile(self, signature: Signature) -> Plan:
-        feeds, connections = signature.feeds, dict(signature.connections)
-        ops = prune(signature.fetches, signature.targets, feeds, connections)
-        check_replaced_inputs(ops, feeds, connections)
-        return compile_plan(ops, self._place(ops), signature, self)
+        ops, placement = self._placed_for(signature)
+        return compile_plan(ops, placement, signature, self)
+
+    def _placed_for(
+        self, signature: Signature
+    ) -> tuple[list[Operation], Mapping[Operation, Device]]:
+        """What a step runs, in order, and where."""
+        ops = self.needed(signature)
+        check_replaced_inputs(ops, signature.feeds, dict(signature.connections))
+        return ops, self._place(ops)
+
+    @staticmethod
+    def needed(signature: Signature) -> list[Operation]:
+        """The operations that a step runs, in an order in which they can run."""
+        connections = dict(signature.connections)
+        return prune(signature.fetches, signature.targets, signature.feeds, connections)
 
     def runner(self, plan: Plan) -> Callable[[Sequence[Value]], list[Value]]:
         """Runs the plan under the session's own terms."""
@@ -217,6 +232,27 @@ class Engine:
         """Empty `steps`: what may be fed or fetched has changed."""
         self.times_forgotten += 1
         self.steps.clear()
+
+    @contextmanager
+    def placed(self) -> Iterator[Placer]:
+        """The placer, with the graph placed as a run would place it; nothing changes meanwhile.
+
+        Raises as `plan` does.
+        """
+        with self._lock:
+            self.check_open()
+            self._extend()
+            with self.as_seen():
+                yield self._placer
+
+    def layout(self, signature: Signature) -> tuple[list[Operation], Layout]:
+        """What a step runs, in order, and how it is cut; nothing is made ready for running.
+
+        Raises as `plan` does.
+        """
+        with self.placed():
+            ops, placement = self._placed_for(signature)
+            return ops, lay_out(ops, placement, signature, self.strips_debug)
 
     def _extend(self) -> None:
         version = self.graph._version

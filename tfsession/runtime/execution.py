@@ -132,9 +132,13 @@ class Execution:
         control: the terms of the step.
         asked: what compiled functions take first, or None.
         arrived: called when a wait has ended, in the thread that ended it.
+
+    Raises InvalidArgumentError where the transfer guard forbids what the step would copy.
     """
 
     def __init__(self, plan: Plan, control: StepControl) -> None:
+        if plan.implicit is not None:
+            plan.implicit.check()
         self.control = control
         self.asked = getattr(control, plan.asks) if plan.asks else None
         self.arrived: Callable[[], object] | None = None

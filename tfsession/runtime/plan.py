@@ -18,6 +18,7 @@ from tfsession.runtime.execution import Execution
 from tfsession.runtime.float_errors import SILENT, settings, use
 from tfsession.runtime.partition import Node, Transfer
 from tfsession.runtime.segments import CompiledRegion, CompiledSegment, Function, Value
+from tfsession.runtime.transfer_guard import Implicit
 
 
 @dataclass(slots=True, frozen=True)
@@ -37,6 +38,11 @@ class Signature:
     on_device: bool | tuple[Memory, ...] = False
     arriving: bool = False
     connections: tuple[tuple[Tensor, Tensor], ...] = ()
+
+    @property
+    def feed_memories(self) -> dict[Tensor, Memory]:
+        """The memory in which the value of each fed tensor is given."""
+        return dict(zip(self.feeds, self.memories, strict=True))
 
     def destinations(self, located: Sequence[Memory]) -> Sequence[Memory]:
         """The memory in which each fetched value is wanted, for those where they were made."""
@@ -65,7 +71,8 @@ class Plan:
     `nodes` are the operations as they are numbered for those who watch a step.
     A single plan is one host segment that takes the feeds as they come and gives what is fetched.
     `asks` names the attribute of StepControl that compiled functions take first; `variant` gives
-    the same plan asking for something else.
+    the same plan asking for something else. `implicit` are the copies between devices that it makes
+    on its own; None where there are none.
     """
 
     def __init__(
@@ -75,6 +82,7 @@ class Plan:
         nodes: list[Node],
         names: Mapping[tuple[Tensor, int], str],
         fetched: Fetched,
+        implicit: Implicit | None,
         cancellation: CancellationManager,
         asks: str,
         compile_variant: Callable[[str], Plan],
@@ -91,6 +99,7 @@ class Plan:
             names[t, id(m)] for t, m in zip(self.feeds, signature.memories, strict=True)
         ]
         self.fetched = fetched
+        self.implicit = implicit
         moved = {t.tensor: names[t.tensor, id(t.source)] for t in fetched.transfers}
         # Where the fetched values were made.
         self.source_names = [

@@ -36,12 +36,14 @@ from tfsession.runtime.plan import (
 )
 from tfsession.runtime.regions import Loop
 from tfsession.runtime.segments import Function, Value
+from tfsession.runtime.transfer_guard import Guard
 
 
 class Binder(Protocol):
     """Binds kernels for a session: it knows the state that stateful kernels work on."""
 
     cancellation: CancellationManager
+    transfer_guard: Guard | None
 
     def as_seen(self) -> AbstractContextManager[None]:
         """Operations are, in the block, as the session saw them first."""

@@ -1,0 +1,137 @@
+"""Moves: the copies between memories that a step makes, for whom, and who asked for them.
+
+What a caller feeds and fetches is copied because the caller said so: explicit. All else is a
+consequence of where operations are: implicit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tfsession.devices.transfer import Memory
+from tfsession.graph.operation import Operation
+from tfsession.graph.tensor import Tensor
+from tfsession.runtime.partition import Layout, Node, Transfer
+from tfsession.runtime.regions import Frame, Region
+
+
+@dataclass(slots=True, eq=False)
+class Move:
+    """A copy that a step makes: once, or once in each iteration of a loop.
+
+    Attributes:
+        transfer: the tensor, and between which memories.
+        readers: the operations that read the copy; empty where it is only fetched.
+        frame: the loops in which it happens, the outermost first; empty for none.
+        is_conditional: whether it depends on the value of a predicate.
+        is_fed: whether the tensor is fed from the host, so that the copy is explicit.
+        is_fetched: whether the copy is what the caller gets.
+    """
+
+    transfer: Transfer
+    frame: Frame = ()
+    is_conditional: bool = False
+    is_fed: bool = False
+    is_fetched: bool = False
+    readers: list[Operation] = field(default_factory=list)
+
+    @property
+    def is_explicit(self) -> bool:
+        """Whether the caller asked for it."""
+        return self.is_fed or not self.readers
+
+
+# A tensor that an operation reads in a memory; in which loops, and whether at all.
+_Read = tuple[Tensor, Memory, Operation, Frame, bool]
+
+
+def moves_of(
+    layout: Layout, feeds: Mapping[Tensor, Memory], fetched: Iterable[Transfer]
+) -> list[Move]:
+    """Every copy of a step, in the order in which operations need them, then what is fetched.
+
+    Args:
+        layout: the step.
+        feeds: the memory in which the value of each fed tensor is given.
+        fetched: the copies that bring values where they are wanted.
+    """
+    found: dict[tuple[Tensor, int, Frame], Move] = {}
+    for tensor, memory, reader, frame, is_conditional in _reads(layout.region, (), False):
+        source = layout.location[tensor]
+        if source is memory:
+            continue
+        key = (tensor, id(memory), frame)
+        move = found.get(key)
+        if move is None:
+            is_fed = tensor in feeds and source is None
+            move = found[key] = Move(
+                Transfer(tensor, source, memory), frame, is_conditional, is_fed
+            )
+        move.is_conditional &= is_conditional
+        if reader not in move.readers:
+            move.readers.append(reader)
+    for transfer in fetched:
+        key = (transfer.tensor, id(transfer.destination), ())
+        move = found.setdefault(key, Move(transfer))
+        move.is_fetched = True
+    return list(found.values())
+
+
+def _reads(region: Region, frame: Frame, is_conditional: bool) -> Iterator[_Read]:
+    ways = 0
+    for predicate in region.predicates:
+        if predicate.tensor.op.type != "LoopCond":  # which asks whether there is a next iteration
+            ways |= predicate.if_false | predicate.if_true
+    for waits, nodes in region.groups.items():
+        yield from _reads_of(nodes, frame, is_conditional or bool(waits & ways))
+    for predicate in region.predicates:
+        depends = is_conditional or bool(predicate.waits & ways)
+        yield predicate.tensor, None, predicate.switch, frame, depends
+    for joint in region.joints:
+        for node in joint.nodes:
+            reads = zip(node.inputs, node.input_memories, joint.alternatives, strict=True)
+            for tensor, memory, waits in reads:
+                yield tensor, memory, node.op, frame, is_conditional or bool(waits & ways)
+    for loop in region.loops:
+        depends = is_conditional or bool(loop.waits & ways)
+        for variable in loop.variables:
+            op, memory = variable.merge.op, variable.merge.input_memories[0]
+            yield variable.enter, memory, op, frame, depends
+            yield variable.next, memory, op, loop.frame, depends
+        yield from _reads(loop.body, loop.frame, depends)
+
+
+def _reads_of(nodes: Sequence[Node], frame: Frame, is_conditional: bool) -> Iterator[_Read]:
+    for node in nodes:
+        for tensor, memory in zip(node.inputs, node.input_memories, strict=True):
+            yield tensor, memory, node.op, frame, is_conditional
+
+
+def unit_bytes(tensor: Tensor) -> tuple[int | None, int]:
+    """What is known of a tensor's size from its static shape.
+
+    Returns:
+        Its bytes, or None where a size is unknown; and the bytes of all that is known: the whole,
+        or what one step of the unknown sizes takes.
+    """
+    shape, unit = tensor._shape, tensor.dtype.base_dtype.size
+    for size in shape or ():
+        unit *= 1 if size is None else size
+    is_known = shape is not None and None not in shape
+    return unit if is_known else None, unit
+
+
+def bytes_text(count: int) -> str:
+    """A number of bytes as people read it: 24 B, 3.1 KiB."""
+    if count < 1024:
+        return f"{count} B"
+    size, units = count / 1024, ["KiB", "MiB", "GiB", "TiB"]
+    while size >= 1023.95 and len(units) > 1:
+        size, units = size / 1024, units[1:]
+    return f"{size:.1f} {units[0]}"
+
+
+def size_text(known: int | None, unit: int) -> str:
+    """The size of a tensor as far as it is known."""
+    return f"{bytes_text(unit)} x ?" if known is None else bytes_text(known)
