@@ -281,3 +281,32 @@ def test_fractions_and_virtual_devices_limit_a_session(fresh_graph):
             assert [s.limit for s in gpus] == limits
             assert session.run(y) == 100 * 1024
             exhausted(session, y, {y.op.inputs[0].op.inputs[0].op.inputs[0]: 300})
+
+
+@pytest.mark.gpu
+def test_a_real_gpu_gets_all_of_it_back(fresh_graph, monkeypatch):
+    """What the process has on the card, by NVML, is the bare context's again after `close`."""
+    monkeypatch.delenv("TFSESSION_SIMULATED_GPUS", raising=False)
+    pynvml = pytest.importorskip("pynvml")
+    pynvml.nvmlInit()
+    with tf.device("/gpu:0"):
+        n = tf.placeholder(tf.int32, [])
+        y = tf.reduce_sum(tf.sqrt(tf.fill([n, 1 << 20], 4.0)))
+
+    def used():
+        card = pynvml.nvmlDeviceGetHandleByIndex(0)
+        return pynvml.nvmlDeviceGetMemoryInfo(card).used
+
+    with tf.Session() as session:
+        assert session.run(y, {n: 1}) == 2 << 20
+        bare = used()
+    with tf.Session() as session:
+        for rows in (1, 100, 300):
+            assert session.run(y, {n: rows}) == pytest.approx(rows * (2 << 20), rel=1e-3)
+        stats = session.memory_stats("/gpu:0")
+        assert stats.in_use == sum(h.nbytes for h in stats.live)
+        assert stats.peak >= 600 << 22
+        assert used() - bare >= 500 * MIB
+    after = session.memory_stats("/gpu:0")
+    assert (after.in_use, after.reserved) == (0, 0)
+    assert used() - bare <= 64 * MIB
