@@ -5,7 +5,6 @@ CuPy is imported, and a CUDA context made, when a session first uses the device.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -130,7 +129,7 @@ class CudaDevice(Device):
         try:
             found = self._pool.malloc(size)
         except memory.OutOfMemoryError:
-            gc.collect()  # what only cycles of objects hold
+            self.ledger.collect()
             self._pool.free_all_blocks()  # what it keeps in pieces that do not fit counts, too
             try:
                 found = self._pool.malloc(size)

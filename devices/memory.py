@@ -157,11 +157,11 @@ class Ledger:
             with self.lock:
                 if self.in_use() + nbytes > self.limit:
                     if nbytes <= self.limit:
-                        self._collect()
+                        self.collect()
                     if self.in_use() + nbytes > self.limit:
                         raise self.exhausted(nbytes, shape, dtype)
 
-    def _collect(self) -> None:
+    def collect(self) -> None:
         """Look for memory that only cycles of objects hold.
 
         To look through all objects may take longer than a step: where it was in vain twice, it is
