@@ -98,6 +98,7 @@ def _export_graph() -> None:
     export_value(shape.enable_v2_tensorshape, "enable_v2_tensorshape")
     export_value(shape.disable_v2_tensorshape, "disable_v2_tensorshape")
     export_value(device_spec.DeviceSpecV1, "DeviceSpec")
+    export_value(device_spec.DeviceSpecV2, "compat.v2.DeviceSpec")
     export_value(tensor_proto.make_tensor_proto, "make_tensor_proto")
     export_value(tensor_proto.make_ndarray, "make_ndarray")
     export_value(None, "newaxis")

@@ -152,6 +152,51 @@ out = err(place)[0]
 """,
             "ValueError",
         ),
+        (
+            "device function that returns `gpu:0` or `/cpu`",
+            """
+out = []
+for text in ("gpu:0", "/cpu", "/device:gpu:1"):
+    with tf.device(lambda op: text):
+        out.append(tf.no_op().device)
+""",
+            ["/device:GPU:0", "/device:CPU:*", "/device:GPU:1"],
+        ),
+        (
+            "device function that fails",
+            """
+def place(result):
+    with tf.device(result):
+        return err(lambda: tf.constant(1.0, name="made"))[0]
+before = len(tf.get_default_graph().get_operations())
+out = place(lambda op: None), place(lambda op: {}["x"])
+out += (len(tf.get_default_graph().get_operations()) - before,)
+""",
+            ("TypeError", "KeyError", 0),
+        ),
+        (
+            "a DeviceSpec changed inside its scope",
+            """
+spec = tf.DeviceSpec.from_string("/gpu:0")
+with tf.device(spec):
+    spec.device_index = 3
+    out = tf.no_op().device
+""",
+            "/device:GPU:0",
+        ),
+    ],
+    "5.4": [
+        (
+            '`colocate_with("v")`, or with a number',
+            """
+g = tf.get_default_graph()
+out = [err(lambda: g.colocate_with(target).__enter__()) for target in ("v", 3)]
+""",
+            [
+                ("TypeError", "There is no operation behind 'v' (str)."),
+                ("TypeError", "There is no operation behind 3 (int)."),
+            ],
+        ),
     ],
     "7.1": [
         (

@@ -64,7 +64,7 @@ def outcome(parse, *args):
 @RELAXED
 @given(text=texts)
 def test_front_end_grammar(tf, text):
-    for ours, theirs in ((DeviceSpecV1, tf.DeviceSpec), (DeviceSpecV2, tf.DeviceSpec.__mro__[1])):
+    for ours, theirs in ((DeviceSpecV1, tf.DeviceSpec), (DeviceSpecV2, tf.compat.v2.DeviceSpec)):
         expected = outcome(lambda cls: repr(cls.from_string(text)), theirs)
         assert outcome(lambda cls: repr(cls.from_string(text)), ours) == expected
     expected = outcome(lambda: tf.DeviceSpec.from_string(text).to_string())
@@ -80,6 +80,52 @@ def test_merging(tf, base, over):
         lambda: cls.from_string(base).make_merged_spec(cls.from_string(over)).to_string()
     )
     assert outcome(merge, base, over) == expected
+
+
+names = st.sampled_from(["job", "replica", "task", "device_type", "device_index", "to_string"])
+fields = st.sampled_from([None, 0, 3, "1", "w", "cpu", "GPU", "Gpu", "*", 2.5, ""])
+steps = st.one_of(
+    st.tuples(st.sampled_from(["from_string", "parse_from_string", "make_merged_spec"]), texts),
+    st.tuples(st.just("merge_from"), texts),
+    st.tuples(st.just("replace"), st.dictionaries(names, fields, max_size=3)),
+    st.tuples(st.just("set"), st.tuples(names, fields)),
+)
+
+
+def take(spec, step, other_kind):
+    """What a step on `spec` gives; some change it."""
+    name, argument = step
+    if name == "set":
+        return setattr(spec, *argument)
+    if name == "replace":
+        return spec.replace(**argument)
+    if name in ("make_merged_spec", "merge_from"):
+        argument = other_kind.from_string(argument)
+    return getattr(spec, name)(argument)
+
+
+def history(kinds, script):
+    """All specs that a script makes, after each step, with how they compare."""
+    specs, told = [kind.from_string("/job:w/gpu:1") for kind in kinds], []
+    for at, other, step in script:
+        spec = specs[at % len(specs)]
+        found = outcome(take, spec, step, kinds[other])
+        if isinstance(found, kinds[1]):
+            specs.append(found)
+            told.append((type(found) is kinds[0], found is spec))
+        else:
+            told.append((found[0].__name__, found[1]) if isinstance(found, tuple) else found)
+        told.append([(repr(one), one.to_string()) for one in specs])
+    told.append([(one == two, hash(one) == hash(two)) for one in specs for two in specs])
+    return told
+
+
+@pytest.mark.spec("5.2")
+@RELAXED
+@given(script=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 1), steps), max_size=8))
+def test_specs_of_both_kinds(tf, script):
+    expected = history((tf.DeviceSpec, tf.compat.v2.DeviceSpec), script)
+    assert history((DeviceSpecV1, DeviceSpecV2), script) == expected
 
 
 FULL = "/job:localhost/replica:0/task:0/device:CPU:"

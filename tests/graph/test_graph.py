@@ -184,7 +184,12 @@ SCOPES = [
     (["/job:w/cpu:0", "/task:1"], "/job:w/task:1/device:CPU:0"),
     (["/gpu:1", lambda op: "/task:3"], "/task:3/device:GPU:1"),
     ([lambda op: "/task:3", "/gpu:1"], "/task:3"),
-    ([lambda op: op.device + "/task:3", "/gpu:1"], "/task:3/device:GPU:1"),
+    ([lambda op: op.device + "/task:3", "/gpu:1"], "/device:GPU:1/task:3"),
+    ([lambda op: "gpu:1"], "/device:GPU:1"),
+    ([lambda op: b"/cpu:1"], "/cpu:1"),
+    ([lambda op: tf.DeviceSpec(job="q", device_index=1), "/cpu"], "/job:q"),
+    ([tf.DeviceSpec(job="q", device_index=1), "/cpu"], "/job:q/device:CPU:1"),
+    ([tf.DeviceSpec(device_index=1), "/cpu"], "/device:CPU:*"),
     ([tf.DeviceSpec(job="q", device_type="CPU", device_index=1)], "/job:q/device:CPU:1"),
 ]
 

@@ -547,7 +547,7 @@ def test_device_function(fresh_graph):
     with fresh_graph.device(choose):
         ops = import_graph_def(graph_of(A, nothing("q", device="/cpu:0")), None, ["a", "q"])
     assert seen == [("import/a", ""), ("import/q", "/device:CPU:0")]
-    assert [op.device for op in ops] == ["/device:GPU:1", "/device:GPU:2"]
+    assert [op.device for op in ops] == ["/gpu:1", "/gpu:2"]
 
 
 def test_control_dependencies(fresh_graph):

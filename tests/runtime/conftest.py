@@ -35,6 +35,15 @@ _NODE = re.compile(
 )
 
 
+def _canonical(device):
+    from tfsession.core.device_spec import canonical  # noqa: PLC0415
+
+    try:
+        return canonical(device)
+    except ValueError:
+        return device
+
+
 class Toys:
     """Graphs of toy ops, placed on toy devices.
 
@@ -69,7 +78,7 @@ class Toys:
             with graph.as_default(), graph.control_dependencies(controls):
                 inputs = [tensors] if node["type"] == "Each" else tensors
                 op = create_operation(op_type, inputs, attrs, name=node["name"])
-            op._set_device(node["device"] or "")
+            op._set_device(_canonical(node["device"] or ""))
             if node["groups"]:
                 op.attrs["_class"] = [b"loc:@" + n.encode() for n in node["groups"].split("~")[1:]]
 

@@ -154,13 +154,25 @@ FAILS = {
         "  a (PlaceMake) /device:CPU:1\n  b (PlaceMake) /task:1\n\n\t [[{{node a}}]]",
         True,
     ),
+    "one of a group": (
+        CPUS,
+        "a=Make b=Make@/cpu:1~a c=Make@/job:localhost~a d=Map(a)@/cpu:2~c",
+        "d",
+        "Cannot colocate nodes {{colocation_node d}} and {{colocation_node c}}: Cannot merge "
+        "devices with incompatible ids: '/job:localhost/device:CPU:1' and '/device:CPU:2'\n"
+        "In conflict: 'b' (PlaceMake) asks for /device:CPU:1, 'd' (PlaceMap) asks for "
+        "/device:CPU:2\n\t [[{{node d}}]]",
+        False,
+    ),
     "resources apart": (
         CPUS,
         "v=State@/cpu:1 m=State@/cpu:2 w=UseTwo(v,m)",
         "w",
         "Cannot place the graph because a reference or resource edge connects colocation groups "
         "with incompatible resource devices: /device:CPU:2 vs /device:CPU:1. The edge src node is "
-        "name='m' (op='PlaceState'), and the dst node is name='w' (op='PlaceUseTwo').",
+        "name='m' (op='PlaceState'), and the dst node is name='w' (op='PlaceUseTwo').\n"
+        "In conflict: 'm' (PlaceState) asks for /device:CPU:2, 'v' (PlaceState) asks for "
+        "/device:CPU:1",
         True,
     ),
     "source against resource": (
@@ -170,7 +182,9 @@ FAILS = {
         "Nodes were connected by a reference or resource connection (requiring them to be on the "
         "same device), but the two nodes were assigned two different devices: Cannot colocate "
         "nodes {{colocation_node i}} and {{colocation_node w}}: Cannot merge devices with "
-        "incompatible ids: '/device:CPU:3' and '/device:CPU:2'\n\t [[{{node w}}]]",
+        "incompatible ids: '/device:CPU:3' and '/device:CPU:2'\n"
+        "In conflict: 'i' (PlaceMap) asks for /device:CPU:3, 'm' (PlaceState) asks for "
+        "/device:CPU:2\n\t [[{{node w}}]]",
         False,
     ),
 }
@@ -209,7 +223,8 @@ def test_conflict_over_a_resource_in_soft_placement(toys):
 KEPT_APART = (
     "Cannot place the graph because a reference or resource edge connects colocation groups with "
     f"incompatible assigned devices: {FULL}CPU:2 vs {FULL}CPU:0. The edge src node is name='m' "
-    "(op='PlaceState'), and the dst node is name='w' (op='PlaceUseTwo')."
+    "(op='PlaceState'), and the dst node is name='w' (op='PlaceUseTwo').\n"
+    f"In conflict: 'm' (PlaceState) is on {FULL}CPU:2, 'v' (PlaceState) is on {FULL}CPU:0"
 )
 KEPT_ELSEWHERE = (
     "Cannot colocate nodes {{colocation_node c}} and {{colocation_node m}}: Cannot merge devices "

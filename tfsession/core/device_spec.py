@@ -12,11 +12,14 @@ from functools import lru_cache
 from typing import Any, NamedTuple, Self
 
 __all__ = [
+    "DeviceFields",
     "DeviceName",
     "DeviceSpec",
     "DeviceSpecV1",
     "DeviceSpecV2",
+    "as_requested",
     "canonical",
+    "fields_of",
     "merge",
     "parse_device_name",
 ]
@@ -24,7 +27,8 @@ __all__ = [
 # Types that may stand alone ("gpu:0"); any other needs "device:<type>:<index>".
 _SHORT_TYPES = frozenset({"CPU", "GPU", "TPU", "CUSTOM", "EPU"})
 
-_Fields = tuple[str | None, int | None, int | None, str | None, int | None]
+# Job, replica, task, device type and index, each None where nothing is said.
+DeviceFields = tuple[str | None, int | None, int | None, str | None, int | None]
 
 
 def _upper_type(device_type: str | None) -> str | None:
@@ -39,7 +43,7 @@ def _index(text: str) -> int | None:
     return None if text == "*" else int(text)
 
 
-def _parse(spec: str | None) -> _Fields:
+def _parse(spec: str | None) -> DeviceFields:
     """The five fields of `spec`; ValueError where the grammar is left."""
     job: str | None = None
     replica: str | None = None
@@ -93,7 +97,7 @@ def _format(fields: Iterable[Any]) -> str:
     return text
 
 
-def _overlay(base: _Fields, over: _Fields) -> _Fields:
+def _overlay(base: DeviceFields, over: DeviceFields) -> DeviceFields:
     """Field by field, `over` where it is set: an index outlives a change of type."""
     return (
         base[0] if over[0] is None else over[0],
@@ -109,7 +113,7 @@ class DeviceSpecV2:
 
     __slots__ = ("_fields", "_text")
 
-    _fields: _Fields
+    _fields: DeviceFields
     _text: str | None
 
     def __init__(
@@ -130,7 +134,7 @@ class DeviceSpecV2:
             )
         )
 
-    def _set(self, fields: _Fields) -> None:
+    def _set(self, fields: DeviceFields) -> None:
         self._fields = fields
         self._text = None
 
@@ -286,10 +290,46 @@ def canonical(device: str | DeviceSpecV2 | None) -> str:
     return str(spec.to_string()) if hasattr(spec, "to_string") else _format(_parse(spec))
 
 
+def fields_of(device: str | DeviceSpecV2 | None) -> DeviceFields:
+    """What a device text or spec says; nothing at all when its text is empty.
+
+    A spec may hold an index without a type, which no text shows: merged with a type, it counts.
+    Errors are the grammar's.
+    """
+    text = canonical(device)
+    return device._fields if text and isinstance(device, DeviceSpecV2) else _parse(text)
+
+
+@lru_cache(maxsize=4096)
+def _as_requested(text: str) -> str:
+    readable = _canonical_text(text)
+    return text if parse_device_name(text) == parse_device_name(readable) else readable
+
+
+def as_requested(device: Any) -> str:
+    """The text of a device that replaces another as a whole, as it was spelled.
+
+    Where the runtime would read it in another way, or not at all ("gpu:0", "/cpu"), it is made
+    canonical.
+
+    Raises:
+        TypeError: neither text nor a spec.
+        ValueError: not a device.
+    """
+    if hasattr(device, "to_string"):
+        return str(device.to_string())
+    if isinstance(device, bytes):
+        device = device.decode()
+    if not isinstance(device, str):
+        raise TypeError(f"Expected binary or unicode string, got {device!r}")
+    return _as_requested(device)
+
+
 @lru_cache(maxsize=16384)
-def merge(base: str, over: str) -> str:
+def merge(base: str | DeviceFields, over: str) -> str:
     """Canonical text of `base` with every field that `over` sets put in its place."""
-    return _format(_overlay(_parse(base), _parse(over)))
+    fields = base if isinstance(base, tuple) else _parse(base)
+    return _format(_overlay(fields, _parse(over)))
 
 
 class DeviceName(NamedTuple):

@@ -68,6 +68,7 @@ def build_operation(
     op.outputs = [Tensor(op, i, dtype) for i, dtype in enumerate(types)]
     if op_def.shape is not None:
         infer_shapes(op)
+    enter_controls(op, scopes)  # first: a device function may look at them
     device = scopes.static_device
     op._device = merge_device_stack(scopes.devices, op) if device is None else device
     enter_scopes(op, scopes)
@@ -116,10 +117,14 @@ def infer_shapes(op: Operation) -> None:
         tensor._shape = shape
 
 
-def enter_scopes(op: Operation, scopes: Scopes) -> None:
-    """Apply to a new operation what the enclosing blocks ask for, device scopes excepted."""
+def enter_controls(op: Operation, scopes: Scopes) -> None:
+    """Let a new operation wait for what the enclosing blocks say."""
     if scopes.controls:
         op.control_inputs = _controls_of(op, scopes)
+
+
+def enter_scopes(op: Operation, scopes: Scopes) -> None:
+    """Apply to a new operation what the blocks around it ask for beside devices and controls."""
     if scopes.colocations:
         _colocate(op, scopes)
     if scopes.attrs or scopes.container or scopes.gradient_overrides:

@@ -19,6 +19,14 @@ def device(device_name_or_function: Any) -> AbstractContextManager[None]:
     return get_default_graph().device(device_name_or_function)
 
 
+@export("compat.v2.device")
+def device_v2(device_name: Any) -> AbstractContextManager[None]:
+    """As `tf.device`, for a name, a DeviceSpec or None; RuntimeError for a function."""
+    if callable(device_name):
+        raise RuntimeError("tf.device does not support functions.")
+    return device(device_name)
+
+
 @export("container")
 def container(container_name: str) -> AbstractContextManager[str]:
     """Keep the state of stateful operations made inside in the named container."""

@@ -321,15 +321,24 @@ class Graph:
         return scope_lib.device_scope(self._scopes, device_name_or_function)
 
     def colocate_with(self, op: Any, ignore_existing: bool = False) -> AbstractContextManager[None]:
-        """Place operations made inside where `op` is placed."""
+        """Place operations made inside where `op`, an operation or what one puts out, is placed.
+
+        Device scopes have no effect inside. None leaves the groups around, if `ignore_existing`.
+
+        Raises:
+            TypeError: `op` is neither an operation, nor a tensor, a variable or slices.
+            ValueError: `op` is None, and `ignore_existing` is not set.
+        """
         if op is not None:
             op = self._operation_of(op)
         return scope_lib.colocation_scope(self, self._scopes, op, ignore_existing)
 
     def _operation_of(self, value: Any) -> Operation:
-        element = getattr(value, "_as_graph_element", lambda: None)()
-        value = value if element is None else element
-        return value.op if isinstance(value, Tensor) else value
+        # Of a resource variable this is its handle; as a graph element it would be the value.
+        found = getattr(value, "op", value)
+        if not isinstance(found, Operation):
+            raise TypeError(f"There is no operation behind {value!r} ({type(value).__name__}).")
+        return found
 
     def _get_control_flow_context(self) -> Any:
         """The branch or loop under construction, or None."""

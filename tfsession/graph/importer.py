@@ -20,7 +20,13 @@ from tfsession.core.exports import export
 from tfsession.core.op_def import NO_DEFAULT, OpDef, ops
 from tfsession.core.op_def_proto import op_def_from_proto
 from tfsession.graph import node_builder
-from tfsession.graph.build import arg_types, enter_context, enter_scopes, infer_shapes
+from tfsession.graph.build import (
+    arg_types,
+    enter_context,
+    enter_controls,
+    enter_scopes,
+    infer_shapes,
+)
 from tfsession.graph.conversion import convert_to_tensor
 from tfsession.graph.graph import Graph, get_default_graph
 from tfsession.graph.graph_def import check_versions
@@ -458,6 +464,7 @@ class _Importer:
         devices = {op: self._device(op) for op in made}
         by_name = {op.name: op for op in made}
         for op in made:
+            enter_controls(op, graph._scopes)
             enter_scopes(op, graph._scopes)
             # What a node is colocated with says where it goes, not its own device.
             groups = [group[5:].decode() for group in op.attrs.get("_class", ())]
@@ -474,7 +481,7 @@ class _Importer:
 
     def _device(self, op: Operation) -> str:
         """The node's own device under the device scopes around the import."""
-        return merge_device_stack((*self.graph._scopes.devices, canonical(op._device)), op)
+        return merge_device_stack(self.graph._scopes.devices, op, canonical(op._device))
 
 
 def _parse_inputs(node_name: str, texts: Iterable[str]) -> list[Source]:

@@ -11,7 +11,7 @@ from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
 from tfsession.core.attr_value import attr_from_proto, public_attr
-from tfsession.core.device_spec import canonical
+from tfsession.core.device_spec import as_requested
 from tfsession.core.op_def import OpDef
 from tfsession.graph import node_def as node_def_lib
 from tfsession.graph.tensor import Tensor
@@ -94,14 +94,14 @@ class Operation:
 
     @property
     def device(self) -> str:
-        """The requested device in canonical form, or an empty string."""
+        """The requested device, or an empty string."""
         return self._device
 
     def _set_device(self, device: Any) -> None:
         self.graph._note_mutation(self, "device")
         try:
-            self._device = canonical(device)
-        except ValueError:
+            self._device = as_requested(device)
+        except ValueError:  # it will fail when it is run
             self._device = str(device)
 
     def _set_attr(self, name: str, value: Any) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tfsession.core.device_spec import canonical, merge
+from tfsession.core.device_spec import DeviceFields, as_requested, fields_of, merge
 
 if TYPE_CHECKING:
     from tfsession.graph.graph import Graph
@@ -18,6 +18,8 @@ _VALID_SCOPE = re.compile(r"^[A-Za-z0-9_.\\/>-]*$")
 _VALID_TOP_SCOPE = re.compile(r"^[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*$")
 
 DeviceFunction = Callable[[Any], Any]
+DeviceStack = tuple[DeviceFields | DeviceFunction | None, ...]
+_NOTHING = fields_of("")
 
 
 class Scopes(threading.local):
@@ -25,8 +27,8 @@ class Scopes(threading.local):
 
     def __init__(self) -> None:
         self.name_prefix = ""
-        # Innermost last; a str is a canonical device, a callable decides for each op, None stops.
-        self.devices: tuple[str | DeviceFunction | None, ...] = ()
+        # Innermost last; fields are merged, a callable decides for each op, None stops.
+        self.devices: DeviceStack = ()
         self.static_device: str | None = ""  # the merged text when no callable is in the way
         self.controls: tuple[ControlDependencies, ...] = ()
         self.colocations: tuple[Operation, ...] = ()
@@ -72,44 +74,51 @@ def implied_controls(scopes: Scopes, sources: Collection[Operation]) -> list[Ope
     return list(controls)
 
 
-def merge_device_stack(devices: tuple[str | DeviceFunction | None, ...], op: Any) -> str:
-    """The device of an op: entries apply from innermost to outermost, what is set stays."""
-    device = ""
+def merge_device_stack(devices: DeviceStack, op: Any, device: str = "") -> str:
+    """The device of an op: entries apply from innermost to outermost, what is set stays.
+
+    `device` is what the op has before.
+    """
     for entry in reversed(devices):
         if entry is None:
             break
-        if callable(entry):
-            op._device = device
-            result = entry(op)
-            if result is None:
-                raise TypeError("Expected binary or unicode string, got None")
-            device = canonical(result)
+        if isinstance(entry, tuple):
+            if entry != _NOTHING:
+                device = merge(entry, device)
         else:
-            device = merge(entry, device)
+            op._device = device
+            device = as_requested(entry(op))
     return device
 
 
-def static_device_of(devices: tuple[str | DeviceFunction | None, ...]) -> str | None:
+def static_device_of(devices: DeviceStack) -> str | None:
     """The merged device when no callable takes part, else None."""
     for entry in reversed(devices):
         if entry is None:
             break
-        if callable(entry):
+        if not isinstance(entry, tuple):
             return None
     return merge_device_stack(devices, None)
 
 
 @contextmanager
 def device_scope(scopes: Scopes, device: Any) -> Iterator[None]:
-    """Enter a device scope; raises ValueError when a text is not a device."""
+    """Enter a device scope.
+
+    Raises:
+        ValueError: a text is not a device.
+        RuntimeError: on leaving, when a scope that was entered inside was not left.
+    """
     if device is not None and not callable(device):
-        device = canonical(device)
+        device = fields_of(device)
     previous = scopes.devices, scopes.static_device
-    scopes.devices = (*scopes.devices, device)
-    scopes.static_device = static_device_of(scopes.devices)
+    mine = scopes.devices = (*scopes.devices, device)
+    scopes.static_device = static_device_of(mine)
     try:
         yield
     finally:
+        if scopes.devices is not mine:
+            raise RuntimeError("Exiting device scope without proper scope nesting.")
         scopes.devices, scopes.static_device = previous
 
 

@@ -7,7 +7,7 @@ for a device or share one are in a group; all others go where their kind prefers
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
@@ -31,6 +31,8 @@ def merged(name: DeviceName, other: DeviceName, soft: bool = False) -> DeviceNam
 
     `soft` gives up a type or an index that they do not agree on; never job, replica or task.
     """
+    if name == other:
+        return name
     parts: dict[str, Any] = dict(zip(DeviceName._fields, name, strict=True))
     for part, its, plural in zip(DeviceName._fields, other, _PLURALS, strict=True):
         mine = parts[part]
@@ -103,6 +105,12 @@ class Group:
         self.decider: Operation | None = None
         self.softened = False
 
+    def copy(self) -> Group:
+        """A new group that asks for the same."""
+        group = Group(self.supported)
+        group.requested, group.resource = self.requested, self.resource
+        return group
+
     def root(self) -> Group:
         """The group that this one has become part of."""
         group = self
@@ -121,6 +129,17 @@ class Group:
         if fixed.device_index is None:
             requested = requested._replace(device_index=None)
         return requested
+
+
+class _Conflict(Exception):
+    """Two operations cannot share a device: what their groups ask for contradicts.
+
+    `explain` tells more of it, which takes time, and often nobody asks.
+    """
+
+    def __init__(self, text: str, explain: Callable[[], str]) -> None:
+        super().__init__(text)
+        self.explain = explain
 
 
 class Groups:
@@ -155,14 +174,20 @@ class Groups:
         group = self._of.get(op)
         if group is not None:
             return group.root()
-        kind = self.kinds.kind(op)
-        group = self._of[op] = Group(kind.supported)
-        name = parse_device_name(op._device)
-        if name is not None and name != ANYWHERE:
-            group.requested = name
+        group = self._of[op] = self._alone(op).copy()
+        if group.requested != ANYWHERE:
             group.decider = op
+        return group
+
+    def _alone(self, op: Operation) -> Group:
+        """What `op` asks for itself, to be read only: others of its kind share it."""
+        kind = self.kinds.kind(op)
+        group = kind.alone.get(op._device)
+        if group is None:
+            group = kind.alone[op._device] = Group(kind.supported)
+            group.requested = parse_device_name(op._device) or ANYWHERE
             if kind.holds_handle:
-                group.resource = name
+                group.resource = group.requested
         return group
 
     def keep(self, op: Operation, kind: OpKind, device: Device) -> None:
@@ -178,17 +203,13 @@ class Groups:
 
         What the reader asked for gives way, silently, except to another resource's device.
         """
-        there, here = self.group(source), self.group(reader)
-        if there is here:
+        if self._enter(source, reader):
             return
+        there, here = self.group(source), self.group(reader)
         if not agree(there.assigned, here.assigned):
-            raise placement_errors.handle_conflict(
-                "assigned", source, there.assigned, reader, here.assigned
-            )
+            raise placement_errors.handle_conflict("assigned", source, reader, self)
         if not agree(there.resource, here.resource):
-            raise placement_errors.handle_conflict(
-                "resource", source, there.resource, reader, here.resource
-            )
+            raise placement_errors.handle_conflict("resource", source, reader, self)
         if not agree(there.requested, here.requested):
             if self._log:
                 logger.info(
@@ -203,33 +224,35 @@ class Groups:
             here.decider = there.decider
         try:
             self._unite(source, reader)
-        except ValueError as conflict:
+        except _Conflict as conflict:
             raise placement_errors.about(
                 reader,
                 "Nodes were connected by a reference or resource connection (requiring them to be "
                 "on the same device), but the two nodes were assigned two different devices: "
-                f"{conflict}",
+                f"{conflict}{conflict.explain()}",
             ) from None
 
     def colocate(self, ops: Sequence[Operation], labelled: Sequence[Operation]) -> None:
         """Form the groups that `_class` attributes name; an operation's name is a group, too."""
         labels = {op: _labels(op) for op in labelled}
         named = {name for names in labels.values() for name in names}
+        concerned = {op for op in ops if op.name in named}
+        concerned.update(labels)
         first: dict[str, Operation] = {}
-        for op in ops:
+        for op in sorted(concerned, key=attrgetter("_id")):
             for name in labels.get(op, ()):
                 self._join(op, first.setdefault(name, op))
             if op.name in named:
                 self._join(op, first.setdefault(op.name, op))
 
     def _join(self, op: Operation, other: Operation) -> None:
-        if op is other:
+        if op is other or self._enter(op, other):
             return
         try:
             self._unite(op, other)
-        except ValueError as conflict:
+        except _Conflict as conflict:
             if not self._soft:
-                raise placement_errors.about(op, str(conflict)) from None
+                raise placement_errors.about(op, f"{conflict}{conflict.explain()}") from None
             if self._log:
                 logger.info(
                     "Ignoring request to colocate node '%s' with nodes in colocation group '%s' "
@@ -240,8 +263,32 @@ class Groups:
                     conflict,
                 )
 
+    def _enter(self, x: Operation, y: Operation) -> bool:
+        """Whether two operations are in one group now, as one had none and asks for no more."""
+        root, other = self.find(x), self.find(y)
+        if root is None:
+            if other is None:
+                other = self.group(y)
+            root = other
+        elif other is None:
+            x = y
+        else:
+            return root is other
+        alone = self._alone(x)
+        if (
+            alone.requested is not root.requested
+            or alone.supported is not root.supported
+            or (alone.resource is not ANYWHERE and alone.resource is not root.resource)
+        ):
+            return False
+        self._of[x] = root
+        root.rank = root.rank or 1
+        if root.decider is not None and x._id < root.decider._id and x._device:
+            root.decider = x
+        return True
+
     def _unite(self, x: Operation, y: Operation) -> None:
-        """Make one group of two; ValueError, and nothing changed, when they contradict."""
+        """Make one group of two; _Conflict, and nothing changed, when they contradict."""
         root, other = self.group(x), self.group(y)
         if root is other:
             return
@@ -254,19 +301,22 @@ class Groups:
             if self._soft:  # what it gave up is still asked for by resources and earlier steps
                 requested = overlay(overlay(requested, resource), assigned)
         except ValueError as conflict:
-            raise ValueError(f"Cannot colocate nodes {_pair(x, y)}: {conflict}") from None
+            raise _Conflict(
+                f"Cannot colocate nodes {_pair(x, y)}: {conflict}",
+                lambda: placement_errors.in_conflict(root, other, self, (x, y)),
+            ) from None
         supported = root.supported & other.supported
         if not supported:
-            debug = (placement_errors.debug_info(group, self) for group in (root, other))
-            raise ValueError(
+            raise _Conflict(
                 f"Cannot colocate nodes {_pair(x, y)} because no device type supports both of "
-                f"those nodes and the other nodes colocated with them.{''.join(debug)}"
+                "those nodes and the other nodes colocated with them.",
+                lambda: "".join(placement_errors.debug_info(each, self) for each in (root, other)),
             )
         if self._soft:
             root.softened |= other.softened or not agree(root.requested, other.requested)
         root.assigned, root.resource, root.requested = assigned, resource, requested
         root.supported = supported
-        root.decider = root.decider or other.decider
+        root.decider = _earlier(root.decider, other.decider)
         root.rank += root.rank == other.rank
         other.parent = root
 
@@ -275,6 +325,12 @@ class Groups:
         group = self.group(op)
         if "CPU" in group.supported:
             group.supported = frozenset({"CPU"})
+
+
+def _earlier(x: Operation | None, y: Operation | None) -> Operation | None:
+    if x is None or y is None:
+        return x or y
+    return x if x._id < y._id else y
 
 
 def _pair(x: Operation, y: Operation) -> str:
@@ -290,5 +346,11 @@ def _labels(op: Operation) -> list[str]:
             op.name,
         )
         return []
-    texts = (group.encode() if isinstance(group, str) else group for group in groups)
-    return [text[len(_PREFIX) :].decode() for text in texts if text.startswith(_PREFIX)]
+    return [name for group in groups if (name := _label(group)) is not None]
+
+
+@lru_cache(maxsize=4096)
+def _label(group: bytes | str) -> str | None:
+    """The name in an entry of `_class`; None when it speaks of something else."""
+    text = group.encode() if isinstance(group, str) else group
+    return text[len(_PREFIX) :].decode() if text.startswith(_PREFIX) else None

@@ -40,22 +40,24 @@ class Decision(NamedTuple):
     other: Operation | None = None
 
 
-FOLLOWS_CONSUMER = Decision(Reason.FOLLOWS_CONSUMER)
-
-
 @dataclass(slots=True)
 class Round:
     """One placement: the operations with their kinds and groups, and where they went.
 
     `members` is the set of the operations where they are a part of the graph; None where all are
-    there. `followers` holds the decisions that no group tells.
+    there. `readers` read references or resources, `labelled` have a `_class`, `passing` are
+    identities that may go where their input is. `followers` went to their input's device, which is
+    named, or to their consumers'.
     """
 
     ops: Sequence[Operation]
     groups: Groups
     members: set[Operation] | None = None
     kinds: list[OpKind] = field(default_factory=list)
-    followers: dict[Operation, Decision] = field(default_factory=dict)
+    readers: list[tuple[Operation, OpKind]] = field(default_factory=list)
+    labelled: list[Operation] = field(default_factory=list)
+    passing: set[Operation] = field(default_factory=set)
+    followers: dict[Operation, Operation | None] = field(default_factory=dict)
     placement: dict[Operation, Device] = field(default_factory=dict)
     _by_group: dict[Group, list[Operation]] | None = None
     _leaders: dict[Group, Operation | None] = field(default_factory=dict)
@@ -74,9 +76,10 @@ class Round:
 
     def decision(self, op: Operation) -> Decision:
         """Why `op` went where it is."""
-        found = self.followers.get(op)
-        if found is not None:
-            return found
+        if op in self.followers:
+            source = self.followers[op]
+            reason = Reason.FOLLOWS_CONSUMER if source is None else Reason.FOLLOWS_INPUT
+            return Decision(reason, source)
         if op in self.groups.kept:
             return Decision(Reason.KEPT)
         kinds = self.groups.kinds

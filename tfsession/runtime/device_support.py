@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfsession.core.dtypes import ALL_DTYPES, DType, resource, string, variant
 from tfsession.core.op_def import ArgDef, OpDef
@@ -17,6 +17,9 @@ from tfsession.devices.device import Device
 from tfsession.graph.operation import Operation
 from tfsession.runtime import placement_errors
 from tfsession.runtime.partition import input_arguments
+
+if TYPE_CHECKING:
+    from tfsession.runtime.colocation import Group
 
 # Dtypes of which a device of the type can hold no array. CuPy knows NumPy's numbers and bfloat16:
 # no text, no float8, nothing below 8 bits, no quantized types.
@@ -62,11 +65,15 @@ class OpKind:
     """What placing must know of all operations that share an op type and its type attributes.
 
     `supported` holds the session's device types that can run them, `devices` the devices of these
-    types, the preferred one first; `handle_inputs` says which inputs are references or resources,
-    `holds_handle` that the operation makes one from nothing.
+    types, the preferred one first; `candidates` holds those that fit a request, once it was met,
+    and `alone` what an operation with such a request asks for, which no other is bound to;
+    `handle_inputs` says which inputs are references or resources, `holds_handle` that the operation
+    makes one from nothing.
     """
 
     __slots__ = (
+        "alone",
+        "candidates",
         "devices",
         "handle_inputs",
         "holds_handle",
@@ -83,6 +90,8 @@ class OpKind:
     ) -> None:
         self.supported = supported
         self.devices = devices
+        self.alone: dict[str, Group] = {}
+        self.candidates: dict[str, tuple[Device, ...]] = {}
         self.handle_inputs: tuple[int, ...] = ()
         if op.inputs and op.type not in _HANDLES_GO_THROUGH:
             self.handle_inputs = tuple(
@@ -107,6 +116,8 @@ class KindTable:
     def __init__(self, devices: Iterable[Device]) -> None:
         self.devices = tuple(sorted(devices, key=_preference))
         self.types = tuple(sorted({device.device_type for device in self.devices}))
+        # One set for each choice of types, so that `is` tells whether two are the same.
+        self._supported: dict[frozenset[str], frozenset[str]] = {}
         self._tables: dict[str, tuple[Callable[[dict[str, Any]], Any], dict[Any, OpKind]]] = {}
 
     def kind(self, op: Operation) -> OpKind:
@@ -121,6 +132,7 @@ class KindTable:
             supported = frozenset(t for t in self.types if has_kernel(op, t))
             if not supported:
                 raise placement_errors.no_kernel(op, self.types)
+            supported = self._supported.setdefault(supported, supported)
             found = kinds[key] = OpKind(op, supported, self.devices_of(supported))
         return found
 

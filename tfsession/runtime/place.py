@@ -17,7 +17,7 @@ from tfsession.devices.device import Device
 from tfsession.graph.operation import Operation
 from tfsession.runtime import placement_errors
 from tfsession.runtime.colocation import ANYWHERE, Group, Groups
-from tfsession.runtime.decision import FOLLOWS_CONSUMER, Decision, Reason, Round
+from tfsession.runtime.decision import Decision, Round
 from tfsession.runtime.device_support import KindTable, OpKind
 
 logger = logging.getLogger("tfsession")
@@ -46,11 +46,9 @@ class Placer:
         self._first: dict[Operation, Decision] = {}
         self._well_formed: set[str] = set()
         self._candidates: dict[tuple[DeviceName, frozenset[str]], tuple[Device, ...]] = {}
-        self._candidates_alone: dict[tuple[str, OpKind], tuple[Device, ...]] = {}
         self._fallen: set[str] = set()
+        self._has_warned = False
         self._client = next((d for d in self._kinds.devices if d.device_type == "CPU"), None)
-        if log_device_placement:
-            _log_device_mapping(devices)
 
     def place(
         self, ops: Sequence[Operation], previous: Mapping[Operation, Device]
@@ -125,28 +123,36 @@ class Placer:
                     if parse_device_name(op._device) is None:
                         raise placement_errors.malformed_device(op)
                     well_formed.add(op._device)
+            elif kind.is_identity and not op.control_inputs:
+                now.passing.add(op)
+            if kind.handle_inputs:
+                now.readers.append((op, kind))
+            if "_class" in op.attrs:
+                now.labelled.append(op)
         return free
 
     def _assign(self, now: Round) -> dict[Operation, Device]:
         """Choose a device for each operation: generators last, after their consumers."""
+        _keep_passing(now)
         placed: dict[Operation, Device] = {}
         generators: list[tuple[Operation, OpKind]] = []
         # The device of all consumers of an operation without inputs; None where they differ.
         consumers: dict[Operation, Device | None] = {}
-        passes = _Passes(now.ops)
+        find, choose = now.groups.find, self._choose
         for op, kind in now.pairs():
-            device: Device | None = None
             if now.is_deferred(op, kind):
                 generators.append((op, kind))
+                device = None
+            elif kind.is_metadata or op in now.passing:
+                source = op.inputs[0].op
+                # A fed value comes from the client's device.
+                wish = placed.get(source) if now.has(source) else self._client
+                device = placed[op] = choose(op, kind, now.groups, wish)
+                if device is wish and not op._device and find(op) is None:
+                    now.followers[op] = source
             else:
-                wish = None
-                if kind.is_metadata or (kind.is_identity and passes.through(op)):
-                    source = op.inputs[0].op
-                    # A fed value comes from the client's device.
-                    wish = placed.get(source) if now.has(source) else self._client
-                device = placed[op] = self._choose(op, kind, now.groups, wish)
-                if device is wish and now.groups.find(op) is None:
-                    now.followers[op] = Decision(Reason.FOLLOWS_INPUT, op.inputs[0].op)
+                device = placed[op] = choose(op, kind, now.groups, None)
+            if device is not None:
                 for tensor in op.inputs:
                     source = tensor.op
                     if not source.inputs and consumers.setdefault(source, device) is not device:
@@ -156,30 +162,32 @@ class Placer:
                     consumers[source] = None
         for op, kind in generators:
             wish = consumers.get(op)
-            device = placed[op] = self._choose(op, kind, now.groups, wish)
-            if device is wish and not op._device and now.groups.find(op) is None:
-                now.followers[op] = FOLLOWS_CONSUMER
+            device = placed[op] = choose(op, kind, now.groups, wish)
+            if device is wish and not op._device and find(op) is None:
+                now.followers[op] = None
         return placed
 
     def _choose(self, op: Operation, kind: OpKind, groups: Groups, wish: Device | None) -> Device:
         """The device of `op`: `wish` if it is a candidate, else the preferred candidate."""
-        kept = groups.kept.get(op)
-        if kept is not None:
-            return kept
         group = groups.find(op)
         if group is None:
-            if not op._device:
-                candidates = kind.devices
+            if op._device:
+                candidates = kind.candidates.get(op._device)
+                if candidates is None:
+                    candidates = self._alone(op, kind, groups)
             else:
-                alone = self._candidates_alone.get((op._device, kind))
-                candidates = self._alone(op, kind, groups) if alone is None else alone
+                candidates = kind.devices
             return wish if wish is not None and wish in candidates else candidates[0]
-        if group.device is None:
+        device = group.device
+        if device is None:
+            kept = groups.kept.get(op)
+            if kept is not None:
+                return kept
             candidates = self._candidates_of(op, group, groups)
-            group.device = wish if wish is not None and wish in candidates else candidates[0]
+            device = wish if wish is not None and wish in candidates else candidates[0]
+            group.device = device
             if group.decider is None:
                 group.decider = op
-        device = group.device
         if group.softened and op._device:
             self._note_fallback(op, device)
         return device
@@ -191,7 +199,7 @@ class Placer:
         if group.softened:
             self._note_fallback(op, candidates[0])
         else:
-            self._candidates_alone[op._device, kind] = candidates
+            kind.candidates[op._device] = candidates
         return candidates
 
     def _note_fallback(self, op: Operation, device: Device) -> None:
@@ -213,7 +221,8 @@ class Placer:
             found = self._matching(group.relaxed(keep_resources=True), group.supported)
             if not found:
                 found = self._matching(group.relaxed(keep_resources=False), group.supported)
-                if found:
+                if found and not self._has_warned:
+                    self._has_warned = True
                     _warn_of_moved_resources(found, group, groups)
         if not found:
             own = parse_device_name(op._device) or ANYWHERE
@@ -233,51 +242,43 @@ class Placer:
         return found
 
 
-class _Passes:
-    """Finds the identities that go where their input is.
+def _keep_passing(now: Round) -> None:
+    """Leave in `passing` the identities that go where their input is.
 
-    These ask for nothing, have one input and at most one consumer, and both ask for the same.
+    These have at most one consumer, and it asks for the same as the input: mostly for nothing.
     """
-
-    def __init__(self, ops: Sequence[Operation]) -> None:
-        self._ops = ops
-        self._requests: dict[Operation, list[str]] | None = None
-
-    def through(self, op: Operation) -> bool:
-        """Whether `op` follows its input."""
-        if op._device or op.control_inputs:
-            return False
-        if self._requests is None:
-            self._requests = self._requests_of_consumers()
-        requests = self._requests.get(op, [""])
-        return len(requests) == 1 and requests[0] == op.inputs[0].op._device
-
-    def _requests_of_consumers(self) -> dict[Operation, list[str]]:
-        found: dict[Operation, list[str]] = {}
-        for reader in self._ops:
-            sources = [tensor.op for tensor in reader.inputs if tensor.op.type == "Identity"]
-            sources += [source for source in reader.control_inputs if source.type == "Identity"]
-            for source in sources:
-                found.setdefault(source, []).append(reader._device)
-        return found
+    passing = now.passing
+    if not passing:
+        return
+    asked: dict[Operation, str] = {}
+    for reader in now.ops:
+        for tensor in reader.inputs:
+            source = tensor.op
+            if source in passing:
+                if source in asked:
+                    passing.discard(source)
+                asked[source] = reader._device
+        for source in reader.control_inputs:
+            if source in passing:
+                if source in asked:
+                    passing.discard(source)
+                asked[source] = reader._device
+    passing.difference_update(
+        [op for op in passing if asked.get(op, "") != op.inputs[0].op._device]
+    )
 
 
 def _bind(now: Round) -> None:
     """Join the operations that must share a device."""
-    labelled = []
-    variants = False
-    for op, kind in now.pairs():
+    for op, kind in now.readers:
         for index in kind.handle_inputs:
             source = op.inputs[index].op
             if now.has(source):
                 now.groups.connect(source, op)
-        if "_class" in op.attrs:
-            labelled.append(op)
-        variants = variants or kind.reads_variants
-    if variants:
+    if any(kind.reads_variants for kind in set(now.kinds)):
         _keep_host_variants(now)
-    if labelled:
-        now.groups.colocate(now.ops, labelled)
+    if now.labelled:
+        now.groups.colocate(now.ops, now.labelled)
 
 
 def _keep_host_variants(now: Round) -> None:
@@ -292,22 +293,15 @@ def _keep_host_variants(now: Round) -> None:
 
 
 def _warn_of_moved_resources(candidates: Sequence[Device], group: Group, groups: Groups) -> None:
+    """Tell, once in a session, of the first group: there may be thousands like it."""
     logger.warning(
         "Failed to place the graph without changing the devices of some resources. Some of the "
         "operations (that had to be colocated with resource generating operations) are not "
-        "supported on the resources' devices. Current candidate devices are [%s].%s",
+        "supported on the resources' devices. Current candidate devices are [%s]. Other groups "
+        "that are moved are told of at level INFO only, operation by operation.%s",
         ", ".join(device.name for device in candidates),
         placement_errors.debug_info(group, groups),
     )
-
-
-def _log_device_mapping(devices: Sequence[Device]) -> None:
-    known = [d for d in devices if d.physical_description]
-    if known:
-        lines = "".join(f"\n{d.name} -> {d.physical_description}" for d in known)
-        logger.info("Device mapping:%s", lines)
-    else:
-        logger.info("Device mapping: no known devices.")
 
 
 def _log_placement(now: Round, placement: Mapping[Operation, Device]) -> None:

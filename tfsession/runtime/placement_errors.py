@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from tfsession.core.device_spec import DeviceName
+from tfsession.core.device_spec import DeviceName, parse_device_name
 from tfsession.core.dtypes import DType
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import Kernel, kernels
@@ -49,17 +49,58 @@ def malformed_device(op: Operation) -> InvalidArgumentError:
 
 
 def handle_conflict(
-    kind: str, source: Operation, there: DeviceName, reader: Operation, here: DeviceName
+    kind: str, source: Operation, reader: Operation, groups: Groups
 ) -> InvalidArgumentError:
-    """A reference or resource connects groups that must stay on different devices."""
-    return InvalidArgumentError(
-        reader.node_def,
-        reader,
+    """A reference or resource connects groups that must stay on different devices.
+
+    `kind` is the part of their requests that they cannot give up: "assigned" or "resource".
+    """
+    there, here = groups.group(source), groups.group(reader)
+    ours, theirs = getattr(there, kind), getattr(here, kind)
+    text = (
         "Cannot place the graph because a reference or resource edge connects colocation groups "
-        f"with incompatible {kind} devices: {there.to_string()} vs {here.to_string()}. The edge "
+        f"with incompatible {kind} devices: {ours.to_string()} vs {theirs.to_string()}. The edge "
         f"src node is name='{source.name}' (op='{source.type}'), and the dst node is "
-        f"name='{reader.name}' (op='{reader.type}').",
+        f"name='{reader.name}' (op='{reader.type}')."
     )
+    told = in_conflict(there, here, groups, (source, reader))
+    return InvalidArgumentError(reader.node_def, reader, text + told)
+
+
+def in_conflict(
+    group: Group, other: Group, groups: Groups, named: Sequence[Operation] = ()
+) -> str:
+    """Who of two groups asks for what cannot be had together; "" if these are `named` already."""
+    at = next(
+        (
+            index
+            for index, (mine, its) in enumerate(zip(group.requested, other.requested, strict=True))
+            if mine is not None and its is not None and mine != its
+        ),
+        None,
+    )
+    if at is None:
+        return ""
+    askers = [_asker(each, at, groups) for each in (group, other)]
+    if {op for op, _ in askers} <= set(named):
+        return ""
+    texts = [f"'{op.name}' ({op.type}) {text}" for op, text in askers]
+    return f"\nIn conflict: {', '.join(texts)}"
+
+
+def _asker(group: Group, at: int, groups: Groups) -> tuple[Operation, str]:
+    """The operation of a group that brought in the part `at` of what the group asks for."""
+    members = groups.members(group)
+    wanted = group.requested[at]
+    for op in members:
+        kept = groups.kept.get(op)
+        if kept is not None and full_name_of(kept)[at] == wanted:
+            return op, f"is on {kept.name}"
+    for op in members:
+        name = parse_device_name(op.device)
+        if name is not None and name[at] == wanted:
+            return op, f"asks for {op.device}"
+    return members[0], f"is held to {group.requested.to_string()}"
 
 
 def no_candidate(
