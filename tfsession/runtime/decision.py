@@ -114,7 +114,8 @@ class Round:
         """The operation that brought a group where it is.
 
         That is one kept there, else the first that asks for the device, on its own account if one
-        does, else one for whose lack of kernels it is there, else the one that was placed first.
+        does, else one for whose lack of kernels it is there, else one that holds what others use,
+        else the one that was placed first.
         """
         if group in self._leaders:
             return self._leaders[group]
@@ -125,8 +126,8 @@ class Round:
         if len(group.supported) < len(kinds.types):
             lacking = [op for op in members if kinds.kind(op).supported == group.supported]
         asking.sort(key=lambda op: (-asks_for_device(op), "_class" in op.attrs))
-        first = [] if group.decider is None else [group.decider]
-        leader = next(iter([*kept, *asking, *lacking, *first]), None)
+        holding = [op for op in members if kinds.kind(op).holds_handle]
+        leader = next(iter([*kept, *asking, *lacking, *holding]), group.decider)
         self._leaders[group] = leader
         return leader
 

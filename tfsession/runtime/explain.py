@@ -7,6 +7,7 @@ has to be fast, is found here, when somebody asks.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 from tfsession.core.device_spec import parse_device_name
 from tfsession.core.dtypes import DType
@@ -40,7 +41,7 @@ def explain_graph(engine: Engine) -> PlacementReport:
     """The report about all operations that are placed; raises as a run does."""
     with engine.placed() as placer:
         placement = engine.placement()
-        rows = _Rows(placer).of(sorted(placement, key=lambda op: op._id))
+        rows = operation_rows(placer, sorted(placement, key=attrgetter("_id")))
     return PlacementReport(rows, None, [device.name for device in engine.devices.devices])
 
 
@@ -71,13 +72,19 @@ def explain_step(
                 break
             fed |= dict.fromkeys(placeholders)
         ops, layout = engine.layout(signature)
-        rows = _Rows(placer).of(ops)
+        rows = operation_rows(placer, ops)
         moves = moves_of(layout, signature.feed_memories, fetch_transfers(layout, signature)[1])
         transfers = [_transfer_row(move, placer) for move in moves]
     return PlacementReport(rows, transfers, [device.name for device in engine.devices.devices])
 
 
 # --- operations -----------------------------------------------------------------------------------
+
+
+def operation_rows(placer: Placer, ops: Sequence[Operation]) -> list[OpRow]:
+    """A row for each operation, all of which were placed."""
+    rows = _Rows(placer)
+    return [rows.row(op) for op in ops]
 
 
 class _Rows:
@@ -87,11 +94,9 @@ class _Rows:
         self._placer = placer
         self._readers: dict[int, dict[Operation, Operation]] = {}
 
-    def of(self, ops: Sequence[Operation]) -> list[OpRow]:
-        """A row for each operation."""
-        return [self._row(op, self._placer.round_of(op)) for op in ops]
-
-    def _row(self, op: Operation, its: Round) -> OpRow:
+    def row(self, op: Operation) -> OpRow:
+        """What is to be told of an operation."""
+        its = self._placer.round_of(op)
         device, decision = its.placement[op], its.decision(op)
         if decision.reason is Reason.FOLLOWS_CONSUMER:
             decision = Decision(decision.reason, self._reader(op, its))
