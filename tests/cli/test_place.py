@@ -274,6 +274,15 @@ def test_a_long_table_is_cut_at_a_terminal(place, tmp_path, monkeypatch):
     assert "more:" not in place(file, "--all").out
 
 
+def test_who_watches_is_told_what_takes_long(place, path, graph_def, monkeypatch):
+    monkeypatch.setattr("tfsession.cli.place._PATIENCE", 0.0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    told = set(place(path, "--devices", TWO).err.splitlines())
+    importing = f"importing {len(graph_def.node)} nodes"
+    steps = {f"reading {path}", importing, "placing"}
+    assert told <= {f"tfsession: {step} ..." for step in steps}  # what was quick is not told
+
+
 def test_as_a_process(path, tmp_path):
     """No traceback where the reader goes away; no library of a GPU's is loaded."""
     script = (

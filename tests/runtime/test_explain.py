@@ -1,6 +1,7 @@
 """What is told of a placement: a row for each reason, the transfers of a step."""
 
 import random
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -205,6 +206,20 @@ def test_host_inputs(toys):
     assert rows["b"].host_inputs == ("text",)
     assert rows["b"].memory == "device"
     assert rows["t"].memory == "host"
+
+
+def test_the_documentation_shows_what_is_printed(fresh_graph, capsys, caplog):
+    text = resources.files(tf).joinpath("docs/placement.md").read_text(encoding="utf-8")
+    program, _, rest = text.split("```python\n")[1].partition("```")
+    scope = {"tf": tf}
+    exec(program, scope)
+    assert capsys.readouterr().out == rest.split("```\n")[1]
+    feeds = {scope["images"]: np.zeros((5, 784)), scope["labels"]: np.zeros(5)}
+    scope["session"].run(tf.global_variables_initializer())
+    with tf.transfer_guard("log"):
+        scope["session"].run(scope["hits"], feeds)
+    shown = text.split("```\nWARNING ")[1].split("\n```")[0]
+    assert caplog.messages[0] == shown.replace("\n", " ")
 
 
 # --- steps ----------------------------------------------------------------------------------------
