@@ -75,7 +75,10 @@ def compile_plan(
     if is_single:
         region = compiler.compile_single(layout, fetched)
     else:
-        region = compiler.compile(layout, [names.source_of(t) for t in signature.fetches])
+        results = [names.source_of(tensor) for tensor in signature.fetches]
+        # What a segment has brought there before is not brought again.
+        results += [names.of(transfer.tensor, transfer.destination) for transfer in brought]
+        region = compiler.compile(layout, results)
     return Plan(
         signature,
         region,

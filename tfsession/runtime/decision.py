@@ -103,7 +103,7 @@ class Round:
 
     def _speaks_for_itself(self, op: Operation) -> bool:
         """Whether `op` asks for just the device where it is, and not because of a colocation."""
-        return asks_for_device(op) == 2 and "_class" not in op.attrs and not self._is_elsewhere(op)
+        return asks_for_device(op) == 2 and not _is_tied(op) and not self._is_elsewhere(op)
 
     def _is_elsewhere(self, op: Operation) -> bool:
         """Whether `op` is on another device than it asks for."""
@@ -117,7 +117,8 @@ class Round:
         """The operation that brought a group where it is.
 
         That is one kept there, else the first that asks for the device, on its own account if one
-        does, else one for whose lack of kernels it is there, else the one that was placed first.
+        does, else one for whose lack of kernels it is there, else one that holds what others use,
+        else the one that was placed first.
         """
         if group in self._leaders:
             return self._leaders[group]
@@ -127,9 +128,9 @@ class Round:
         lacking: list[Operation] = []
         if len(group.supported) < len(kinds.types):
             lacking = [op for op in members if kinds.kind(op).supported == group.supported]
-        asking.sort(key=lambda op: (-asks_for_device(op), "_class" in op.attrs))
-        first = [] if group.decider is None else [group.decider]
-        leader = next(iter([*kept, *asking, *lacking, *first]), None)
+        asking.sort(key=lambda op: (-asks_for_device(op), _is_tied(op)))
+        holding = [op for op in members if kinds.kind(op).holds_handle]
+        leader = next(iter([*kept, *asking, *lacking, *holding]), group.decider)
         self._leaders[group] = leader
         return leader
 
@@ -147,6 +148,13 @@ def asks_for_device(op: Operation) -> int:
     """
     name = parse_device_name(op._device) if op._device else None
     return 0 if name is None else (name.device_type is not None) + (name.device_index is not None)
+
+
+def _is_tied(op: Operation) -> bool:
+    """Whether `op` names others with which it must be colocated."""
+    own = f"loc:@{op.name}".encode()
+    groups = op.attrs.get("_class")
+    return isinstance(groups, list | tuple) and any(group != own for group in groups)
 
 
 def _is_for_the_host(op: Operation, types: Sequence[str]) -> bool:

@@ -423,10 +423,8 @@ class Execution:
         wanted = {plan.fetches[index] for index in indices}
         self.transfer(self._root, [t for t in fetched.transfers if t.tensor in wanted])
         found = [fetched.finishers[index](values[fetched.names[index]]) for index in indices]
-        self._root.release([plan.source_names[index] for index in indices])
         for index in indices:
-            if not self._root.readers.get(fetched.names[index]):
-                values.pop(fetched.names[index], None)
+            self._root.release({plan.source_names[index], fetched.names[index]})
         return found
 
     def transfer(self, scope: Scope, transfers: Sequence[Transfer]) -> list[str]:

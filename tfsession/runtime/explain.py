@@ -7,6 +7,8 @@ has to be fast, is found here, when somebody asks.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
+from typing import NamedTuple
 
 from tfsession.core.device_spec import parse_device_name
 from tfsession.core.dtypes import DType
@@ -18,7 +20,7 @@ from tfsession.graph.tensor import Tensor
 from tfsession.runtime.colocation import Group
 from tfsession.runtime.compile import fetch_transfers
 from tfsession.runtime.decision import Decision, Reason, Round, asks_for_device
-from tfsession.runtime.device_support import absent_dtypes
+from tfsession.runtime.device_support import OpKind, absent_dtypes
 from tfsession.runtime.execute import Engine
 from tfsession.runtime.moves import Move, moves_of, unit_bytes
 from tfsession.runtime.partition import HOST_DTYPES, make_node
@@ -40,7 +42,7 @@ def explain_graph(engine: Engine) -> PlacementReport:
     """The report about all operations that are placed; raises as a run does."""
     with engine.placed() as placer:
         placement = engine.placement()
-        rows = _Rows(placer).of(sorted(placement, key=lambda op: op._id))
+        rows = operation_rows(placer, sorted(placement, key=attrgetter("_id")))
     return PlacementReport(rows, None, [device.name for device in engine.devices.devices])
 
 
@@ -71,7 +73,7 @@ def explain_step(
                 break
             fed |= dict.fromkeys(placeholders)
         ops, layout = engine.layout(signature)
-        rows = _Rows(placer).of(ops)
+        rows = operation_rows(placer, ops)
         moves = moves_of(layout, signature.feed_memories, fetch_transfers(layout, signature)[1])
         transfers = [_transfer_row(move, placer) for move in moves]
     return PlacementReport(rows, transfers, [device.name for device in engine.devices.devices])
@@ -80,25 +82,30 @@ def explain_step(
 # --- operations -----------------------------------------------------------------------------------
 
 
+def operation_rows(placer: Placer, ops: Sequence[Operation]) -> list[OpRow]:
+    """A row for each operation, all of which were placed."""
+    rows = _Rows(placer)
+    return [rows.row(op) for op in ops]
+
+
 class _Rows:
     """Makes the rows of operations, of one or several rounds of placing."""
 
     def __init__(self, placer: Placer) -> None:
         self._placer = placer
         self._readers: dict[int, dict[Operation, Operation]] = {}
+        self._memories: dict[tuple[OpKind, str], _Memory] = {}
 
-    def of(self, ops: Sequence[Operation]) -> list[OpRow]:
-        """A row for each operation."""
-        return [self._row(op, self._placer.round_of(op)) for op in ops]
-
-    def _row(self, op: Operation, its: Round) -> OpRow:
+    def row(self, op: Operation) -> OpRow:
+        """What is to be told of an operation."""
+        its = self._placer.round_of(op)
         device, decision = its.placement[op], its.decision(op)
         if decision.reason is Reason.FOLLOWS_CONSUMER:
             decision = Decision(decision.reason, self._reader(op, its))
-        memory, host_inputs = _memory(op, device)
+        memory, host_inputs, data = self._memory(op, its, device)
         why = self._why(op, its, decision)
-        if memory == "host" and device.device_type != "CPU":
-            why += f"; {_host_data(op)} in host memory"
+        if data:
+            why += f"; {data} in host memory"
         other = "" if decision.other is None else decision.other.name
         return OpRow(
             op.name,
@@ -111,6 +118,13 @@ class _Rows:
             host_inputs,
             why,
         )
+
+    def _memory(self, op: Operation, its: Round, device: Device) -> _Memory:
+        """Where an operation computes: that is the same for all of its kind."""
+        key = its.groups.kinds.kind(op), device.device_type
+        if key not in self._memories:
+            self._memories[key] = _memory_of(op, device)
+        return self._memories[key]
 
     def _reader(self, op: Operation, its: Round) -> Operation | None:
         """The first consumer of an operation without inputs."""
@@ -162,16 +176,23 @@ def _asked(op: Operation) -> str:
     return op.device if op.device.startswith("/job:") else short_device(op.device) or op.device
 
 
-def _memory(op: Operation, device: Device) -> tuple[str, tuple[str, ...]]:
-    """Where an operation computes, and which inputs a GPU's operation reads in host memory."""
+class _Memory(NamedTuple):
+    """Where an operation computes; of one of a GPU, its host inputs and the data kept there."""
+
+    where: str
+    host_inputs: tuple[str, ...] = ()
+    data: str = ""
+
+
+def _memory_of(op: Operation, device: Device) -> _Memory:
     if device.device_type == "CPU":
-        return "host", ()
+        return _Memory(HOST)
     kernel = find_kernel(op.type, device.device_type, op.attrs)
-    if kernel is None or not (op.inputs or op.outputs):
-        return "device", ()
-    is_on_host = make_node(op, device).memory is None and _host_data(op) != ""
+    if kernel is None:
+        return _Memory("device")
     named = tuple([arg.name for arg in op.op_def.inputs if arg.name in kernel.host])
-    return "host" if is_on_host else "device", named
+    data = _host_data(op) if make_node(op, device).memory is None else ""
+    return _Memory(HOST if data else "device", named, data)
 
 
 def _host_data(op: Operation) -> str:

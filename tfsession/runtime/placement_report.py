@@ -12,6 +12,7 @@ from html import escape
 from typing import Any, NamedTuple
 
 from tfsession.core.device_spec import DeviceName, canonical, parse_device_name
+from tfsession.devices.device import full_name
 from tfsession.runtime.decision import Reason
 from tfsession.runtime.moves import bytes_text, size_text
 
@@ -249,8 +250,10 @@ def _is_at(name: DeviceName, device: str) -> bool:
 
 
 def _touches(name: DeviceName, row: TransferRow) -> bool:
+    # Any CPU device stands for the host.
+    of_host = name._replace(device_index=None) if name.device_type == "CPU" else name
     return any(
-        name.device_type in (None, "CPU") if end == HOST else _is_at(name, end)
+        _is_at(of_host, full_name("CPU", 0)) if end == HOST else _is_at(name, end)
         for end in (row.source, row.destination)
     )
 
