@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import and_, or_
 
 from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.partition import Layout, Node, Transfer
-from tfsession.runtime.regions import Frame, Region
+from tfsession.runtime.regions import Frame, Region, each_bit
 
 
 @dataclass(slots=True, eq=False)
@@ -79,27 +81,52 @@ def moves_of(
 
 
 def _reads(region: Region, frame: Frame, is_conditional: bool) -> Iterator[_Read]:
-    ways = 0
-    for predicate in region.predicates:
-        if predicate.tensor.op.type != "LoopCond":  # which asks whether there is a next iteration
-            ways |= predicate.if_false | predicate.if_true
+    ways = _Ways(region)
+
+    def depends(waits: int) -> bool:
+        return is_conditional or bool(ways.behind(waits))
+
     for waits, nodes in region.groups.items():
-        yield from _reads_of(nodes, frame, is_conditional or bool(waits & ways))
+        yield from _reads_of(nodes, frame, depends(waits))
     for predicate in region.predicates:
-        depends = is_conditional or bool(predicate.waits & ways)
-        yield predicate.tensor, None, predicate.switch, frame, depends
+        yield predicate.tensor, None, predicate.switch, frame, depends(predicate.waits)
     for joint in region.joints:
         for node in joint.nodes:
             reads = zip(node.inputs, node.input_memories, joint.alternatives, strict=True)
             for tensor, memory, waits in reads:
-                yield tensor, memory, node.op, frame, is_conditional or bool(waits & ways)
+                yield tensor, memory, node.op, frame, depends(waits)
     for loop in region.loops:
-        depends = is_conditional or bool(loop.waits & ways)
         for variable in loop.variables:
             op, memory = variable.merge.op, variable.merge.input_memories[0]
-            yield variable.enter, memory, op, frame, depends
-            yield variable.next, memory, op, loop.frame, depends
-        yield from _reads(loop.body, loop.frame, depends)
+            yield variable.enter, memory, op, frame, depends(loop.waits)
+            yield variable.next, memory, op, loop.frame, depends(loop.waits)
+        yield from _reads(loop.body, loop.frame, depends(loop.waits))
+
+
+class _Ways:
+    """Which ways of conditionals must be taken for the bits of a region to come alive."""
+
+    def __init__(self, region: Region) -> None:
+        # For each bit the masks one of which it needs. What a bit needs has lower bits.
+        needs: dict[int, tuple[int, ...]] = {}
+        self._own = 0
+        for predicate in region.predicates:
+            bits = predicate.if_false | predicate.if_true
+            needs |= dict.fromkeys(each_bit(bits), (predicate.waits,))
+            if predicate.tensor.op.type != "LoopCond":  # which asks for a next iteration
+                self._own |= bits
+        needs |= {joint.arrival: joint.alternatives for joint in region.joints}
+        needs |= {loop.arrival: (loop.waits,) for loop in region.loops}
+        for nodes in region.groups.values():
+            needs |= {node.arrival: (node.waits,) for node in nodes if node.arrival}
+        self._of: dict[int, int] = {}
+        for bit in sorted(needs):
+            behind = reduce(and_, map(self.behind, needs[bit]))
+            self._of[bit] = behind | (bit & self._own)
+
+    def behind(self, waits: int) -> int:
+        """The ways that must be taken for all bits of a mask."""
+        return reduce(or_, (self._of.get(bit, 0) for bit in each_bit(waits)), 0)
 
 
 def _reads_of(nodes: Sequence[Node], frame: Frame, is_conditional: bool) -> Iterator[_Read]:
