@@ -287,7 +287,7 @@ def _transfer_row(move: Move, placer: Placer) -> TransferRow:
 def _what_for(move: Move, placer: Placer) -> str:
     parts = ["fed"] if move.is_fed else []
     if move.readers:
-        reader, more = move.readers[0], len(move.readers) - 1
+        reader, more = move.reader, len(move.readers) - 1
         device = placer.round_of(reader).placement[reader]
         place = f" of {short_device(device.name)}"
         is_host_input = move.transfer.destination is None and device.device_type != "CPU"

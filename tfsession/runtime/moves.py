@@ -24,7 +24,7 @@ class Move:
 
     Attributes:
         transfer: the tensor, and between which memories.
-        readers: the operations that read the copy; empty where it is only fetched.
+        readers: the operations that read the copy, in order; empty where it is only fetched.
         frame: the loops in which it happens, the outermost first; empty for none.
         is_conditional: whether it depends on the value of a predicate.
         is_fed: whether the tensor is fed from the host, so that the copy is explicit.
@@ -36,12 +36,17 @@ class Move:
     is_conditional: bool = False
     is_fed: bool = False
     is_fetched: bool = False
-    readers: list[Operation] = field(default_factory=list)
+    readers: dict[Operation, None] = field(default_factory=dict)
 
     @property
     def is_explicit(self) -> bool:
         """Whether the caller asked for it."""
         return self.is_fed or not self.readers
+
+    @property
+    def reader(self) -> Operation:
+        """The first of its readers, of which there must be one."""
+        return next(iter(self.readers))
 
 
 # A tensor that an operation reads in a memory; in which loops, and whether at all.
@@ -71,12 +76,11 @@ def moves_of(
                 Transfer(tensor, source, memory), frame, is_conditional, is_fed
             )
         move.is_conditional &= is_conditional
-        if reader not in move.readers:
-            move.readers.append(reader)
+        move.readers[reader] = None
     for transfer in fetched:
         key = (transfer.tensor, id(transfer.destination), ())
         move = found.setdefault(key, Move(transfer))
-        move.is_fetched = True
+        move.is_fetched, move.is_conditional = True, False
     return list(found.values())
 
 

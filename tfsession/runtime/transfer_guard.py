@@ -125,7 +125,7 @@ def memory_name(memory: Memory) -> str:
 
 
 def _described(move: Move) -> str:
-    transfer, reader = move.transfer, move.readers[0]
+    transfer, reader = move.transfer, move.reader
     tensor = transfer.tensor
     ends = f"{memory_name(transfer.source)} to {memory_name(transfer.destination)}"
     memories = (transfer.source, transfer.destination)
@@ -141,7 +141,7 @@ def _described(move: Move) -> str:
 def _refuse(moves: Sequence[Move]) -> NoReturn:
     first, rest = moves[0], len(moves) - 1
     more = f" The step would make {rest} more." if rest else ""
-    op = first.readers[0]
+    op = first.reader
     raise InvalidArgumentError(
         op.node_def,
         op,
