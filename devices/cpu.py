@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from tfsession.devices.device import CPU_MEMORY_LIMIT, Device, MemoryStats
+from tfsession.devices.device import CPU_MEMORY_LIMIT, Device
+from tfsession.devices.memory import HostLedger, charging_to
 
 __all__ = ["CpuDevice"]
 
@@ -15,10 +17,19 @@ _NOTHING: AbstractContextManager[Any] = nullcontext()
 
 
 class CpuDevice(Device):
-    """The host. Arrays are NumPy's and pass between CPU devices without a copy."""
+    """The host. Arrays are NumPy's and pass between CPU devices without a copy.
 
-    def __init__(self, index: int) -> None:
-        super().__init__("CPU", index, CPU_MEMORY_LIMIT)
+    With a limit, what operations give and variables and queues keep is counted under it; what a
+    kernel needs while it computes is not, nor what was fed or is already fetched.
+    """
+
+    asks_ahead: ClassVar[bool] = True
+    ledger: HostLedger | None = None
+
+    def __init__(self, index: int, limit: int | None = None) -> None:
+        super().__init__("CPU", index, CPU_MEMORY_LIMIT if limit is None else limit)
+        if limit is not None:
+            self.ledger = HostLedger(self.name, "cpu", limit)
 
     @property
     def xp(self) -> Any:
@@ -48,9 +59,22 @@ class CpuDevice(Device):
     def synchronize(self) -> None:
         """Nothing to wait for: CPU kernels return when they are done."""
 
-    def memory_stats(self) -> MemoryStats:
-        """Only the nominal limit: NumPy's memory is not counted."""
-        return MemoryStats(0, 0, self.memory_limit_bytes, 0)
+    def counting(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The kernel, with its results charged where there is a limit."""
+        ledger = self.ledger
+        if ledger is None:
+            return function
+
+        def run(*inputs: Any, **written: Any) -> Any:
+            with charging_to(ledger):
+                result = function(*inputs, **written)
+            for value in result if isinstance(result, tuple | list) else (result,):
+                ledger.take_array(value, inputs)
+            return result
+
+        return run
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """What the program still holds is its own."""
+        if self.ledger is not None:
+            self.ledger.closed = True

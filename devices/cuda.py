@@ -12,14 +12,10 @@ from typing import Any
 import numpy as np
 
 from tfsession.core import forking
-from tfsession.core.errors import (
-    CancelledError,
-    FailedPreconditionError,
-    InternalError,
-    ResourceExhaustedError,
-)
-from tfsession.devices.device import Device, MemoryStats
+from tfsession.core.errors import CancelledError, FailedPreconditionError, InternalError
+from tfsession.devices.device import Device
 from tfsession.devices.layout import GpuSlot
+from tfsession.devices.memory import Charge, Ledger, MemoryStats
 
 __all__ = ["CudaDevice"]
 
@@ -67,6 +63,8 @@ def describe(slot: GpuSlot) -> str:
 class CudaDevice(Device):
     """A GPU device on a card, or on a part of one: several may share a card, each with a limit."""
 
+    ledger: Ledger
+
     def __init__(self, index: int, slot: GpuSlot) -> None:
         super().__init__("GPU", index, slot.limit, describe(slot))
         self._slot = slot
@@ -75,8 +73,7 @@ class CudaDevice(Device):
         self._card: Any = None
         self._pool: Any = None
         self._stream: Any = None
-        self._num_allocs = 0
-        self._peak = 0
+        self.ledger = Ledger(self.name, f"GPU_{index}_bfc", slot.limit)
         self._peers: set[int] = set()
         self._has_lent = False
         self._closed = False
@@ -124,19 +121,27 @@ class CudaDevice(Device):
         return self._cupy or self._start()
 
     def _allocate(self, size: int) -> Any:
-        """The pool's memory, its refusal said as TensorFlow says it."""
-        self._num_allocs += 1
+        """The pool's memory, charged to the running operation.
+
+        Raises ResourceExhaustedError, within the limit only where the card has no more.
+        """
+        memory = self._cupy.cuda.memory
         try:
-            memory = self._pool.malloc(size)
-        except self._cupy.cuda.memory.OutOfMemoryError as error:
-            raise ResourceExhaustedError(
-                None,
-                None,
-                f"OOM when allocating tensor with shape[{size}] and type uint8 on {self.name} "
-                f"by allocator GPU_{self.index}_bfc: {error}",
-            ) from error
-        self._peak = max(self._peak, self._pool.total_bytes())
-        return memory
+            found = self._pool.malloc(size)
+        except memory.OutOfMemoryError:
+            self.ledger.collect()
+            self._pool.free_all_blocks()  # what it keeps in pieces that do not fit counts, too
+            try:
+                found = self._pool.malloc(size)
+            except memory.OutOfMemoryError as error:
+                raise self.ledger.exhausted(size) from error
+        if not size:
+            return found
+        charge, taken = Charge(found), found.mem.size
+        self.ledger.note(charge, taken)
+        return memory.MemoryPointer(
+            memory.UnownedMemory(found.ptr, taken, charge, found.device_id), 0
+        )
 
     @contextmanager
     def activate(self) -> Iterator[None]:
@@ -236,12 +241,11 @@ class CudaDevice(Device):
                 self._stream.synchronize()
 
     def memory_stats(self) -> MemoryStats:
-        """Bytes in use, the most that the pool ever held, the limit, the allocations."""
+        """What is in use, and what the pool has taken from the card."""
         if self._pool is None:
-            return MemoryStats(0, 0, self.memory_limit_bytes, 0)
+            return self.ledger.stats()
         with self._card:
-            in_use = self._pool.used_bytes()
-        return MemoryStats(in_use, self._peak, self.memory_limit_bytes, self._num_allocs)
+            return self.ledger.stats(self._pool.total_bytes())
 
     def close(self) -> None:
         """Waits for the stream, then returns the pool's free memory to the driver.

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import abc
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from typing import Any, ClassVar
+
+from tfsession.devices.memory import Ledger, MemoryStats
 
 __all__ = [
     "CPU_MEMORY_LIMIT",
     "Device",
     "DeviceAttributes",
-    "MemoryStats",
     "full_name",
 ]
 
 # What TensorFlow reports for any CPU device; it limits nothing.
 CPU_MEMORY_LIMIT = 256 << 20
-
-
-class MemoryStats(NamedTuple):
-    """A device's memory in bytes, and how often it was asked for some."""
-
-    in_use: int
-    peak: int
-    limit: int
-    num_allocs: int
 
 
 def full_name(device_type: str, index: int) -> str:
@@ -45,8 +38,13 @@ class Device(abc.ABC):
     """One place where ops run, owned by one session.
 
     `name` is the full name; `physical_description` is empty where there is nothing to tell (CPU).
-    Arrays are handed to `xp` functions inside `activate()` only.
+    Arrays are handed to `xp` functions inside `activate()` only. `ledger` counts what lives in its
+    memory; None where that is not counted. `asks_ahead` says that what an operation will give is to
+    be asked for before it computes, because its arrays are not made by the device's allocator.
     """
+
+    ledger: Ledger | None = None
+    asks_ahead: ClassVar[bool] = False
 
     def __init__(
         self, device_type: str, index: int, memory_limit_bytes: int, physical_description: str = ""
@@ -98,9 +96,13 @@ class Device(abc.ABC):
     def synchronize(self) -> None:
         """Returns when all that was asked of the device so far is done."""
 
-    @abc.abstractmethod
-    def memory_stats(self) -> MemoryStats:
-        """Bytes in use, at most so far, and allowed; number of allocations."""
+    def memory_stats(self) -> MemoryStats | None:
+        """What lives in its memory and who holds it; None where that is not counted."""
+        return None if self.ledger is None else self.ledger.stats()
+
+    def counting(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A kernel that charges what it makes, where arrays do not charge themselves."""
+        return function
 
     @abc.abstractmethod
     def close(self) -> None:

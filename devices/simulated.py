@@ -6,26 +6,21 @@ is copied to the host is garbage until the device was synchronised. It says noth
 
 from __future__ import annotations
 
-import gc
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
-from weakref import ref
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from tfsession.core import forking
-from tfsession.core.errors import CancelledError, ResourceExhaustedError
-from tfsession.devices.device import Device, MemoryStats
+from tfsession.devices.device import Device
 from tfsession.devices.layout import GpuSlot
+from tfsession.devices.memory import Charge, Ledger
 from tfsession.devices.simulated_array import SimulatedArray
 from tfsession.devices.simulated_numpy import SimulatedNumpy
 
 __all__ = ["Counters", "SimulatedDevice"]
 
 POISON = 0xCB
-_TYPE_TEXT = {"float16": "half", "float32": "float", "float64": "double"}
 
 
 class Counters(NamedTuple):
@@ -44,81 +39,24 @@ class Counters(NamedTuple):
     reads: int = 0
 
 
-class _Charge:
-    """Bytes taken from a pool; they return with the last array that refers to them."""
+class _Pool(Ledger):
+    """The arrays of a simulated device, and how many of them kernels have made."""
 
-    __slots__ = ("__weakref__",)
+    launches = 0
 
-
-class _Return(ref[_Charge]):
-    """Tells the pool that a charge is gone, by the append of a deque.
-
-    No line of Python: it may come in the middle of the pool's own arithmetic, and Ctrl-C would be
-    lost in a finalizer.
-    """
-
-    __slots__ = ("nbytes",)
-
-    nbytes: int
-
-
-class _Pool:
-    """Bytes in use under a hard limit."""
-
-    def __init__(self, device_name: str, allocator: str, limit: int) -> None:
-        self.lock = forking.rlock()
-        self.limit = limit
-        self.peak = 0
-        self.num_allocs = 0
-        self.launches = 0
-        self.closed = False
-        self._where = f"{device_name} by allocator {allocator}"
-        self._in_use = 0
-        self._out: set[_Return] = set()
-        self._returned: deque[_Return] = deque()
-
-    def in_use(self) -> int:
-        """Bytes taken and not given back."""
+    def charge(self, array: np.ndarray[Any, Any], nbytes: int, launches: int) -> Charge:
+        """Charges `nbytes` for `array`; raises as `take` does."""
+        charge = Charge()
         with self.lock:
-            while self._returned:
-                returned = self._returned.popleft()
-                self._out.discard(returned)
-                self._in_use -= returned.nbytes
-            return 0 if self.closed else self._in_use
-
-    def take(self, array: np.ndarray[Any, Any], nbytes: int, launches: int) -> _Charge:
-        """Charges `nbytes` for `array`; ResourceExhaustedError where the limit forbids it."""
-        with self.lock:
-            if self.closed:
-                raise CancelledError(None, None, "Session has been closed.")
-            if self._in_use + nbytes > self.peak:  # at or below it nothing can change but the sum
-                self._make_room(array, nbytes)
-            self._in_use += nbytes
-            self.num_allocs += 1
+            self.take(charge, nbytes, array.shape, array.dtype)
             self.launches += launches
-            charge = _Charge()
-            back = _Return(charge, self._returned.append)
-            back.nbytes = nbytes
-            self._out.add(back)
         return charge
-
-    def _make_room(self, array: np.ndarray[Any, Any], nbytes: int) -> None:
-        if self.in_use() + nbytes > self.limit:
-            gc.collect()  # arrays that only a cycle holds
-            if self.in_use() + nbytes > self.limit:
-                raise ResourceExhaustedError(None, None, self._exhausted(array))
-        self.peak = max(self.peak, self._in_use + nbytes)
-
-    def _exhausted(self, array: np.ndarray[Any, Any]) -> str:
-        shape = ",".join(map(str, array.shape))
-        type_text = _TYPE_TEXT.get(array.dtype.name, array.dtype.name)
-        return (
-            f"OOM when allocating tensor with shape[{shape}] and type {type_text} on {self._where}"
-        )
 
 
 class SimulatedDevice(Device):
     """A GPU device whose memory is a counted part of the host's."""
+
+    asks_ahead: ClassVar[bool] = True
 
     def __init__(self, index: int, slot: GpuSlot) -> None:
         description = (
@@ -126,7 +64,7 @@ class SimulatedDevice(Device):
             "compute capability: none"
         )
         super().__init__("GPU", index, slot.limit, description)
-        self._pool = _Pool(self.name, f"GPU_{index}_bfc", slot.limit)
+        self.ledger = self._pool = _Pool(self.name, f"GPU_{index}_bfc", slot.limit)
         self._counts = dict.fromkeys(Counters._fields[1:], 0)
         self._pending: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
         self._xp = SimulatedNumpy(self)
@@ -166,11 +104,11 @@ class SimulatedDevice(Device):
 
     def wrap(self, host: np.ndarray[Any, Any], root: np.ndarray[Any, Any]) -> SimulatedArray:
         """An array of this device over memory of its own; `root` is the array that holds it."""
-        return SimulatedArray(self, host, root, self._pool.take(host, root.nbytes, 0))
+        return SimulatedArray(self, host, root, self._pool.charge(host, root.nbytes, 0))
 
     def computed(self, host: np.ndarray[Any, Any], root: np.ndarray[Any, Any]) -> SimulatedArray:
         """As `wrap`, for the result of a kernel."""
-        return SimulatedArray(self, host, root, self._pool.take(host, root.nbytes, 1))
+        return SimulatedArray(self, host, root, self._pool.charge(host, root.nbytes, 1))
 
     def upload(self, host: Any) -> SimulatedArray:
         """A copy of a host array, uncounted."""
@@ -222,13 +160,8 @@ class SimulatedDevice(Device):
             for buffer, content in pending:
                 buffer[...] = content
 
-    def memory_stats(self) -> MemoryStats:
-        """Bytes of all arrays alive, the most there ever were, the limit, the allocations."""
-        pool = self._pool
-        return MemoryStats(pool.in_use(), pool.peak, pool.limit, pool.num_allocs)
-
     def close(self) -> None:
-        """Takes all memory back; arrays that are still alive can be computed with no more."""
+        """Arrays that are still alive can be computed with no more."""
         self.synchronize()
         with self._pool.lock:
             self._pool.closed = True

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfsession.devices.memory import root_of
+
 if TYPE_CHECKING:
     from tfsession.devices.simulated import SimulatedDevice
 
@@ -39,20 +41,10 @@ def unwrap(device: SimulatedDevice, value: Any, seen: list[SimulatedArray]) -> A
     return value
 
 
-def _root(array: _HostArray) -> _HostArray:
-    """The array that holds the memory of a view."""
-    base: Any = array
-    while base is not None:
-        if isinstance(base, np.ndarray):
-            array = base
-        base = getattr(base, "base", None)  # a window's base is a stand-in with a base
-    return array
-
-
 def settle(device: SimulatedDevice, result: Any, seen: list[SimulatedArray]) -> Any:
     """A NumPy result as this device's: views share their source's charge, the rest is charged."""
     if isinstance(result, np.ndarray):
-        root = result if result.base is None else _root(result)
+        root = result if result.base is None else root_of(result)
         for source in seen:
             if source._root is root:
                 return SimulatedArray(device, result, root, source._charge)

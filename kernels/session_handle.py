@@ -10,6 +10,7 @@ from tfsession.core.dtypes import DType
 from tfsession.core.errors import InternalError, InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
+from tfsession.devices.memory import charged
 from tfsession.devices.transfer import copy
 from tfsession.resources.session_tensors import SessionTensor
 
@@ -17,7 +18,7 @@ from tfsession.resources.session_tensors import SessionTensor
 @kernel("GetSessionHandle", stateful=True, host_outputs=["handle"])
 def get_session_handle(ctx: Any, value: Any, *, T: DType) -> Any:
     """Keep a copy where the value lies: what was fed, or a variable's array, may yet change."""
-    kept = SessionTensor(value[...].copy(), ctx.memory, T)
+    kept = SessionTensor(charged(value[...].copy()), ctx.memory, T)
     return np.array(ctx.tensors.put(ctx.name, ctx.device.name, kept).encode(), object)
 
 

@@ -15,6 +15,7 @@ from tfsession.core.errors import (
 )
 from tfsession.core.rules import kernel
 from tfsession.core.shape import Shape, debug_string
+from tfsession.devices.memory import charged
 from tfsession.kernels.gather import check_indices, take
 from tfsession.resources.store import DEFAULT_CONTAINER
 from tfsession.resources.variable import (
@@ -48,7 +49,7 @@ def variable(
 def temporary_variable(ctx: Any, *, dtype: DType, shape: Shape, var_name: bytes) -> Any:
     """A new variable with undefined content, alive until it is destroyed."""
     made = ReferenceVariable(var_name.decode() or ctx.name, dtype, DEFAULT_CONTAINER, shape)
-    made.array = ctx.xp.zeros(shape or (), dtype.numpy)
+    made.array = charged(ctx.xp.zeros(shape or (), dtype.numpy))
     return made
 
 

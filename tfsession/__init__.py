@@ -1,72 +1,113 @@
 """tf.Session, alive: build a graph as `tf.compat.v1` does, place it on devices, run it.
 
 Public names are declared where they are defined (`core.exports`); this façade turns them into
-attributes and modules: `tf.nn.softmax`, `import tfsession.nn`. What costs time to import (kernels,
-gradients, `tf.train`, protobuf) is loaded when a program first asks for it.
+attributes and modules: `tf.nn.softmax`, `import tfsession.nn`. The import itself loads neither
+NumPy nor an op: all that comes when a program first asks for a name, and what only some programs
+need (kernels, gradients, `tf.train`, protobuf) when it asks for that.
 """
 
 import sys as _sys
+from functools import cache as _cache
 from importlib import import_module as _import_module
+from importlib.machinery import ModuleSpec as _ModuleSpec
+from importlib.util import module_from_spec as _module_from_spec
 from pkgutil import iter_modules as _iter_modules
 from types import ModuleType as _ModuleType
 from typing import Any as _Any
 
-from tfsession import gradients as _gradients
-from tfsession import ops as _ops
-from tfsession import public_names as _public_names  # noqa: F401
-from tfsession import train as _train
 from tfsession.core import exports as _exports
-from tfsession.core import forking as _forking
-from tfsession.core import rules as _rules
+from tfsession.core import late as _late
 
 __version__ = "0.1.0"
 
-_SUBMODULES = frozenset(found.name for found in _iter_modules(__path__))
-_late_lock = _forking.rlock()
-_late_state = "waiting"
+# Rooms whose names are public, too: `tf.train` is the package `tfsession.train`.
+_OPEN_ROOMS = ("train",)
+# The modules that stand for prefixes of public names, by prefix.
+_opened: dict[str, _ModuleType] = {}
+
+
+class _Namespaces:
+    """Imports `tfsession.nn` and its like, which are no files: prefixes of public names."""
+
+    @staticmethod
+    def find_spec(full: str, path: _Any = None, target: _Any = None) -> _ModuleSpec | None:
+        """A spec for whatever may be a namespace; asked when there is no file of that name.
+
+        Nothing can be loaded here to know better: the import system holds the lock of all imports.
+        """
+        root, _, name = full.partition(".")
+        if root != __name__ or not name or (name not in _opened and ("." in name or _train.done)):
+            return None
+        return _ModuleSpec(full, _Namespaces, is_package=True)  # type: ignore[arg-type]
+
+    @staticmethod
+    def create_module(spec: _ModuleSpec) -> None:
+        """Any module: the namespace takes its place."""
+
+    @staticmethod
+    def exec_module(module: _ModuleType) -> None:
+        """Load the public names; ModuleNotFoundError where none begins so."""
+        full = module.__name__
+        name = full.partition(".")[2]
+        _late.ops.loaded()
+        if name not in _opened:
+            _train.loaded()
+        if name not in _opened:
+            raise ModuleNotFoundError(f"No module named {full!r}", name=full)
+        _sys.modules[full] = _opened[name]
+
+
+@_cache
+def _submodules() -> frozenset[str]:
+    return frozenset(found.name for found in _iter_modules(__path__))
+
+
+def _load_ops() -> None:
+    _import_module("tfsession.public_names")
+    _import_module("tfsession.ops").load()
+    _open_namespaces()
 
 
 def _load_kernels() -> None:
     _import_module("tfsession.kernels").load()
 
 
-def _load_late() -> None:
-    """Load the modules that declare public names and are too heavy for the import of tfsession."""
-    global _late_state
-    with _late_lock:
-        if _late_state == "waiting":
-            _late_state = "loading"
-            try:
-                _import_module("tfsession.gradients.engine")
-                for found in _iter_modules(_train.__path__):
-                    _import_module(f"tfsession.train.{found.name}")
-                _open_namespaces()
-            except BaseException:  # Ctrl-C above all
-                _late_state = "waiting"
-                raise
-            _late_state = "done"
+def _load_gradients() -> None:
+    _import_module("tfsession.gradients").load()
+
+
+def _load_train() -> None:
+    """Load the modules that declare public names, but that only training programs need."""
+    _import_module("tfsession.gradients.engine")
+    for found in _iter_modules(_import_module("tfsession.train").__path__):
+        _import_module(f"tfsession.train.{found.name}")
+    _open_namespaces()
 
 
 def _find(prefix: str, name: str) -> _Any:
     """The public object `prefix + name`, which from now on is an attribute of its module."""
-    dotted = prefix + name
-    if dotted not in _exports.names:
-        # A submodule is not there yet: the import system asks before it loads one.
-        is_submodule = not prefix and name in _SUBMODULES and name != "gradients"
-        if not name.startswith("_") and not is_submodule and _late_state != "done":
-            _load_late()
-        if dotted not in _exports.names:
-            module = f"tfsession.{prefix}"[:-1]
-            if f"{module}.{name}" in _sys.modules and not is_submodule:
-                return _sys.modules[f"{module}.{name}"]
-            raise AttributeError(f"module {module!r} has no attribute {name!r}")
-    value = _exports.lookup(dotted)
-    setattr(_sys.modules[f"tfsession.{prefix}"[:-1]], name, value)
+    module, dotted = f"{__name__}.{prefix}"[:-1], prefix + name
+    if not name.startswith("_"):  # Python and its tools probe modules for such names
+        _late.ops.loaded()
+        # A submodule is asked for before the import system loads it.
+        is_submodule = name in _submodules() and not prefix and name != "gradients"
+        if dotted not in _exports.names and dotted not in _opened and not is_submodule:
+            _train.loaded()
+    if dotted in _exports.names:
+        value = _exports.lookup(dotted)
+    elif dotted in _opened:
+        value = _opened[dotted]
+    elif f"{module}.{name}" in _sys.modules:
+        value = _sys.modules[f"{module}.{name}"]
+    else:
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+    setattr(_sys.modules[module], name, value)
     return value
 
 
 def _names_under(prefix: str) -> list[str]:
-    _load_late()
+    _late.ops.loaded()
+    _train.loaded()
     found = {n[len(prefix) :].split(".")[0] for n in _exports.names if n.startswith(prefix)}
     return sorted(found)
 
@@ -74,23 +115,23 @@ def _names_under(prefix: str) -> list[str]:
 def _open_namespaces() -> None:
     """Give every prefix of a public name a module, so that it can be imported too."""
     for dotted in list(_exports.names):
-        parent, prefix = _sys.modules[__name__], ""
-        for part in dotted.split(".")[:-1]:
-            prefix += part + "."
-            parent = _open_namespace(parent, part, prefix)
+        parts = dotted.split(".")
+        for end in range(1, len(parts)):
+            _open_namespace(".".join(parts[:end]))
+    _opened["compat.v1"] = _sys.modules[f"{__name__}.compat.v1"] = _sys.modules[__name__]
 
 
-def _open_namespace(parent: _ModuleType, name: str, prefix: str) -> _ModuleType:
-    full = f"tfsession.{prefix}"[:-1]
-    module = _sys.modules.get(full)
+def _open_namespace(name: str, module: _ModuleType | None = None) -> None:
+    if name in _opened:
+        return
+    full = f"{__name__}.{name}"
     if module is None:
-        module = _sys.modules[full] = _ModuleType(full, f"Public names under `tf.{prefix[:-1]}`.")
-        module.__path__ = []
-    if "__getattr__" not in vars(module):
-        module.__getattr__ = lambda key: _find(prefix, key)  # type: ignore[method-assign]
-        module.__dir__ = lambda: _names_under(prefix)  # type: ignore[method-assign]
-        setattr(parent, name, module)
-    return module
+        spec = _ModuleSpec(full, _Namespaces, is_package=True)  # type: ignore[arg-type]
+        module = _module_from_spec(spec)
+        module.__doc__ = f"Public names under `tf.{name}`."
+    module.__getattr__ = lambda key: _find(f"{name}.", key)  # type: ignore[method-assign]
+    module.__dir__ = lambda: _names_under(f"{name}.")  # type: ignore[method-assign]
+    _opened[name] = _sys.modules[full] = module
 
 
 def __getattr__(name: str) -> _Any:
@@ -103,11 +144,21 @@ def __dir__() -> list[str]:
     return [*_names_under(""), "__version__"]
 
 
-_rules.kernels.load_with(_load_kernels)
-_rules.gradients.load_with(_gradients.load)
-_ops.load()
-_open_namespaces()
-# The import system has put the package where the function `tf.gradients` belongs.
-del gradients  # type: ignore[name-defined]  # noqa: F821
-_sys.modules["tfsession.compat.v1"] = _sys.modules[__name__]
-setattr(_sys.modules["tfsession.compat"], "v1", _sys.modules[__name__])  # noqa: B010
+def _install() -> None:
+    """Tie the parts together; done again by a reload."""
+    _late.ops.load_with(_load_ops)
+    _late.kernels.load_with(_load_kernels)
+    _late.gradients.load_with(_load_gradients)
+    _import_module(f"{__name__}.gradients")
+    # The import system has put the package where the function `tf.gradients` belongs.
+    globals().pop("gradients", None)
+    for room in _OPEN_ROOMS:
+        _open_namespace(room, _import_module(f"{__name__}.{room}"))
+    for finder in list(_sys.meta_path):
+        if getattr(finder, "__module__", None) == __name__:
+            _sys.meta_path.remove(finder)
+    _sys.meta_path.append(_Namespaces)  # type: ignore[arg-type]
+
+
+_train = _late.Late(_load_train)
+_install()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from operator import call
 from types import TracebackType
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final
 
 from tfsession.core import forking, protos
 from tfsession.core.errors import OpError
@@ -20,11 +20,7 @@ from tfsession.devices import transfer
 from tfsession.devices.device import DeviceAttributes
 from tfsession.devices.manager import DeviceManager
 from tfsession.devices.transfer import Memory
-from tfsession.graph import operation as operation_lib
-from tfsession.graph import tensor as tensor_lib
 from tfsession.graph.graph import Graph, get_default_graph
-from tfsession.graph.operation import Operation
-from tfsession.graph.stacks import DefaultStack
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.callable_options import callable_from_options
 from tfsession.runtime.callables import callable_with_feeds, callable_without_feeds
@@ -36,8 +32,10 @@ from tfsession.runtime.config import (
     checked_target,
     parsed_options,
 )
+from tfsession.runtime.default_session import default_sessions
 from tfsession.runtime.errors import enriched
 from tfsession.runtime.execute import Engine
+from tfsession.runtime.explain import explain_graph, explain_step
 from tfsession.runtime.fed_handles import fed_handles, resolve_handles
 from tfsession.runtime.feeds import (
     DeviceFeed,
@@ -50,23 +48,18 @@ from tfsession.runtime.feeds import (
 )
 from tfsession.runtime.fetches import FetchMap
 from tfsession.runtime.partial_run import PartialRuns, declared_feeds
+from tfsession.runtime.placement_report import PlacementReport
 from tfsession.runtime.run_metadata import check_run_options
 from tfsession.runtime.step import Step, is_leaf, make_step, nested_key
+from tfsession.runtime.transfer_guard import session_guard
 
 logger = logging.getLogger("tfsession")
 
-_default_sessions: Final = DefaultStack()
 _live_sessions: Final[weakref.WeakSet[BaseSession]] = weakref.WeakSet()
 _live_sessions_lock: Final = forking.lock()
 # First parts of the keys of steps.
 _TAGS: Final[dict[type, object]] = {kind: object() for kind in (list, tuple, dict, OrderedDict)}
 _FED: Final = object()
-
-
-@export("get_default_session")
-def get_default_session() -> Any:
-    """The innermost default session of this thread, or None."""
-    return _default_sessions.top
 
 
 class SessionInterface:
@@ -128,6 +121,7 @@ class BaseSession(SessionInterface):
             allow_soft_placement=config.allow_soft_placement,
             log_device_placement=config.log_device_placement,
             place_pruned_graph=config.graph_options.place_pruned_graph,
+            transfer_guard=session_guard(config.device_options.transfer_guard),
             terms=RunTerms(config),
         )
 
@@ -161,6 +155,52 @@ class BaseSession(SessionInterface):
         self._engine.check_open()
         return {op.name: device.name for op, device in self._engine.placement().items()}
 
+    def memory_stats(self, device: Any = None) -> Any:
+        """What lives in the memory of a device, in bytes, and which operations hold it.
+
+        Args:
+            device: its name, as `tf.device` takes it; None for all devices.
+
+        Returns:
+            MemoryStats, or None for a CPU device without a limit, whose memory is not counted; for
+            all devices a dict by full name. After `close`, too.
+
+        Raises:
+            InvalidArgumentError: the name fits none of the session's devices, or several.
+        """
+        devices = self._engine.devices
+        if device is None:
+            return {found.name: found.memory_stats() for found in devices.devices}
+        return devices.find(device).memory_stats()
+
+    def explain_placement(self, fetches: Any = None, feeds: Any = None) -> PlacementReport:
+        """Where operations run, and why; and the copies between devices that a step makes.
+
+        Nothing runs, no device is touched. `print` the report, or look at its rows; see
+        docs/placement.md. Not in TensorFlow.
+
+        Args:
+            fetches: as in `run`: the report is about what a run of these needs, placeholders being
+                fed from the host. None: about all that `placement` tells of, without transfers.
+            feeds: what else is fed: a tensor or its name, a list of them, or a feed_dict.
+
+        Raises:
+            RuntimeError, TypeError, ValueError, InvalidArgumentError: as a `run` of this would
+                before it begins.
+        """
+        if self._closed:
+            self._check_usable()
+        try:
+            if fetches is None:
+                return explain_graph(self._engine)
+            self._check_usable()
+            tensors = declared_feeds(self._graph, list(feeds) if isinstance(feeds, dict) else feeds)
+            elements = FetchMap(self._graph, fetches, self).elements
+            return explain_step(self._engine, elements, tensors)
+        except OpError as error:
+            failure = [enriched(error, self._graph)]
+        raise failure.pop()
+
     def close(self) -> None:
         """Give back what the session holds. Idempotent; variables are lost."""
         self._closed = True
@@ -176,7 +216,7 @@ class BaseSession(SessionInterface):
 
     def as_default(self) -> AbstractContextManager[Any]:
         """Make this the default session of the thread inside a `with` block; does not close it."""
-        return _default_sessions.pushed(self)
+        return default_sessions.pushed(self)
 
     # --- running --------------------------------------------------------------------------------
 
@@ -547,50 +587,3 @@ class InteractiveSession(BaseSession):
         if self._explicit_graph is not None:
             self._default_graph.__exit__(None, None, None)
         self._default_session.__exit__(None, None, None)
-
-
-def _session_for(element: Tensor | Operation, session: Any, texts: _Texts) -> Any:
-    """The session to use; ValueError when there is none, or none of the element's graph."""
-    is_default = session is None
-    if is_default:
-        session = get_default_session()
-        if session is None:
-            raise ValueError(
-                f"Cannot {texts.action} using `{texts.method}()`: No default session is "
-                f"registered. Use `{texts.scope}` or pass an explicit session to "
-                f"`{texts.method}(session=sess)`"
-            )
-    if session.graph is not element.graph:
-        noun = texts.action.split()[1]
-        which = "default" if is_default else "given"
-        advice = f" Pass an explicit session to {texts.advice}." if is_default else ""
-        raise ValueError(
-            f"Cannot use the {which} session to {texts.action}: the {noun}'s graph is different "
-            f"from the session's graph.{advice}"
-        )
-    return session
-
-
-class _Texts(NamedTuple):
-    """The parts of error texts that differ between eval and run."""
-
-    action: str
-    method: str
-    scope: str
-    advice: str
-
-
-_EVAL = _Texts("evaluate tensor", "eval", "with sess.as_default()", "`eval(session=sess)`")
-_RUN = _Texts("execute operation", "run", "with sess.as_default():", "run(session=sess)")
-
-
-def _evaluate(tensor: Tensor, feed_dict: Any, session: Any) -> Any:
-    return _session_for(tensor, session, _EVAL).run(tensor, feed_dict)
-
-
-def _execute(operation: Operation, feed_dict: Any, session: Any) -> None:
-    _session_for(operation, session, _RUN).run(operation, feed_dict)
-
-
-tensor_lib.evaluate = _evaluate
-operation_lib.execute = _execute

@@ -42,17 +42,19 @@ class Program:
             self.bad = tf.reshape(self.x, [7])
             self.queue = tf.FIFOQueue(10, tf.float32, [[]])
             self.dequeue = self.queue.dequeue()
+            self.much = tf.reduce_sum(tf.fill([tf.size(self.x), 1 << 20], 1.0))
         self.far = tf.reduce_sum(tf.tanh(self.x) * 2.0)
         self.init = tf.global_variables_initializer()
         self.value = np.linspace(0, 1, 50, dtype=np.float32)
         self.session = self.open()
         self.call = self.session.make_callable([self.y, self.update], [self.x])
+        self.scarce = self.open(device_options={"memory_limits": {"/cpu:0": "64MiB"}})
         self.late = tf.RunOptions(timeout_in_ms=1)
         self.traced = tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE)
 
-    def open(self) -> Any:
+    def open(self, **config: Any) -> Any:
         """A session with its variables."""
-        session = tf.Session(config=tf.ConfigProto(allow_soft_placement=True))
+        session = tf.Session(config=tf.ConfigProto(allow_soft_placement=True, **config))
         session.run(self.init)
         return session
 
@@ -102,6 +104,14 @@ class Program:
             return
         raise AssertionError
 
+    def exhausted(self) -> None:
+        """A step that needs more memory than there is."""
+        try:
+            self.scarce.run(self.much, {self.x: self.value})
+        except tf.errors.ResourceExhaustedError:
+            return
+        raise AssertionError
+
     def refusals(self) -> None:
         """A call that is refused before it runs."""
         for fetch, feeds in ((self.y, {self.x: "text"}), ("nothing:0", None)):
@@ -144,6 +154,7 @@ ROWS: list[tuple[str, int]] = [
     ("sessions", 10_000),
     ("dropped_sessions", 10_000),
     ("failures", 10_000),
+    ("exhausted", 10_000),
     ("refusals", 10_000),
     ("timeouts", 10_000),
     ("cancelled", 10_000),

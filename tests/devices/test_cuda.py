@@ -1,6 +1,7 @@
 """CUDA devices over a fake CuPy that writes down what it is asked."""
 
 import threading
+import weakref
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -26,7 +27,7 @@ class FakeArray:
         self.shape, self.dtype, self.nbytes = host.shape, host.dtype, host.nbytes
         self.cupy = cupy
         self.data = cupy.here.allocator(host.nbytes)
-        self.data.array = self
+        self.data.array = weakref.proxy(self)  # a cycle would keep the memory
 
     def get(self, stream, out, blocking):
         assert not blocking
@@ -36,31 +37,57 @@ class FakeArray:
 
 
 class FakePool:
+    """Keeps what is given back, in pieces as they were, until its free blocks are freed."""
+
     def __init__(self, cupy, allocator):
         self.cupy, self.allocator = cupy, allocator
-        self.limits, self.total, self.freed = {}, 0, 0
+        self.limits, self.kept, self.used, self.freed = {}, [], 0, 0
 
     def set_limit(self, size):
         self.limits[self.cupy.here.card] = size
 
     def malloc(self, size):
-        if self.total + size > self.limits[self.cupy.here.card]:
+        if size in self.kept:
+            self.kept.remove(size)
+        elif self.total_bytes() + size > self.limits[self.cupy.here.card]:
             raise self.cupy.cuda.memory.OutOfMemoryError("limit")
-        self.total += size
-        return FakeMemory(self.cupy.here.card)
+        self.used += size
+        return FakePointer(FakeMemory(self, size, self.cupy.here.card), 0)
 
     def used_bytes(self):
-        return self.total
+        return self.used
 
-    total_bytes = used_bytes
+    def total_bytes(self):
+        return self.used + sum(self.kept)
 
     def free_all_blocks(self):
         self.freed += 1
+        self.kept.clear()
 
 
 class FakeMemory:
-    def __init__(self, card):
-        self.device_id = card
+    """A piece of a pool; it goes back with the last reference."""
+
+    def __init__(self, pool, size, card):
+        self.pool, self.ptr, self.size, self.device_id = pool, 4096, size, card
+
+    def __del__(self):
+        if self.pool is not None:
+            self.pool.used -= self.size
+            self.pool.kept.append(self.size)
+
+
+class UnownedMemory:
+    """Memory that lives as long as its owner, which it keeps."""
+
+    def __init__(self, ptr, size, owner, device_id):
+        assert ptr
+        self.ptr, self.size, self.owner, self.device_id = ptr, size, owner, device_id
+
+
+class FakePointer:
+    def __init__(self, mem, offset):
+        self.mem, self.ptr, self.device_id = mem, mem.ptr + offset, mem.device_id
 
     def copy_from_device_async(self, source, size, stream):
         stream.log.append(("copy", size))
@@ -148,7 +175,11 @@ class FakeCupy:
         )
         self.cuda = SimpleNamespace(
             runtime=runtime,
-            memory=SimpleNamespace(OutOfMemoryError=type("OOM", (MemoryError,), {})),
+            memory=SimpleNamespace(
+                OutOfMemoryError=type("OOM", (MemoryError,), {}),
+                MemoryPointer=FakePointer,
+                UnownedMemory=UnownedMemory,
+            ),
             Device=lambda number: FakeCard(self, number),
             MemoryPool=lambda allocator: FakePool(self, allocator),
             Stream=lambda non_blocking: FakeStream(self, non_blocking),
@@ -176,7 +207,7 @@ class FakeCupy:
     def foreign(self, host):
         """An array in memory that CuPy did not allocate."""
         array = FakeArray.__new__(FakeArray)
-        array.host, array.data = host, FakeMemory(self.here.card)
+        array.host, array.data = host, FakePointer(FakeMemory(None, 0, self.here.card), 0)
         return array
 
     def _ordinal(self, bus_id):
@@ -232,7 +263,7 @@ def test_nothing_is_loaded_until_it_is_used(cupy):
     )
     assert gpu.memory_limit_bytes == GIB
     assert not gpu.owns(FLOATS)
-    assert gpu.memory_stats() == (0, 0, GIB, 0)
+    assert gpu.memory_stats() == (0, 0, GIB, 0, 0, GIB, ())
     gpu.synchronize()
     gpu.close()
     assert cupy.imports == 0
@@ -286,11 +317,26 @@ def test_the_limit_holds_for_each_part_of_a_card(cupy):
         f"OOM when allocating tensor with shape[4] and type uint8 on {small.name} "
         "by allocator GPU_0_bfc"
     )
-    large.to_device(FLOATS)
-    large.to_device(FLOATS)
-    assert small.memory_stats() == (24, 24, 24, 2)
-    assert large.memory_stats() == (48, 48, 48, 2)
+    kept = [large.to_device(FLOATS), large.to_device(FLOATS)]
+    assert small.memory_stats()[:6] == (24, 24, 24, 24, 1, 0)
+    assert large.memory_stats()[:6] == (48, 48, 48, 48, 2, 0)
     assert small.owns(a)
+    assert large.owns(kept[0])
+
+
+def test_what_the_pool_keeps_makes_room(cupy):
+    gpu = make(limit=48)
+    pieces = [gpu.to_device(FLOATS[:3]) for _ in range(4)]
+    del pieces
+    assert gpu.memory_stats()[:6] == (0, 48, 48, 48, 4, 0)  # reserved, in pieces that do not fit
+    whole = gpu.to_device(np.zeros(12, np.float32))
+    assert gpu.memory_stats()[:6] == (48, 48, 48, 48, 5, 0)
+    assert gpu._pool.freed == 1
+    with pytest.raises(ResourceExhaustedError, match="4 bytes are more than the 0 that are left"):
+        gpu.to_device(FLOATS[:1])
+    del whole
+    gpu.close()
+    assert gpu.memory_stats()[:6] == (0, 48, 48, 0, 5, 48)
 
 
 @pytest.mark.parametrize(
@@ -448,7 +494,8 @@ def test_what_is_asked_of_cupy_is_there():
     cupy = pytest.importorskip("cupy")
     for path in (
         *("cuda.Device", "cuda.MemoryPool.set_limit", "cuda.MemoryPool.malloc", "empty", "array"),
-        *("cuda.MemoryPool.total_bytes", "cuda.MemoryPool.used_bytes", "ascontiguousarray"),
+        *("cuda.MemoryPool.total_bytes", "cuda.memory.UnownedMemory", "ascontiguousarray"),
+        *("cuda.memory.MemoryPointer", "cuda.memory.BaseMemory.size"),
         *("cuda.MemoryPool.free_all_blocks", "cuda.malloc_managed", "cuda.using_allocator"),
         *("cuda.Stream.record", "cuda.Stream.wait_event", "cuda.Stream.synchronize"),
         *("cuda.runtime.CUDARuntimeError", "cuda.memory.OutOfMemoryError", "ndarray.get"),

@@ -112,11 +112,13 @@ def test_managers_do_not_share_memory():
     assert [found.devices[1].memory_limit_bytes // MIB for found in (first, second)] == [64, 256]
     first.close()
     first.close()
+    del kept[0]
     assert first.devices[1].memory_stats().in_use == 0
     assert second.devices[1].memory_stats().in_use == 32 * MIB
     second.close()
+    assert second.devices[1].memory_stats().in_use == 32 * MIB  # what is held is told
+    del kept[0]
     assert second.devices[1].memory_stats().in_use == 0
-    assert all(array.size == 4 * MIB for array in kept)
 
 
 def gpu(reason=""):
@@ -165,3 +167,58 @@ def test_simulated_gpus_that_cannot_be_read():
     options = protos.DeviceOptions(simulated_gpus="many")
     with pytest.raises(InvalidArgumentError, match="simulated_gpus must be '<count>' or"):
         DeviceManager(environ=NO_GPU | {"TFSESSION_DISABLE_GPU": ""}, device_options=options)
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ({"/cpu:0": "2GiB"}, [2048, 256, 256, 256]),
+        ({"/cpu": "64MiB", "/gpu:1": "8MiB"}, [64, 64, 256, 8]),
+        ({"/device:GPU:*": "1GiB", PREFIX + "GPU:0": "1048576"}, [256, 256, 1, 1024]),
+        ({"/job:localhost/task:0/gpu:0": "1mib"}, [256, 256, 1, 256]),
+    ],
+)
+def test_limits_by_name(limits, expected):
+    options = protos.DeviceOptions(memory_limits=limits)
+    found = DeviceManager({"CPU": 2}, environ=TWO, device_options=options)
+    assert [device.memory_limit_bytes // MIB for device in found.devices] == expected
+    listed = [attributes.memory_limit_bytes // MIB for attributes in found.list_devices()]
+    assert listed == expected
+    for device, limit in zip(found.devices, expected, strict=True):
+        stats = device.memory_stats()
+        if device.device_type == "CPU" and limit == 256:
+            assert stats is None  # not limited, not counted
+        else:
+            assert stats == (0, 0, limit * MIB, 0, 0, limit * MIB, ())
+
+
+@pytest.mark.parametrize(
+    ("limits", "text"),
+    [
+        ({"/gpu:2": "1MiB"}, "'/gpu:2' is none of this session's devices: /job:localhost"),
+        ({"/job:ps/cpu:0": "1MiB"}, "'/job:ps/cpu:0' is none of this session's devices"),
+        ({"/cpu:0": "much"}, "['/cpu:0'] is 'much', which is no size such as '512MiB'"),
+        ({"/cpu:0": "0"}, "is '0', which is no size"),
+        ({"/cpu:0": "-1MiB"}, "is '-1MiB', which is no size"),
+        ({"/cpu:0": ""}, "is '', which is no size"),
+        ({"garbage": "1MiB"}, "'garbage' is no device name"),
+    ],
+)
+def test_limits_that_cannot_be_set(limits, text):
+    options = protos.DeviceOptions(memory_limits=limits)
+    with pytest.raises(InvalidArgumentError, match=re.escape(text)):
+        DeviceManager(environ=TWO, device_options=options)
+
+
+def test_a_device_is_found_by_what_programs_call_it():
+    found = DeviceManager({"CPU": 1}, environ=TWO)
+    for name in ("/gpu:1", "GPU:1", PREFIX + "GPU:1", "/task:0/device:GPU:1"):
+        assert found.find(name) is found.devices[2]
+    assert found.find("/cpu") is found.host
+    for name, text in {
+        "/gpu": "stands for several of this session's devices",
+        "": "stands for several",
+        "/gpu:7": "is none of this session's devices",
+    }.items():
+        with pytest.raises(InvalidArgumentError, match=text):
+            found.find(name)

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from tfsession.core.errors import InvalidArgumentError
-from tfsession.runtime.place import Decision, Reason
+from tfsession.runtime.decision import Decision, Reason
 
 FULL = "/job:localhost/replica:0/task:0/device:"
 CPUS = "CPU:0 CPU:1 CPU:2 CPU:3"

@@ -12,7 +12,8 @@ import pytest
 from tfsession.core.device_spec import canonical, parse_device_name
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.graph.graph import Graph
-from tfsession.runtime.place import Decision, Placer, Reason
+from tfsession.runtime.decision import Decision, Reason
+from tfsession.runtime.place import Placer
 
 # Many more, once: TFSESSION_TEST_EXAMPLES=100000.
 EXAMPLES = int(os.environ.get("TFSESSION_TEST_EXAMPLES", "1000"))

@@ -1,5 +1,6 @@
 """Random programs of conditionals and loops give what plain Python gives, wherever they run."""
 
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tfsession as tf
+from tfsession.runtime.execution import Execution
 
 F = np.float32
 VALUES = [F(1.5), F(-2.0)]
+_copied = Execution._copied
 TRACE = tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE)
 
 
@@ -93,6 +96,37 @@ def test_a_program_gives_what_python_gives(texts):
             assert session.run(fetches, feeds, TRACE, tf.RunMetadata()) == expected
             handle = session.partial_run_setup(fetches, [x, y])
             assert session.partial_run(handle, fetches, feeds) == expected
+
+
+@settings(max_examples=40)
+@given(st.lists(programs(), min_size=1, max_size=3))
+def test_every_copy_that_a_program_makes_was_told(texts):
+    copied = Counter()
+
+    def note(execution, scope, transfer):
+        copied[transfer] += 1
+        return _copied(execution, scope, transfer)
+
+    with tf.Graph().as_default() as graph:
+        x, y = (tf.placeholder(tf.float32, [], name) for name in "xy")
+        words = {"L": BUILT, "x": x, "y": y}
+        fetches = [tf.identity(eval(t.replace("/cpu:0", "/gpu:1"), words)) for t in texts]
+        config = tf.ConfigProto(device_options={"simulated_gpus": "2"})
+        with tf.Session(graph=graph, config=config) as session, pytest.MonkeyPatch.context() as m:
+            told = session.explain_placement(fetches).transfers
+            feeds = dict(zip((x, y), VALUES, strict=True))
+            session.run(fetches, feeds)
+            m.setattr(Execution, "_copied", note)
+            session.run(fetches, feeds, TRACE, tf.RunMetadata())
+    ends = {(t.tensor, t.source, t.destination): t for t in told}
+    names = {
+        (t.tensor.name, *("host" if m is None else m.name for m in (t.source, t.destination))): n
+        for t, n in copied.items()
+    }
+    assert set(names) <= set(ends)
+    for key, row in ends.items():
+        if not row.conditional and not row.loop:
+            assert names[key] == 1
 
 
 def _nested(depth):

@@ -15,6 +15,7 @@ from tfsession import session as session_lib
 from tfsession.core import protos
 from tfsession.core.op_def import define_op, ops
 from tfsession.core.rules import kernel
+from tfsession.runtime.default_session import default_sessions
 
 EMPTY = "The Session graph is empty. Add operations to the graph before calling run()."
 CLOSED = "Attempted to use a closed Session."
@@ -41,7 +42,7 @@ class Held(np.ndarray):
 def graph(fresh_graph):
     yield fresh_graph
     # A violated nesting leaves sessions there.
-    session_lib._default_sessions.stack.clear()
+    default_sessions.stack.clear()
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ __all__ = ["main"]
 _COMMANDS = {
     "devices": "list the devices that a session would have",
     "env": "print the versions that a bug report should name",
+    "place": "explain where the operations of a saved graph would run",
 }
 
 

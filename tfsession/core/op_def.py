@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tfsession.core import dtypes
+from tfsession.core import dtypes, late
 from tfsession.core.dtypes import DType
 from tfsession.core.lazy import lazy
 from tfsession.core.rules import Registry, caller_site
@@ -21,7 +21,7 @@ from tfsession.core.rules import Registry, caller_site
 T = TypeVar("T")
 ShapeFunction = Callable[[Any], Sequence[Any]]
 
-ops: Registry[OpDef] = Registry("op")
+ops: Registry[OpDef] = Registry("op", late.ops)
 
 
 class _NoDefault:

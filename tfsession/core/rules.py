@@ -1,7 +1,7 @@
 """The rule tables: what is registered under an op's name, by whom, and found by whom.
 
-Gradients and kernels are loaded at the first look-up (`load_with`), so that importing the library
-does not import them.
+Ops, kernels and gradients are loaded at the first look-up (`core.late`), so that importing the
+library does not import them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from tfsession.core import forking
+from tfsession.core import late
 from tfsession.core.dtypes import DType, as_dtype
 
 if TYPE_CHECKING:
@@ -30,17 +30,11 @@ def caller_site(depth: int = 2) -> str:
 class Registry(Generic[V]):
     """A table of rules by name; a second registration fails and names the first one's place."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, rest: late.Late | None = None) -> None:
         self.kind = kind
         self._rules: dict[str, V] = {}
         self._sites: dict[str, str] = {}
-        self._load: Callable[[], object] | None = None
-        self._is_loading = False
-        self._lock = forking.rlock()
-
-    def load_with(self, load: Callable[[], object]) -> None:
-        """Call `load` once, before the first look-up."""
-        self._load = load
+        self._rest = rest  # what registers the rules, until it has
 
     def register(self, name: str, rule: V, site: str) -> None:
         """Add a rule; raises ValueError when `name` has one already, from another place.
@@ -55,16 +49,8 @@ class Registry(Generic[V]):
         self._sites[name] = site
 
     def _loaded(self) -> dict[str, V]:
-        if self._load is not None:
-            # Other threads wait until all rules are there; what is loaded may look some up itself.
-            with self._lock:
-                if self._load is not None and not self._is_loading:
-                    self._is_loading = True
-                    try:
-                        self._load()
-                        self._load = None
-                    finally:
-                        self._is_loading = False
+        if self._rest is not None and self._rest.loaded():
+            self._rest = None
         return self._rules
 
     def get(self, name: str) -> V | None:
@@ -89,7 +75,7 @@ class Registry(Generic[V]):
 
 # A gradient takes (op, *gradients of the outputs) and gives one tensor or None for each input;
 # the rule None says that no gradient flows back.
-gradients: Registry[Callable[..., Any] | None] = Registry("gradient")
+gradients: Registry[Callable[..., Any] | None] = Registry("gradient", late.gradients)
 
 
 def gradient(*op_types: str) -> Callable[[F], F]:
@@ -204,7 +190,7 @@ class Kernel:
         return tuple(name for name in self._parameters[1:] if name in op_def.attrs)
 
 
-kernels: Registry[list[Kernel]] = Registry("kernel")
+kernels: Registry[list[Kernel]] = Registry("kernel", late.kernels)
 
 
 def _add_kernel(kernel: Kernel) -> None:

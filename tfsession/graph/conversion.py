@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tfsession.core import late
 from tfsession.core.dtypes import DType, as_dtype
 from tfsession.graph.tensor import Tensor
 
@@ -29,14 +30,27 @@ def register_tensor_conversion_function(
         raise TypeError(
             f"Argument `conversion_func` must be callable. Received {conversion_func!r}."
         )
-    _conversions.append((priority, len(_conversions), types, conversion_func))
+    number = len(_conversions)
+    for place, (known_priority, known_number, known_types, known) in enumerate(_conversions):
+        if (known_priority, known_types) == (priority, types) and _is_again(known, conversion_func):
+            number = known_number
+            del _conversions[place]
+            break
+    _conversions.append((priority, number, types, conversion_func))
     _conversions.sort(key=lambda entry: entry[:2])
     _conversion_cache.clear()
+
+
+def _is_again(known: ConversionFunction, function: ConversionFunction) -> bool:
+    """Whether both are one definition, executed twice: Ctrl-C has ended its module's import."""
+    code, closure = (getattr(function, name, None) for name in ("__code__", "__closure__"))
+    return code is not None and closure is None and code == getattr(known, "__code__", None)
 
 
 def _conversions_of(cls: type) -> list[ConversionFunction]:
     found = _conversion_cache.get(cls)
     if found is None:
+        late.ops.loaded()  # constants are a family's, too
         found = [function for _, _, types, function in _conversions if issubclass(cls, types)]
         _conversion_cache[cls] = found
     return found

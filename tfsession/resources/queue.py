@@ -19,6 +19,7 @@ from tfsession.core.dtypes import DType
 from tfsession.core.errors import CancelledError, InvalidArgumentError, OpError, OutOfRangeError
 from tfsession.core.pending import Pending
 from tfsession.core.shape import Shape, debug_string
+from tfsession.devices.memory import charged
 from tfsession.resources.queue_attempts import (
     Attempt,
     Close,
@@ -392,7 +393,8 @@ def _owned(value: Any) -> Any:
     """The value without memory that someone else may write to."""
     if type(value) is not np.ndarray:
         return value
-    return value.copy() if value.ndim or not _has_own_scalars(value.dtype) else value[()]
+    is_array = value.ndim or not _has_own_scalars(value.dtype)
+    return charged(value.copy()) if is_array else value[()]
 
 
 def _has_own_scalars(dtype: np.dtype[Any]) -> bool:
@@ -410,7 +412,7 @@ def _rows(batch: Any) -> list[Any]:
     if batch.ndim == 1 and _has_own_scalars(batch.dtype):
         return list(batch)
     # Not views of one copy: a single slice that stays would keep the whole batch.
-    return [batch[index, ...].copy() for index in range(len(batch))]
+    return [charged(batch[index, ...].copy()) for index in range(len(batch))]
 
 
 def _stack(values: Sequence[Any], dtype: DType) -> Any:

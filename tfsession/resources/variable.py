@@ -14,6 +14,7 @@ from tfsession.core.errors import (
     OpError,
 )
 from tfsession.core.shape import Shape
+from tfsession.devices.memory import charged
 
 
 class Variable:
@@ -72,7 +73,7 @@ class Variable:
         if self.array is None:
             raise self.missing()
         if not self.is_reference and self.is_shared():
-            self.array = self.array.copy()
+            self.array = charged(self.array.copy())
         return self.array
 
     def assign(self, value: Any) -> None:
@@ -87,7 +88,7 @@ class Variable:
                 self.array[...] = value
             else:
                 # A NumPy scalar, as ufuncs give for rank 0, copies to a scalar: [...] helps.
-                self.array = value[...].copy()
+                self.array = charged(value[...].copy())
 
     def release(self) -> None:
         """Give the memory back; the variable is uninitialized then."""

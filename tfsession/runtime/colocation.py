@@ -162,6 +162,13 @@ class Groups:
         found = [op for op, its in self._of.items() if its.root() is group]
         return sorted(found, key=attrgetter("_id"))
 
+    def by_group(self) -> dict[Group, list[Operation]]:
+        """The operations of each group in order of creation."""
+        found: dict[Group, list[Operation]] = {}
+        for op in sorted(self._of, key=attrgetter("_id")):
+            found.setdefault(self._of[op].root(), []).append(op)
+        return found
+
     def group(self, op: Operation) -> Group:
         """The group of `op`; one with what it asks for itself when nothing has bound it yet."""
         group = self._of.get(op)

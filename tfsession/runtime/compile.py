@@ -18,6 +18,7 @@ from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.inline import Bits, Inliner, can_inline
+from tfsession.runtime.moves import moves_of
 from tfsession.runtime.partition import Layout, Segment, Transfer, partition
 from tfsession.runtime.plan import Fetched, Plan, Signature
 from tfsession.runtime.regions import Joint, Loop, LoopVariable, Predicate, Region
@@ -33,6 +34,7 @@ from tfsession.runtime.segments import (
     Wait,
 )
 from tfsession.runtime.source import Binder, Names, Readers, Source, Writer
+from tfsession.runtime.transfer_guard import Implicit
 
 
 def compile_plan(
@@ -52,14 +54,10 @@ def compile_plan(
         asks: what of the StepControl compiled code works with: "deadline" compares it with the
             time after each operation, "observe" is told of each, at the price of a call.
     """
-    feeds = dict(zip(signature.feeds, signature.memories, strict=True))
-    arrivals = {t: 1 << i for i, t in enumerate(feeds)} if signature.arriving else {}
-    connections = dict(signature.connections)
-    layout = partition(ops, placement, feeds, arrivals, connections, binder.strips_debug)
-    _check_fetches(layout.region, [t for t in signature.fetches if t not in feeds])
+    layout = lay_out(ops, placement, signature, binder.strips_debug)
+    feeds = signature.feed_memories
     names = Names(layout, feeds)
-    located = [names.location[tensor] for tensor in signature.fetches]
-    wanted = signature.destinations(located)
+    wanted, brought = fetch_transfers(layout, signature)
     fetched = Fetched(
         [names.of(t, m) for t, m in zip(signature.fetches, wanted, strict=True)],
         wanted,
@@ -68,30 +66,61 @@ def compile_plan(
             names.finisher(tensor, index, memory)
             for index, (tensor, memory) in enumerate(zip(signature.fetches, wanted, strict=True))
         ],
-        [
-            Transfer(tensor, source, memory)
-            for tensor, source, memory in zip(signature.fetches, located, wanted, strict=True)
-            if source is not memory
-        ],
+        brought,
     )
+    moves = [move for move in moves_of(layout, feeds, brought) if not move.is_explicit]
     # What is connected may have another shape than the graph says.
     compiler = _RegionCompiler(Writer(names, binder, asks, reuses=not signature.connections))
     is_single = not signature.arriving and not fetched.transfers and _is_single(layout)
     if is_single:
         region = compiler.compile_single(layout, fetched)
     else:
-        region = compiler.compile(layout, [names.source_of(t) for t in signature.fetches])
+        results = [names.source_of(tensor) for tensor in signature.fetches]
+        # What a segment has brought there before is not brought again.
+        results += [names.of(transfer.tensor, transfer.destination) for transfer in brought]
+        region = compiler.compile(layout, results)
     return Plan(
         signature,
         region,
         compiler.writer.nodes,
         names.names,
         fetched,
+        Implicit(moves, binder.transfer_guard) if moves else None,
         binder.cancellation,
         asks,
         partial(_compile_variant, ops, placement, signature, binder),
         is_single,
     )
+
+
+def lay_out(
+    ops: Sequence[Operation],
+    placement: Mapping[Operation, Device],
+    signature: Signature,
+    strips_debug: bool = False,
+) -> Layout:
+    """Cut the operations of a step into segments; nothing is bound to a device yet.
+
+    Raises:
+        InvalidArgumentError: an operation has no kernel, loops are not properly nested, or a
+            fetched tensor is in a loop.
+    """
+    feeds = signature.feed_memories
+    arrivals = {t: 1 << i for i, t in enumerate(feeds)} if signature.arriving else {}
+    connections = dict(signature.connections)
+    layout = partition(ops, placement, feeds, arrivals, connections, strips_debug)
+    _check_fetches(layout.region, [t for t in signature.fetches if t not in feeds])
+    return layout
+
+
+def fetch_transfers(
+    layout: Layout, signature: Signature
+) -> tuple[Sequence[Memory], list[Transfer]]:
+    """The memory in which each fetched value is wanted, and the copies that bring them there."""
+    located = [layout.location[tensor] for tensor in signature.fetches]
+    wanted = signature.destinations(located)
+    rows = zip(signature.fetches, located, wanted, strict=True)
+    return wanted, [Transfer(*row) for row in rows if row[1] is not row[2]]
 
 
 def _compile_variant(

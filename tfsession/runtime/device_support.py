@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfsession.core.dtypes import ALL_DTYPES, DType, resource, string, variant
 from tfsession.core.op_def import ArgDef, OpDef
-from tfsession.core.rules import find_kernel
+from tfsession.core.rules import Kernel, find_kernel
 from tfsession.devices.device import Device
 from tfsession.graph.operation import Operation
 from tfsession.runtime import placement_errors
@@ -169,9 +169,12 @@ def has_kernel(op: Operation, device_type: str) -> bool:
     kernel = find_kernel(op.type, device_type, op.attrs)
     if kernel is None:
         return False
-    absent = ABSENT_DTYPES.get(device_type)
-    if absent is None:
-        return True
+    return ABSENT_DTYPES.get(device_type) is None or not absent_dtypes(op, device_type, kernel)
+
+
+def absent_dtypes(op: Operation, device_type: str, kernel: Kernel) -> frozenset[DType]:
+    """The dtypes that `op` needs in the memory of a device of the type, which cannot hold them."""
+    op_def = op.op_def
     on_device = [arg for arg in op_def.inputs if arg.name not in kernel.host]
     on_device += [arg for arg in op_def.outputs if arg.name not in kernel.host_outputs]
     dtypes = {dtype for arg in on_device for dtype in _dtypes_of(arg, op.attrs)}
@@ -180,7 +183,7 @@ def has_kernel(op: Operation, device_type: str) -> bool:
     for name, attr in op_def.attrs.items():
         if attr.type == "type" and name not in used:
             dtypes.add(op.attrs[name])
-    return dtypes.isdisjoint(absent)
+    return ABSENT_DTYPES.get(device_type, frozenset()) & dtypes
 
 
 def _dtypes_of(arg: ArgDef, attrs: dict[str, Any]) -> Sequence[DType]:

@@ -16,6 +16,7 @@ from tfsession.core.errors import (
     ResourceExhaustedError,
     error_from_code,
 )
+from tfsession.devices.memory import exhausted_text
 from tfsession.graph.operation import Operation
 
 
@@ -50,7 +51,7 @@ def failure_of(
             return error.with_traceback(None)  # it names its node already
         kind, text = partial(error_from_code, error_code=error.error_code), error.message
     elif isinstance(error, MemoryError):
-        kind, text = ResourceExhaustedError, f"OOM when allocating tensor: {error}"
+        kind, text = ResourceExhaustedError, _exhausted(error)
     elif isinstance(error, ValueError | IndexError | OverflowError):
         kind, text = InvalidArgumentError, _text_of(str(error))
     else:
@@ -58,6 +59,14 @@ def failure_of(
     if op is None:
         return kind(None, None, text)
     return kind(op.node_def, op, f"{text}\n\t [[{{{{node {op.name}}}}}]]")
+
+
+def _exhausted(error: MemoryError) -> str:
+    """What NumPy says when the machine has no more memory, in TensorFlow's words."""
+    shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)
+    if shape is None or dtype is None:
+        return f"OOM when allocating tensor: {error}"
+    return f"{exhausted_text(0, shape, dtype, 'the host', 'cpu')}: the machine has no more memory"
 
 
 def _text_of(text: str) -> str:

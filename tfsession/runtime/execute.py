@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import count
 from typing import Any
@@ -14,20 +14,23 @@ from tfsession.core.errors import CancelledError, InvalidArgumentError
 from tfsession.devices.device import Device
 from tfsession.devices.interchange import is_device_array, place_of
 from tfsession.devices.manager import DeviceManager
+from tfsession.devices.memory import on_behalf_of
 from tfsession.graph.graph import Graph
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor_handle import TensorHandle
 from tfsession.resources.session_tensors import SessionTensor
 from tfsession.resources.store import SessionState
-from tfsession.runtime.compile import compile_plan
+from tfsession.runtime.compile import compile_plan, lay_out
 from tfsession.runtime.config import RunTerms
 from tfsession.runtime.control import CancellationManager
-from tfsession.runtime.partition import Node
+from tfsession.runtime.expected import asking_ahead
+from tfsession.runtime.partition import Layout, Node
 from tfsession.runtime.place import Placer
 from tfsession.runtime.plan import Plan, Signature
 from tfsession.runtime.prune import check_replaced_inputs, prune
 from tfsession.runtime.run_metadata import PlanMetadata
 from tfsession.runtime.segments import Function, Value
+from tfsession.runtime.transfer_guard import Guard
 
 # While operations are put back as a session saw them.
 _one_at_a_time = forking.rlock()
@@ -68,6 +71,7 @@ class Engine:
         allow_soft_placement: bool = False,
         log_device_placement: bool = False,
         place_pruned_graph: bool = False,
+        transfer_guard: Guard | None = None,
         terms: RunTerms | None = None,
     ) -> None:
         self.graph = graph
@@ -76,6 +80,7 @@ class Engine:
         self.cancellation = CancellationManager()
         self.terms = terms or RunTerms()
         self.place_pruned_graph = place_pruned_graph
+        self.transfer_guard = transfer_guard
         self._placer = Placer(
             devices.devices,
             allow_soft_placement=allow_soft_placement,
@@ -140,10 +145,22 @@ class Engine:
             return plan
 
     def _compile(self, signature: Signature) -> Plan:
-        feeds, connections = signature.feeds, dict(signature.connections)
-        ops = prune(signature.fetches, signature.targets, feeds, connections)
-        check_replaced_inputs(ops, feeds, connections)
-        return compile_plan(ops, self._place(ops), signature, self)
+        ops, placement = self._placed_for(signature)
+        return compile_plan(ops, placement, signature, self)
+
+    def _placed_for(
+        self, signature: Signature
+    ) -> tuple[list[Operation], Mapping[Operation, Device]]:
+        """What a step runs, in order, and where."""
+        ops = self.needed(signature)
+        check_replaced_inputs(ops, signature.feeds, dict(signature.connections))
+        return ops, self._place(ops)
+
+    @staticmethod
+    def needed(signature: Signature) -> list[Operation]:
+        """The operations that a step runs, in an order in which they can run."""
+        connections = dict(signature.connections)
+        return prune(signature.fetches, signature.targets, signature.feeds, connections)
 
     def runner(self, plan: Plan) -> Callable[[Sequence[Value]], list[Value]]:
         """Runs the plan under the session's own terms."""
@@ -216,6 +233,27 @@ class Engine:
         self.times_forgotten += 1
         self.steps.clear()
 
+    @contextmanager
+    def placed(self) -> Iterator[Placer]:
+        """The placer, with the graph placed as a run would place it; nothing changes meanwhile.
+
+        Raises as `plan` does.
+        """
+        with self._lock:
+            self.check_open()
+            self._extend()
+            with self.as_seen():
+                yield self._placer
+
+    def layout(self, signature: Signature) -> tuple[list[Operation], Layout]:
+        """What a step runs, in order, and how it is cut; nothing is made ready for running.
+
+        Raises as `plan` does.
+        """
+        with self.placed():
+            ops, placement = self._placed_for(signature)
+            return ops, lay_out(ops, placement, signature, self.strips_debug)
+
     def _extend(self) -> None:
         version = self.graph._version
         if version == self._placed_version:
@@ -249,14 +287,22 @@ class Engine:
         """The kernel of a node as a function of its inputs, bound to this session's state."""
         kernel, op = node.kernel, node.op
         first = KernelContext(node, self.state) if kernel.stateful else array_module(node)
-        return kernel.bind(first, op.op_def, op.attrs)
+        function = kernel.bind(first, op.op_def, op.attrs)
+        device = node.allocator
+        # A constant on the host is the graph's own array.
+        if device is None or device.ledger is None or kernel.constant:
+            return function
+        if device.asks_ahead and not kernel.aliases:
+            function = asking_ahead(function, op, device.ledger)
+        return device.counting(function)
 
     def constant(self, node: Node) -> Value:
         """The value of a constant node in its memory, made once for the session."""
         key = (node.op, id(node.memory))
         value = self._constants.get(key)
         if value is None:
-            with nullcontext() if node.memory is None else node.memory.activate():
+            memory = nullcontext() if node.memory is None else node.memory.activate()
+            with memory, on_behalf_of(node.op.name, node.op.type):
                 value = self._constants[key] = self.bind(node)()
         return value
 
@@ -270,6 +316,8 @@ class Engine:
             self.closed = True
             self.cancellation.cancel()
             self._placed_version = -1
+            for plan in self._plans.values():
+                plan.release()
             self._plans.clear()
             self._metadata.clear()
             self._constants.clear()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfsession.core.errors import CancelledError, InvalidArgumentError
 from tfsession.core.pending import Pending
+from tfsession.devices.memory import on_behalf_of
 from tfsession.devices.transfer import start_copy, wait_for
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.control import StepControl, run_cancelled, timed_out
@@ -131,9 +132,13 @@ class Execution:
         control: the terms of the step.
         asked: what compiled functions take first, or None.
         arrived: called when a wait has ended, in the thread that ended it.
+
+    Raises InvalidArgumentError where the transfer guard forbids what the step would copy.
     """
 
     def __init__(self, plan: Plan, control: StepControl) -> None:
+        if plan.implicit is not None:
+            plan.implicit.check()
         self.control = control
         self.asked = getattr(control, plan.asks) if plan.asks else None
         self.arrived: Callable[[], object] | None = None
@@ -418,10 +423,8 @@ class Execution:
         wanted = {plan.fetches[index] for index in indices}
         self.transfer(self._root, [t for t in fetched.transfers if t.tensor in wanted])
         found = [fetched.finishers[index](values[fetched.names[index]]) for index in indices]
-        self._root.release([plan.source_names[index] for index in indices])
         for index in indices:
-            if not self._root.readers.get(fetched.names[index]):
-                values.pop(fetched.names[index], None)
+            self._root.release({plan.source_names[index], fetched.names[index]})
         return found
 
     def transfer(self, scope: Scope, transfers: Sequence[Transfer]) -> list[str]:
@@ -443,7 +446,8 @@ class Execution:
             value = scope.values[self._plan.names[tensor, id(transfer.source)]]
             if tensor.dtype.is_ref and tensor not in self._plan.feeds:
                 value = value.read()
-            copied = start_copy(value, transfer.source, transfer.destination)
+            with on_behalf_of(tensor.op.name, tensor.op.type):
+                copied = start_copy(value, transfer.source, transfer.destination)
         except Exception as error:
             failure = [failure_of(error, None, [tensor.op])]
         else:

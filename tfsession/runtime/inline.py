@@ -153,12 +153,19 @@ class Inliner:
         bits = Bits(next(self._numbers))
         items = _scheduled(layout)
         readers = Readers([self._reads(item) for item in items], results)
+        # What segments have brought somewhere, and what each of those waits for.
+        brought: dict[tuple[Tensor, int], list[int]] = {}
         for index, item in enumerate(items):
             needed = readers.behind(index)
             if isinstance(item, Segment):
                 self._add_segment(item, bits, needed)
+                for transfer in item.transfers:
+                    key = transfer.tensor, id(transfer.destination)
+                    brought.setdefault(key, []).append(item.waits)
             elif isinstance(item, Predicate):
-                self._add_predicate(item, bits)
+                carriers = brought.get((item.tensor, id(None)), ())
+                is_there = any(not waits & ~item.waits for waits in carriers)
+                self._add_predicate(item, bits, is_there)
             elif isinstance(item, Joint):
                 self._add_joint(item, bits, needed)
             else:
@@ -216,7 +223,7 @@ class Inliner:
         if origin is not memory:
             self._move([Transfer(tensor, origin, memory)])
 
-    def _add_predicate(self, predicate: Predicate, bits: Bits) -> None:
+    def _add_predicate(self, predicate: Predicate, bits: Bits, is_there: bool) -> None:
         source, names, tensor = self._source, self._names, predicate.tensor
         if_false, if_true = bits.variable(predicate.if_false), bits.variable(predicate.if_true)
         waits = bits.reduced(predicate.waits)
@@ -225,7 +232,8 @@ class Inliner:
         if waits:
             source.add(f"{if_false} = {if_true} = False")
         with self._behind(bits.condition(waits)):
-            self._bring(tensor, None)
+            if not is_there:
+                self._bring(tensor, None)
             name = names.of(tensor, None)
             refuse = source.bind("e", not_scalar)
             source.add(f"if {name}.ndim: {refuse}({name})", predicate.switch)

@@ -57,6 +57,11 @@ class Node:
             return self.device
         return self.memory
 
+    @property
+    def allocator(self) -> Memory:
+        """The device that counts what it makes; None for a GPU's operation on the host."""
+        return self.device if self.device.device_type == "CPU" else self.memory
+
 
 @dataclass(slots=True, frozen=True)
 class Transfer:

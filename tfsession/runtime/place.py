@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
 from tfsession.core.device_spec import DeviceName, parse_device_name
 from tfsession.core.dtypes import variant
@@ -20,59 +17,10 @@ from tfsession.devices.device import Device
 from tfsession.graph.operation import Operation
 from tfsession.runtime import placement_errors
 from tfsession.runtime.colocation import ANYWHERE, Group, Groups
+from tfsession.runtime.decision import Decision, Round
 from tfsession.runtime.device_support import KindTable, OpKind
 
 logger = logging.getLogger("tfsession")
-
-
-class Reason(Enum):
-    """What decided where an operation runs."""
-
-    REQUESTED = "requested"
-    COLOCATED = "colocated with"
-    ONLY_KERNEL = "only kernel"
-    PREFERRED = "preferred device"
-    FOLLOWS_INPUT = "follows input"
-    FOLLOWS_CONSUMER = "follows consumer"
-    SOFT_FALLBACK = "soft fallback"
-    KEPT = "placed before"
-
-
-class Decision(NamedTuple):
-    """Why an operation is where it is; `other` is the operation that it follows, if it does."""
-
-    reason: Reason
-    other: Operation | None = None
-
-
-@dataclass(slots=True)
-class _Round:
-    """One call of `place`: the operations with their kinds and groups, and what was decided.
-
-    `members` is the set of the operations where they are a part of the graph; None where all are
-    there. `readers` read references or resources, `labelled` have a `_class`, `passing` are
-    identities that may go where their input is. `followers` went to their input's device, which is
-    named, or to their consumers'.
-    """
-
-    ops: Sequence[Operation]
-    groups: Groups
-    members: set[Operation] | None = None
-    kinds: list[OpKind] = field(default_factory=list)
-    readers: list[tuple[Operation, OpKind]] = field(default_factory=list)
-    labelled: list[Operation] = field(default_factory=list)
-    passing: set[Operation] = field(default_factory=set)
-    followers: dict[Operation, Operation | None] = field(default_factory=dict)
-
-    def pairs(self) -> Iterator[tuple[Operation, OpKind]]:
-        return zip(self.ops, self.kinds, strict=True)
-
-    def has(self, op: Operation) -> bool:
-        return self.members is None or op in self.members
-
-    def is_deferred(self, op: Operation, kind: OpKind) -> bool:
-        """Whether `op` is placed after its consumers."""
-        return kind.is_generator and op not in self.groups.kept
 
 
 class Placer:
@@ -93,6 +41,9 @@ class Placer:
         self._soft = allow_soft_placement
         self._log = log_device_placement
         self._latest = self._new_round(())
+        # Where parts of the graph are placed one by one: the latest round of each operation.
+        self._rounds: dict[Operation, Round] = {}
+        self._first: dict[Operation, Decision] = {}
         self._well_formed: set[str] = set()
         self._candidates: dict[tuple[DeviceName, frozenset[str]], tuple[Device, ...]] = {}
         self._fallen: set[str] = set()
@@ -123,35 +74,39 @@ class Placer:
         else:
             _bind(now)
             placement = self._assign(now)
-        self._latest = now
+        now.placement = placement
+        self._keep(now)
         if self._log:
             _log_placement(now, placement)
         return placement
 
+    def _keep(self, now: Round) -> None:
+        """Keep what is needed to tell later why operations are where they are."""
+        for op in now.groups.kept:
+            if op not in self._first:
+                self._first[op] = self.decision(op)
+        self._latest = now
+        if now.members is None:
+            self._rounds.clear()
+        else:
+            self._rounds.update(dict.fromkeys(now.ops, now))
+
+    def round_of(self, op: Operation) -> Round:
+        """The latest placement of `op`."""
+        return self._rounds.get(op, self._latest)
+
     def decision(self, op: Operation) -> Decision:
-        """Why the latest placement put `op` where it is."""
-        followers = self._latest.followers
-        if op in followers:
-            source = followers[op]
-            reason = Reason.FOLLOWS_CONSUMER if source is None else Reason.FOLLOWS_INPUT
-            return Decision(reason, source)
-        groups = self._latest.groups
-        group = groups.find(op)
-        if op in groups.kept:
-            return Decision(Reason.KEPT)
-        if op._device and op.name in self._fallen:
-            return Decision(Reason.SOFT_FALLBACK)
-        if group is not None and group.decider is not op and group.decider is not None:
-            return Decision(Reason.COLOCATED, group.decider)
-        if op._device:
-            return Decision(Reason.REQUESTED)
-        alone = len(self._kinds.kind(op).supported) < len(self._kinds.types)
-        return Decision(Reason.ONLY_KERNEL if alone else Reason.PREFERRED)
+        """Why the latest placement of `op` put it where it is."""
+        return self.round_of(op).decision(op)
 
-    def _new_round(self, ops: Sequence[Operation]) -> _Round:
-        return _Round(ops, Groups(self._kinds, soft=self._soft, log=self._log))
+    def first_decision(self, op: Operation) -> Decision:
+        """As `decision`; where an operation is kept on its device, why it came there."""
+        return self._first.get(op) or self.decision(op)
 
-    def _survey(self, now: _Round, previous: Mapping[Operation, Device]) -> bool:
+    def _new_round(self, ops: Sequence[Operation]) -> Round:
+        return Round(ops, Groups(self._kinds, soft=self._soft, log=self._log))
+
+    def _survey(self, now: Round, previous: Mapping[Operation, Device]) -> bool:
         """Find the kinds of all operations; True when none of them asks for a device."""
         kind_of = self._kinds.kind
         well_formed = self._well_formed
@@ -176,7 +131,7 @@ class Placer:
                 now.labelled.append(op)
         return free
 
-    def _assign(self, now: _Round) -> dict[Operation, Device]:
+    def _assign(self, now: Round) -> dict[Operation, Device]:
         """Choose a device for each operation: generators last, after their consumers."""
         _keep_passing(now)
         placed: dict[Operation, Device] = {}
@@ -287,7 +242,7 @@ class Placer:
         return found
 
 
-def _keep_passing(now: _Round) -> None:
+def _keep_passing(now: Round) -> None:
     """Leave in `passing` the identities that go where their input is.
 
     These have at most one consumer, and it asks for the same as the input: mostly for nothing.
@@ -313,7 +268,7 @@ def _keep_passing(now: _Round) -> None:
     )
 
 
-def _bind(now: _Round) -> None:
+def _bind(now: Round) -> None:
     """Join the operations that must share a device."""
     for op, kind in now.readers:
         for index in kind.handle_inputs:
@@ -326,7 +281,7 @@ def _bind(now: _Round) -> None:
         now.groups.colocate(now.ops, now.labelled)
 
 
-def _keep_host_variants(now: _Round) -> None:
+def _keep_host_variants(now: Round) -> None:
     """A variant made where only the CPU has a kernel may hold host data: so may all made of it."""
     host_only = {op for op, kind in now.pairs() if kind.supported == {"CPU"}}
     for op, kind in now.pairs():
@@ -349,7 +304,7 @@ def _warn_of_moved_resources(candidates: Sequence[Device], group: Group, groups:
     )
 
 
-def _log_placement(now: _Round, placement: Mapping[Operation, Device]) -> None:
+def _log_placement(now: Round, placement: Mapping[Operation, Device]) -> None:
     """One line for each operation, to stdout and to the log: generators last."""
     deferred = {op: None for op, kind in now.pairs() if now.is_deferred(op, kind)}
     for op in [*(op for op in now.ops if op not in deferred), *deferred]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfsession.core import protos
+from tfsession.devices.memory import Ledger
 from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
@@ -17,6 +18,7 @@ from tfsession.runtime.execution import Execution
 from tfsession.runtime.float_errors import SILENT, settings, use
 from tfsession.runtime.partition import Node, Transfer
 from tfsession.runtime.segments import CompiledRegion, CompiledSegment, Function, Value
+from tfsession.runtime.transfer_guard import Implicit
 
 
 @dataclass(slots=True, frozen=True)
@@ -36,6 +38,11 @@ class Signature:
     on_device: bool | tuple[Memory, ...] = False
     arriving: bool = False
     connections: tuple[tuple[Tensor, Tensor], ...] = ()
+
+    @property
+    def feed_memories(self) -> dict[Tensor, Memory]:
+        """The memory in which the value of each fed tensor is given."""
+        return dict(zip(self.feeds, self.memories, strict=True))
 
     def destinations(self, located: Sequence[Memory]) -> Sequence[Memory]:
         """The memory in which each fetched value is wanted, for those where they were made."""
@@ -64,7 +71,8 @@ class Plan:
     `nodes` are the operations as they are numbered for those who watch a step.
     A single plan is one host segment that takes the feeds as they come and gives what is fetched.
     `asks` names the attribute of StepControl that compiled functions take first; `variant` gives
-    the same plan asking for something else.
+    the same plan asking for something else. `implicit` are the copies between devices that it makes
+    on its own; None where there are none.
     """
 
     def __init__(
@@ -74,6 +82,7 @@ class Plan:
         nodes: list[Node],
         names: Mapping[tuple[Tensor, int], str],
         fetched: Fetched,
+        implicit: Implicit | None,
         cancellation: CancellationManager,
         asks: str,
         compile_variant: Callable[[str], Plan],
@@ -90,6 +99,7 @@ class Plan:
             names[t, id(m)] for t, m in zip(self.feeds, signature.memories, strict=True)
         ]
         self.fetched = fetched
+        self.implicit = implicit
         moved = {t.tensor: names[t.tensor, id(t.source)] for t in fetched.transfers}
         # Where the fetched values were made.
         self.source_names = [
@@ -134,6 +144,11 @@ class Plan:
     def watched(self) -> Plan:
         """The same plan, of which every operation tells when it is done."""
         return self.variant("observe")
+
+    def release(self) -> None:
+        """Drop the constants, whoever still holds the plan; what runs yet fails as closed."""
+        for plan in list(self._variants.values()):
+            plan.region.release()
 
     def execute(self, feeds: Sequence[Value], control: StepControl) -> list[Value]:
         """As `run`, under the terms of `control`."""
@@ -184,6 +199,11 @@ def finish_fresh(value: Value) -> Value:
             return value
         return value.copy()
     return value
+
+
+def finish_counted(finish: Function, ledger: Ledger, value: Value) -> Value:
+    """As `finish`, for a device of the host with a limit: what the program has is not its own."""
+    return ledger.hand_over(finish(value))
 
 
 def finish_shared(value: Value) -> Value:

@@ -72,6 +72,9 @@ class CompiledSegment:
         """Run, or begin to wait; gives the error."""
         raise NotImplementedError
 
+    def release(self) -> None:
+        """Drop what it holds in the memory of devices; it cannot run any more."""
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Computation(CompiledSegment):
@@ -106,6 +109,10 @@ class Computation(CompiledSegment):
             return self.function(*arguments)
         with self.memory.activate():
             return self.function(*arguments)
+
+    def release(self) -> None:
+        """Drop constants and kernels, whoever still holds the function."""
+        self.function.__globals__.clear()
 
     def failure(self, error: BaseException) -> BaseException:
         """The error to raise for one that came out of the function: it names the operation."""
@@ -298,6 +305,11 @@ class CompiledRegion:
         """Whether something in it may have to wait for what is outside of the step."""
         return any(segment.may_wait for segment in self.segments)
 
+    def release(self) -> None:
+        """Drop what the segments hold in the memory of devices."""
+        for segment in self.segments:
+            segment.release()
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class CompiledLoop(CompiledSegment):
@@ -313,6 +325,10 @@ class CompiledLoop(CompiledSegment):
     def may_wait(self) -> bool:
         """Whether its body may."""
         return self.body.may_wait
+
+    def release(self) -> None:
+        """Drop what the body holds."""
+        self.body.release()
 
     def start(self, execution: Execution, scope: Scope) -> Failure:
         """Run the loop as far as it goes."""

@@ -19,12 +19,14 @@ import numpy as np
 
 from tfsession.core.dtypes import float32, float64, int32, int64, resource
 from tfsession.core.op_def import ArgDef
+from tfsession.devices.memory import OPERATIONS
 from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.control import CancellationManager, stop_closed, stop_late
 from tfsession.runtime.partition import Layout, Node, Segment, gives_tuple, input_arguments
 from tfsession.runtime.plan import (
+    finish_counted,
     finish_fresh,
     finish_fresh_on_device,
     finish_handle,
@@ -34,12 +36,14 @@ from tfsession.runtime.plan import (
 )
 from tfsession.runtime.regions import Loop
 from tfsession.runtime.segments import Function, Value
+from tfsession.runtime.transfer_guard import Guard
 
 
 class Binder(Protocol):
     """Binds kernels for a session: it knows the state that stateful kernels work on."""
 
     cancellation: CancellationManager
+    transfer_guard: Guard | None
 
     def as_seen(self) -> AbstractContextManager[None]:
         """Operations are, in the block, as the session saw them first."""
@@ -114,7 +118,10 @@ class Names:
         else:
             shared = False  # a copy that the step made
         if memory is None:
-            return finish_shared if shared else finish_fresh
+            finish = finish_shared if shared else finish_fresh
+            allocator = None if node is None else node.allocator
+            ledger = None if allocator is None else allocator.ledger
+            return finish if ledger is None else partial(finish_counted, finish, ledger)
         return partial(finish_shared_on_device if shared else finish_fresh_on_device, memory)
 
 
@@ -170,6 +177,7 @@ class Source:
 
     def compile(self) -> Function:
         """The function."""
+        self.globals[OPERATIONS] = self.ops
         code = compile("\n".join(self.lines), "<segment>", "exec")
         exec(code, self.globals)
         function: Function = self.globals["segment"]
