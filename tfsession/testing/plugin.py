@@ -44,15 +44,22 @@ def simulated_session(request: pytest.FixtureRequest) -> Iterator[Callable[..., 
     for session in sessions:
         session.close()
     if not request.node.stash.get(_raised, False):
-        for session in sessions:
-            testing.assert_all_returned(session)
+        try:
+            for session in sessions:
+                testing.assert_all_returned(session)
+        except AssertionError as error:
+            told = str(error)
+        else:
+            return
+        pytest.fail(told, pytrace=False)
 
 
 @pytest.fixture(params=["cpu", "simulated", "cuda"])
-def tf_device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def tf_device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A name for `tf.device`: a CPU's, then a simulated GPU's, then a CUDA GPU's, or a skip.
 
-    Sessions that the test makes have that GPU, without a configuration of their own.
+    Sessions that the test makes have that GPU without a configuration of their own; the test has an
+    empty default graph.
     """
     if request.param == "cuda":
         if not testing.has_cuda_gpu():
@@ -61,4 +68,5 @@ def tf_device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     else:
         monkeypatch.delenv("TFSESSION_DISABLE_GPU", raising=False)
         monkeypatch.setenv("TFSESSION_SIMULATED_GPUS", "1:1GiB")
-    return "/cpu:0" if request.param == "cpu" else "/gpu:0"
+    with testing.fresh_graph():
+        yield "/cpu:0" if request.param == "cpu" else "/gpu:0"

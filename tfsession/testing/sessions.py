@@ -16,7 +16,6 @@ from typing import Any
 
 import tfsession as tf
 from tfsession.devices.layout import find_gpus
-from tfsession.devices.simulated_array import SimulatedArray
 from tfsession.session import BaseSession, Session
 
 
@@ -75,35 +74,29 @@ def simulated_session(
 def assert_all_returned(session: BaseSession) -> None:
     """Close a session; AssertionError if arrays of its simulated GPUs outlive it.
 
-    What it names was fetched with `device_fetches` and is still held by the program, or it is a
-    mistake of tfsession.
+    The error tells which operations made them. They were fetched with `device_fetches` and are still
+    held by the program, or it is a mistake of tfsession.
     """
     session.close()
-    if _alive(session):
+    if _left_on(session):
         gc.collect()  # what only a cycle holds comes back, too, where memory is short
-        if alive := _alive(session):
-            raise AssertionError(
-                f"{sum(nbytes for nbytes, _ in alive)} bytes did not come back after close(): "
-                + "; ".join(text for _, text in alive)
-            )
+        if left := _left_on(session):
+            raise AssertionError("After close() arrays are still alive: " + "; ".join(left))
 
 
 def _gpus_of(session: BaseSession) -> list[Any]:
     return [d for d in session._engine.devices.devices if d.device_type == "GPU"]
 
 
-def _alive(session: BaseSession) -> list[tuple[int, str]]:
-    """Bytes and description of each piece of memory that some array still refers to."""
-    devices = _gpus_of(session)
-    found = {
-        id(array._root): (
-            array._root.nbytes,
-            f"{array.dtype}{list(array.shape)} on {array._device.name.rpartition('device:')[2]}",
-        )
-        for array in gc.get_objects()
-        if type(array) is SimulatedArray and any(array._device is device for device in devices)
-    }
-    return list(found.values())
+def _left_on(session: BaseSession) -> list[str]:
+    """What each device still holds, and who made it."""
+    return [
+        f"{holding.nbytes} bytes of {holding.op} ({holding.op_type}), {holding.tensors} in number, "
+        f"on {name.rpartition('device:')[2]}"
+        for name, stats in session.memory_stats().items()
+        if stats is not None
+        for holding in stats.live
+    ]
 
 
 def has_cuda_gpu() -> bool:
