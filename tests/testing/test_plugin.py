@@ -6,6 +6,7 @@ import subprocess
 import sys
 from importlib import resources
 from importlib.metadata import entry_points
+from textwrap import dedent
 
 import pytest
 
@@ -68,7 +69,7 @@ CASES = """
 
 def run_pytest(folder, name, text, *options):
     """The outcome of each test of a file, and all that pytest printed."""
-    (folder / name).write_text(re.sub("^    ", "", text, flags=re.MULTILINE))
+    (folder / name).write_text(dedent(text))
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TFSESSION_")}
     command = [sys.executable, "-m", "pytest", "-q", "-rA", "-W", "error", *options, name]
     done = subprocess.run(
