@@ -15,6 +15,7 @@ from tfsession.devices.cpu import CpuDevice
 from tfsession.devices.cuda import CudaDevice
 from tfsession.devices.layout import GpuSlot
 from tfsession.devices.nvml import PhysicalGpu
+from tfsession.devices.simulated import SimulatedDevice
 from tfsession.devices.transfer import copy, start_copy, wait_for
 
 MIB = 1 << 20
@@ -31,12 +32,18 @@ class FakeArray:
         self.data.array = weakref.proxy(self)  # a cycle would keep the memory
 
     def copy(self):
-        self.cupy.here.streams[-1].log.append("made contiguous")
+        self.cupy.here.streams[-1].note("made contiguous")
         return FakeArray(self.cupy, self.host.copy())
+
+    def part(self):
+        """Every second element: a view."""
+        view = self.cupy.foreign(self.host[::2])
+        view.cupy, view.flags = self.cupy, view.host.flags
+        return view
 
     def get(self, stream, out, blocking):
         assert not blocking
-        stream.log.append(("get", out))
+        stream.note(("get", out))
         out[...] = self.host
         return out
 
@@ -95,7 +102,7 @@ class FakePointer:
         self.mem, self.ptr, self.device_id = mem, mem.ptr + offset, mem.device_id
 
     def copy_from_device_async(self, source, size, stream):
-        stream.log.append(("copy", size))
+        stream.note(("copy", size))
         self.array.host[...] = source.array.host
 
 
@@ -121,16 +128,21 @@ class FakeStream:
     def __exit__(self, *_error):
         self.cupy.here.streams.pop()
 
+    def note(self, what):
+        self.log.append(what)
+        self.cupy.calls.append((self, what))
+
     def record(self):
-        self.log.append("record")
+        assert self.cupy.here.card == self.card  # where the event is made
+        self.note("record")
         return self
 
     def wait_event(self, event):
-        self.log.append(("wait", event))
+        self.note(("wait", event))
 
     def synchronize(self):
         assert self.cupy.here.card == self.card
-        self.log.append("synchronize")
+        self.note("synchronize")
 
 
 class Here(threading.local):
@@ -169,7 +181,7 @@ class FakeCupy:
 
     def __init__(self):
         self.here = Here()
-        self.enabled = []
+        self.enabled, self.calls = [], []
         runtime = SimpleNamespace(
             CUDARuntimeError=type("CUDARuntimeError", (RuntimeError,), {}),
             deviceGetByPCIBusId=self._ordinal,
@@ -363,26 +375,69 @@ def test_there_and_back(cupy):
     assert gpu._stream.log[-1] == "synchronize"
 
 
-def test_between_cards_the_streams_wait_for_each_other(cupy):
-    first, second = make(), make(1, bus_id="0000:18:00.0")
-    array = first.to_device(FLOATS)
-    for _ in range(2):
-        copied = copy(array, first, second)
-    np.testing.assert_array_equal(copied.host, FLOATS)
-    assert second.owns(copied)
-    assert not first.owns(copied)
-    assert first._stream.log[:2] == ["record", ("wait", second._stream)]
-    assert second._stream.log[:3] == [("wait", first._stream), ("copy", 24), "record"]
-    assert cupy.enabled == [(0, 1)]  # once
+ELSEWHERE = pytest.mark.parametrize(
+    ("bus_id", "enabled"),
+    [("0000:18:00.0", [(0, 1), (1, 0)]), ("0000:17:00.0", [])],
+    ids=["another card", "the same card"],
+)
 
 
-def test_parts_of_one_card_keep_their_own_memory(cupy):
-    first, second = make(), make(1)
+@ELSEWHERE
+def test_between_devices_streams_wait_for_each_other_and_the_host_for_none(cupy, bus_id, enabled):
+    first, second = make(), make(1, bus_id=bus_id)
     array = first.to_device(FLOATS)
     copied = copy(array, first, second)
+    one, two = first._stream, second._stream
+    there = [(one, "record"), (two, ("wait", one)), (two, ("copy", 24)), (two, "record")]
+    assert cupy.calls == [*there, (one, ("wait", two))]
+    np.testing.assert_array_equal(copied.host, FLOATS)
     assert copied is not array
-    assert second._stream.log[:2] == [("wait", first._stream), ("copy", FLOATS.nbytes)]
-    assert cupy.enabled == []
+    assert [device.memory_stats().in_use for device in (first, second)] == [24, 24]
+    # Again, back, and what is no whole array: made contiguous first, in the order of its source.
+    done, back = [*there, (one, ("wait", two))], [(two, "record"), (one, ("wait", two))]
+    del cupy.calls[:]
+    copy(array, first, second)
+    copy(copied, second, first)
+    assert cupy.calls[:5] == done
+    assert cupy.calls[5:] == [*back, (one, ("copy", 24)), (one, "record"), (two, ("wait", one))]
+    del cupy.calls[:]
+    part = copy(array.part(), first, second)
+    np.testing.assert_array_equal(part.host, FLOATS[::2])
+    assert cupy.calls[0] == (one, "made contiguous")
+    assert cupy.calls[1:] == [*there[:2], (two, ("copy", 12)), there[3], (one, ("wait", two))]
+    # What has no elements is in order, too, and copies nothing.
+    del cupy.calls[:]
+    copy(first.to_device(FLOATS[:0]), first, second)
+    assert cupy.calls == [there[0], there[1], there[3], (one, ("wait", two))]
+    # Peer access was asked for once each way.
+    assert cupy.enabled == enabled
+    assert first.owns(copied) is second.owns(array) is (not enabled)
+
+
+@ELSEWHERE
+def test_no_room_for_a_copy_leaves_both_streams_in_order(cupy, bus_id, enabled):
+    first, second = make(), make(1, bus_id=bus_id, limit=20)
+    array = first.to_device(FLOATS)
+    with pytest.raises(ResourceExhaustedError, match="GPU:1"):
+        copy(array, first, second)
+    assert (cupy.here.streams, cupy.here.allocators, cupy.here.cards) == ([], [], [7])
+    assert not any(what[0] == "copy" for _, what in cupy.calls)
+    back = start_copy(array, first, None)
+    wait_for([first])
+    np.testing.assert_array_equal(back, FLOATS)
+
+
+def test_only_devices_of_a_kind_are_peers(cupy):
+    other = SimulatedDevice(
+        1, GpuSlot(PhysicalGpu("s", "ffff:00:00.0", "", MIB, MIB, None), 0, MIB)
+    )
+    gpu = make()
+    for array, source, destination in (
+        (gpu.to_device(FLOATS), gpu, other),
+        (other.to_device(FLOATS), other, gpu),
+    ):
+        with pytest.raises(TypeError, match=f"{source.name} is not a peer of {destination.name}"):
+            copy(array, source, destination)
 
 
 def test_one_wait_for_many(cupy):

@@ -74,8 +74,8 @@ def simulated_session(
 def assert_all_returned(session: BaseSession) -> None:
     """Close a session; AssertionError if arrays of its simulated GPUs outlive it.
 
-    The error tells which operations made them. They were fetched with `device_fetches` and are still
-    held by the program, or it is a mistake of tfsession.
+    The error tells which operations made them. They were fetched with `device_fetches` and are held
+    by the program still, or it is a mistake of tfsession.
     """
     session.close()
     if _left_on(session):
