@@ -74,7 +74,8 @@ class SimulatedDevice(Accelerator):
         """Makes the stream current, and silences floating point warnings, as a GPU gives none."""
         if self._has_lent:
             self._await_program()
-        entered, depth = self._entered, self._depth
+        entered = self._entered
+        depth = getattr(entered, "depth", 0)
         entered.depth = depth + 1
         try:
             with np.errstate(all="ignore"):
@@ -84,12 +85,9 @@ class SimulatedDevice(Accelerator):
 
     # --- streams --------------------------------------------------------------------------------
 
-    @property
-    def _depth(self) -> int:
-        return getattr(self._entered, "depth", 0)
-
     def _current(self) -> SimulatedStream:
-        stream: SimulatedStream = self._stream if self._depth else self._program
+        is_active = getattr(self._entered, "depth", 0)
+        stream: SimulatedStream = self._stream if is_active else self._program
         return stream
 
     def _on_card(self) -> AbstractContextManager[Any]:

@@ -3,12 +3,14 @@
 A stream counts the work it is given. An event holds what is done once it has come: the stream's
 count, and those of the streams that it waited for itself (vector clocks, as Fidge and Mattern
 described them). Memory knows the work that wrote it and that read it; what would be a race on a
-GPU, because no event and no wait of the host lies between, raises InternalError here.
+GPU, because no event and no wait of the host lies between, raises InternalError here. What two
+threads do to one variable is not looked at: their order is the program's matter.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from threading import get_ident
 
 from tfsession.core import forking
 from tfsession.core.errors import InternalError
@@ -68,32 +70,46 @@ class Accesses:
     `home` is that stream: in its order the memory is handed out again.
     """
 
-    __slots__ = ("_reads", "_writer", "_written", "home")
+    __slots__ = ("_reads", "_write", "home")
 
     def __init__(self, stream: SimulatedStream) -> None:
         self.home = stream
-        self._writer = stream
-        self._written = stream.queue()
-        self._reads: Event = {}
+        self._write = _Access(stream)
+        self._reads: dict[SimulatedStream, _Access] = {}
 
     def read(self, stream: SimulatedStream) -> None:
         """A stream reads; InternalError if it may come before what writes."""
-        if not stream.comes_after(self._writer, self._written):
-            raise _race(stream, "reads", self._writer, "writes it")
-        self._reads[stream] = stream.queue()
+        if self._write.disturbs(stream):
+            raise _race(stream, "reads", self._write.stream, "writes it")
+        self._reads[stream] = _Access(stream)
 
     def write(self, stream: SimulatedStream) -> None:
         """A stream writes; InternalError if it may come before what reads or writes."""
         for other in self.unordered(stream):
             raise _race(stream, "writes", other, "uses it")
-        self._writer, self._written = stream, stream.queue()
+        self._write = _Access(stream)
         self._reads.clear()
 
     def unordered(self, stream: SimulatedStream) -> Iterator[SimulatedStream]:
         """The streams whose work on this memory may still go on when `stream` uses it."""
-        for other, number in [(self._writer, self._written), *self._reads.items()]:
-            if not stream.comes_after(other, number):
-                yield other
+        for access in [self._write, *self._reads.values()]:
+            if access.disturbs(stream):
+                yield access.stream
+
+
+class _Access:
+    """One piece of work, and the thread that asked for it."""
+
+    __slots__ = ("number", "stream", "thread")
+
+    def __init__(self, stream: SimulatedStream) -> None:
+        self.stream = stream
+        self.number = stream.queue()
+        self.thread = get_ident()
+
+    def disturbs(self, stream: SimulatedStream) -> bool:
+        """Whether it may still go on when this thread has `stream` do something now."""
+        return not stream.comes_after(self.stream, self.number) and self.thread == get_ident()
 
 
 def _race(stream: SimulatedStream, does: str, other: SimulatedStream, still: str) -> InternalError:

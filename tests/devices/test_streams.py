@@ -155,6 +155,38 @@ def test_both_ways_and_from_many_threads(pair):
     assert wrong == []
 
 
+def test_what_another_thread_does_meanwhile_is_no_race(pair):
+    """It updates a variable just when this one copies it: the program has not ordered them."""
+    first, second = pair
+    array = first.to_device(FLOATS)
+    wrong = []
+
+    def update():
+        try:
+            with first.activate():
+                array[...] = array + 1
+        except BaseException as error:
+            wrong.append(error)
+
+    class Busy(SimulatedStream):
+        __slots__ = ()
+
+        def record(self):
+            thread = threading.Thread(target=update)
+            thread.start()
+            thread.join()
+            return super().record()
+
+    for stream in (first, second):
+        before, stream._stream.__class__ = stream._stream.__class__, Busy
+        copied = copy(copy(array, first, second), second, None)
+        stream._stream.__class__ = before
+    assert wrong == []
+    assert copied[0] == 1
+    with first.activate():
+        array += 1  # and this thread is in order with itself again
+
+
 class NoWait(SimulatedStream):
     """A stream that forgets to wait."""
 

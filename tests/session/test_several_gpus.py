@@ -242,6 +242,34 @@ def test_threads_share_the_devices_of_a_session(simulated_session):
     assert counted.total.synchronizations == 40
 
 
+@pytest.mark.parametrize("is_resource", [False, True])
+def test_threads_that_do_not_wait_for_each_other(simulated_session, is_resource):
+    """One updates what the other copies to the next device: their order is the program's matter."""
+    with tf.device("/gpu:0"):
+        v = tf.get_variable("v", [64], initializer=tf.zeros_initializer(), use_resource=is_resource)
+        update = tf.assign_add(v, tf.ones([64]))
+    with tf.device("/gpu:1"):
+        total = tf.reduce_sum(tf.identity(v))
+    session = simulated_session(gpus=2)
+    session.run(v.initializer)
+    wrong = []
+
+    def work(fetch):
+        try:
+            for _ in range(200):
+                session.run(fetch)
+        except BaseException as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=work, args=[f]) for f in (update.op, total, total)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert session.run(total) == 200 * 64
+
+
 @pytest.mark.parametrize("value", [np.nan, -np.nan, np.inf, -0.0, 1e-42, -1e-45])
 def test_odd_numbers_go_through_all_devices_unchanged(simulated_session, value):
     """Denormals and the bits of a NaN as well: nothing is flushed, nothing made canonical."""
