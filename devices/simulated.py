@@ -15,7 +15,7 @@ from weakref import ref
 
 import numpy as np
 
-from tfsession.core.errors import InternalError
+from tfsession.core.errors import CancelledError, InternalError
 from tfsession.devices.accelerator import Accelerator
 from tfsession.devices.counters import Counters
 from tfsession.devices.layout import GpuSlot
@@ -72,6 +72,8 @@ class SimulatedDevice(Accelerator):
     @contextmanager
     def activate(self) -> Iterator[None]:
         """Makes the stream current, and silences floating point warnings, as a GPU gives none."""
+        if self._pool.closed:
+            raise CancelledError(None, None, "Session has been closed.")
         if self._has_lent:
             self._await_program()
         entered = self._entered

@@ -473,9 +473,20 @@ def test_close_ends_it(gpu):
     gpu.close()
     np.testing.assert_array_equal(host, FLOATS)
     assert gpu.memory_stats().in_use == 24  # what the program still holds
-    with pytest.raises(CancelledError, match="Session has been closed"):
-        gpu.to_device(FLOATS)
-    with pytest.raises(CancelledError):
-        x + x
+    for use in USES_AFTER_CLOSE:
+        with pytest.raises(CancelledError, match="Session has been closed"):
+            use(gpu, x)
+    assert x.get().tolist() == FLOATS.tolist()  # its owner may still look at it
     del x
     assert gpu.memory_stats().in_use == 0
+
+
+USES_AFTER_CLOSE = [
+    lambda gpu, x: gpu.to_device(FLOATS),
+    lambda gpu, x: gpu.to_host(x),
+    lambda gpu, x: gpu.activate().__enter__(),
+    lambda gpu, x: gpu.xp.zeros(3),
+    lambda gpu, x: x + x,
+    lambda gpu, x: make(1).from_peer(x, gpu),
+    lambda gpu, x: gpu.from_peer(ELSEWHERE, ELSEWHERE.device),
+]

@@ -411,15 +411,14 @@ def test_threads_keep_their_arrays(fresh_graph, device):
 
 
 @pytest.fixture
-def two_gpus(fresh_graph, monkeypatch):
+def two_gpus(simulated_session):
     """A session with two simulated GPUs, and `x` times two on each."""
-    monkeypatch.setenv("TFSESSION_SIMULATED_GPUS", "2:256MiB")
     x = tf.placeholder(tf.float32, [2, 3])
     results = []
     for number in range(2):
         with tf.device(f"/gpu:{number}"):
             results.append(x * 2.0)
-    session = tf.Session()
+    session = simulated_session(gpus=2)
     session.run(results, {x: X})
     return session, x, results
 

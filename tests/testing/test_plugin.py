@@ -205,6 +205,7 @@ def test_counting(fresh_graph):
         ("/cpu:0", "counts nothing: only simulated GPUs do"),
         ("/gpu:2", "none of this session's devices"),
         ("/gpu:*", "several"),
+        ("the first", "no device name"),
     ):
         with pytest.raises(tf.errors.InvalidArgumentError, match=complaint):
             first[device]
