@@ -203,7 +203,7 @@ class BaseSession(SessionInterface):
         raise failure.pop()
 
     def counting(self) -> Counting:
-        """Count what simulated GPUs are asked to do, in a `with` block: see docs/testing.md."""
+        """Count what simulated GPUs do, in a `with` block: see docs/testing.md. Not TensorFlow's."""
         return Counting(self._engine.devices.devices, self._engine.devices.find)
 
     def close(self) -> None:
