@@ -203,7 +203,7 @@ class BaseSession(SessionInterface):
         raise failure.pop()
 
     def counting(self) -> Counting:
-        """Count what simulated GPUs do, in a `with` block: see docs/testing.md. Not TensorFlow's."""
+        """Count what simulated GPUs do, in a block; see docs/testing.md. Not in TensorFlow."""
         return Counting(self._engine.devices.devices, self._engine.devices.find)
 
     def close(self) -> None:
