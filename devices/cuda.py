@@ -6,14 +6,14 @@ CuPy is imported, and a CUDA context made, when a session first uses the device.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
 
 from tfsession.core import forking
 from tfsession.core.errors import CancelledError, FailedPreconditionError, InternalError
-from tfsession.devices.device import Device
+from tfsession.devices.accelerator import Accelerator
 from tfsession.devices.layout import GpuSlot
 from tfsession.devices.memory import Charge, Ledger, MemoryStats
 
@@ -60,7 +60,7 @@ def describe(slot: GpuSlot) -> str:
     )
 
 
-class CudaDevice(Device):
+class CudaDevice(Accelerator):
     """A GPU device on a card, or on a part of one: several may share a card, each with a limit."""
 
     ledger: Ledger
@@ -72,10 +72,8 @@ class CudaDevice(Device):
         self._cupy: Any = None
         self._card: Any = None
         self._pool: Any = None
-        self._stream: Any = None
         self.ledger = Ledger(self.name, f"GPU_{index}_bfc", slot.limit)
         self._peers: set[int] = set()
-        self._has_lent = False
         self._closed = False
         forking.notice(self)
 
@@ -168,6 +166,12 @@ class CudaDevice(Device):
             out = np.empty(array.shape, array.dtype)
             return array.get(stream=self._stream, out=out, blocking=False)
 
+    def _on_card(self) -> AbstractContextManager[Any]:
+        return self._card  # type: ignore[no-any-return]
+
+    def _program_stream(self) -> Any:
+        return self._cupy.cuda.get_current_stream()
+
     def _reach(self, card: int) -> None:
         """Lets this card read another's memory directly, where the hardware can; once."""
         runtime = self._cupy.cuda.runtime
@@ -180,23 +184,11 @@ class CudaDevice(Device):
             except runtime.CUDARuntimeError:
                 return  # already enabled, or no room for one more: the copy goes another way
 
-    def from_peer(self, array: Any, source: Device) -> Any:
-        """A copy of another CUDA device's array, ordered after its source and before its reuse."""
-        if not isinstance(source, CudaDevice):
-            raise TypeError(f"{source.name} is not a peer of {self.name}")
-        with source.activate():
-            content = source.xp.ascontiguousarray(array)
-            produced = source._stream.record()
-        with self.activate():
-            self._reach(source._card.id)
-            self._stream.wait_event(produced)
-            copied = self._cupy.empty(content.shape, content.dtype)
-            if content.nbytes:
-                copied.data.copy_from_device_async(content.data, content.nbytes, self._stream)
-            consumed = self._stream.record()
-        with source.activate():
-            # The source's pool may hand the memory out again as soon as `content` is dropped.
-            source._stream.wait_event(consumed)
+    def _pulled(self, content: Any, source: Any) -> Any:
+        self._reach(source._card.id)
+        copied = self._cupy.empty(content.shape, content.dtype)
+        if content.nbytes:
+            copied.data.copy_from_device_async(content.data, content.nbytes, self._stream)
         return copied
 
     def owns(self, array: Any) -> bool:
@@ -216,23 +208,6 @@ class CudaDevice(Device):
             return array
         with self._card, self._stream:  # the protocols order the producer's stream before ours
             return cupy.from_dlpack(array) if hasattr(array, "__dlpack__") else cupy.asarray(array)
-
-    def _await_program(self) -> None:
-        """Orders what the calling thread's current stream was asked for before what follows here.
-
-        Event and wait cost the host a few microseconds; nothing is waited for on it.
-        """
-        with self._card:
-            current = self._cupy.cuda.get_current_stream()
-            if current != self._stream:
-                self._stream.wait_event(current.record())
-
-    def hand_out(self) -> None:
-        """Makes the calling thread's current stream wait for this device's."""
-        if self._stream is not None:
-            self._has_lent = True
-            with self._card:
-                self._cupy.cuda.get_current_stream().wait_event(self._stream.record())
 
     def synchronize(self) -> None:
         """Waits for the stream."""

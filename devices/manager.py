@@ -141,7 +141,7 @@ class DeviceManager:
 
         Raises InvalidArgumentError where the name fits none, or several.
         """
-        text = canonical(device)
+        text = device if isinstance(device, str) else canonical(device)
         name = _device_name(text, "device")
         found = [
             d

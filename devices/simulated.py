@@ -1,42 +1,32 @@
 """Simulated accelerators: NumPy behind the rules of a GPU, so that breaking one of them shows.
 
 Memory is counted against a hard limit; arrays of the host or of another device are refused; what
-is copied to the host is garbage until the device was synchronised. It says nothing about speed.
+is copied to the host is garbage until the device was synchronised; work on different streams that
+nothing orders is an error. It says nothing about speed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, ClassVar, NamedTuple
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, ClassVar
+from weakref import ref
 
 import numpy as np
 
-from tfsession.devices.device import Device
+from tfsession.core.errors import CancelledError, InternalError
+from tfsession.devices.accelerator import Accelerator
+from tfsession.devices.counters import Counters
 from tfsession.devices.layout import GpuSlot
 from tfsession.devices.memory import Charge, Ledger
 from tfsession.devices.simulated_array import SimulatedArray
 from tfsession.devices.simulated_numpy import SimulatedNumpy
+from tfsession.devices.simulated_stream import Accesses, SimulatedStream
 
-__all__ = ["Counters", "SimulatedDevice"]
+__all__ = ["SimulatedDevice"]
 
 POISON = 0xCB
-
-
-class Counters(NamedTuple):
-    """What a device was asked to do.
-
-    `launches` counts results computed into new memory and writes in place, not views. `uploads` and
-    `reads` are copies that a kernel made by itself (`xp.asarray(host)`; `item()`, `bool(array)`).
-    """
-
-    launches: int = 0
-    host_to_device: int = 0
-    device_to_host: int = 0
-    device_to_device: int = 0
-    transferred_bytes: int = 0
-    uploads: int = 0
-    reads: int = 0
 
 
 class _Pool(Ledger):
@@ -53,7 +43,7 @@ class _Pool(Ledger):
         return charge
 
 
-class SimulatedDevice(Device):
+class SimulatedDevice(Accelerator):
     """A GPU device whose memory is a counted part of the host's."""
 
     asks_ahead: ClassVar[bool] = True
@@ -68,6 +58,11 @@ class SimulatedDevice(Device):
         self._counts = dict.fromkeys(Counters._fields[1:], 0)
         self._pending: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
         self._xp = SimulatedNumpy(self)
+        self._stream = SimulatedStream(self.name)
+        self._program = SimulatedStream(f"the program's stream on {self.name}")
+        self._entered = threading.local()
+        # Memory that other streams use: none of it may be given out again before they have done.
+        self._lent: dict[Accesses, ref[np.ndarray[Any, Any]]] = {}
 
     @property
     def xp(self) -> Any:
@@ -76,46 +71,98 @@ class SimulatedDevice(Device):
 
     @contextmanager
     def activate(self) -> Iterator[None]:
-        """Silences floating point warnings, which a GPU does not give."""
-        with np.errstate(all="ignore"):
-            yield
+        """Makes the stream current, and silences floating point warnings, as a GPU gives none."""
+        if self._pool.closed:
+            raise CancelledError(None, None, "Session has been closed.")
+        if self._has_lent:
+            self._await_program()
+        entered = self._entered
+        depth = getattr(entered, "depth", 0)
+        entered.depth = depth + 1
+        try:
+            with np.errstate(all="ignore"):
+                yield
+        finally:
+            entered.depth = depth
 
-    def count(self, what: str, nbytes: int = 0) -> None:
-        """Adds one to a counter, and `nbytes` to the bytes transferred."""
-        with self._pool.lock:
-            self._counts[what] += 1
-            self._counts["transferred_bytes"] += nbytes
+    # --- streams --------------------------------------------------------------------------------
 
-    def counters(self) -> Counters:
-        """The counters now."""
-        with self._pool.lock:
-            return Counters(self._pool.launches, *self._counts.values())
+    def _current(self) -> SimulatedStream:
+        is_active = getattr(self._entered, "depth", 0)
+        stream: SimulatedStream = self._stream if is_active else self._program
+        return stream
 
-    def reset_counters(self) -> None:
-        """Starts counting at zero."""
-        with self._pool.lock:
-            self._counts = dict.fromkeys(Counters._fields[1:], 0)
-            self._pool.launches = 0
+    def _on_card(self) -> AbstractContextManager[Any]:
+        return nullcontext()
 
-    def launched(self) -> None:
-        """Counts a kernel that wrote in place."""
+    def _program_stream(self) -> SimulatedStream:
+        """The one of all threads, as CUDA's default stream is, where they have set no other."""
+        return self._current()
+
+    def _use(self, arrays: Iterable[SimulatedArray], stream: SimulatedStream) -> None:
+        """A stream reads arrays of this device."""
+        for array in arrays:
+            accesses = array._accesses
+            accesses.read(stream)
+            if stream is not accesses.home:
+                self._lent[accesses] = ref(array._root)
+
+    def _look_what_returned(self) -> None:
+        """Refuse to give out memory that was dropped while another stream may still use it."""
+        for accesses, root in list(self._lent.items()):
+            others = list(accesses.unordered(self._stream))
+            if others and root() is not None:
+                continue
+            self._lent.pop(accesses, None)
+            if others:
+                raise InternalError(
+                    None,
+                    None,
+                    f"{self.name} gives out memory again while {others[0].name} still uses it: "
+                    "nothing orders the two.",
+                )
+
+    # --- what the arrays ask for ----------------------------------------------------------------
+
+    def wrap(
+        self, host: np.ndarray[Any, Any], root: np.ndarray[Any, Any], launches: int = 0
+    ) -> SimulatedArray:
+        """An array of this device over memory of its own; `root` is the array that holds it."""
+        charge, stream = self._pool.charge(host, root.nbytes, launches), self._current()
+        if self._lent and stream is self._stream:
+            self._look_what_returned()
+        return SimulatedArray(self, host, root, charge, Accesses(stream))
+
+    def computed(
+        self,
+        host: np.ndarray[Any, Any],
+        root: np.ndarray[Any, Any],
+        seen: Iterable[SimulatedArray] = (),
+    ) -> SimulatedArray:
+        """As `wrap`, for the result of a kernel that read the arrays `seen`."""
+        self._use(seen, self._current())
+        return self.wrap(host, root, 1)
+
+    def writes(self, array: SimulatedArray, seen: Iterable[SimulatedArray] = ()) -> None:
+        """Counts a kernel that writes in place what it computes of the arrays `seen`."""
+        stream = self._current()
+        self._use(seen, stream)
+        self._use([array], stream)
+        array._accesses.write(stream)
         with self._pool.lock:
             self._pool.launches += 1
 
-    def wrap(self, host: np.ndarray[Any, Any], root: np.ndarray[Any, Any]) -> SimulatedArray:
-        """An array of this device over memory of its own; `root` is the array that holds it."""
-        return SimulatedArray(self, host, root, self._pool.charge(host, root.nbytes, 0))
+    def uploads(self, array: SimulatedArray) -> None:
+        """Counts content that a kernel brings from the host by itself."""
+        self._count("uploads", "host_to_device_bytes", array.nbytes)
 
-    def computed(self, host: np.ndarray[Any, Any], root: np.ndarray[Any, Any]) -> SimulatedArray:
-        """As `wrap`, for the result of a kernel."""
-        return SimulatedArray(self, host, root, self._pool.charge(host, root.nbytes, 1))
-
-    def upload(self, host: Any) -> SimulatedArray:
-        """A copy of a host array, uncounted."""
-        copy = np.array(host, order="C", copy=True)
-        if copy.dtype.kind in "OSUMm" or copy.dtype.type is np.void:
-            raise TypeError(f"Unsupported type {copy.dtype} on {self.name}")
-        return self.wrap(copy, copy)
+    def reads(self, array: SimulatedArray, nbytes: int) -> None:
+        """Waits until content can be read, which the caller then does by itself."""
+        stream = self._current()
+        self._use([array], stream)
+        stream.synchronize()
+        self._count("reads", "device_to_host_bytes", nbytes)
+        self._count("synchronizations")
 
     def host_of(self, array: Any) -> np.ndarray[Any, Any]:
         """The memory behind an array of this device; TypeError for any other."""
@@ -125,36 +172,71 @@ class SimulatedDevice(Device):
             raise TypeError(f"An array of {array._device.name} was given to {self.name}")
         return array._host
 
+    # --- counters -------------------------------------------------------------------------------
+
+    def _count(self, what: str, way: str = "", nbytes: int = 0) -> None:
+        with self._pool.lock:
+            self._counts[what] += 1
+            if way:
+                self._counts[way] += nbytes
+
+    def counters(self) -> Counters:
+        """The counters now."""
+        with self._pool.lock:
+            return Counters(self._pool.launches, **self._counts)
+
+    # --- transfers ------------------------------------------------------------------------------
+
+    def upload(self, host: Any) -> SimulatedArray:
+        """A copy of a host array, uncounted."""
+        copy = np.array(host, order="C", copy=True)
+        if copy.dtype.kind in "OSUMm" or copy.dtype.type is np.void:
+            raise TypeError(f"Unsupported type {copy.dtype} on {self.name}")
+        return self.wrap(copy, copy)
+
     def to_device(self, host_array: Any) -> SimulatedArray:
         """A counted copy of a host array or NumPy scalar."""
-        array = self.upload(host_array)
-        self.count("host_to_device", array.nbytes)
+        with self.activate():
+            array = self.upload(host_array)
+        self._count("host_to_device", "host_to_device_bytes", array.nbytes)
         return array
 
     def to_host(self, array: Any) -> np.ndarray[Any, Any]:
         """A counted copy on the host, garbage until `synchronize()`."""
         host = self.host_of(array)
+        with self.activate():
+            self._use([array], self._stream)
         buffer = np.empty(host.shape, host.dtype)
         buffer.reshape(-1).view(np.uint8)[...] = POISON
-        self.count("device_to_host", host.nbytes)
+        self._count("device_to_host", "device_to_host_bytes", host.nbytes)
         with self._pool.lock:
             self._pending.append((buffer, host.copy()))
         return buffer
 
-    def from_peer(self, array: Any, source: Device) -> SimulatedArray:
-        """A counted copy of another simulated device's array."""
-        if not isinstance(source, SimulatedDevice):
-            raise TypeError(f"{source.name} is not a peer of {self.name}")
-        copy = self.upload(source.host_of(array))
-        self.count("device_to_device", copy.nbytes)
+    def _pulled(self, content: SimulatedArray, source: SimulatedDevice) -> SimulatedArray:
+        copy = self.upload(source.host_of(content))
+        source._use([content], self._stream)
+        self._count("device_to_device", "device_to_device_bytes", copy.nbytes)
         return copy
 
     def owns(self, array: Any) -> bool:
         """Whether `array` is this very device's."""
         return type(array) is SimulatedArray and array._device is self
 
+    def adopt(self, array: Any) -> Any:
+        """The array itself, if it is this device's, after what the program has asked for."""
+        if not self.owns(array):
+            return None
+        self._await_program()
+        return array
+
     def synchronize(self) -> None:
         """Puts the real content into every host copy made so far."""
+        self._count("synchronizations")
+        self._wait()
+
+    def _wait(self) -> None:
+        self._stream.synchronize()
         with self._pool.lock:
             pending, self._pending = self._pending, []
             for buffer, content in pending:
@@ -162,6 +244,6 @@ class SimulatedDevice(Device):
 
     def close(self) -> None:
         """Arrays that are still alive can be computed with no more."""
-        self.synchronize()
+        self._wait()
         with self._pool.lock:
             self._pool.closed = True

@@ -16,6 +16,7 @@ from tfsession.devices.memory import root_of
 
 if TYPE_CHECKING:
     from tfsession.devices.simulated import SimulatedDevice
+    from tfsession.devices.simulated_stream import Accesses
 
 __all__ = ["SimulatedArray", "settle", "unwrap"]
 
@@ -47,16 +48,16 @@ def settle(device: SimulatedDevice, result: Any, seen: list[SimulatedArray]) -> 
         root = result if result.base is None else root_of(result)
         for source in seen:
             if source._root is root:
-                return SimulatedArray(device, result, root, source._charge)
-        return device.computed(result, root)
+                return source._view(result)
+        return device.computed(result, root, seen)
     if isinstance(result, np.generic):
         host = np.asarray(result)
-        return device.computed(host, host)
+        return device.computed(host, host, seen)
     if isinstance(result, tuple | list):
         items = [settle(device, item, seen) for item in result]
         return type(result)(*items) if hasattr(result, "_fields") else type(result)(items)
-    if result is None:
-        device.launched()  # a function that wrote into an argument
+    if result is None and seen:
+        device.writes(seen[0], seen[1:])  # a function that wrote into its first argument
     return result
 
 
@@ -74,27 +75,34 @@ def call(device: SimulatedDevice, function: Callable[..., Any], args: Any, kwarg
         return settle(device, function(*hosts), seen)
     named = {key: unwrap(device, value, seen) for key, value in kwargs.items()}
     result = function(*hosts, **named)
-    if kwargs.get("out") is not None:
-        device.launched()
-        return kwargs["out"]
+    if (out := kwargs.get("out")) is not None:
+        for array in out if isinstance(out, tuple) else [out]:
+            device.writes(array, seen)
+        return out
     return settle(device, result, seen)
 
 
 class SimulatedArray:
     """An array in a simulated device's memory. Made by the device, never by hand."""
 
-    __slots__ = ("__weakref__", "_charge", "_device", "_host", "_root")
+    __slots__ = ("__weakref__", "_accesses", "_charge", "_device", "_host", "_root")
 
     __array_priority__ = 100
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(
-        self, device: SimulatedDevice, host: _HostArray, root: _HostArray, charge: object
+        self,
+        device: SimulatedDevice,
+        host: _HostArray,
+        root: _HostArray,
+        charge: object,
+        accesses: Accesses,
     ) -> None:
         self._device = device
         self._host = host
         self._root = root
         self._charge = charge
+        self._accesses = accesses
 
     if TYPE_CHECKING:
 
@@ -129,7 +137,7 @@ class SimulatedArray:
         """The array that holds the memory of a view; None for one that holds its own."""
         if self._root is self._host:
             return None
-        return SimulatedArray(self._device, self._root, self._root, self._charge)
+        return self._view(self._root)
 
     @property
     def T(self) -> SimulatedArray:
@@ -153,7 +161,7 @@ class SimulatedArray:
         return result
 
     def _view(self, host: _HostArray) -> SimulatedArray:
-        return SimulatedArray(self._device, host, self._root, self._charge)
+        return SimulatedArray(self._device, host, self._root, self._charge, self._accesses)
 
     def __getitem__(self, index: Any) -> SimulatedArray:
         seen = [self]
@@ -161,13 +169,14 @@ class SimulatedArray:
         found = self._host[at]
         if not isinstance(found, np.ndarray):  # NumPy's scalar: take the array of rank 0 instead
             found = self._host[(*at, ...) if isinstance(at, tuple) else (at, ...)]
-        result: SimulatedArray = settle(self._device, found, seen[:1])
+        result: SimulatedArray = settle(self._device, found, seen)
         return result
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        at = unwrap(self._device, index, [])
-        self._host[at] = unwrap(self._device, value, [])
-        self._device.launched()
+        seen: list[SimulatedArray] = []
+        at = unwrap(self._device, index, seen)
+        self._host[at] = unwrap(self._device, value, seen)
+        self._device.writes(self, seen)
 
     def __len__(self) -> int:
         return len(self._host)
@@ -177,19 +186,20 @@ class SimulatedArray:
 
     def get(self) -> _HostArray:
         """A host copy, waited for."""
-        self._device.count("reads", self._host.nbytes)
+        self._device.reads(self, self._host.nbytes)
         return self._host.copy()
 
     def set(self, host: Any) -> None:
         """Overwrites the content by a host array's of the same shape and type."""
         if host.dtype != self.dtype or host.shape != self.shape:
             raise ValueError(f"cannot set {self.shape} {self.dtype} to {host.shape} {host.dtype}")
-        self._device.count("uploads", self._host.nbytes)
+        self._device.writes(self)
+        self._device.uploads(self)
         self._host[...] = host
 
     def item(self, *args: Any) -> Any:
         """One element as a Python scalar, waited for."""
-        self._device.count("reads", self._host.itemsize)
+        self._device.reads(self, self._host.itemsize)
         return self._host.item(*args)
 
     def tolist(self) -> Any:
@@ -257,8 +267,9 @@ def _binary(ufunc: Callable[..., Any], reverse: bool = False) -> Callable[[Any, 
 
 def _in_place(update: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def operate(self: SimulatedArray, other: Any) -> Any:
-        update(self._host, unwrap(self._device, other, []))
-        self._device.launched()
+        seen: list[SimulatedArray] = []
+        update(self._host, unwrap(self._device, other, seen))
+        self._device.writes(self, seen)
         return self
 
     return operate

@@ -24,8 +24,9 @@ def merge(xp: Any, *inputs: Any) -> tuple[Any, Any]:
     raise AssertionError("A dead Merge does not run")
 
 
+@kernel("LoopCond", host=["input"], host_outputs=["output"], forwards=True)
 @kernel(
-    *("Enter", "Exit", "NextIteration", "RefEnter", "RefExit", "RefNextIteration", "LoopCond"),
+    *("Enter", "Exit", "NextIteration", "RefEnter", "RefExit", "RefNextIteration"),
     forwards=True,
 )
 def forward(xp: Any, value: Any) -> Any:

@@ -33,7 +33,11 @@ DOWNWARDS = [
     *("constant", "elementwise", "shape", "slice", "join", "compare", "reduce", "matmul"),
     *("random", "nn", "initializers", "state", "variable_scope"),
 ]
-LIBRARIES = {"core": {"google"}, "examples": {"sklearn", "matplotlib", "rich"}}
+LIBRARIES = {
+    "core": {"google"},
+    "examples": {"sklearn", "matplotlib", "rich"},
+    "testing": {"pytest"},
+}
 GPU_LIBRARIES = {
     "devices/cuda.py": {"cupy", "cupyx", "cuda"},
     "devices/nvml.py": {"pynvml"},
@@ -44,6 +48,7 @@ IMPORTED_LATE = {"hashlib", "cupy", "cupyx", "cuda", "pynvml", "sklearn", "matpl
 LOADERS = {
     *(f"{room}/__init__.py" for room in ("tfsession", "tfsession/ops", "tfsession/gradients")),
     *("kernels/__init__.py", "tfsession/core/protos/__init__.py", "tfsession/cli/main.py"),
+    "tfsession/testing/__init__.py",
 }
 REFUSED_NAMES = {"util", "utils", "misc", "helper", "helpers", "common", "basic"}
 # Written so that this file does not hold what it looks for.
@@ -144,7 +149,7 @@ WELCOME = [
     ("tfsession/ops/nn.py", "from tfsession.ops.matmul import matmul\nfrom . import shape"),
     ("tfsession/train/a.py", "from tfsession.gradients.engine import gradients"),
     ("tfsession/examples/a.py", "import tfsession as tf\ndef f():\n    import sklearn.datasets"),
-    ("tfsession/testing.py", "from tfsession.ops import nn\nfrom tfsession.kernels import nn"),
+    ("tfsession/testing/rows.py", "from tfsession.ops import nn\nfrom tfsession.kernels import nn"),
     ("devices/cuda.py", "def f():\n    import cupy"),
     ("kernels/cuda/nn.py", "import cupy\nfrom tfsession.resources import variable"),
 ]

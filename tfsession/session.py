@@ -17,6 +17,7 @@ from tfsession.core import forking, protos
 from tfsession.core.errors import OpError
 from tfsession.core.exports import export
 from tfsession.devices import transfer
+from tfsession.devices.counters import Counting
 from tfsession.devices.device import DeviceAttributes
 from tfsession.devices.manager import DeviceManager
 from tfsession.devices.transfer import Memory
@@ -200,6 +201,10 @@ class BaseSession(SessionInterface):
         except OpError as error:
             failure = [enriched(error, self._graph)]
         raise failure.pop()
+
+    def counting(self) -> Counting:
+        """Count what simulated GPUs do, in a block; see docs/testing.md. Not in TensorFlow."""
+        return Counting(self._engine.devices.devices, self._engine.devices.find)
 
     def close(self) -> None:
         """Give back what the session holds. Idempotent; variables are lost."""

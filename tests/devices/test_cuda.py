@@ -1,251 +1,21 @@
-"""CUDA devices over a fake CuPy that writes down what it is asked."""
+"""CUDA devices over a fake CuPy that writes down what it is asked (see conftest.py)."""
 
 import threading
-import weakref
-from contextlib import contextmanager
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import tfsession as tf
 from tfsession.core.errors import CancelledError, InternalError, ResourceExhaustedError
-from tfsession.devices import cuda
 from tfsession.devices.cpu import CpuDevice
 from tfsession.devices.cuda import CudaDevice
 from tfsession.devices.layout import GpuSlot
 from tfsession.devices.nvml import PhysicalGpu
+from tfsession.devices.simulated import SimulatedDevice
 from tfsession.devices.transfer import copy, start_copy, wait_for
 
 MIB = 1 << 20
 GIB = 1 << 30
-
-
-class FakeArray:
-    def __init__(self, cupy, host):
-        self.host = host
-        self.shape, self.dtype, self.nbytes = host.shape, host.dtype, host.nbytes
-        self.cupy = cupy
-        self.data = cupy.here.allocator(host.nbytes)
-        self.data.array = weakref.proxy(self)  # a cycle would keep the memory
-
-    def get(self, stream, out, blocking):
-        assert not blocking
-        stream.log.append(("get", out))
-        out[...] = self.host
-        return out
-
-
-class FakePool:
-    """Keeps what is given back, in pieces as they were, until its free blocks are freed."""
-
-    def __init__(self, cupy, allocator):
-        self.cupy, self.allocator = cupy, allocator
-        self.limits, self.kept, self.used, self.freed = {}, [], 0, 0
-
-    def set_limit(self, size):
-        self.limits[self.cupy.here.card] = size
-
-    def malloc(self, size):
-        if size in self.kept:
-            self.kept.remove(size)
-        elif self.total_bytes() + size > self.limits[self.cupy.here.card]:
-            raise self.cupy.cuda.memory.OutOfMemoryError("limit")
-        self.used += size
-        return FakePointer(FakeMemory(self, size, self.cupy.here.card), 0)
-
-    def used_bytes(self):
-        return self.used
-
-    def total_bytes(self):
-        return self.used + sum(self.kept)
-
-    def free_all_blocks(self):
-        self.freed += 1
-        self.kept.clear()
-
-
-class FakeMemory:
-    """A piece of a pool; it goes back with the last reference."""
-
-    def __init__(self, pool, size, card):
-        self.pool, self.ptr, self.size, self.device_id = pool, 4096, size, card
-
-    def __del__(self):
-        if self.pool is not None:
-            self.pool.used -= self.size
-            self.pool.kept.append(self.size)
-
-
-class UnownedMemory:
-    """Memory that lives as long as its owner, which it keeps."""
-
-    def __init__(self, ptr, size, owner, device_id):
-        assert ptr
-        self.ptr, self.size, self.owner, self.device_id = ptr, size, owner, device_id
-
-
-class FakePointer:
-    def __init__(self, mem, offset):
-        self.mem, self.ptr, self.device_id = mem, mem.ptr + offset, mem.device_id
-
-    def copy_from_device_async(self, source, size, stream):
-        stream.log.append(("copy", size))
-        self.array.host[...] = source.array.host
-
-
-class FakeCard:
-    def __init__(self, cupy, number):
-        self.cupy, self.id = cupy, number
-
-    def __enter__(self):
-        self.cupy.here.cards.append(self.id)
-
-    def __exit__(self, *_error):
-        self.cupy.here.cards.pop()
-
-
-class FakeStream:
-    def __init__(self, cupy, non_blocking):
-        assert non_blocking
-        self.cupy, self.card, self.log = cupy, cupy.here.card, []
-
-    def __enter__(self):
-        self.cupy.here.streams.append(self)
-
-    def __exit__(self, *_error):
-        self.cupy.here.streams.pop()
-
-    def record(self):
-        self.log.append("record")
-        return self
-
-    def wait_event(self, event):
-        self.log.append(("wait", event))
-
-    def synchronize(self):
-        assert self.cupy.here.card == self.card
-        self.log.append("synchronize")
-
-
-class Here(threading.local):
-    """What is current in a thread."""
-
-    def __init__(self):
-        self.cards, self.streams, self.allocators = [7], [], []
-        self.own = {}  # the current stream of each card, outside of all others
-
-    @property
-    def card(self):
-        return self.cards[-1]
-
-    @property
-    def allocator(self):
-        return self.allocators[-1]
-
-
-class OwnStream:
-    """The program's current stream on a card."""
-
-    def __init__(self):
-        self.log = []
-
-    def record(self):
-        return self
-
-    def wait_event(self, event):
-        self.log.append(("wait", event))
-
-
-class FakeCupy:
-    """Two cards, numbered against the order of their bus ids."""
-
-    ndarray = FakeArray
-
-    def __init__(self):
-        self.here = Here()
-        self.enabled = []
-        runtime = SimpleNamespace(
-            CUDARuntimeError=type("CUDARuntimeError", (RuntimeError,), {}),
-            deviceGetByPCIBusId=self._ordinal,
-            deviceCanAccessPeer=lambda a, b: True,
-            deviceEnablePeerAccess=lambda card: self.enabled.append((self.here.card, card)),
-            getDevice=lambda: 0,
-            pointerGetAttributes=lambda pointer: SimpleNamespace(device=pointer >> 32),
-        )
-        self.cuda = SimpleNamespace(
-            runtime=runtime,
-            memory=SimpleNamespace(
-                OutOfMemoryError=type("OOM", (MemoryError,), {}),
-                MemoryPointer=FakePointer,
-                UnownedMemory=UnownedMemory,
-            ),
-            Device=lambda number: FakeCard(self, number),
-            MemoryPool=lambda allocator: FakePool(self, allocator),
-            Stream=lambda non_blocking: FakeStream(self, non_blocking),
-            using_allocator=self._using,
-            malloc_managed="managed",
-            get_current_stream=self._current_stream,
-        )
-
-    def _current_stream(self):
-        if self.here.streams:
-            return self.here.streams[-1]
-        return self.here.own.setdefault(self.here.card, OwnStream())
-
-    def _taken(self, array, how):
-        # On the device's own stream, so that the producer's comes before it.
-        self.taken = how, self.here.card, self.here.streams[-1]
-        return self.foreign(array)
-
-    def from_dlpack(self, array):
-        return self._taken(array, "dlpack")
-
-    def asarray(self, array):
-        return self._taken(array, "interface")
-
-    def foreign(self, host):
-        """An array in memory that CuPy did not allocate."""
-        array = FakeArray.__new__(FakeArray)
-        array.host, array.data = host, FakePointer(FakeMemory(None, 0, self.here.card), 0)
-        return array
-
-    def _ordinal(self, bus_id):
-        known = {"0000:17:00.0": 1, "0000:18:00.0": 0}
-        if bus_id not in known:
-            raise self.cuda.runtime.CUDARuntimeError("cudaErrorInvalidDevice")
-        return known[bus_id]
-
-    @contextmanager
-    def _using(self, allocator):
-        self.here.allocators.append(allocator)
-        try:
-            yield
-        finally:
-            self.here.allocators.pop()
-
-    def array(self, host, order):
-        assert order == "C"
-        return FakeArray(self, np.array(host))
-
-    def empty(self, shape, dtype):
-        return FakeArray(self, np.empty(shape, dtype))
-
-    def ascontiguousarray(self, array):
-        return array
-
-
-@pytest.fixture
-def cupy(monkeypatch):
-    fake = FakeCupy()
-    fake.imports = 0
-
-    def load():
-        fake.imports += 1
-        return fake
-
-    monkeypatch.setattr(cuda, "_import_cupy", load)
-    return fake
 
 
 def make(index=0, bus_id="0000:17:00.0", limit=GIB, total=80 * GIB, unified=False):
@@ -361,26 +131,69 @@ def test_there_and_back(cupy):
     assert gpu._stream.log[-1] == "synchronize"
 
 
-def test_between_cards_the_streams_wait_for_each_other(cupy):
-    first, second = make(), make(1, bus_id="0000:18:00.0")
-    array = first.to_device(FLOATS)
-    for _ in range(2):
-        copied = copy(array, first, second)
-    np.testing.assert_array_equal(copied.host, FLOATS)
-    assert second.owns(copied)
-    assert not first.owns(copied)
-    assert first._stream.log[:2] == ["record", ("wait", second._stream)]
-    assert second._stream.log[:3] == [("wait", first._stream), ("copy", 24), "record"]
-    assert cupy.enabled == [(0, 1)]  # once
+ELSEWHERE = pytest.mark.parametrize(
+    ("bus_id", "enabled"),
+    [("0000:18:00.0", [(0, 1), (1, 0)]), ("0000:17:00.0", [])],
+    ids=["another card", "the same card"],
+)
 
 
-def test_parts_of_one_card_keep_their_own_memory(cupy):
-    first, second = make(), make(1)
+@ELSEWHERE
+def test_between_devices_streams_wait_for_each_other_and_the_host_for_none(cupy, bus_id, enabled):
+    first, second = make(), make(1, bus_id=bus_id)
     array = first.to_device(FLOATS)
     copied = copy(array, first, second)
+    one, two = first._stream, second._stream
+    there = [(one, "record"), (two, ("wait", one)), (two, ("copy", 24)), (two, "record")]
+    assert cupy.calls == [*there, (one, ("wait", two))]
+    np.testing.assert_array_equal(copied.host, FLOATS)
     assert copied is not array
-    assert second._stream.log[:2] == [("wait", first._stream), ("copy", FLOATS.nbytes)]
-    assert cupy.enabled == []
+    assert [device.memory_stats().in_use for device in (first, second)] == [24, 24]
+    # Again, back, and what is no whole array: made contiguous first, in the order of its source.
+    done, back = [*there, (one, ("wait", two))], [(two, "record"), (one, ("wait", two))]
+    del cupy.calls[:]
+    copy(array, first, second)
+    copy(copied, second, first)
+    assert cupy.calls[:5] == done
+    assert cupy.calls[5:] == [*back, (one, ("copy", 24)), (one, "record"), (two, ("wait", one))]
+    del cupy.calls[:]
+    part = copy(array.part(), first, second)
+    np.testing.assert_array_equal(part.host, FLOATS[::2])
+    assert cupy.calls[0] == (one, "made contiguous")
+    assert cupy.calls[1:] == [*there[:2], (two, ("copy", 12)), there[3], (one, ("wait", two))]
+    # What has no elements is in order, too, and copies nothing.
+    del cupy.calls[:]
+    copy(first.to_device(FLOATS[:0]), first, second)
+    assert cupy.calls == [there[0], there[1], there[3], (one, ("wait", two))]
+    # Peer access was asked for once each way.
+    assert cupy.enabled == enabled
+    assert first.owns(copied) is second.owns(array) is (not enabled)
+
+
+@ELSEWHERE
+def test_no_room_for_a_copy_leaves_both_streams_in_order(cupy, bus_id, enabled):
+    first, second = make(), make(1, bus_id=bus_id, limit=20)
+    array = first.to_device(FLOATS)
+    with pytest.raises(ResourceExhaustedError, match="GPU:1"):
+        copy(array, first, second)
+    assert (cupy.here.streams, cupy.here.allocators, cupy.here.cards) == ([], [], [7])
+    assert not any(what[0] == "copy" for _, what in cupy.calls)
+    back = start_copy(array, first, None)
+    wait_for([first])
+    np.testing.assert_array_equal(back, FLOATS)
+
+
+def test_only_devices_of_a_kind_are_peers(cupy):
+    other = SimulatedDevice(
+        1, GpuSlot(PhysicalGpu("s", "ffff:00:00.0", "", MIB, MIB, None), 0, MIB)
+    )
+    gpu = make()
+    for array, source, destination in (
+        (gpu.to_device(FLOATS), gpu, other),
+        (other.to_device(FLOATS), other, gpu),
+    ):
+        with pytest.raises(TypeError, match=f"{source.name} is not a peer of {destination.name}"):
+            copy(array, source, destination)
 
 
 def test_one_wait_for_many(cupy):
@@ -494,7 +307,7 @@ def test_what_is_asked_of_cupy_is_there():
     cupy = pytest.importorskip("cupy")
     for path in (
         *("cuda.Device", "cuda.MemoryPool.set_limit", "cuda.MemoryPool.malloc", "empty", "array"),
-        *("cuda.MemoryPool.total_bytes", "cuda.memory.UnownedMemory", "ascontiguousarray"),
+        *("cuda.MemoryPool.total_bytes", "cuda.memory.UnownedMemory"),
         *("cuda.memory.MemoryPointer", "cuda.memory.BaseMemory.size"),
         *("cuda.MemoryPool.free_all_blocks", "cuda.malloc_managed", "cuda.using_allocator"),
         *("cuda.Stream.record", "cuda.Stream.wait_event", "cuda.Stream.synchronize"),

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfsession.core.errors import CancelledError, ResourceExhaustedError
+from tfsession.devices.counters import Counters
 from tfsession.devices.layout import GpuSlot
 from tfsession.devices.nvml import PhysicalGpu
 from tfsession.devices.simulated import POISON, SimulatedDevice
@@ -26,7 +27,10 @@ def make(index=0, limit=MIB):
 
 @pytest.fixture
 def gpu():
-    return make()
+    """A device whose stream is the current one, as it is for kernels."""
+    device = make()
+    with device.activate():
+        yield device
 
 
 def content(array):
@@ -359,7 +363,8 @@ def test_the_limit_is_exact():
     with pytest.raises(ResourceExhaustedError):
         gpu.to_device(np.int8(1))
     del y
-    assert (x + 1).nbytes == 24
+    with gpu.activate():
+        assert (x + 1).nbytes == 24
 
 
 def test_memory_in_cycles_is_collected_before_giving_up():
@@ -441,13 +446,18 @@ def test_counters(gpu):
     gpu.to_host(y[0])
     peer = make(1)
     peer.from_peer(x, gpu)
-    found = gpu.counters()
-    assert (found.launches, found.host_to_device, found.device_to_host) == (3, 1, 1)
-    assert (found.transferred_bytes, found.device_to_device) == (36, 0)
-    assert peer.counters().device_to_device == 1
-    gpu.reset_counters()
-    assert gpu.counters() == (0,) * 7
-    assert gpu.memory_stats().num_allocs == 2
+    gpu.synchronize()
+    float(y[0, 0])
+    assert gpu.counters() == Counters(
+        launches=3,
+        host_to_device=1,
+        device_to_host=1,
+        synchronizations=2,
+        reads=1,
+        host_to_device_bytes=24,
+        device_to_host_bytes=16,
+    )
+    assert peer.counters() == Counters(device_to_device=1, device_to_device_bytes=24)
 
 
 def test_warnings_are_silent_inside(gpu):
@@ -463,9 +473,20 @@ def test_close_ends_it(gpu):
     gpu.close()
     np.testing.assert_array_equal(host, FLOATS)
     assert gpu.memory_stats().in_use == 24  # what the program still holds
-    with pytest.raises(CancelledError, match="Session has been closed"):
-        gpu.to_device(FLOATS)
-    with pytest.raises(CancelledError):
-        x + x
+    for use in USES_AFTER_CLOSE:
+        with pytest.raises(CancelledError, match="Session has been closed"):
+            use(gpu, x)
+    assert x.get().tolist() == FLOATS.tolist()  # its owner may still look at it
     del x
     assert gpu.memory_stats().in_use == 0
+
+
+USES_AFTER_CLOSE = [
+    lambda gpu, x: gpu.to_device(FLOATS),
+    lambda gpu, x: gpu.to_host(x),
+    lambda gpu, x: gpu.activate().__enter__(),
+    lambda gpu, x: gpu.xp.zeros(3),
+    lambda gpu, x: x + x,
+    lambda gpu, x: make(1).from_peer(x, gpu),
+    lambda gpu, x: gpu.from_peer(ELSEWHERE, ELSEWHERE.device),
+]

@@ -77,21 +77,10 @@ def test_a_split_needs_these_transfers_and_no_more(fresh_graph, devices, moves):
     with tf.Session() as session:
         plan = _plan(session, [c], [x, y])
         assert sorted(_moves(plan)) == sorted(moves)
-        before = _counters(session)
         feeds = {x: [1.0, 2.0, 3.0], y: [4.0, 5.0, 6.0]}
-        np.testing.assert_array_equal(session.run(c, feeds), [16.0, 40.0, 72.0])
-        after = _counters(session)
-    assert after - before == len(moves)
-
-
-def _counters(session):
-    """How many transfers the simulated devices have seen."""
-    total = 0
-    for device in session._engine.devices.devices:
-        if device.device_type == "GPU":
-            c = device.counters()
-            total += c.host_to_device + c.device_to_host + c.device_to_device
-    return total
+        with session.counting() as counted:
+            np.testing.assert_array_equal(session.run(c, feeds), [16.0, 40.0, 72.0])
+    assert sum(counted.total[1:4]) == len(moves)
 
 
 def test_a_tensor_goes_to_a_device_once_for_all_its_readers(fresh_graph):
@@ -321,13 +310,15 @@ def test_what_runs_on_a_device_runs_while_it_is_current(fresh_graph, monkeypatch
     @contextmanager
     def activate(self):
         current.append(self)
-        yield
+        with entered(self):
+            yield
         current.pop()
 
-    def count(self, what, nbytes=0):
+    def count(self, what, *amount):
         if what in ("uploads", "reads"):
             assert current[-1:] == [self], f"{what} while {self} is not current"
             seen.append(what)
+        counted(self, what, *amount)
 
     def call(device, *arguments):
         assert current[-1:] == [device], f"a launch while {device} is not current"
@@ -335,10 +326,11 @@ def test_what_runs_on_a_device_runs_while_it_is_current(fresh_graph, monkeypatch
         return original(device, *arguments)
 
     seen, original = [], simulated_array.call
+    entered, counted = SimulatedDevice.activate, SimulatedDevice._count
     monkeypatch.setattr(simulated_array, "call", call)
     monkeypatch.setattr(simulated_numpy, "call", call)
     monkeypatch.setattr(SimulatedDevice, "activate", activate)
-    monkeypatch.setattr(SimulatedDevice, "count", count)
+    monkeypatch.setattr(SimulatedDevice, "_count", count)
     with tf.device("/gpu:1"):
         v = tf.Variable([1.0, 2.0])
         x = tf.placeholder(tf.float32, [2])

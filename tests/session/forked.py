@@ -50,7 +50,7 @@ def child(work):
 
 
 class Program:
-    """Steps of all kinds: on both devices, updating, drawing, waiting."""
+    """Steps of all kinds: on all devices and between them, updating, drawing, waiting."""
 
     def __init__(self):
         self.x = tf.placeholder_with_default(np.float32([2, 3]), [None])
@@ -59,7 +59,9 @@ class Program:
             self.train = tf.train.AdamOptimizer(0.1).minimize(tf.reduce_sum(self.w * self.x))
             self.draw = tf.random_uniform([2], seed=1)
         with tf.device("/gpu:0"):
-            self.far = tf.reduce_sum(tf.tanh(self.x) * 2.0)
+            far = tf.tanh(self.x) * 2.0
+        with tf.device("/gpu:1"):
+            self.far = tf.reduce_sum(far)
         self.quick = self.x + 1.0
         self.wait = ops.wait(tf.reduce_sum(self.x))
         self.session = tf.Session(config=ONE)

@@ -411,29 +411,25 @@ def test_threads_keep_their_arrays(fresh_graph, device):
 
 
 @pytest.fixture
-def two_gpus(fresh_graph, monkeypatch):
+def two_gpus(simulated_session):
     """A session with two simulated GPUs, and `x` times two on each."""
-    monkeypatch.setenv("TFSESSION_SIMULATED_GPUS", "2:256MiB")
     x = tf.placeholder(tf.float32, [2, 3])
     results = []
     for number in range(2):
         with tf.device(f"/gpu:{number}"):
             results.append(x * 2.0)
-    session = tf.Session()
+    session = simulated_session(gpus=2)
     session.run(results, {x: X})
     return session, x, results
 
 
 def moves(session, run):
     """The host-to-device, device-to-host and peer copies of a call, and what it gives."""
-    devices = [d for d in session._engine.devices.devices if d.device_type == "GPU"]
-    for device in devices:
-        device.reset_counters()
-    result = run()
-    names = ("host_to_device", "device_to_host", "device_to_device", "uploads", "reads")
-    counts = [[getattr(d.counters(), name) for d in devices] for name in names]
-    assert counts[3:] == [[0, 0]] * 2
-    return tuple(sum(count) for count in counts[:3]), result
+    with session.counting() as counted:
+        result = run()
+    total = counted.total
+    assert (total.uploads, total.reads) == (0, 0)
+    return (total.host_to_device, total.device_to_host, total.device_to_device), result
 
 
 def test_no_transfer_where_the_device_is_the_same(two_gpus):

@@ -35,6 +35,7 @@ from tfsession.runtime.segments import (
 )
 from tfsession.runtime.source import Binder, Names, Readers, Source, Writer
 from tfsession.runtime.transfer_guard import Implicit
+from tfsession.runtime.waits import share_waits
 
 
 def compile_plan(
@@ -58,26 +59,26 @@ def compile_plan(
     feeds = signature.feed_memories
     names = Names(layout, feeds)
     wanted, brought = fetch_transfers(layout, signature)
+    moves = [move for move in moves_of(layout, feeds, brought) if not move.is_explicit]
+    transfers = share_waits(layout, brought)
+    left = {transfer.tensor: transfer.source for transfer in transfers}
+    pairs = list(zip(signature.fetches, wanted, strict=True))
     fetched = Fetched(
-        [names.of(t, m) for t, m in zip(signature.fetches, wanted, strict=True)],
+        [names.of(tensor, memory) for tensor, memory in pairs],
         wanted,
         [layout.region.waits.get(tensor, 0) for tensor in signature.fetches],
-        [
-            names.finisher(tensor, index, memory)
-            for index, (tensor, memory) in enumerate(zip(signature.fetches, wanted, strict=True))
-        ],
-        brought,
+        [names.finisher(tensor, index, memory) for index, (tensor, memory) in enumerate(pairs)],
+        transfers,
+        [names.of(tensor, left.get(tensor, memory)) for tensor, memory in pairs],
     )
-    moves = [move for move in moves_of(layout, feeds, brought) if not move.is_explicit]
     # What is connected may have another shape than the graph says.
     compiler = _RegionCompiler(Writer(names, binder, asks, reuses=not signature.connections))
     is_single = not signature.arriving and not fetched.transfers and _is_single(layout)
     if is_single:
         region = compiler.compile_single(layout, fetched)
     else:
-        results = [names.source_of(tensor) for tensor in signature.fetches]
         # What a segment has brought there before is not brought again.
-        results += [names.of(transfer.tensor, transfer.destination) for transfer in brought]
+        results = fetched.sources + [names.of(t.tensor, t.destination) for t in transfers]
         region = compiler.compile(layout, results)
     return Plan(
         signature,

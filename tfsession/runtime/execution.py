@@ -432,10 +432,13 @@ class Execution:
         if not transfers:
             return []
         names = [self._plan.names[t.tensor, id(t.destination)] for t in transfers]
+        begun = []
         for transfer, name in zip(transfers, names, strict=True):
             if name not in scope.values:
                 scope.values[name] = self._copied(scope, transfer)
-        wait_for(transfer.source for transfer in transfers if transfer.destination is None)
+                if transfer.destination is None:
+                    begun.append(transfer.source)
+        wait_for(begun)
         return names
 
     def _copied(self, scope: Scope, transfer: Transfer) -> Value:

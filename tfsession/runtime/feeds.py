@@ -222,7 +222,7 @@ def resident_converter(tensor: Tensor, memory: Memory) -> Converter:
     """
     assert memory is not None
     _check_devices_have(tensor)
-    adopt, activate, numpy_dtype = memory.adopt, memory.activate, tensor.dtype.numpy
+    adopt, numpy_dtype = memory.adopt, tensor.dtype.numpy
 
     def convert(value: Any) -> Any:
         array = adopt(value) if is_device_array(value) else None
@@ -230,8 +230,9 @@ def resident_converter(tensor: Tensor, memory: Memory) -> Converter:
             raise DeviceFeed
         _check_shape(tensor, array.shape)
         if array.dtype != numpy_dtype:
-            with activate():
-                return array.astype(numpy_dtype)
+            with memory.activate():
+                array = array.astype(numpy_dtype)
+            memory.hand_out()  # a step that runs nothing may give it back to the program
         return array
 
     return convert

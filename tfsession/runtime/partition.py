@@ -16,7 +16,7 @@ from itertools import groupby
 from operator import attrgetter
 from types import MappingProxyType
 
-from tfsession.core.dtypes import DType, int32, resource, string, variant
+from tfsession.core.dtypes import DType, bool_, int32, resource, string, variant
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.op_def import ArgDef, OpDef
 from tfsession.core.rules import Kernel, find_kernel
@@ -111,19 +111,28 @@ def gives_tuple(definition: OpDef) -> bool:
     return len(outputs) > 1 or (len(outputs) == 1 and outputs[0].is_sequence)
 
 
-def _data_dtypes(op: Operation, kernel: Kernel, arguments: Sequence[ArgDef]) -> set[DType]:
+def _data_dtypes(
+    op: Operation, kernel: Kernel, arguments: Sequence[ArgDef], results: Sequence[ArgDef]
+) -> set[DType]:
     """The dtypes that decide where `op` computes: a variable's own when it works on a variable."""
     if any(arg.is_ref or arg.type is resource for arg in arguments):
         dtype = op.attrs.get("dtype", op.attrs.get("T"))
         if isinstance(dtype, DType):
             return {dtype}
-    found = {
-        tensor.dtype.base_dtype
-        for tensor, arg in zip(op.inputs, arguments, strict=True)
-        if arg.name not in kernel.host
-    }
-    found.update(tensor.dtype.base_dtype for tensor in op.outputs)
-    return found - _HANDLE_DTYPES
+    read, made = (
+        {
+            tensor.dtype.base_dtype
+            for tensor, arg in zip(tensors, args, strict=True)
+            if arg.name not in on_host
+        }
+        for tensors, args, on_host in (
+            (op.inputs, arguments, kernel.host),
+            (op.outputs, results, kernel.host_outputs),
+        )
+    )
+    if read and read <= HOST_DTYPES:
+        made.discard(bool_)  # counters are compared where they lie, most of all to end a loop
+    return (read | made) - _HANDLE_DTYPES
 
 
 # What is left of checks and prints where a session strips them, as TensorFlow's stripper does:
@@ -158,8 +167,9 @@ def make_node(
     if device.device_type == "CPU":
         hosts = (None,) * len(read), (None,) * len(op.outputs)
         return Node(op, device, kernel, None, read, awaited, *hosts)
-    arguments = input_arguments(op)
-    memory: Memory = None if _data_dtypes(op, kernel, arguments) <= HOST_DTYPES else device
+    arguments, results = input_arguments(op), _argument_of_each(op.op_def.outputs, op)
+    is_on_host = _data_dtypes(op, kernel, arguments, results) <= HOST_DTYPES
+    memory: Memory = None if is_on_host else device
     inputs = tuple(
         None if arg.name in kernel.host or tensor.dtype.base_dtype in _HANDLE_DTYPES else memory
         for tensor, arg in zip(op.inputs, arguments, strict=True)
@@ -168,7 +178,7 @@ def make_node(
         None
         if arg.name in kernel.host_outputs or tensor.dtype.base_dtype in _HANDLE_DTYPES
         else memory
-        for tensor, arg in zip(op.outputs, _argument_of_each(op.op_def.outputs, op), strict=True)
+        for tensor, arg in zip(op.outputs, results, strict=True)
     )
     return Node(op, device, kernel, memory, read, awaited, inputs, outputs)
 
@@ -228,7 +238,7 @@ def _lay_out(region: Region, location: Mapping[Tensor, Memory]) -> Layout:
     for _, group in sorted(region.groups.items(), key=lambda item: (item[0].bit_count(), item[0])):
         if len({id(node.place) for node in group}) > 1:
             for _, part in groupby(group, key=attrgetter("arrival")):
-                nodes += _group_by_place(list(part))
+                nodes += _group_by_place(list(part), location)
         else:
             nodes += group
     bodies = [_lay_out(loop.body, location) for loop in region.loops]
@@ -278,32 +288,39 @@ def _begin(segments: list[Segment], node: Node) -> Segment:
     return segment
 
 
-def _group_by_place(nodes: list[Node]) -> list[Node]:
-    """Reorder so that runs in one place are long: stay as long as any operation there is ready."""
+def _group_by_place(nodes: list[Node], location: Mapping[Tensor, Memory]) -> list[Node]:
+    """Reorder so that runs in one place are long: stay as long as any operation there is ready.
+
+    What makes the host wait for a device comes when nothing else is ready: all devices work then.
+    """
     by_op = {node.op: index for index, node in enumerate(nodes)}
     waiting = [0] * len(nodes)
     readers: list[list[int]] = [[] for _ in nodes]
+    heaps: list[tuple[bool, int]] = []
     for index, node in enumerate(nodes):
-        sources = {t.op for t in node.inputs}
-        sources.update(node.controls)
-        for source in sources:
-            position = by_op.get(source)
-            if position is not None:
-                waiting[index] += 1
-                readers[position].append(index)
-    ready: dict[int, list[int]] = {}
-    for index, node in enumerate(nodes):
+        before = [by_op[op] for op in {*(t.op for t in node.inputs), *node.controls} & by_op.keys()]
+        waiting[index] = len(before)
+        for position in before:
+            readers[position].append(index)
+        makes_host_wait = node.memory is None and (
+            any(location[tensor] is not None for tensor in node.inputs)
+            or any(heaps[position][0] for position in before if position < index)
+        )
+        heaps.append((makes_host_wait, id(node.place)))
+    ready: dict[tuple[bool, int], list[int]] = {}
+    for index in range(len(nodes)):
         if not waiting[index]:
-            ready.setdefault(id(node.place), []).append(index)
+            ready.setdefault(heaps[index], []).append(index)
     ordered: list[Node] = []
     current: list[int] = []
     while len(ordered) < len(nodes):
         if not current:
-            current = min((heap for heap in ready.values() if heap), key=lambda heap: heap[0])
+            _, _, key = min((key[0], heap[0], key) for key, heap in ready.items() if heap)
+            current = ready[key]
         index = heapq.heappop(current)
         ordered.append(nodes[index])
         for reader in readers[index]:
             waiting[reader] -= 1
             if not waiting[reader]:
-                heapq.heappush(ready.setdefault(id(nodes[reader].place), []), reader)
+                heapq.heappush(ready.setdefault(heaps[reader], []), reader)
     return ordered

@@ -55,7 +55,8 @@ class Signature:
 class Fetched:
     """For each fetch: the name of its value, where it is wanted, its mask, and what finishes it.
 
-    `transfers` bring the values there that were made elsewhere.
+    `sources` names the values as the segments leave them; `transfers` bring those to where they are
+    wanted that are elsewhere still.
     """
 
     names: list[str]
@@ -63,6 +64,7 @@ class Fetched:
     waits: list[int]
     finishers: list[Function]
     transfers: list[Transfer]
+    sources: list[str]
 
 
 class Plan:
@@ -100,12 +102,7 @@ class Plan:
         ]
         self.fetched = fetched
         self.implicit = implicit
-        moved = {t.tensor: names[t.tensor, id(t.source)] for t in fetched.transfers}
-        # Where the fetched values were made.
-        self.source_names = [
-            moved.get(tensor, name)
-            for tensor, name in zip(self.fetches, fetched.names, strict=True)
-        ]
+        self.source_names = fetched.sources
         # Devices of which the program holds arrays, before the step or after it.
         self.sharers = [
             memory

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import tfsession as tf
-from tfsession.core.dtypes import DType, as_dtype
+from tfsession.core.dtypes import as_dtype
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 INTS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
@@ -365,23 +365,3 @@ def _numeric_gradient(session: Any, loss: Any, tensor: Any, feeds: dict[Any, Any
             sides.append(evaluate(*[moved if key is tensor else v for key, v in feeds.items()]))
         gradient[index] = (sides[0] - sides[1]) / (2 * step)
     return gradient
-
-
-__all__ = [
-    "COMPLEX",
-    "FLOATS",
-    "INTS",
-    "NUMBERS",
-    "DType",
-    "Input",
-    "Row",
-    "bools",
-    "case_name",
-    "check_gradient",
-    "check_row",
-    "floats",
-    "ints",
-    "row_cases",
-    "strings",
-    "value",
-]

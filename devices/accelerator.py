@@ -1,0 +1,77 @@
+"""Devices with a stream of their own: what waits for what, on CUDA and simulated ones alike.
+
+The host queues work and goes on; only `synchronize` waits. Between devices events keep the order,
+so that the host waits for a device only when it reads what was computed there.
+"""
+
+from __future__ import annotations
+
+import abc
+from contextlib import AbstractContextManager
+from typing import Any
+
+from tfsession.devices.device import Device
+
+__all__ = ["Accelerator"]
+
+
+class Accelerator(Device):
+    """A device whose work is queued on one stream, and done in the order of the queue.
+
+    `_stream` is CuPy's or a simulated one: `record()` gives an event; `wait_event(event)` holds
+    back what is queued next until the event's work is done; `synchronize()` has the host wait. It
+    may be None until the device is used.
+    """
+
+    def __init__(
+        self, device_type: str, index: int, memory_limit_bytes: int, physical_description: str
+    ) -> None:
+        super().__init__(device_type, index, memory_limit_bytes, physical_description)
+        self._stream: Any = None
+        self._has_lent = False
+
+    @abc.abstractmethod
+    def _on_card(self) -> AbstractContextManager[Any]:
+        """Makes the card the calling thread's current one, and leaves its stream alone."""
+
+    @abc.abstractmethod
+    def _program_stream(self) -> Any:
+        """Where the calling thread's work on this card is queued just now."""
+
+    @abc.abstractmethod
+    def _pulled(self, content: Any, source: Any) -> Any:
+        """A copy of a peer's contiguous array, queued here; called inside `activate()`."""
+
+    def from_peer(self, array: Any, source: Device) -> Any:
+        """A copy of a peer's array, after what made it and before its memory is used again."""
+        if type(source) is not type(self):
+            raise TypeError(f"{source.name} is not a peer of {self.name}")
+        assert isinstance(source, Accelerator)
+        with source.activate():
+            content = array if array.flags.c_contiguous else array.copy()
+            produced = source._stream.record()
+        with self.activate():
+            self._stream.wait_event(produced)
+            copied = self._pulled(content, source)
+            consumed = self._stream.record()
+        with source._on_card():
+            # What is queued there next may write over the content, or be given its memory.
+            source._stream.wait_event(consumed)
+        return copied
+
+    def hand_out(self) -> None:
+        """Makes the calling thread's current stream wait for this device's."""
+        if self._stream is not None:
+            self._has_lent = True
+            with self._on_card():
+                self._program_stream().wait_event(self._stream.record())
+
+    def _await_program(self) -> None:
+        """Orders what the calling thread's current stream was asked for before what follows here.
+
+        Event and wait cost the host a few microseconds; nothing is waited for on it.
+        """
+        with self._on_card():
+            current = self._program_stream()
+            if current != self._stream:
+                self._stream.wait_event(current.record())
