@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tfsession.devices.device import CPU_MEMORY_LIMIT, Device
+from tfsession.devices.device import Device
+from tfsession.devices.layout import CPU_MEMORY_LIMIT
 from tfsession.devices.memory import HostLedger, charging_to
 
 __all__ = ["CpuDevice"]

@@ -8,22 +8,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
+from tfsession.devices.layout import full_name
 from tfsession.devices.memory import Ledger, MemoryStats
 
-__all__ = [
-    "CPU_MEMORY_LIMIT",
-    "Device",
-    "DeviceAttributes",
-    "full_name",
-]
-
-# What TensorFlow reports for any CPU device; it limits nothing.
-CPU_MEMORY_LIMIT = 256 << 20
-
-
-def full_name(device_type: str, index: int) -> str:
-    """Full name of a device of this process."""
-    return f"/job:localhost/replica:0/task:0/device:{device_type}:{index}"
+__all__ = ["Device", "DeviceAttributes"]
 
 
 def _new_incarnation() -> int:

@@ -10,7 +10,14 @@ import ctypes
 import sys
 from typing import Any, NamedTuple
 
-__all__ = ["DriverDevice", "DriverError", "driver_devices", "load_driver", "normal_bus_id"]
+__all__ = [
+    "DriverDevice",
+    "DriverError",
+    "cuda_version",
+    "driver_devices",
+    "load_driver",
+    "normal_bus_id",
+]
 
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
 
@@ -80,6 +87,13 @@ def _describe(library: Any, ordinal: int) -> DriverDevice:
         total.value,
         (capability[0], capability[1]),
     )
+
+
+def cuda_version(library: Any) -> int:
+    """The CUDA version that the driver is for, as 12080; it need not be initialised."""
+    version = ctypes.c_int()
+    _check(library.cuDriverGetVersion(ctypes.byref(version)), "cuDriverGetVersion")
+    return version.value
 
 
 def driver_devices(library: Any) -> list[DriverDevice]:

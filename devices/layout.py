@@ -1,4 +1,7 @@
-"""Which GPU devices a session gets: its options laid over the machine's cards. Pure logic."""
+"""Which GPU devices a session gets: its options laid over the machine's cards. Pure logic.
+
+Loads without NumPy, for the command line.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,28 @@ from typing import Any, NamedTuple
 from tfsession.core.errors import InvalidArgumentError, UnknownError
 from tfsession.devices.nvml import PhysicalGpu, Survey, survey
 
-__all__ = ["GpuSlot", "find_gpus", "gpu_slots", "memory_limit", "parse_size", "visible_order"]
+__all__ = [
+    "CPU_MEMORY_LIMIT",
+    "GpuSlot",
+    "find_gpus",
+    "full_name",
+    "gpu_slots",
+    "memory_limit",
+    "parse_size",
+    "visible_order",
+]
 
+# What TensorFlow reports for any CPU device; it limits nothing.
+CPU_MEMORY_LIMIT = 256 << 20
 MIB = 1 << 20
 _UNITS = {"": 1, "b": 1, "kib": 1 << 10, "mib": MIB, "gib": 1 << 30}
 _SIZE = re.compile(r"(\d+)([a-zA-Z]*)\Z", re.ASCII)
 _SIMULATED = re.compile(r"(\d+)(?::(.+))?\Z", re.ASCII)
+
+
+def full_name(device_type: str, index: int) -> str:
+    """Full name of a device of this process."""
+    return f"/job:localhost/replica:0/task:0/device:{device_type}:{index}"
 
 
 class GpuSlot(NamedTuple):

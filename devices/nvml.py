@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib import util
 from pathlib import Path
@@ -17,15 +18,29 @@ from typing import Any, NamedTuple
 from tfsession.devices.driver import (
     DriverDevice,
     DriverError,
+    cuda_version,
     driver_devices,
     load_driver,
     normal_bus_id,
 )
 
-__all__ = ["Cupy", "PhysicalGpu", "Survey", "driver_versions", "find_cupy", "survey"]
+__all__ = [
+    "Cupy",
+    "PhysicalGpu",
+    "Survey",
+    "answer",
+    "bus_id_of",
+    "driver_versions",
+    "find_cupy",
+    "handles",
+    "opened",
+    "survey",
+    "uuid_of",
+]
 
 _CUPY_ENTRY = re.compile(r"(cupy(?:_cuda\d+x)?)-([^-]+)\.dist-info")
 HIDDEN = "hidden by CUDA_VISIBLE_DEVICES"
+_LOST = "NVML cannot reach it: it has failed, or this process may not see it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,50 +98,100 @@ def find_cupy() -> Cupy | None:
 
 def _open_nvml() -> Any:
     """The NVML binding, started; None where the library is missing or refuses."""
-    import pynvml  # noqa: PLC0415  55 ms, for nothing on a machine without a GPU
-
     try:
+        import pynvml  # noqa: PLC0415  55 ms, for nothing on a machine without a GPU
+
         pynvml.nvmlInit()
-    except pynvml.NVMLError:
+    except Exception:  # whatever is wrong with NVML, the driver can still be asked
         return None
     return pynvml
 
 
-def _text(value: str | bytes) -> str:
+@contextmanager
+def opened() -> Iterator[Any]:
+    """The NVML binding while it may be asked, or None; opening it again within costs nothing."""
+    nvml = _open_nvml()
+    try:
+        yield nvml
+    finally:
+        if nvml is not None:
+            with suppress(Exception):
+                nvml.nvmlShutdown()
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str | bytes):
+        raise TypeError(f"{value!r} is no text")
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
-def _ask(nvml: Any, call: Any, *args: Any) -> Any:
-    """What `call` answers, or None for a question that this card does not support."""
+def answer(call: Any, *args: Any) -> Any:
+    """What `call` answers, or None: not every card, driver and binding knows every question."""
     try:
         return call(*args)
-    except nvml.NVMLError:
+    except Exception:  # NVML's own error, a missing function, a text that is not UTF-8
         return None
 
 
+def handles(nvml: Any) -> list[Any]:
+    """NVML's handles of all cards in PCI order; None for one that it has lost."""
+    count = answer(lambda: int(nvml.nvmlDeviceGetCount())) or 0
+    return [answer(nvml.nvmlDeviceGetHandleByIndex, i) for i in range(count)]
+
+
+def bus_id_of(nvml: Any, handle: Any) -> str:
+    """A card's bus id in its one form; empty where it is not told."""
+    return answer(lambda: normal_bus_id(_text(nvml.nvmlDeviceGetPciInfo(handle).busId))) or ""
+
+
+def uuid_of(nvml: Any, handle: Any) -> str:
+    """A card's UUID; empty where it is not told."""
+    return answer(lambda: _text(nvml.nvmlDeviceGetUUID(handle))) or ""
+
+
 def _describe(nvml: Any, handle: Any) -> PhysicalGpu:
-    memory = _ask(nvml, nvml.nvmlDeviceGetMemoryInfo, handle)
-    capability = _ask(nvml, nvml.nvmlDeviceGetCudaComputeCapability, handle)
+    memory = answer(lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
+    capability = answer(lambda: tuple(map(int, nvml.nvmlDeviceGetCudaComputeCapability(handle))))
     return PhysicalGpu(
-        name=_text(_ask(nvml, nvml.nvmlDeviceGetName, handle) or "unknown"),
-        pci_bus_id=normal_bus_id(_text(nvml.nvmlDeviceGetPciInfo(handle).busId)),
-        uuid=_text(_ask(nvml, nvml.nvmlDeviceGetUUID, handle) or ""),
-        total_bytes=int(memory.total) if memory else None,
-        free_bytes=int(memory.free) if memory else None,
-        compute_capability=(int(capability[0]), int(capability[1])) if capability else None,
+        name=answer(lambda: _text(nvml.nvmlDeviceGetName(handle))) or "unknown",
+        pci_bus_id=bus_id_of(nvml, handle),
+        uuid=uuid_of(nvml, handle),
+        total_bytes=answer(lambda: int(memory.total)),
+        free_bytes=answer(lambda: int(memory.free)),
+        compute_capability=capability if capability and len(capability) == 2 else None,
     )
 
 
 def _split_into_instances(nvml: Any, handle: Any) -> bool:
-    mode = _ask(nvml, nvml.nvmlDeviceGetMigMode, handle)
-    return bool(mode and mode[0])
+    mode = answer(lambda: nvml.nvmlDeviceGetMigMode(handle)[0])
+    return bool(mode)
 
 
-def _nvml_table(nvml: Any) -> tuple[list[PhysicalGpu], bool]:
-    """All cards in PCI order, and whether any is split into instances."""
-    handles = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
-    split = any(_split_into_instances(nvml, handle) for handle in handles)
-    return [_describe(nvml, handle) for handle in handles], split
+class _Table(NamedTuple):
+    """What NVML tells: the cards in PCI order, how many it has lost, the driver's CUDA version.
+
+    Where one is lost, or `split` into instances, the driver may count them otherwise.
+    """
+
+    cards: list[PhysicalGpu] = []  # noqa: RUF012  never written to
+    lost: int = 0
+    split: bool = False
+    cuda_major: int | None = None
+
+
+def _nvml_table() -> _Table:
+    with opened() as nvml:
+        if nvml is None:
+            return _Table()
+        found = handles(nvml)
+        known = [handle for handle in found if handle is not None]
+        version = answer(lambda: int(nvml.nvmlSystemGetCudaDriverVersion_v2()))
+        return _Table(
+            [_describe(nvml, handle) for handle in known],
+            len(found) - len(known),
+            any(_split_into_instances(nvml, handle) for handle in known),
+            version // 1000 if version else None,
+        )
 
 
 def _visible(cards: list[PhysicalGpu], listed: str | None) -> list[int] | None:
@@ -154,11 +219,11 @@ def _visible(cards: list[PhysicalGpu], listed: str | None) -> list[int] | None:
     return chosen
 
 
-def _numbered_by_driver(cards: list[PhysicalGpu], split: bool, environ: Mapping[str, str]) -> bool:
-    """Whether CUDA may number the cards otherwise than NVML: unlike cards, or parts of cards."""
-    unlike = len({card.name for card in cards}) > 1
+def _numbered_by_driver(table: _Table, environ: Mapping[str, str]) -> bool:
+    """Whether CUDA may number the cards otherwise than NVML does: unlike cards, and parts."""
+    unlike = len({card.name for card in table.cards}) > 1
     by_bus = environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID"
-    return split or (unlike and not by_bus)
+    return table.split or table.lost > 0 or (unlike and not by_bus)
 
 
 def _joined(found: list[DriverDevice], cards: list[PhysicalGpu]) -> list[PhysicalGpu]:
@@ -197,18 +262,6 @@ def _why_not(gpu: PhysicalGpu, cupy: Cupy | None, cuda_major: int | None) -> str
     return ""
 
 
-def _nvml_answers(nvml: Any) -> tuple[list[PhysicalGpu], bool, int | None]:
-    """The cards, whether one is split, and the CUDA major version that the driver is for."""
-    try:
-        cards, split = _nvml_table(nvml)
-        version = _ask(nvml, nvml.nvmlSystemGetCudaDriverVersion_v2)
-        return cards, split, version // 1000 if version else None
-    except nvml.NVMLError:
-        return [], False, None
-    finally:
-        nvml.nvmlShutdown()
-
-
 def survey(environ: Mapping[str, str] = os.environ) -> Survey:
     """Looks for GPUs, the cheapest question first: without a driver it costs a millisecond."""
     if environ.get("TFSESSION_DISABLE_GPU", "0") not in ("", "0"):
@@ -219,32 +272,33 @@ def survey(environ: Mapping[str, str] = os.environ) -> Survey:
     library = load_driver()
     if library is None:
         return Survey((), "no NVIDIA driver library (libcuda) on this machine")
-    nvml = _open_nvml()
-    cards, split, cuda_major = _nvml_answers(nvml) if nvml else ([], False, None)
+    table = _nvml_table()
+    cards = table.cards
+    lost = [PhysicalGpu("unknown", "", "", None, None, None, _LOST)] * table.lost
     chosen = _visible(cards, listed)
-    if not cards or chosen is None or _numbered_by_driver(cards, split, environ):
+    if not cards or chosen is None or _numbered_by_driver(table, environ):
         try:
             visible = _joined(driver_devices(library), cards)
         except DriverError as error:
-            return Survey((), f"the NVIDIA driver gives no device: {error}")
+            why = f"the NVIDIA driver gives no device: {error}"
+            return Survey((*(replace(card, reason=why) for card in cards), *lost), why)
     else:
         visible = [cards[i] for i in chosen]
     cupy = find_cupy()
-    gpus = [replace(gpu, reason=_why_not(gpu, cupy, cuda_major)) for gpu in visible]
+    gpus = [replace(gpu, reason=_why_not(gpu, cupy, table.cuda_major)) for gpu in visible]
     seen = {gpu.pci_bus_id for gpu in gpus}
     hidden = [replace(card, reason=HIDDEN) for card in cards if card.pci_bus_id not in seen]
     gpus.sort(key=lambda gpu: not gpu.usable)  # stable: numbers follow CUDA's order
-    return Survey((*gpus, *hidden), "" if gpus else "no GPU is visible")
+    return Survey((*gpus, *hidden, *lost), "" if gpus else "no GPU is visible")
 
 
 def driver_versions() -> tuple[str, str]:
     """The NVIDIA driver's version and the CUDA version it is for; empty where there is none."""
-    nvml = _open_nvml() if load_driver() is not None else None
-    if nvml is None:
+    library = load_driver()
+    if library is None:
         return "", ""
-    try:
-        cuda = _ask(nvml, nvml.nvmlSystemGetCudaDriverVersion_v2)
-        driver = _text(_ask(nvml, nvml.nvmlSystemGetDriverVersion) or "")
-    finally:
-        nvml.nvmlShutdown()
-    return driver, f"{cuda // 1000}.{cuda % 1000 // 10}" if cuda else ""
+    with opened() as nvml:
+        cuda = answer(lambda: int(nvml.nvmlSystemGetCudaDriverVersion_v2()))
+        driver = answer(lambda: _text(nvml.nvmlSystemGetDriverVersion()))
+    cuda = cuda or answer(cuda_version, library)
+    return driver or "", f"{cuda // 1000}.{cuda % 1000 // 10}" if cuda else ""

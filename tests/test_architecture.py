@@ -37,6 +37,7 @@ LIBRARIES = {
     "core": {"google"},
     "examples": {"sklearn", "matplotlib", "rich"},
     "testing": {"pytest"},
+    "cli": {"rich"},
 }
 GPU_LIBRARIES = {
     "devices/cuda.py": {"cupy", "cupyx", "cuda"},

@@ -1,101 +1,27 @@
 """Finding GPUs, on machines that a table describes."""
 
 import ctypes
+import runpy
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from tfsession.devices import driver, nvml
+from tfsession.devices import driver, nvml, readings
 from tfsession.devices.driver import DriverDevice, DriverError, driver_devices, normal_bus_id
 from tfsession.devices.nvml import Cupy, survey
 
+FAKE = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("fake_nvml.py"))))
 GIB = 1 << 30
 CUPY = Cupy("cupy-cuda12x", "14.2.0", 12)
-
-
-def card(number, name="NVIDIA H200", capability=(9, 0), memory=(141, 140), split=False):
-    return SimpleNamespace(
-        name=name,
-        bus=f"00000000:{0x17 + number:02X}:00.0",
-        uuid=f"GPU-{number}{number}{number}{number}aaaa-0000-0000-0000-000000000000",
-        capability=capability,
-        memory=memory and SimpleNamespace(total=memory[0] * GIB, free=memory[1] * GIB),
-        split=split,
-    )
-
-
-class FakeNvml:
-    """NVML's binding over a table of cards; counts that it is shut down as often as opened."""
-
-    class NVMLError(Exception):
-        pass
-
-    def __init__(self, cards, cuda=12080):
-        self.cards = cards
-        self.cuda = cuda
-        self.open = 1
-
-    def _known(self, value):
-        if value is None:
-            raise self.NVMLError("Not Supported")
-        return value
-
-    def nvmlShutdown(self):
-        self.open -= 1
-
-    def nvmlDeviceGetCount(self):
-        return len(self.cards)
-
-    def nvmlDeviceGetHandleByIndex(self, index):
-        return self.cards[index]
-
-    def nvmlDeviceGetName(self, handle):
-        return handle.name.encode()  # older bindings give bytes
-
-    def nvmlDeviceGetUUID(self, handle):
-        return handle.uuid
-
-    def nvmlDeviceGetPciInfo(self, handle):
-        return SimpleNamespace(busId=handle.bus)
-
-    def nvmlDeviceGetMemoryInfo(self, handle):
-        return self._known(handle.memory)
-
-    def nvmlDeviceGetCudaComputeCapability(self, handle):
-        return self._known(handle.capability)
-
-    def nvmlDeviceGetMigMode(self, handle):
-        return self._known((1, 1) if handle.split else None)
-
-    def nvmlSystemGetCudaDriverVersion_v2(self):
-        return self._known(self.cuda)
-
-    def nvmlSystemGetDriverVersion(self):
-        return "580.65.06"
+card, process = FAKE.card, FAKE.process
 
 
 @pytest.fixture
 def machine(monkeypatch):
     """Describes the machine; returns the fake NVML."""
-
-    def describe(cards, cupy=CUPY, cuda=12080, has_nvml=True, from_driver=None):
-        fake = FakeNvml(cards, cuda)
-        monkeypatch.setattr(nvml, "load_driver", lambda: "library")
-        monkeypatch.setattr(nvml, "_open_nvml", lambda: fake if has_nvml else None)
-        monkeypatch.setattr(nvml, "find_cupy", lambda: cupy)
-
-        def ask_driver(library):
-            assert library == "library"
-            if from_driver is None:
-                raise AssertionError("the driver was asked without need")
-            if isinstance(from_driver, Exception):
-                raise from_driver
-            return from_driver
-
-        monkeypatch.setattr(nvml, "driver_devices", ask_driver)
-        return fake
-
-    return describe
+    return partial(FAKE.install, put=monkeypatch.setattr)
 
 
 def refuse(*_args):
@@ -242,10 +168,55 @@ def test_a_part_of_a_card_comes_from_the_driver(machine):
     assert gpu.name == part.name
 
 
+def test_a_lost_card_is_told_and_the_driver_counts_the_others(machine):
+    machine([card(0, lost=True), card(1)], from_driver=[from_driver(1)])
+    found = survey({})
+    assert [gpu.pci_bus_id for gpu in found.usable] == [SECOND]
+    assert found.usable[0].free_bytes == 140 * GIB
+    (lost,) = (gpu for gpu in found.gpus if not gpu.usable)
+    assert "NVML cannot reach it" in lost.reason
+
+
+def test_cards_that_the_driver_refuses_are_told(machine):
+    refusal = DriverError("cuInit failed with CUDA error 802")
+    machine([card(0, name="NVIDIA T4"), card(1)], from_driver=refusal)
+    found = survey({})
+    assert [gpu.usable for gpu in found.gpus] == [False, False]
+    assert all("CUDA error 802" in gpu.reason for gpu in found.gpus)
+
+
+def test_readings(machine):
+    compute = [process(7, 3 * GIB), process(9, (1 << 64) - 1)]
+    fake = machine([card(0, compute=compute, graphics=[process(7), process(8)])])
+    (found,) = readings.readings(with_processes=True)
+    assert found.pci_bus_id == FIRST
+    assert found[2:6] == (34, 45, 123.5, 700.0)
+    assert found.processes == (
+        (7, "compute+graphics", 3 * GIB),
+        (8, "graphics", GIB),
+        (9, "compute", None),
+    )
+    assert fake.open == 0
+    (found,) = readings.readings()
+    assert found.processes is None
+    machine([card(0, compute=None, graphics=None, temperature=None)])
+    (found,) = readings.readings(with_processes=True)
+    assert (found.temperature_celsius, found.processes) == (None, None)
+
+
+def test_a_part_of_a_card_has_no_reading(machine):
+    part = from_driver(0, uuid="GPU-part")
+    machine([card(0, split=True)], from_driver=[part])
+    (gpu,) = survey({}).gpus
+    assert readings.reading_of(gpu, readings.readings()) is None
+
+
 def test_driver_versions(machine, monkeypatch):
     fake = machine([card(0)])
     assert nvml.driver_versions() == ("580.65.06", "12.8")
     assert fake.open == 0
+    machine([], has_nvml=False)
+    assert nvml.driver_versions() == ("", "13.0")
     monkeypatch.setattr(nvml, "load_driver", lambda: None)
     assert nvml.driver_versions() == ("", "")
 
