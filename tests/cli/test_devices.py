@@ -425,7 +425,7 @@ class TestTerminal:
     def test_lines_fit(self, columns, environ):
         lines = plain(self.on(columns, environ)).splitlines()
         assert max(map(len, lines)) <= columns
-        assert ("█" in "".join(lines)) == (columns >= 100)
+        assert ("░" in "".join(lines)) == (columns >= 100)
         assert sum(line.startswith("/device:GPU") for line in lines) == 2
 
     def test_colours(self, environ):
