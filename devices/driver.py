@@ -1,5 +1,8 @@
 """The CUDA driver asked through ctypes for its devices: no context is made, no memory taken.
 
+It is asked in a process of its own, which runs this file: CUDA does not work in a child that is
+forked after the driver was initialised, not even where the parent has computed nothing.
+
 NVML knows more and answers sooner; this is for machines where it is missing (many containers) and
 for the cases in which only the driver knows the order of the devices.
 """
@@ -7,18 +10,24 @@ for the cases in which only the driver knows the order of the devices.
 from __future__ import annotations
 
 import ctypes
+import json
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any, NamedTuple
 
 __all__ = [
     "DriverDevice",
     "DriverError",
     "cuda_version",
+    "devices_apart",
     "driver_devices",
     "load_driver",
     "normal_bus_id",
 ]
 
+# Seconds; the driver starts in well under one, many cards without a daemon in several.
+_PATIENCE = 60.0
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
 
 
@@ -102,3 +111,47 @@ def driver_devices(library: Any) -> list[DriverDevice]:
     count = ctypes.c_int()
     _check(library.cuDeviceGetCount(ctypes.byref(count)), "cuDeviceGetCount")
     return [_describe(library, ordinal) for ordinal in range(count.value)]
+
+
+def devices_apart(library: Any) -> list[DriverDevice]:
+    """As `driver_devices`, without initialising the driver in this process."""
+    python = Path(sys.executable or "")
+    if not python.name.lower().startswith("python") or not Path(__file__).is_file():
+        return driver_devices(library)  # embedded in another program
+    command = [sys.executable, "-I", "-S", __file__]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=_PATIENCE,
+            check=False,
+        )
+        devices, error = json.loads(done.stdout)
+    except subprocess.TimeoutExpired:
+        raise DriverError(f"no answer within {_PATIENCE:g} s") from None
+    except (OSError, ValueError):
+        raise DriverError("the process that asks it has failed") from None
+    if error:
+        raise DriverError(error)
+    return [
+        DriverDevice(name, bus_id, uuid, total, (major, minor))
+        for name, bus_id, uuid, total, (major, minor) in devices
+    ]
+
+
+def main() -> None:
+    """Prints the devices and an error as JSON."""
+    devices: list[DriverDevice] = []
+    error = ""
+    try:
+        library = load_driver()
+        devices = driver_devices(library) if library is not None else []
+    except DriverError as refusal:
+        error = str(refusal)
+    sys.stdout.write(json.dumps([devices, error]))
+
+
+if __name__ == "__main__":
+    main()

@@ -19,7 +19,7 @@ from tfsession.devices.driver import (
     DriverDevice,
     DriverError,
     cuda_version,
-    driver_devices,
+    devices_apart,
     load_driver,
     normal_bus_id,
 )
@@ -278,7 +278,7 @@ def survey(environ: Mapping[str, str] = os.environ) -> Survey:
     chosen = _visible(cards, listed)
     if not cards or chosen is None or _numbered_by_driver(table, environ):
         try:
-            visible = _joined(driver_devices(library), cards)
+            visible = _joined(devices_apart(library), cards)
         except DriverError as error:
             why = f"the NVIDIA driver gives no device: {error}"
             return Survey((*(replace(card, reason=why) for card in cards), *lost), why)

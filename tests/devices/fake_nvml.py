@@ -155,7 +155,7 @@ def install(
 
     put(nvml, "_open_nvml", open_nvml)
     put(nvml, "find_cupy", lambda: cupy)
-    put(nvml, "driver_devices", ask_driver)
+    put(nvml, "devices_apart", ask_driver)
     for module in (nvml, readings):
         put(module, "load_driver", lambda: library)
     return fake

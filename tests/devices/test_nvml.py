@@ -37,13 +37,13 @@ def refuse(*_args):
     ],
 )
 def test_a_variable_ends_the_search_before_any_library(monkeypatch, environ, note):
-    for name in ("load_driver", "_open_nvml", "find_cupy", "driver_devices"):
+    for name in ("load_driver", "_open_nvml", "find_cupy", "devices_apart"):
         monkeypatch.setattr(nvml, name, refuse)
     assert survey(environ) == ((), note)
 
 
 def test_no_driver_ends_it_before_nvml(monkeypatch):
-    for name in ("_open_nvml", "find_cupy", "driver_devices"):
+    for name in ("_open_nvml", "find_cupy", "devices_apart"):
         monkeypatch.setattr(nvml, name, refuse)
     monkeypatch.setattr(nvml, "load_driver", lambda: None)
     found = survey({"TFSESSION_DISABLE_GPU": "0"})
@@ -313,6 +313,35 @@ def test_the_driver_s_own_table():
 def test_a_driver_error_names_the_call():
     with pytest.raises(DriverError, match="cuInit failed with CUDA error 999"):
         driver_devices(FakeDriver([], init=999))
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ('[[["NVIDIA H200", "0000:17:00.0", "GPU-1", 9, [9, 0]]], ""]', (9, (9, 0))),
+        ('[[], "cuInit failed with CUDA error 100"]', "CUDA error 100"),
+        ("", "has failed"),
+    ],
+)
+def test_the_driver_is_asked_in_another_process(written, expected, tmp_path, monkeypatch):
+    asks = tmp_path / "asks.py"
+    asks.write_text(f"import sys; sys.stdout.write({written!r})")
+    monkeypatch.setattr(driver, "__file__", str(asks))
+    if isinstance(expected, str):
+        with pytest.raises(DriverError, match=expected):
+            driver.devices_apart(None)
+    else:
+        (found,) = driver.devices_apart(None)
+        assert found[3:] == expected
+
+
+def test_the_other_process_runs_this_file(monkeypatch):
+    if driver.load_driver() is not None:
+        pytest.skip("this machine has a driver")
+    assert driver.devices_apart(None) == []
+    monkeypatch.setattr(driver.sys, "executable", "/usr/sbin/uwsgi")
+    with pytest.raises(DriverError, match="cuInit failed with CUDA error 999"):
+        driver.devices_apart(FakeDriver([], init=999))
 
 
 def test_a_missing_library_is_no_error(monkeypatch):

@@ -12,7 +12,7 @@ from html import escape
 from typing import Any, NamedTuple
 
 from tfsession.core.device_spec import DeviceName, canonical, parse_device_name
-from tfsession.devices.device import full_name
+from tfsession.devices.layout import full_name
 from tfsession.runtime.decision import Reason
 from tfsession.runtime.moves import bytes_text, size_text
 
