@@ -148,18 +148,18 @@ class Groups:
     def __init__(self, kinds: KindTable, *, soft: bool, log: bool) -> None:
         self.kinds = kinds
         self.kept: dict[Operation, Device] = {}
-        self._of: dict[Operation, Group] = {}
+        self.bound: dict[Operation, Group] = {}  # or a group that has become part of another
         self._soft = soft
         self._log = log
 
     def find(self, op: Operation) -> Group | None:
         """The group of `op`, or None when nothing binds it."""
-        group = self._of.get(op)
+        group = self.bound.get(op)
         return None if group is None else group.root()
 
     def members(self, group: Group) -> list[Operation]:
         """The operations of a group in order of creation."""
-        found = [op for op, its in self._of.items() if its.root() is group]
+        found = [op for op, its in self.bound.items() if its.root() is group]
         return sorted(found, key=attrgetter("_id"))
 
     def by_group(self) -> dict[Group, list[Operation]]:
@@ -171,10 +171,10 @@ class Groups:
 
     def group(self, op: Operation) -> Group:
         """The group of `op`; one with what it asks for itself when nothing has bound it yet."""
-        group = self._of.get(op)
+        group = self.bound.get(op)
         if group is not None:
             return group.root()
-        group = self._of[op] = self._alone(op).copy()
+        group = self.bound[op] = self._alone(op).copy()
         if group.requested != ANYWHERE:
             group.decider = op
         return group
@@ -192,7 +192,7 @@ class Groups:
 
     def keep(self, op: Operation, kind: OpKind, device: Device) -> None:
         """Hold `op` to the device where it was placed before."""
-        group = self._of[op] = Group(kind.supported)
+        group = self.bound[op] = Group(kind.supported)
         name = placement_errors.full_name_of(device)
         group.assigned = group.requested = name
         group.decider = op
@@ -281,7 +281,7 @@ class Groups:
             or (alone.resource is not ANYWHERE and alone.resource is not root.resource)
         ):
             return False
-        self._of[x] = root
+        self.bound[x] = root
         root.rank = root.rank or 1
         if root.decider is not None and x._id < root.decider._id and x._device:
             root.decider = x
