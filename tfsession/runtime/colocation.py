@@ -165,8 +165,8 @@ class Groups:
     def by_group(self) -> dict[Group, list[Operation]]:
         """The operations of each group in order of creation."""
         found: dict[Group, list[Operation]] = {}
-        for op in sorted(self._of, key=attrgetter("_id")):
-            found.setdefault(self._of[op].root(), []).append(op)
+        for op in sorted(self.bound, key=attrgetter("_id")):
+            found.setdefault(self.bound[op].root(), []).append(op)
         return found
 
     def group(self, op: Operation) -> Group:
