@@ -185,7 +185,9 @@ class Groups:
         group = kind.alone.get(op._device)
         if group is None:
             group = kind.alone[op._device] = Group(kind.supported)
-            group.requested = parse_device_name(op._device) or ANYWHERE
+            name = parse_device_name(op._device)
+            if name is not None and name != ANYWHERE:
+                group.requested = name
             if kind.holds_handle:
                 group.resource = group.requested
         return group
@@ -264,22 +266,29 @@ class Groups:
                 )
 
     def _enter(self, x: Operation, y: Operation) -> bool:
-        """Whether two operations are in one group now, as one had none and asks for no more."""
+        """Whether two operations are in one group now, as one had none, and asks for no more.
+
+        So it is with most that are tied, and it spares them a group of their own.
+        """
         root, other = self.find(x), self.find(y)
-        if root is None:
-            if other is None:
-                other = self.group(y)
-            root = other
-        elif other is None:
+        if root is not None and other is not None:
+            return root is other
+        if root is None and other is None:
+            # The group is that of the one who asks for something.
+            root = self.group(x if self._alone(x).requested is not ANYWHERE else y)
+            other = self.find(y)
+        if other is None:
             x = y
         else:
-            return root is other
+            root = other
+        assert root is not None
         alone = self._alone(x)
-        if (
+        if alone.requested is not ANYWHERE and (
             alone.requested is not root.requested
-            or alone.supported is not root.supported
             or (alone.resource is not ANYWHERE and alone.resource is not root.resource)
         ):
+            return False
+        if alone.supported is not root.supported and not root.supported <= alone.supported:
             return False
         self.bound[x] = root
         root.rank = root.rank or 1
