@@ -1,11 +1,15 @@
 """Placing: a row for each rule, what is told and kept, and why an operation is where it is."""
 
 import logging
+from collections import Counter
 
 import pytest
 
 from tfsession.core.errors import InvalidArgumentError
+from tfsession.runtime import colocation, device_support, placement_errors
+from tfsession.runtime.colocation import Groups
 from tfsession.runtime.decision import Decision, Reason
+from tfsession.runtime.place import Placer
 
 FULL = "/job:localhost/replica:0/task:0/device:"
 CPUS = "CPU:0 CPU:1 CPU:2 CPU:3"
@@ -297,3 +301,78 @@ def test_decisions(toys):
     }
     placer.place(graph.get_operations(), placement)
     assert placer.decision(of("v")) == Decision(Reason.KEPT)
+
+
+# --- what it costs -----------------------------------------------------------------------------
+
+LAYER = (
+    "v{i}=State@/gpu:{g} m{i}=State@/gpu:{g}~v{i} k{i}=Make~v{i} u{i}=UseTwo(v{i},m{i}) x{i}=Make "
+    "y{i}=Map(x{i})@/gpu:{g} s{i}=Shape(y{i}) i{i}=Identity(y{i}) z{i}=Map(i{i})"
+)
+
+
+def layers(count):
+    return " ".join(LAYER.format(i=i, g=i % 2) for i in range(count))
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """How often some parts of placing are asked."""
+    counts = Counter()
+
+    def count(owner, name):
+        function = getattr(owner, name)
+
+        def counting(*args, **kwargs):
+            counts[name] += 1
+            return function(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, counting)
+
+    count(device_support, "has_kernel")
+    count(Placer, "_candidates_of")
+    count(placement_errors, "debug_info")
+    count(Groups, "members")
+    count(colocation, "Group")
+    return counts
+
+
+@pytest.mark.parametrize(("names", "soft"), [(MIXED, False), (MIXED, True), (CPUS, True)])
+def test_work_grows_with_groups_not_with_kinds(toys, counted, names, soft):
+    """Kernels are looked for once for each kind, and a group is one object for all its members."""
+    seen = []
+    for count in (10, 40):
+        counted.clear()
+        ops = toys.graph(layers(count)).get_operations()
+        toys.placer(names, soft=soft).place(ops, {})
+        seen.append(dict(counted))
+    few, many = seen
+    assert few["has_kernel"] == many["has_kernel"]
+    # A group for each layer, and some more that kinds share.
+    assert many["_candidates_of"] - few["_candidates_of"] == 30
+    assert many["Group"] - few["Group"] == 30
+    # Members are listed for the one warning of a session.
+    assert few.get("members", 0) == many.get("members", 0) <= 1
+    assert few.get("debug_info", 0) == many.get("debug_info", 0) <= 1
+
+
+def test_a_fallback_that_fails_later_is_not_told(toys, caplog):
+    caplog.set_level(logging.INFO, "tfsession")
+    placer = toys.placer(CPUS, soft=True)
+    ops = toys.graph("a=Make@/gpu:1 b=Map(a)@/gpu:2 c=Make@/job:ps").get_operations()
+    for _ in range(2):
+        with pytest.raises(InvalidArgumentError):
+            placer.place(ops, {})
+    assert caplog.messages == []
+    placer.place(ops[:2], {})
+    assert [text.split(" asks")[0] for text in caplog.messages] == [
+        "Soft placement: 'b'",
+        "Soft placement: 'a'",
+    ]
+
+
+def test_moved_resources_are_warned_of_once(toys, caplog):
+    with toys.growing(CPUS, soft=True) as grow:
+        grow("v=State@/gpu:1 w=Use(v) x=State@/gpu:1 y=Use(x)")
+        grow("z=State@/gpu:0")
+    assert [record.levelname for record in caplog.records] == ["WARNING"]

@@ -148,33 +148,33 @@ class Groups:
     def __init__(self, kinds: KindTable, *, soft: bool, log: bool) -> None:
         self.kinds = kinds
         self.kept: dict[Operation, Device] = {}
-        self._of: dict[Operation, Group] = {}
+        self.bound: dict[Operation, Group] = {}  # or a group that has become part of another
         self._soft = soft
         self._log = log
 
     def find(self, op: Operation) -> Group | None:
         """The group of `op`, or None when nothing binds it."""
-        group = self._of.get(op)
+        group = self.bound.get(op)
         return None if group is None else group.root()
 
     def members(self, group: Group) -> list[Operation]:
         """The operations of a group in order of creation."""
-        found = [op for op, its in self._of.items() if its.root() is group]
+        found = [op for op, its in self.bound.items() if its.root() is group]
         return sorted(found, key=attrgetter("_id"))
 
     def by_group(self) -> dict[Group, list[Operation]]:
         """The operations of each group in order of creation."""
         found: dict[Group, list[Operation]] = {}
-        for op in sorted(self._of, key=attrgetter("_id")):
-            found.setdefault(self._of[op].root(), []).append(op)
+        for op in sorted(self.bound, key=attrgetter("_id")):
+            found.setdefault(self.bound[op].root(), []).append(op)
         return found
 
     def group(self, op: Operation) -> Group:
         """The group of `op`; one with what it asks for itself when nothing has bound it yet."""
-        group = self._of.get(op)
+        group = self.bound.get(op)
         if group is not None:
             return group.root()
-        group = self._of[op] = self._alone(op).copy()
+        group = self.bound[op] = self._alone(op).copy()
         if group.requested != ANYWHERE:
             group.decider = op
         return group
@@ -185,14 +185,16 @@ class Groups:
         group = kind.alone.get(op._device)
         if group is None:
             group = kind.alone[op._device] = Group(kind.supported)
-            group.requested = parse_device_name(op._device) or ANYWHERE
+            name = parse_device_name(op._device)
+            if name is not None and name != ANYWHERE:
+                group.requested = name
             if kind.holds_handle:
                 group.resource = group.requested
         return group
 
     def keep(self, op: Operation, kind: OpKind, device: Device) -> None:
         """Hold `op` to the device where it was placed before."""
-        group = self._of[op] = Group(kind.supported)
+        group = self.bound[op] = Group(kind.supported)
         name = placement_errors.full_name_of(device)
         group.assigned = group.requested = name
         group.decider = op
@@ -264,24 +266,31 @@ class Groups:
                 )
 
     def _enter(self, x: Operation, y: Operation) -> bool:
-        """Whether two operations are in one group now, as one had none and asks for no more."""
+        """Whether two operations are in one group now, as one had none, and asks for no more.
+
+        So it is with most that are tied, and it spares them a group of their own.
+        """
         root, other = self.find(x), self.find(y)
-        if root is None:
-            if other is None:
-                other = self.group(y)
-            root = other
-        elif other is None:
+        if root is not None and other is not None:
+            return root is other
+        if root is None and other is None:
+            # The group is that of the one who asks for something.
+            root = self.group(x if self._alone(x).requested is not ANYWHERE else y)
+            other = self.find(y)
+        if other is None:
             x = y
         else:
-            return root is other
+            root = other
+        assert root is not None
         alone = self._alone(x)
-        if (
+        if alone.requested is not ANYWHERE and (
             alone.requested is not root.requested
-            or alone.supported is not root.supported
             or (alone.resource is not ANYWHERE and alone.resource is not root.resource)
         ):
             return False
-        self._of[x] = root
+        if alone.supported is not root.supported and not root.supported <= alone.supported:
+            return False
+        self.bound[x] = root
         root.rank = root.rank or 1
         if root.decider is not None and x._id < root.decider._id and x._device:
             root.decider = x

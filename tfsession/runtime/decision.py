@@ -46,8 +46,8 @@ class Round:
 
     `members` is the set of the operations where they are a part of the graph; None where all are
     there. `readers` read references or resources, `labelled` have a `_class`, `passing` are
-    identities that may go where their input is. `followers` went to their input's device, which is
-    named, or to their consumers'.
+    identities that may go where their input is. `softened` may not be where they ask to be;
+    `followers` went to their input's device, which is named, or to their consumers'.
     """
 
     ops: Sequence[Operation]
@@ -57,6 +57,7 @@ class Round:
     readers: list[tuple[Operation, OpKind]] = field(default_factory=list)
     labelled: list[Operation] = field(default_factory=list)
     passing: set[Operation] = field(default_factory=set)
+    softened: list[Operation] = field(default_factory=list)
     followers: dict[Operation, Operation | None] = field(default_factory=dict)
     placement: dict[Operation, Device] = field(default_factory=dict)
     _by_group: dict[Group, list[Operation]] | None = None
@@ -74,6 +75,11 @@ class Round:
         """Whether `op` is placed after its consumers."""
         return kind.is_generator and op not in self.groups.kept
 
+    def note_follower(self, op: Operation, source: Operation | None) -> None:
+        """Remember whom `op` followed, unless it asked for something, or others did for it."""
+        if not op._device and self.groups.find(op) is None:
+            self.followers[op] = source
+
     def decision(self, op: Operation) -> Decision:
         """Why `op` went where it is."""
         if op in self.followers:
@@ -84,9 +90,9 @@ class Round:
             return Decision(Reason.KEPT)
         kinds = self.groups.kinds
         supported, group = kinds.kind(op).supported, self.groups.find(op)
+        if (group is None or group.softened) and self._is_elsewhere(op):
+            return Decision(Reason.SOFT_FALLBACK)
         if group is not None:
-            if self._is_elsewhere(op) and group.softened:
-                return Decision(Reason.SOFT_FALLBACK)
             leader = self._leader(group)
             if leader is not None and leader is not op and not self._speaks_for_itself(op):
                 asked = asks_for_device(leader) or leader in self.groups.kept

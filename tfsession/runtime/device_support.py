@@ -65,8 +65,8 @@ class OpKind:
     """What placing must know of all operations that share an op type and its type attributes.
 
     `supported` holds the session's device types that can run them, `devices` the devices of these
-    types, the preferred one first; `candidates` holds those that fit a request, once it was met,
-    and `alone` what an operation with such a request asks for, which no other is bound to;
+    types, the preferred one first; `candidates` holds those that fit a request, once it was met, or
+    `softened` those that must do where none fits; `alone` is what an operation asks for by itself;
     `handle_inputs` says which inputs are references or resources, `holds_handle` that the operation
     makes one from nothing.
     """
@@ -82,6 +82,7 @@ class OpKind:
         "is_metadata",
         "is_stateful",
         "reads_variants",
+        "softened",
         "supported",
     )
 
@@ -91,7 +92,8 @@ class OpKind:
         self.supported = supported
         self.devices = devices
         self.alone: dict[str, Group] = {}
-        self.candidates: dict[str, tuple[Device, ...]] = {}
+        self.candidates: dict[str, tuple[Device, ...]] = {"": devices}
+        self.softened: dict[str, tuple[Device, ...]] = {}
         self.handle_inputs: tuple[int, ...] = ()
         if op.inputs and op.type not in _HANDLES_GO_THROUGH:
             self.handle_inputs = tuple(

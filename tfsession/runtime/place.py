@@ -76,8 +76,7 @@ class Placer:
             placement = self._assign(now)
         now.placement = placement
         self._keep(now)
-        if self._log:
-            _log_placement(now, placement)
+        self._tell(now)
         return placement
 
     def _keep(self, now: Round) -> None:
@@ -135,23 +134,24 @@ class Placer:
         """Choose a device for each operation: generators last, after their consumers."""
         _keep_passing(now)
         placed: dict[Operation, Device] = {}
-        generators: list[tuple[Operation, OpKind]] = []
         # The device of all consumers of an operation without inputs; None where they differ.
         consumers: dict[Operation, Device | None] = {}
-        find, choose = now.groups.find, self._choose
+        bound, kept, passing = now.groups.bound, now.groups.kept, now.passing
         for op, kind in now.pairs():
-            if now.is_deferred(op, kind):
-                generators.append((op, kind))
-                device = None
-            elif kind.is_metadata or op in now.passing:
+            device: Device | None = None
+            if kind.is_generator and op not in kept:
+                pass
+            elif kind.is_metadata or op in passing:
                 source = op.inputs[0].op
                 # A fed value comes from the client's device.
                 wish = placed.get(source) if now.has(source) else self._client
-                device = placed[op] = choose(op, kind, now.groups, wish)
-                if device is wish and not op._device and find(op) is None:
-                    now.followers[op] = source
+                device = placed[op] = self._choose(now, op, kind, wish)
+                if device is wish:
+                    now.note_follower(op, source)
+            elif op in bound or (candidates := kind.candidates.get(op._device)) is None:
+                device = placed[op] = self._choose(now, op, kind, None)
             else:
-                device = placed[op] = choose(op, kind, now.groups, None)
+                device = placed[op] = candidates[0]
             if device is not None:
                 for tensor in op.inputs:
                     source = tensor.op
@@ -160,56 +160,61 @@ class Placer:
             for source in op.control_inputs:
                 if not source.inputs and consumers.setdefault(source, device) is not device:
                     consumers[source] = None
-        for op, kind in generators:
-            wish = consumers.get(op)
-            device = placed[op] = choose(op, kind, now.groups, wish)
-            if device is wish and not op._device and find(op) is None:
-                now.followers[op] = None
+        for op, kind in now.pairs():
+            if kind.is_generator and op not in kept:
+                wish = consumers.get(op)
+                device = placed[op] = self._choose(now, op, kind, wish)
+                if device is wish:
+                    now.note_follower(op, None)
         return placed
 
-    def _choose(self, op: Operation, kind: OpKind, groups: Groups, wish: Device | None) -> Device:
+    def _choose(self, now: Round, op: Operation, kind: OpKind, wish: Device | None) -> Device:
         """The device of `op`: `wish` if it is a candidate, else the preferred candidate."""
-        group = groups.find(op)
+        group = now.groups.find(op)
         if group is None:
-            if op._device:
-                candidates = kind.candidates.get(op._device)
-                if candidates is None:
-                    candidates = self._alone(op, kind, groups)
-            else:
-                candidates = kind.devices
+            candidates = kind.candidates.get(op._device)
+            if candidates is None:
+                candidates = self._alone(now, op, kind)
             return wish if wish is not None and wish in candidates else candidates[0]
-        device = group.device
-        if device is None:
-            kept = groups.kept.get(op)
+        if group.device is None:
+            kept = now.groups.kept.get(op)
             if kept is not None:
                 return kept
-            candidates = self._candidates_of(op, group, groups)
-            device = wish if wish is not None and wish in candidates else candidates[0]
-            group.device = device
+            candidates = self._candidates_of(op, group, now.groups)
+            group.device = wish if wish is not None and wish in candidates else candidates[0]
             if group.decider is None:
                 group.decider = op
         if group.softened and op._device:
-            self._note_fallback(op, device)
-        return device
+            now.softened.append(op)
+        return group.device
 
-    def _alone(self, op: Operation, kind: OpKind, groups: Groups) -> tuple[Device, ...]:
+    def _alone(self, now: Round, op: Operation, kind: OpKind) -> tuple[Device, ...]:
         """The candidates of an operation that asks for a device and shares it with no other."""
-        group = groups.group(op)
-        candidates = self._candidates_of(op, group, groups)
-        if group.softened:
-            self._note_fallback(op, candidates[0])
-        else:
-            kind.candidates[op._device] = candidates
+        candidates = kind.softened.get(op._device)
+        if candidates is None:
+            group = now.groups.group(op)
+            candidates = self._candidates_of(op, group, now.groups)
+            known = kind.softened if group.softened else kind.candidates
+            known[op._device] = candidates
+        if op._device in kind.softened:
+            now.softened.append(op)
         return candidates
 
-    def _note_fallback(self, op: Operation, device: Device) -> None:
-        name = parse_device_name(op._device)
-        fits = name is not None and name.matches(placement_errors.full_name_of(device))
-        if not fits and op.name not in self._fallen:
-            self._fallen.add(op.name)
-            logger.info(
-                "Soft placement: '%s' asks for %s and runs on %s", op.name, op._device, device.name
-            )
+    def _tell(self, now: Round) -> None:
+        """Log what was asked for in vain, once each, and all devices if that is wanted."""
+        for op in now.softened:
+            device, name = now.placement[op], parse_device_name(op._device)
+            fits = name is not None and name.matches(placement_errors.full_name_of(device))
+            if not fits and op.name not in self._fallen:
+                self._fallen.add(op.name)
+                logger.info(
+                    "Soft placement: '%s' asks for %s and runs on %s",
+                    op.name,
+                    op._device,
+                    device.name,
+                )
+        if self._log:
+            _log_placement(now, now.placement)
 
     def _candidates_of(self, op: Operation, group: Group, groups: Groups) -> tuple[Device, ...]:
         """The devices that the group of `op` may run on, the preferred one first."""
