@@ -152,7 +152,7 @@ def way_not_taken():
 def loop():
     with tf.device("/gpu:0"):
         return tf.while_loop(lambda i: i < 3.0, lambda i: i + 1.0, [tf.constant(0.0)]), (
-            "while/LoopCond:0"
+            "while/Less:0"
         )
 
 
