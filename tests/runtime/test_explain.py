@@ -328,17 +328,17 @@ def test_every_transfer_is_told_and_nothing_else(fresh_graph, seed):
         report = s.explain_placement(fetches)
         assert all(gpu.memory_stats().num_allocs == 0 for gpu in gpus(s))
         s.make_callable(fetches, list(feeds))(*feeds.values())  # constants are made
-        with s.counting() as counting:
-            s.run(fetches, feeds)
+        copied = counted(s, fetches, feeds)
         placement = s.placement()
     assert {row.name: row.device for row in report}.items() <= placement.items()
-    assert counted(counting) == told(report)
+    assert copied == told(report)
 
 
-def counted(counting):
-    """The copies to the devices, from them and between them."""
-    total = counting.total
-    return [total.host_to_device, total.device_to_host, total.device_to_device]
+def counted(s, fetches, feeds=None):
+    """What the devices count in a run: copies to, from and between them."""
+    with s.counting() as counting:
+        s.run(fetches, feeds)
+    return list(counting.total[1:4])
 
 
 def told(report, iterations=1):
@@ -369,10 +369,8 @@ def test_the_transfers_of_a_loop(fresh_graph):
         text = "read by 'w/NextIteration_1', in each iteration of 'w/while_context'"
         assert whys["w/mul:0"] == text
         s.run(out)
-        with s.counting() as counting:
-            s.run(out)
         # Five iterations, the predicate asked once more, and what is fetched.
-        assert counted(counting) == [0, 5 + 1 + 1, 4 * 5]
+        assert counted(s, out) == [0, 5 + 1 + 1, 4 * 5]
 
 
 def test_the_transfers_of_a_conditional(fresh_graph):
@@ -397,10 +395,8 @@ def test_the_transfers_of_a_conditional(fresh_graph):
         assert rows["c/e:0"].why == "read by 'c/Merge', on one way of a conditional"
         assert not rows["p:0"].conditional
         assert rows["p:0"].why.startswith("read on the host by 'c/e/Switch' of GPU:0")
-        with s.counting() as counting:
-            s.run(out)
         way = sum(row.conditional for row in report.transfers)
-        assert sum(counted(counting)) == sum(told(report)) - way  # the other way is taken
+        assert sum(counted(s, out)) == sum(told(report)) - way  # the other way is taken
 
 
 def test_explaining_leaves_no_trace(fresh_graph):
