@@ -1,5 +1,7 @@
 """The façade: public names, their modules, what loads when."""
 
+import ast
+import builtins
 import importlib
 import json
 import logging
@@ -396,3 +398,12 @@ def test_texts(function, value, result):
             convert(value)
     else:
         assert convert(value) == result
+
+
+def test_no_public_name_hides_a_builtin_that_the_facade_uses():
+    """A name that was asked for is an attribute of the module: `tf.range` hides `range` there."""
+    tree = ast.parse(Path(tf.__file__).read_text("utf-8"))
+    used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} & set(dir(builtins))
+    assert {"list", "setattr"} <= used
+    assert used & set(dir(tf)) == set()
+    assert "range" in dir(tf)

@@ -11,6 +11,7 @@ from functools import cache as _cache
 from importlib import import_module as _import_module
 from importlib.machinery import ModuleSpec as _ModuleSpec
 from importlib.util import module_from_spec as _module_from_spec
+from itertools import accumulate as _accumulate
 from pkgutil import iter_modules as _iter_modules
 from types import ModuleType as _ModuleType
 from typing import Any as _Any
@@ -115,9 +116,8 @@ def _names_under(prefix: str) -> list[str]:
 def _open_namespaces() -> None:
     """Give every prefix of a public name a module, so that it can be imported too."""
     for dotted in list(_exports.names):
-        parts = dotted.split(".")
-        for end in range(1, len(parts)):
-            _open_namespace(".".join(parts[:end]))
+        for prefix in _accumulate(dotted.split(".")[:-1], "{}.{}".format):
+            _open_namespace(prefix)
     _opened["compat.v1"] = _sys.modules[f"{__name__}.compat.v1"] = _sys.modules[__name__]
 
 
