@@ -89,8 +89,8 @@ def _load_train() -> None:
 def _find(prefix: str, name: str) -> _Any:
     """The public object `prefix + name`, which from now on is an attribute of its module."""
     module, dotted = f"{__name__}.{prefix}"[:-1], prefix + name
-    # Not for what Python and its tools look for in every module, nor for a submodule, which is asked
-    # for before the import system loads it.
+    # Not for what Python and its tools look for in every module, nor for a submodule, for which the
+    # import system asks before it loads one.
     if not name.startswith("_") and (dotted == "gradients" or dotted not in _submodules()):
         _late.ops.loaded()
         if dotted not in _exports.names and dotted not in _opened:
