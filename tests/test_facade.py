@@ -131,6 +131,8 @@ FIRST_USES = [
     ("tf.__version__, hasattr(tf, '__wrapped__'), hasattr(tf, '_repr_html_')", set()),
     ("import tfsession.core.errors, tfsession.devices.layout, tfsession.cli.main", set()),
     ("import tfsession.train, tfsession.gradients, tfsession.kernels", set()),
+    ("from tfsession import cli, devices, kernels, testing, train", set()),
+    ("hasattr(tf, 'testing'), hasattr(tf, 'session')", set()),
     ("tf.float32, tf.Session, tf.nn, tf.placeholder", NAMED),
     ("hasattr(tf, 'Session')", NAMED),
     ("import tfsession.nn", NAMED),

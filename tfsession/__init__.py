@@ -60,7 +60,8 @@ class _Namespaces:
 
 @_cache
 def _submodules() -> frozenset[str]:
-    return frozenset(found.name for found in _iter_modules(__path__))
+    # Two lie elsewhere in an editable install: see pyproject.toml's package-dir.
+    return frozenset(found.name for found in _iter_modules(__path__)) | {"devices", "kernels"}
 
 
 def _load_ops() -> None:
@@ -88,11 +89,11 @@ def _load_train() -> None:
 def _find(prefix: str, name: str) -> _Any:
     """The public object `prefix + name`, which from now on is an attribute of its module."""
     module, dotted = f"{__name__}.{prefix}"[:-1], prefix + name
-    if not name.startswith("_"):  # Python and its tools probe modules for such names
+    # Not for what Python and its tools look for in every module, nor for a submodule, for which the
+    # import system asks before it loads one.
+    if not name.startswith("_") and (dotted == "gradients" or dotted not in _submodules()):
         _late.ops.loaded()
-        # A submodule is asked for before the import system loads it.
-        is_submodule = name in _submodules() and not prefix and name != "gradients"
-        if dotted not in _exports.names and dotted not in _opened and not is_submodule:
+        if dotted not in _exports.names and dotted not in _opened:
             _train.loaded()
     if dotted in _exports.names:
         value = _exports.lookup(dotted)

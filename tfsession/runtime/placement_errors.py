@@ -136,7 +136,9 @@ def no_candidate(
 
 def full_name_of(device: Device) -> DeviceName:
     """The parts of the full name of a session's device."""
-    return DeviceName("localhost", 0, 0, device.device_type, device.index)
+    name = parse_device_name(device.name)
+    assert name is not None
+    return name
 
 
 def debug_info(group: Group, groups: Groups) -> str:
