@@ -140,10 +140,10 @@ def test_a_pipeline_of_layers(simulated_session, micro_batches):
         for c in map(counted.__getitem__, places)
     ]
     # Inputs to the first, labels to the last; between neighbours an activation each way; the
-    # learning rate is everywhere.
-    assert moved == [(m, 0, m, 0), (0, 0, 2 * m, 0), (m, 1, m, 1)]
+    # learning rate from the first device to the others.
+    assert moved == [(m, 0, m, 0), (0, 0, 2 * m + 1, 0), (m, 1, m + 1, 1)]
     # Between neighbours 8 floats a row, forwards and backwards; to the host one loss.
-    assert counted.total.device_to_device_bytes == 4 * 64 * 8 * F32
+    assert counted.total.device_to_device_bytes == (4 * 64 * 8 + 2) * F32
     assert counted.total.device_to_host_bytes == F32
     with tf.Graph().as_default(), tf.Session() as plain:
         wanted, _ = run_steps(plain, *pipeline(["/cpu:0"] * 3, micro_batches))

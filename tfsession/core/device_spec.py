@@ -20,7 +20,6 @@ __all__ = [
     "as_requested",
     "canonical",
     "fields_of",
-    "fits",
     "merge",
     "parse_device_name",
 ]
@@ -418,10 +417,3 @@ def _parse_runtime(text: str, local: bool) -> DeviceName | None:
                 device_type=part["legacy"].upper(), device_index=_number(part["legacy_index"])
             )
     return name
-
-
-@lru_cache(maxsize=16384)
-def fits(text: str, full_name: str) -> bool:
-    """Whether the device of this full name is one that a request, of any form, stands for."""
-    request, device = parse_device_name(text), parse_device_name(full_name)
-    return request is not None and device is not None and request.matches(device)

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
-from tfsession.core.device_spec import fits, parse_device_name
+from tfsession.core.device_spec import parse_device_name
 from tfsession.core.rules import find_kernel
 from tfsession.devices.device import Device
 from tfsession.graph.operation import Operation
+from tfsession.runtime import placement_errors
 from tfsession.runtime.colocation import Group, Groups
 from tfsession.runtime.device_support import OpKind
 
@@ -112,8 +113,11 @@ class Round:
 
     def _is_elsewhere(self, op: Operation) -> bool:
         """Whether `op` is on another device than it asks for."""
-        device = self.placement.get(op) if op._device else None
-        return device is not None and not fits(op._device, device.name)
+        own = parse_device_name(op._device) if op._device else None
+        device = self.placement.get(op)
+        if own is None or device is None:
+            return False
+        return not own.matches(placement_errors.full_name_of(device))
 
     def _leader(self, group: Group) -> Operation | None:
         """The operation that brought a group where it is.

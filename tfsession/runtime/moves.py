@@ -6,7 +6,7 @@ consequence of where operations are: implicit.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import and_, or_
@@ -64,8 +64,7 @@ def moves_of(
         fetched: the copies that bring values where they are wanted.
     """
     found: dict[tuple[Tensor, int, Frame], Move] = {}
-    reads = _reads(layout.region, (), False, layout.constants)
-    for tensor, memory, reader, frame, is_conditional in reads:
+    for tensor, memory, reader, frame, is_conditional in _reads(layout.region, (), False):
         source = layout.location[tensor]
         if source is memory:
             continue
@@ -78,33 +77,21 @@ def moves_of(
             )
         move.is_conditional &= is_conditional
         move.readers[reader] = None
-    made_there = {
-        (tensor, id(node.memory))
-        for segment in layout.segments
-        for node in segment.nodes
-        for tensor in layout.constants.keys() & node.op.outputs
-    }
     for transfer in fetched:
-        if (transfer.tensor, id(transfer.destination)) in made_there:
-            continue
         key = (transfer.tensor, id(transfer.destination), ())
         move = found.setdefault(key, Move(transfer))
         move.is_fetched, move.is_conditional = True, False
     return list(found.values())
 
 
-def _reads(
-    region: Region, frame: Frame, is_conditional: bool, constants: Container[Tensor]
-) -> Iterator[_Read]:
+def _reads(region: Region, frame: Frame, is_conditional: bool) -> Iterator[_Read]:
     ways = _Ways(region)
 
     def depends(waits: int) -> bool:
         return is_conditional or bool(ways.behind(waits))
 
     for waits, nodes in region.groups.items():
-        for read in _reads_of(nodes, frame, depends(waits)):
-            if read[0] not in constants:  # those are made where they are read
-                yield read
+        yield from _reads_of(nodes, frame, depends(waits))
     for predicate in region.predicates:
         yield predicate.tensor, None, predicate.switch, frame, depends(predicate.waits)
     for joint in region.joints:
@@ -117,7 +104,7 @@ def _reads(
             op, memory = variable.merge.op, variable.merge.input_memories[0]
             yield variable.enter, memory, op, frame, depends(loop.waits)
             yield variable.next, memory, op, loop.frame, depends(loop.waits)
-        yield from _reads(loop.body, loop.frame, depends(loop.waits), constants)
+        yield from _reads(loop.body, loop.frame, depends(loop.waits))
 
 
 class _Ways:

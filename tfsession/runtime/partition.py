@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
 from types import MappingProxyType
@@ -185,17 +185,12 @@ def make_node(
 
 @dataclass(slots=True, eq=False)
 class Layout:
-    """The segments of a region, those of its loops' bodies, and where each tensor is made.
-
-    `constants` are made in every segment that reads them elsewhere, once for the session, so that
-    no step copies them.
-    """
+    """The segments of a region, those of its loops' bodies, and where each tensor is made."""
 
     region: Region
     segments: list[Segment]
     bodies: list[Layout]
     location: Mapping[Tensor, Memory]
-    constants: Mapping[Tensor, Node]
 
     def all_layouts(self) -> Iterator[Layout]:
         """This one and those of the loops inside."""
@@ -234,19 +229,10 @@ def partition(
     for node in nodes:
         location.update(zip(node.op.outputs, node.output_memories, strict=True))
     location.update(feeds)
-    constants = {
-        tensor: node
-        for node in nodes
-        if node.kernel.constant and not node.kernel.stateful
-        for tensor in node.op.outputs
-        if tensor not in feeds
-    }
-    return _lay_out(region, location, constants)
+    return _lay_out(region, location)
 
 
-def _lay_out(
-    region: Region, location: Mapping[Tensor, Memory], constants: Mapping[Tensor, Node]
-) -> Layout:
+def _lay_out(region: Region, location: Mapping[Tensor, Memory]) -> Layout:
     nodes: list[Node] = []
     # Who waits for more comes later: what a node needs waits for a part of what it waits for.
     for _, group in sorted(region.groups.items(), key=lambda item: (item[0].bit_count(), item[0])):
@@ -255,18 +241,14 @@ def _lay_out(
                 nodes += _group_by_place(list(part), location)
         else:
             nodes += group
-    bodies = [_lay_out(loop.body, location, constants) for loop in region.loops]
-    return Layout(region, _cut(nodes, location, constants), bodies, location, constants)
+    bodies = [_lay_out(loop.body, location) for loop in region.loops]
+    return Layout(region, _cut(nodes, location), bodies, location)
 
 
-def _cut(
-    nodes: Sequence[Node], location: Mapping[Tensor, Memory], constants: Mapping[Tensor, Node]
-) -> list[Segment]:
+def _cut(nodes: Sequence[Node], location: Mapping[Tensor, Memory]) -> list[Segment]:
     born: dict[Tensor, Segment] = {}
     # For each copy, what the segments that bring it wait for.
     brought: dict[tuple[Tensor, int], list[int]] = {}
-    # The constants that segments, by their number, make for themselves.
-    made: set[tuple[Tensor, int, int]] = set()
     segments: list[Segment] = []
     for node in nodes:
         segment = segments[-1] if segments else None
@@ -275,12 +257,6 @@ def _cut(
         for tensor, memory in zip(node.inputs, node.input_memories, strict=True):
             source = location[tensor]
             if source is memory:
-                continue
-            if tensor in constants:
-                key = tensor, id(memory), len(segments)
-                if key not in made:
-                    made.add(key)
-                    segment.nodes.append(_made_there(constants[tensor], memory, node))
                 continue
             carriers = brought.setdefault((tensor, id(memory)), [])
             # A carrier that waits for more may run later than this segment.
@@ -295,17 +271,6 @@ def _cut(
         segment.nodes.append(node)
         born.update((tensor, segment) for tensor in node.op.outputs)
     return segments
-
-
-def _made_there(constant: Node, memory: Memory, reader: Node) -> Node:
-    """A constant as a part of a segment, in the memory in which an operation of it reads it."""
-    return replace(
-        constant,
-        device=reader.device,
-        memory=memory,
-        output_memories=(memory,),
-        waits=reader.waits,
-    )
 
 
 def _joins(node: Node, segment: Segment) -> bool:

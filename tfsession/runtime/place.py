@@ -11,7 +11,7 @@ import logging
 import sys
 from collections.abc import Mapping, Sequence
 
-from tfsession.core.device_spec import DeviceName, fits, parse_device_name
+from tfsession.core.device_spec import DeviceName, parse_device_name
 from tfsession.core.dtypes import variant
 from tfsession.devices.device import Device
 from tfsession.graph.operation import Operation
@@ -203,8 +203,9 @@ class Placer:
     def _tell(self, now: Round) -> None:
         """Log what was asked for in vain, once each, and all devices if that is wanted."""
         for op in now.softened:
-            device = now.placement[op]
-            if op.name not in self._fallen and not fits(op._device, device.name):
+            device, name = now.placement[op], parse_device_name(op._device)
+            fits = name is not None and name.matches(placement_errors.full_name_of(device))
+            if not fits and op.name not in self._fallen:
                 self._fallen.add(op.name)
                 logger.info(
                     "Soft placement: '%s' asks for %s and runs on %s",

@@ -48,7 +48,7 @@ class _Carriers:
             tensor: index
             for index, segment in enumerate(layout.segments)
             for node in segment.nodes
-            if not (node.kernel.aliases or node.kernel.constant)
+            if not node.kernel.aliases
             for tensor in node.op.outputs
             if not tensor.dtype.is_ref
         }
