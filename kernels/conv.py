@@ -16,8 +16,7 @@ from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
 from tfsession.core.windows import Axis, spatial_axes
 from tfsession.devices.blas import threads_for
-from tfsession.kernels.nn import widened
-from tfsession.kernels.windows import (
+from tfsession.kernels.conv_windows import (
     PatchMatrix,
     as_it_was,
     blocks,
@@ -26,6 +25,7 @@ from tfsession.kernels.windows import (
     windows,
     with_channels_last,
 )
+from tfsession.kernels.nn import widened
 
 # With fewer channels than this, their places in a row of memory are too short to work along.
 _FEW = 16
@@ -114,7 +114,7 @@ class _Problem:
             op, shape, extents, attrs["strides"], attrs["padding"],
             attrs.get("explicit_paddings", ()), data_format, attrs["dilations"],
         )  # fmt: skip
-        self.counts = tuple(axis.count for axis in self.axes)
+        self.counts = tuple(axis.steps for axis in self.axes)
         self.sizes = tuple(axis.size for axis in self.axes)
         self.out_shape = (self.batch, *self.counts, self.out_depth)
 
@@ -143,7 +143,7 @@ def correlate(xp: Any, x: Any, w: Any, axes: Sequence[Axis]) -> Any:
     """The sums over each window of `x`, channels last, times the filters `w`."""
     out_depth = w.shape[-1]
     columns = w.reshape(-1, out_depth)
-    shape = (x.shape[0], *(axis.count for axis in axes), out_depth)
+    shape = (x.shape[0], *(axis.steps for axis in axes), out_depth)
     if all(axis.is_identity for axis in axes):
         return _multiply(xp, x.reshape(-1, x.shape[-1]), columns).reshape(shape)
     result = xp.empty(shape, x.dtype)
@@ -172,10 +172,10 @@ def _mirrored(axes: Sequence[Axis]) -> list[Axis] | None:
     """The axes of the convolution that takes gradients back to the input; None if there is none."""
     result = []
     for a in axes:
-        before, after = a.reach - 1 - a.before, a.size + a.before - a.count
+        before, after = a.reach - 1 - a.before, a.size + a.before - a.steps
         if a.stride != 1 or before < 0 or after < 0:
             return None
-        result.append(Axis(a.count, a.extent, 1, a.dilation, before, after, a.size))
+        result.append(Axis(a.steps, a.extent, 1, a.dilation, before, after, a.size))
     return result
 
 
@@ -294,8 +294,8 @@ def conv2d(
     dilations: list[int],
 ) -> Any:
     """The convolution of images with filters."""
-    attrs = dict(strides=strides, padding=padding, explicit_paddings=explicit_paddings,
-                 data_format=data_format, dilations=dilations)  # fmt: skip
+    attrs = {"strides": strides, "padding": padding, "explicit_paddings": explicit_paddings,
+                 "data_format": data_format, "dilations": dilations}  # fmt: skip
     return _forward(xp, "Conv2D", input, filter, attrs)
 
 
@@ -312,8 +312,8 @@ def conv2d_backprop_input(
     dilations: list[int],
 ) -> Any:
     """The gradient of a convolution for its input."""
-    attrs = dict(strides=strides, padding=padding, explicit_paddings=explicit_paddings,
-                 data_format=data_format, dilations=dilations)  # fmt: skip
+    attrs = {"strides": strides, "padding": padding, "explicit_paddings": explicit_paddings,
+                 "data_format": data_format, "dilations": dilations}  # fmt: skip
     return _to_input(xp, "Conv2DBackpropInput", input_sizes, filter, out_backprop, attrs)
 
 
@@ -330,8 +330,8 @@ def conv2d_backprop_filter(
     dilations: list[int],
 ) -> Any:
     """The gradient of a convolution for its filters."""
-    attrs = dict(strides=strides, padding=padding, explicit_paddings=explicit_paddings,
-                 data_format=data_format, dilations=dilations)  # fmt: skip
+    attrs = {"strides": strides, "padding": padding, "explicit_paddings": explicit_paddings,
+                 "data_format": data_format, "dilations": dilations}  # fmt: skip
     return _to_filter(xp, "Conv2DBackpropFilter", input, filter_sizes, out_backprop, attrs)
 
 
@@ -346,7 +346,12 @@ def conv3d(
     dilations: list[int],
 ) -> Any:
     """The convolution of volumes with filters."""
-    attrs = dict(strides=strides, padding=padding, data_format=data_format, dilations=dilations)
+    attrs = {
+        "strides": strides,
+        "padding": padding,
+        "data_format": data_format,
+        "dilations": dilations,
+    }
     return _forward(xp, "Conv3D", input, filter, attrs)
 
 
@@ -362,7 +367,12 @@ def conv3d_backprop_input(
     dilations: list[int],
 ) -> Any:
     """The gradient of a convolution of volumes for its input."""
-    attrs = dict(strides=strides, padding=padding, data_format=data_format, dilations=dilations)
+    attrs = {
+        "strides": strides,
+        "padding": padding,
+        "data_format": data_format,
+        "dilations": dilations,
+    }
     return _to_input(xp, "Conv3DBackpropInputV2", input_sizes, filter, out_backprop, attrs)
 
 
@@ -378,5 +388,10 @@ def conv3d_backprop_filter(
     dilations: list[int],
 ) -> Any:
     """The gradient of a convolution of volumes for its filters."""
-    attrs = dict(strides=strides, padding=padding, data_format=data_format, dilations=dilations)
+    attrs = {
+        "strides": strides,
+        "padding": padding,
+        "data_format": data_format,
+        "dilations": dilations,
+    }
     return _to_filter(xp, "Conv3DBackpropFilterV2", input, filter_sizes, out_backprop, attrs)

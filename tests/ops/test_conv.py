@@ -59,7 +59,8 @@ def _reference(x, w, strides, padding, dilations=None, **_):
 def _conv2d(x, w, strides, padding, dtypes=SINGLE, label="", grad=True, oracle=True, **more):
     kwargs = {"strides": strides, "padding": padding, **more}
     return Row("Conv2D", "nn.conv2d", [floats(*x), floats(*w)], kwargs, dtypes, _reference,
-               grad=grad, tolerance=4, oracle=oracle, label=label or f"{x}{w}{strides}{padding}{more}")  # fmt: skip
+               grad=grad, tolerance=4, oracle=oracle,
+               label=label or f"{x}{w}{strides}{padding}{more}")  # fmt: skip
 
 
 def _first(x, w, **more):
@@ -286,7 +287,7 @@ def test_more_windows_than_one_block_holds(monkeypatch, fresh_graph):
     with tf.Session() as session:
         whole = session.run(found)
         for limit in (1, 2000, 3000):
-            monkeypatch.setattr("tfsession.kernels.windows.blocks.__defaults__", (limit,))
+            monkeypatch.setattr("tfsession.kernels.conv_windows.blocks.__defaults__", (limit,))
             for one, other in zip(whole, session.run(found), strict=True):
                 np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
 

@@ -58,7 +58,7 @@ class Axis(NamedTuple):
     dilation: int
     before: int
     after: int
-    count: int  # of windows
+    steps: int  # as many windows as there are
 
     @property
     def reach(self) -> int:
@@ -68,18 +68,18 @@ class Axis(NamedTuple):
     @property
     def padded(self) -> int:
         """The elements that windows touch, padding included; some at the end may be left out."""
-        return max((self.count - 1) * self.stride + self.reach, 0) if self.count else 0
+        return max((self.steps - 1) * self.stride + self.reach, 0) if self.steps else 0
 
     @property
     def is_identity(self) -> bool:
         """Whether each window is one element, and each element one window."""
-        return self.extent == self.stride == 1 and not self.before and self.count == self.size
+        return self.extent == self.stride == 1 and not self.before and self.steps == self.size
 
     def meeting(self, offset: int) -> tuple[slice, slice] | None:
         """The windows whose element `offset` is no padding, and these elements; None: no such."""
         start = offset * self.dilation - self.before
         first = max(0, -(start // self.stride))
-        last = min(self.count - 1, (self.size - 1 - start) // self.stride)
+        last = min(self.steps - 1, (self.size - 1 - start) // self.stride)
         if last < first:
             return None
         begin = start + first * self.stride

@@ -1,7 +1,7 @@
-"""Convolutions of sequences, images and volumes, and their transposes.
+"""Convolutions of sequences, images and volumes.
 
-Dilated ones that are made of several operations stand in `dilated.py`, those of each channel alone
-in `depthwise.py`.
+Their transposes stand in `conv_transpose.py`, dilated ones that are made of several operations in
+`dilated.py`, those of each channel alone in `depthwise.py`.
 """
 
 from __future__ import annotations
@@ -23,15 +23,6 @@ from tfsession.graph.tensor import Tensor
 from tfsession.ops.join import concat
 from tfsession.ops.shape import expand_dims, renamed, reshape, squeeze
 from tfsession.ops.shape import shape as shape_of
-
-__all__ = [
-    "convert_padding",
-    "padding_pairs",
-    "sequence_for",
-    "squeeze_batch_dims",
-    "windowed_sizes",
-]
-
 
 # --- shapes ---------------------------------------------------------------------------------------
 
@@ -258,7 +249,8 @@ def _rank_of(value: Any) -> int | None:
     return rank
 
 
-def _channel_of(data_format: str, rank: int) -> int:
+def channel_of(data_format: str, rank: int) -> int:
+    """The dimension of the channels."""
     return 1 if data_format.startswith("NC") else rank - 1
 
 
@@ -333,7 +325,7 @@ def conv2d(
     filter = renamed("filters", filters, "filter", filter)
     padding, explicit = convert_padding(padding)
     layout = data_format or "NHWC"
-    channel = _channel_of(layout, 4)
+    channel = channel_of(layout, 4)
     attrs = {
         "strides": sequence_for(strides, 2, channel, "strides"),
         "padding": padding,
@@ -401,56 +393,7 @@ def conv2d_backprop_filter(
     return result
 
 
-@export("nn.conv2d_transpose")
-def conv2d_transpose(
-    value: Any = None,
-    filter: Any = None,
-    output_shape: Any = None,
-    strides: Any = None,
-    padding: Any = "SAME",
-    data_format: str | None = "NHWC",
-    name: str | None = None,
-    input: Any = None,
-    filters: Any = None,
-    dilations: Any = None,
-) -> Tensor:
-    """The transpose of `conv2d`: from what it gives to what it takes; often called deconvolution.
-
-    Args:
-        value: images, as `conv2d` would give them.
-        filter: `[height, width, output channels, input channels]`: as `conv2d` would take it.
-        output_shape: shape of the result, as `conv2d` would take it.
-        strides: of that convolution; so are the following.
-        padding: as said.
-        data_format: "NHWC" or "NCHW".
-        name: name of the operation.
-        input: another name of `value`.
-        filters: another name of `filter`.
-        dilations: of that convolution.
-
-    Raises:
-        ValueError: shapes, strides or paddings do not fit.
-    """
-    value = renamed("input", input, "value", value)
-    filter = renamed("filters", filters, "filter", filter)
-    graph = graph_of((value, filter, output_shape))
-    with graph.as_default(), graph.name_scope(name or "conv2d_transpose") as scope:
-        layout = data_format or "NHWC"
-        channel = _channel_of(layout, 4)
-        padding, explicit = convert_padding(padding)
-        attrs = {
-            "strides": sequence_for(strides, 2, channel, "strides"),
-            "padding": padding,
-            "explicit_paddings": explicit,
-            "data_format": layout,
-            "dilations": sequence_for(dilations, 2, channel, "dilations"),
-        }
-        inputs = [output_shape, filter, value]
-        result: Tensor = create_op("Conv2DBackpropInput", inputs, attrs, scope)
-        return result
-
-
-def _sequence_layout(data_format: str | None) -> tuple[str, int]:
+def sequence_layout(data_format: str | None) -> tuple[str, int]:
     """The layout of images one high, and where the dimension of their height goes."""
     if data_format in (None, "NHWC", "NWC"):
         return "NHWC", 2
@@ -490,7 +433,7 @@ def conv1d(
     value = renamed("input", input, "value", value)
     graph = graph_of((value, filters))
     with graph.as_default(), graph.name_scope(name or "conv1d") as scope:
-        layout, channel = _sequence_layout(data_format)
+        layout, channel = sequence_layout(data_format)
         height = -3 if layout == "NHWC" else -2
         attrs = {
             "strides": [1, *sequence_for(stride, 1, channel, "stride")],
@@ -501,38 +444,6 @@ def conv1d(
         }
         image, flat = expand_dims(value, height), expand_dims(filters, 0)
         return squeeze(_each_image("Conv2D", 4, image, flat, attrs, scope), [height])
-
-
-@export("nn.conv1d_transpose")
-def conv1d_transpose(
-    input: Any,
-    filters: Any,
-    output_shape: Any,
-    strides: Any,
-    padding: Any = "SAME",
-    data_format: str | None = "NWC",
-    dilations: Any = None,
-    name: str | None = None,
-) -> Tensor:
-    """The transpose of `conv1d`; arguments as in `conv2d_transpose`.
-
-    Raises:
-        ValueError: shapes or strides do not fit.
-    """
-    graph = graph_of((input, filters, output_shape))
-    with graph.as_default(), graph.name_scope(name or "conv1d_transpose") as scope:
-        layout, channel = _sequence_layout(data_format)
-        height = 1 if layout == "NHWC" else 2
-        attrs = {
-            "strides": [1, *sequence_for(strides, 1, channel, "stride")],
-            "padding": padding,
-            "data_format": layout,
-            "dilations": [1, *sequence_for(dilations, 1, channel, "dilations")],
-        }
-        image, flat = expand_dims(input, height), expand_dims(filters, 0)
-        sizes = output_shape if isinstance(output_shape, Tensor) else list(output_shape)
-        sizes = concat([sizes[:height], [1], sizes[height:]], 0)
-        return squeeze(create_op("Conv2DBackpropInput", [sizes, flat, image], attrs, scope), height)
 
 
 @export("nn.conv3d")
@@ -562,41 +473,6 @@ def conv3d(
     return result
 
 
-@export("nn.conv3d_transpose")
-def conv3d_transpose(
-    value: Any,
-    filter: Any = None,
-    output_shape: Any = None,
-    strides: Any = None,
-    padding: Any = "SAME",
-    data_format: str | None = "NDHWC",
-    name: str | None = None,
-    input: Any = None,
-    filters: Any = None,
-    dilations: Any = None,
-) -> Tensor:
-    """The transpose of `conv3d`; arguments as in `conv2d_transpose`.
-
-    Raises:
-        ValueError: shapes or strides do not fit.
-    """
-    filter = renamed("filters", filters, "filter", filter)
-    value = renamed("input", input, "value", value)
-    graph = graph_of((value, filter, output_shape))
-    with graph.as_default(), graph.name_scope(name or "conv3d_transpose") as scope:
-        layout = data_format or "NDHWC"
-        channel = _channel_of(layout, 5)
-        attrs = {
-            "strides": sequence_for(strides, 3, channel, "strides"),
-            "padding": padding,
-            "data_format": layout,
-            "dilations": sequence_for(dilations, 3, channel, "dilations"),
-        }
-        inputs = [output_shape, filter, value]
-        result: Tensor = create_op("Conv3DBackpropInputV2", inputs, attrs, scope)
-        return result
-
-
 @export("nn.conv3d_backprop_filter", "nn.conv3d_backprop_filter_v2")
 def conv3d_backprop_filter(
     input: Any,
@@ -618,38 +494,3 @@ def conv3d_backprop_filter(
     inputs = [input, filter_sizes, out_backprop]
     result: Tensor = create_op("Conv3DBackpropFilterV2", inputs, attrs, name)
     return result
-
-
-@export("nn.conv_transpose")
-def conv_transpose(
-    input: Any,
-    filters: Any,
-    output_shape: Any,
-    strides: Any,
-    padding: Any = "SAME",
-    data_format: str | None = None,
-    dilations: Any = None,
-    name: str | None = None,
-) -> Tensor:
-    """The transpose of a convolution of as many dimensions as `output_shape` tells.
-
-    Raises:
-        ValueError: it is not of length 3, 4 or 5, or shapes or strides do not fit.
-    """
-    graph = graph_of((input, output_shape))
-    with graph.as_default(), graph.name_scope(name or "conv_transpose") as scope:
-        if isinstance(output_shape, Tensor):
-            length = 0 if output_shape._shape is None else output_shape._shape[0]
-        else:
-            length = len(output_shape)
-        transposes = {3: conv1d_transpose, 4: conv2d_transpose, 5: conv3d_transpose}
-        if length not in transposes:
-            raise ValueError(
-                f"`output_shape` must be of length 3, 4 or 5. Received: output_shape={output_shape}"
-                f" of length {length}."
-            )
-        build: Callable[..., Tensor] = transposes[length]
-        return build(
-            input, filters, output_shape, strides, padding, data_format,
-            dilations=dilations, name=scope,
-        )  # fmt: skip

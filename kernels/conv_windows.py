@@ -68,7 +68,7 @@ def windows(xp: Any, x: Any, axes: Sequence[Axis]) -> Any:
     steps = x.strides[1:-1]
     return xp.lib.stride_tricks.as_strided(
         x,
-        (x.shape[0], *(a.count for a in axes), *(a.extent for a in axes), x.shape[-1]),
+        (x.shape[0], *(a.steps for a in axes), *(a.extent for a in axes), x.shape[-1]),
         (
             x.strides[0],
             *(s * a.stride for s, a in zip(steps, axes, strict=True)),
