@@ -277,7 +277,7 @@ def squeeze_batch_dims(
         return whole
 
 
-def _each_image(op_type: str, rank: int, x: Any, filters: Any, attrs: Any, name: Any) -> Tensor:
+def each_image(op_type: str, rank: int, x: Any, filters: Any, attrs: Any, name: Any) -> Tensor:
     """The operation on `x`; on its dimensions before the last three as on a batch."""
     known = _rank_of(x)
     if known is None or known <= rank:
@@ -334,7 +334,7 @@ def conv2d(
         "data_format": layout,
         "dilations": sequence_for(dilations, 2, channel, "dilations"),
     }
-    return _each_image("Conv2D", 4, input, filter, attrs, name)
+    return each_image("Conv2D", 4, input, filter, attrs, name)
 
 
 @export("nn.conv2d_backprop_input")
@@ -443,7 +443,7 @@ def conv1d(
             "dilations": [1, *sequence_for(dilations, 1, channel, "dilations")],
         }
         image, flat = expand_dims(value, height), expand_dims(filters, 0)
-        return squeeze(_each_image("Conv2D", 4, image, flat, attrs, scope), [height])
+        return squeeze(each_image("Conv2D", 4, image, flat, attrs, scope), [height])
 
 
 @export("nn.conv3d")
