@@ -45,7 +45,8 @@ def _dilated(x, w, padding, rates, label="", **more):
     kwargs = {"padding": padding, "dilation_rate": rates, **more}
     reference = None if more else _dense(padding, rates)
     return Row("SpaceToBatchND", _of_rank(len(x)), [floats(*x), floats(*w)], kwargs,
-               reference=reference, grad=not more, tolerance=4, label=label or f"{kwargs}")  # fmt: skip
+               reference=reference, grad=not more, tolerance=4,
+               label=label or f"{kwargs}")  # fmt: skip
 
 
 ROWS = [
@@ -87,16 +88,16 @@ def ph(*shape):
 
 X, W = (1, 5, 5, 4), (2, 2, 4, 2)
 BAD = [
-    (lambda: tf.nn.convolution(ph(*X), ph(*W), "SAME", [2, 2], [2, 2]), "not supported in conjunct"),
-    (lambda: tf.nn.convolution(ph(*X), ph(2, 2, 3, 2), "SAME", None, [2, 2]), "is not divisible by"),
-    (lambda: tf.nn.convolution(ph(*X), ph(*W), "SAME", [2, 2, 2]), "should be of length 1, 2 or 4"),
+    (lambda: tf.nn.convolution(ph(*X), ph(*W), "SAME", [2, 2], [2, 2]), "not supported in"),
+    (lambda: tf.nn.convolution(ph(*X), ph(2, 2, 3, 2), "SAME", None, [2, 2]), "is not divisible"),
+    (lambda: tf.nn.convolution(ph(*X), ph(*W), "SAME", [2, 2, 2]), "of length 1, 2 or 4"),
     (lambda: tf.nn.convolution(ph(*X), ph(*W), "SAME", None, [0, 2]), "must be positive"),
     (lambda: tf.nn.convolution(tf.placeholder("float32"), tf.placeholder("float32"), "SAME"),
      "one of `input.shape.rank` or `filters.shape.rank` must be known"),
-    (lambda: tf.nn.convolution(ph(1, 4), ph(4, 2), "SAME"), "must be 1, 2, or 3. Received: num_spat"),
-    (lambda: tf.nn.with_space_to_batch(ph(*X), [2, 2], "SAME", None), "`filter_shape` must be spec"),
-    (lambda: tf.nn.with_space_to_batch(ph(*X), [2, 2], "ELSE", None), "must be one of 'SAME' or 'VA"),
-    (lambda: tf.nn.with_space_to_batch(ph(*X), [0, 2], "SAME", None), "`dilation_rate` must be pos"),
+    (lambda: tf.nn.convolution(ph(1, 4), ph(4, 2), "SAME"), "must be 1, 2, or 3. Received"),
+    (lambda: tf.nn.with_space_to_batch(ph(*X), [2, 2], "SAME", None), "`filter_shape` must"),
+    (lambda: tf.nn.with_space_to_batch(ph(*X), [2, 2], "ELSE", None), "must be one of"),
+    (lambda: tf.nn.with_space_to_batch(ph(*X), [0, 2], "SAME", None), "`dilation_rate` must"),
     (lambda: tf.nn.with_space_to_batch(ph(*X), [[2]], "SAME", None), "rank` must be 1. Received"),
     (lambda: tf.nn.with_space_to_batch(ph(*X), [2, 2], "VALID", None, spatial_dims=[2, 1]),
      "monotonically increasing"),

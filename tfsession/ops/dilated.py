@@ -271,15 +271,12 @@ def _dilated(
         return each_image("Conv3D", 5, part, filters, attrs, scope)
 
     start = outer + 1 if first else outer
+    known = filters.shape.is_fully_defined()
+    shape = np.array(filters.shape.as_list(), np.int32) if known else shape_of(filters)
     return with_space_to_batch(
-        x, np.array(rates, np.int32), padding, dense, shape_for(filters.shape),
+        x, np.array(rates, np.int32), padding, dense, shape,
         range(start, start + count), data_format,
     )  # fmt: skip
-
-
-def shape_for(shape: TensorShape) -> Any:
-    """A fully known shape as an array, else as it is."""
-    return np.array(shape.as_list(), np.int32) if shape.is_fully_defined() else shape
 
 
 def checked_strides_and_rates(count: int, strides: Any, rates: Any) -> tuple[Any, Any]:
