@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from tfsession.core.errors import InvalidArgumentError
@@ -13,6 +14,10 @@ from tfsession.kernels.nn import widened
 
 def _refuse(text: str) -> InvalidArgumentError:
     return InvalidArgumentError(None, None, text)
+
+
+# Bytes of a tensor worked on at a time, so that what is made of them stays in the cache.
+_BLOCK = 1 << 20
 
 
 class _Channels:
@@ -32,7 +37,14 @@ class _Channels:
 
     def laid(self, x: Any) -> Any:
         """The tensor so."""
-        return widened(x).reshape(self._shape)
+        return x.reshape(self._shape)
+
+    def parts(self) -> Iterator[slice]:
+        """Slices of the first dimension that are worked on one after the other."""
+        length = self._shape[0]
+        step = max(_BLOCK * length // max(4 * math.prod(self._shape), 1), 1)
+        for first in range(0, length, step):
+            yield slice(first, first + step)
 
     def spread(self, vector: Any) -> Any:
         """A vector so that it meets its channels."""
@@ -77,13 +89,13 @@ def _normalize(
     factor: float, data_format: bytes, is_training: bool,
 ) -> tuple[Any, ...]:  # fmt: skip
     channels = _checked(xp, x, scale, offset, mean, variance, data_format, is_training, factor)
-    wide = channels.laid(x)
-    number = wide.dtype.type
+    laid, number = channels.laid(x), scale.dtype.type
     if is_training and x.size:
         count = number(channels.count)
-        centre = channels.total(wide) / count
-        result = wide - channels.spread(centre)
-        spread = channels.total(xp.square(result)) / count
+        centre = sum(channels.total(widened(laid[part])) for part in channels.parts()) / count
+        middle = channels.spread(centre)
+        spread = sum(channels.total(xp.square(laid[part] - middle)) for part in channels.parts())
+        spread = spread / count
         unbiased = spread * (count / number(max(channels.count - 1, 1)))
         running = [centre, unbiased]
         if factor != 1:
@@ -92,18 +104,21 @@ def _normalize(
             running = [rest * o + weight * n for o, n in zip(old, running, strict=True)]
         outputs = (*running, centre, spread)
     elif is_training:
-        nothing = xp.full(channels.depth, math.nan, wide.dtype)
-        zeros = xp.zeros(channels.depth, wide.dtype)
-        result, spread, outputs = wide.copy(), zeros, (nothing, nothing, zeros, zeros)
+        nothing = xp.full(channels.depth, math.nan, "float32")
+        centre = spread = xp.zeros(channels.depth, "float32")
+        outputs = (nothing, nothing, centre, spread)
     else:
         centre, spread = widened(mean), widened(variance)
-        result = wide - channels.spread(centre)
         outputs = (centre, spread, centre, spread)
-    slope = widened(scale) / xp.sqrt(spread + number(epsilon))
-    result *= channels.spread(slope)
-    result += channels.spread(offset)
-    y = result.reshape(x.shape).astype(x.dtype, copy=False)
-    return (y, *(value.astype(scale.dtype) for value in outputs))
+    slope = channels.spread(widened(scale) / xp.sqrt(spread + number(epsilon)))
+    middle, base = channels.spread(centre), channels.spread(widened(offset))
+    result = xp.empty(laid.shape, x.dtype)
+    for part in channels.parts():
+        moved = laid[part] - middle
+        moved *= slope
+        moved += base
+        result[part] = moved
+    return (result.reshape(x.shape), *(value.astype(scale.dtype) for value in outputs))
 
 
 @kernel("FusedBatchNorm", "FusedBatchNormV2")
@@ -166,25 +181,34 @@ def fused_batch_norm_grad(
     channels.check(scale, "scale")
     channels.check(reserve_space_1, "reserve_space_1")
     channels.check(reserve_space_2, "reserve_space_2")
-    wide, grad = channels.laid(x), channels.laid(y_backprop)
-    number = wide.dtype.type
-    inverse = number(1) / xp.sqrt(widened(reserve_space_2) + number(epsilon))
-    centred = wide - channels.spread(reserve_space_1)
-    of_offset = channels.total(grad)
-    of_scale = channels.total(grad * centred) * inverse
-    if is_training:
-        count = number(max(channels.count, 1))
-        centred *= channels.spread(inverse * of_scale / -count)
-        centred += grad
-        centred -= channels.spread(of_offset / count)
-        centred *= channels.spread(inverse * widened(scale))
-        of_x = centred
-    else:
-        of_x = grad * channels.spread(inverse * widened(scale))
+    laid, grads = channels.laid(x), channels.laid(y_backprop)
+    inverse = xp.sqrt(widened(reserve_space_2) + xp.float32(epsilon))
+    inverse = xp.reciprocal(inverse)
+    middle = channels.spread(widened(reserve_space_1))
+    of_offset = of_scale = xp.zeros(channels.depth, "float32")
+    for part in channels.parts():
+        grad = widened(grads[part])
+        of_offset = of_offset + channels.total(grad)
+        of_scale = of_scale + channels.total(grad * (laid[part] - middle))
+    of_scale *= inverse
+    slope = channels.spread(inverse * widened(scale))
+    of_x = xp.empty(laid.shape, x.dtype)
+    count = xp.float32(max(channels.count, 1))
+    bend, shift = channels.spread(inverse * of_scale / -count), channels.spread(of_offset / count)
+    for part in channels.parts():
+        if not is_training:
+            of_x[part] = grads[part] * slope
+            continue
+        share = laid[part] - middle
+        share *= bend
+        share += grads[part]
+        share -= shift
+        share *= slope
+        of_x[part] = share
     kind = reserve_space_1.dtype
     nothing = xp.zeros(0, kind)
     return (
-        of_x.reshape(x.shape).astype(x.dtype, copy=False),
+        of_x.reshape(x.shape),
         of_scale.astype(kind, copy=False),
         of_offset.astype(kind, copy=False),
         nothing,

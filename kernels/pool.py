@@ -19,6 +19,9 @@ from tfsession.core.windows import Axis
 from tfsession.kernels.conv_windows import checked_axes
 from tfsession.kernels.nn import REAL_NUMBERS, widened
 
+# Bytes of the input worked on at a time, so that what is made of it stays in the cache.
+_BLOCK = 1 << 20
+
 
 def _refuse(text: str) -> InvalidArgumentError:
     return InvalidArgumentError(None, None, text)
@@ -49,6 +52,22 @@ def _axes(
         if any(pair) and max(pair) >= extent:
             raise _refuse(f"padding {max(pair)} needs to be smaller than the window size {extent}")
     return checked_axes(shape, ksize, strides, [1] * rank, padding, pairs)
+
+
+def _by_images(
+    xp: Any, arrays: Sequence[Any], shape: Sequence[int], dtype: Any, function: Callable[..., Any]
+) -> Any:
+    """`function` of some images of each array at a time; the first array is the largest."""
+    batch, size = shape[0], arrays[0].nbytes
+    step = max(_BLOCK * batch // max(size, 1), 1)
+    if step >= batch:
+        result = function(*arrays)
+        return result.astype(dtype, copy=any(result is array for array in arrays))
+    result = xp.empty(tuple(shape), dtype)
+    for first in range(0, batch, step):
+        part = slice(first, first + step)
+        result[part] = function(*(array[part] for array in arrays))
+    return result
 
 
 def _at(dimension: int, part: slice) -> tuple[slice, ...]:
@@ -88,8 +107,8 @@ def _greatest(xp: Any, x: Any, axes: Sequence[Axis]) -> list[Any]:
 
 
 def _max_pool(xp: Any, x: Any, axes: Sequence[Axis]) -> Any:
-    result = _greatest(xp, x, axes)[-1]
-    return result.copy() if result is x else result
+    shape = [axis.steps for axis in axes]
+    return _by_images(xp, [x], shape, x.dtype, lambda part: _greatest(xp, part, axes)[-1])
 
 
 # --- to the greatest, and from there --------------------------------------------------------------
@@ -143,24 +162,31 @@ def _check_parts(x: Any, y: Any, grad: Any, like: Any, axes: Sequence[Axis]) -> 
 
 def _back(xp: Any, x: Any, y: Any, grad: Any, axes: Sequence[Axis]) -> Any:
     _check_parts(x, y, grad, y, axes)
-    stages = _greatest(xp, x, axes)
-    result = widened(grad)
-    for d in range(x.ndim):
-        after = stages[x.ndim - d]
-        if not axes[d].is_identity:
-            result = _scattered(xp, result, stages[x.ndim - d - 1], after, d, axes[d])
-    result = result.astype(grad.dtype, copy=False)
-    return result.copy() if result is grad else result
+
+    def back(x: Any, y: Any, grad: Any) -> Any:
+        stages = _greatest(xp, x, axes)
+        result = widened(grad)
+        for d in range(x.ndim):
+            if not axes[d].is_identity:
+                before, after = stages[x.ndim - d - 1], stages[x.ndim - d]
+                result = _scattered(xp, result, before, after, d, axes[d])
+        return result
+
+    return _by_images(xp, [x, y, grad], x.shape, grad.dtype, back)
 
 
 def _forward(xp: Any, x: Any, y: Any, grad: Any, axes: Sequence[Axis]) -> Any:
     _check_parts(x, y, grad, x, axes)
-    stages = _greatest(xp, x, axes)
-    result = grad
-    for number, d in enumerate(reversed(range(x.ndim))):
-        if not axes[d].is_identity:
-            result = _selected(xp, result, stages[number], stages[number + 1], d, axes[d])
-    return result.copy() if result is grad else result
+
+    def forward(x: Any, y: Any, grad: Any) -> Any:
+        stages = _greatest(xp, x, axes)
+        result = grad
+        for number, d in enumerate(reversed(range(x.ndim))):
+            if not axes[d].is_identity:
+                result = _selected(xp, result, stages[number], stages[number + 1], d, axes[d])
+        return result
+
+    return _by_images(xp, [x, y, grad], y.shape, grad.dtype, forward)
 
 
 @kernel("MaxPool", types={"T": REAL_NUMBERS})
@@ -326,8 +352,8 @@ def _counts(axis: Axis) -> list[int]:
 def _divide(xp: Any, x: Any, axes: Sequence[Axis]) -> None:
     """Divide sums by the number of their elements, in place."""
     for d, axis in enumerate(axes):
-        counts = _counts(axis)
-        if not counts or set(counts) == {1}:
+        counts = [] if axis.is_identity else _counts(axis)
+        if not counts:
             continue
         if len(set(counts)) == 1:
             x /= x.dtype.type(counts[0])
@@ -336,14 +362,16 @@ def _divide(xp: Any, x: Any, axes: Sequence[Axis]) -> None:
 
 
 def _mean_pool(xp: Any, x: Any, axes: Sequence[Axis]) -> Any:
-    wide = widened(x)
-    result = wide
-    for d in range(x.ndim):
-        if not axes[d].is_identity:
-            result = _pooled_along(xp, result, d, axes[d], xp.add, 0)
-    result = result.copy() if result is wide else result
-    _divide(xp, result, axes)
-    return result.astype(x.dtype, copy=False)
+    def mean(part: Any) -> Any:
+        result = wide = widened(part)
+        for d in range(x.ndim):
+            if not axes[d].is_identity:
+                result = _pooled_along(xp, result, d, axes[d], xp.add, 0)
+        result = result.copy() if result is wide else result
+        _divide(xp, result, axes)
+        return result
+
+    return _by_images(xp, [x], [axis.steps for axis in axes], x.dtype, mean)
 
 
 def _mean_back(
