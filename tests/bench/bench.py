@@ -125,6 +125,79 @@ def mlp_training(tf: Any, batch: int) -> Step:
     return lambda: call(data, target)[1]
 
 
+def convolution(tf: Any, shape: tuple[int, ...], extent: int, filters: int, back: bool) -> Step:
+    """A convolution of images, forward, or with both its gradients."""
+    rng = np.random.default_rng(0)
+    w = rng.normal(0, 0.05, (extent, extent, shape[-1], filters)).astype(np.float32)
+    with _graph(tf) as graph:
+        x, weights = tf.placeholder(tf.float32, shape), tf.constant(w)
+        y = tf.nn.conv2d(x, weights, [1, 1, 1, 1], "SAME")
+        loss = tf.reduce_mean(y)
+        fetches = [loss]
+        if back:
+            fetches += [tf.reduce_mean(g) for g in tf.gradients(y * y, [x, weights])]
+        session = tf.Session(graph=graph)
+    call = session.make_callable(fetches, [x])
+    images = rng.normal(0, 1, shape).astype(np.float32)
+    return lambda: call(images)
+
+
+def cnn_training(tf: Any, batch: int) -> Step:
+    """Two convolutions with pools and a dense layer on 28x28 images: one step of descent."""
+    rng = np.random.default_rng(0)
+
+    def variable(*sizes: int) -> Any:
+        return tf.Variable(rng.normal(0, 0.05, sizes).astype(np.float32))
+
+    with _graph(tf) as graph:
+        x, labels = tf.placeholder(tf.float32, [None, 784]), tf.placeholder(tf.int32, [None])
+        layer, depth = tf.reshape(x, [-1, 28, 28, 1]), 1
+        for filters in (32, 64):
+            layer = tf.nn.conv2d(layer, variable(5, 5, depth, filters), [1, 1, 1, 1], "SAME")
+            layer = tf.nn.relu(tf.nn.bias_add(layer, variable(filters)))
+            layer = tf.nn.max_pool(layer, [1, 2, 2, 1], [1, 2, 2, 1], "SAME")
+            depth = filters
+        logits = tf.matmul(tf.reshape(layer, [-1, 7 * 7 * 64]), variable(7 * 7 * 64, 10))
+        loss = tf.reduce_mean(
+            tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+        )
+        train = tf.train.GradientDescentOptimizer(1e-4).minimize(loss)
+        session = tf.Session(graph=graph)
+        session.run(tf.global_variables_initializer())
+    call = session.make_callable([train, loss], [x, labels])
+    data = rng.normal(0, 1, (batch, 784)).astype(np.float32)
+    target = rng.integers(0, 10, batch).astype(np.int32)
+    return lambda: call(data, target)[1]
+
+
+def pools(tf: Any, back: bool) -> Step:
+    """A pool of 2x2 and one of 3x3, forward, or with their gradients."""
+    shape = (32, 56, 56, 32)
+    with _graph(tf) as graph:
+        x = tf.placeholder(tf.float32, shape)
+        y = tf.nn.max_pool(x, [1, 2, 2, 1], [1, 2, 2, 1], "SAME")
+        y = tf.nn.max_pool(y, [1, 3, 3, 1], [1, 2, 2, 1], "SAME")
+        fetch = tf.reduce_mean(tf.gradients(y, x)[0] if back else y)
+        session = tf.Session(graph=graph)
+    call = session.make_callable(fetch, [x])
+    images = np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)
+    return lambda: call(images)
+
+
+def batch_norm(tf: Any) -> Step:
+    """Fused batch normalization in training, with its gradients."""
+    shape = (32, 28, 28, 64)
+    with _graph(tf) as graph:
+        x, ones = tf.placeholder(tf.float32, shape), tf.constant(np.ones(64, np.float32))
+        y = tf.nn.fused_batch_norm(x, ones, ones)[0]
+        grads = tf.gradients(y * y * y, [x, ones])
+        fetches = [tf.reduce_mean(y), tf.reduce_mean(tf.square(grads[0]))]
+        session = tf.Session(graph=graph)
+    call = session.make_callable(fetches, [x])
+    images = np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)
+    return lambda: call(images)
+
+
 def elementwise_large(tf: Any) -> Step:
     """Twelve element-wise ops on ten million numbers."""
     with _graph(tf) as graph:
@@ -216,6 +289,14 @@ ROWS: list[tuple[str, Callable[[Any], Step]]] = [
     ("MLP inference, batch 128", lambda tf: mlp_inference(tf, 128)),
     ("MLP Adam step, batch 32", lambda tf: mlp_training(tf, 32)),
     ("MLP Adam step, batch 256", lambda tf: mlp_training(tf, 256)),
+    ("conv 32x28x28x1, 5x5 to 32", lambda tf: convolution(tf, (32, 28, 28, 1), 5, 32, False)),
+    ("conv 8x56x56x64, 3x3 to 64", lambda tf: convolution(tf, (8, 56, 56, 64), 3, 64, False)),
+    ("conv 8x56x56x64, with gradients", lambda tf: convolution(tf, (8, 56, 56, 64), 3, 64, True)),
+    ("conv 1x1 of 16x28x28x256", lambda tf: convolution(tf, (16, 28, 28, 256), 1, 64, False)),
+    ("max pools of 32x56x56x32", lambda tf: pools(tf, False)),
+    ("max pools, with gradients", lambda tf: pools(tf, True)),
+    ("batch norm of 32x28x28x64, trained", batch_norm),
+    ("CNN descent step, batch 64", lambda tf: cnn_training(tf, 64)),
     ("12 element-wise ops, 10 M", elementwise_large),
     ("sum(x * x + 1), 10 M", reduction_large),
     ("loop of 1,000 turns, two ops", lambda tf: loop(tf, 1000)),

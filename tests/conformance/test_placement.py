@@ -81,6 +81,22 @@ ROWS = {
     "6.1": {
         "nothing asked": 'out = where(tf.negative(const("", "a"), name="b"))',
         "asked": 'out = where(at("/cpu:2", lambda: tf.negative(const("/cpu:3", "a"), name="b")))',
+        "no kernel": """
+out = []
+for kind, dtype in (("FloorDiv", tf.complex64), ("ApproximateEqual", tf.uint8)):
+    with tf.Graph().as_default() as g:
+        x = tf.placeholder(dtype, [], name="x")
+        attrs = {"T": tf.AttrValue(type=dtype.as_datatype_enum)}
+        if kind == "ApproximateEqual":
+            attrs["tolerance"] = tf.AttrValue(f=0.5)
+        made = tf.bool if kind == "ApproximateEqual" else dtype
+        op = g.create_op(kind, [x, x], [made], name="op", attrs=attrs)
+        for soft in (False, True):
+            found, text = refused(op, allow_soft_placement=soft)
+            # Who has which kernels differs.
+            start, _, kernels = text.partition("Registered kernels:\\n")
+            out.append((found, start, kernels.startswith("  device='CPU'; T in [")))
+""",
         "a reference draws its readers": """
 v = variable("/cpu:1", False)
 with tf.device("/cpu:2"):

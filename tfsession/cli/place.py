@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from tfsession.cli.table import Cell, Column, Line, Part, Screen, Table
 from tfsession.core import protos
 from tfsession.core.device_spec import parse_device_name
 from tfsession.core.errors import NotFoundError, OpError
@@ -79,6 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--all", action="store_true", help="show long tables to their end")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--no-color", action="store_true", help="without colours; so does NO_COLOR")
 
 
 class _Refused(Exception):
@@ -98,7 +100,13 @@ def run(args: argparse.Namespace) -> int:
         sys.stderr.write(f"tfsession: {refused}\n")
         return refused.code
     report = _filtered(found.report, args)
-    _write(_as_json(args, found, report) if args.json else _as_text(args, found, report))
+    screen = Screen(no_color=args.no_color)
+    if args.json:
+        _write(_as_json(args, found, report))
+    elif screen.is_drawn:
+        screen.show(*_as_parts(args, found, report))
+    else:
+        _write(_as_text(args, found, report))
     return 0
 
 
@@ -122,25 +130,46 @@ def _as_json(args: argparse.Namespace, found: _Found, report: PlacementReport) -
     return json.dumps(head | report.to_dict(), indent=2)
 
 
-def _as_text(args: argparse.Namespace, found: _Found, report: PlacementReport) -> str:
+def _heading(args: argparse.Namespace, found: _Found) -> list[str]:
     lines = [f"{args.graph}: {found.kind}, {found.nodes:,} nodes"]
     if found.left_out:
         named = _counted(found.left_out)
         lines.append(f"Placed without what the fetches do not need; not known there: {named}")
+    return lines
+
+
+def _as_text(args: argparse.Namespace, found: _Found, report: PlacementReport) -> str:
     # A file or a pipe gets all: what reads it can choose for itself.
-    shows_all = args.all or not sys.stdout.isatty()
-    hint = "--all shows all, --device and --reason fewer"
-    lines.append(report.to_string(None if shows_all else MOST_ROWS, hint))
-    return "\n".join(lines)
+    return "\n".join([*_heading(args, found), report.to_string()])
+
+
+def _as_parts(args: argparse.Namespace, found: _Found, report: PlacementReport) -> Iterator[Part]:
+    head, tables, foot = report.parts(None if args.all else MOST_ROWS)
+    yield from map(Line, (*_heading(args, found), *head))
+    for table in tables:
+        yield Line("")
+        yield Line(table.title, "title")
+        columns = [
+            Column(heading, right=is_number)
+            for heading, is_number in zip(table.headings, table.numbers, strict=True)
+        ]
+        rows = [[Cell(text, _state(text)) for text in row] for row in table.rows]
+        if table.left_out:
+            note = table.note("--all shows all, --device and --reason fewer")
+            rows.insert(table.gap, [Cell(note, "dim"), *[Cell("")] * (len(columns) - 1)])
+        yield Table(columns, rows)
+    yield Line("")
+    yield from map(Line, foot)
+
+
+def _state(text: str) -> str:
+    """How a cell stands out: what runs elsewhere than the program asks for."""
+    return "warn" if text.startswith(Reason.SOFT_FALLBACK.value) else ""
 
 
 def _write(text: str) -> None:
-    try:
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Who reads has seen enough; Python would complain once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def _explained(args: argparse.Namespace) -> _Found:

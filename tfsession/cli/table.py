@@ -75,6 +75,11 @@ class Screen:
         if self.is_terminal or forced:
             self._console = _console(self.stream, no_color or _asked(environ, "NO_COLOR"))
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether somebody looks at it: a terminal, or what is treated as one."""
+        return self._console is not None
+
     def show(self, *parts: Part) -> None:
         """Print tables and lines below each other."""
         if self._console is None:

@@ -218,6 +218,10 @@ class PlacementReport(Sequence[OpRow]):
         """
         return _text(self, max_rows, hint)
 
+    def parts(self, max_rows: int | None = None) -> tuple[list[str], list[ReportTable], list[str]]:
+        """What the report shows: lines, tables, and lines below, for who draws them otherwise."""
+        return _head(self), list(_tables(self, max_rows)), _foot(self)
+
     def __str__(self) -> str:
         return self.to_string(MOST_ROWS)
 
@@ -292,7 +296,7 @@ def short_device(device: str) -> str:
     return device.rpartition("/device:")[2]
 
 
-class _Table(NamedTuple):
+class ReportTable(NamedTuple):
     """A table to show; `left_out` rows are missing before number `gap`."""
 
     title: str
@@ -302,7 +306,7 @@ class _Table(NamedTuple):
     gap: int = 0
     left_out: int = 0
 
-    def cut(self, max_rows: int | None) -> _Table:
+    def cut(self, max_rows: int | None) -> ReportTable:
         """At most so many rows of it: its begin, and less of its end."""
         rows = self.rows
         if max_rows is None or len(rows) <= max_rows:
@@ -317,13 +321,13 @@ class _Table(NamedTuple):
         return f"... {self.left_out:,} more: {hint} ..."
 
 
-def _tables(report: PlacementReport, max_rows: int | None) -> Iterator[_Table]:
+def _tables(report: PlacementReport, max_rows: int | None) -> Iterator[ReportTable]:
     if report.operations:
         rows: list[Sequence[str]] = [
             (r.name, r.type, short_device(r.device), r.why) for r in report.operations
         ]
         headings = ("Operation", "Type", "Device", "Why")
-        yield _Table("Operations", headings, rows, (False,) * 4).cut(max_rows)
+        yield ReportTable("Operations", headings, rows, (False,) * 4).cut(max_rows)
     if report.transfers:
         rows = [
             (
@@ -337,13 +341,13 @@ def _tables(report: PlacementReport, max_rows: int | None) -> Iterator[_Table]:
         ]
         numbers = (False, False, False, True, False)
         columns = ("Tensor", "From", "To", "Bytes", "What for")
-        yield _Table("Transfers of a step", columns, rows, numbers).cut(max_rows)
+        yield ReportTable("Transfers of a step", columns, rows, numbers).cut(max_rows)
         rows = [
             [*map(short_device, pair), f"{traffic.copies:,}", _traffic_text(traffic)]
             for pair, traffic in report.summary().transfers.items()
         ]
         headings = ("From", "To", "Copies", "Bytes")
-        yield _Table("Transfers in sum", headings, rows, (False, False, True, True))
+        yield ReportTable("Transfers in sum", headings, rows, (False, False, True, True))
 
 
 def _count(number: int, noun: str) -> str:
@@ -383,7 +387,7 @@ def _text(report: PlacementReport, max_rows: int | None, hint: str) -> str:
     return "\n".join([*lines, *([""] if foot else []), *foot])
 
 
-def _aligned(table: _Table, width: int | None, hint: str) -> list[str]:
+def _aligned(table: ReportTable, width: int | None, hint: str) -> list[str]:
     shown = [table.headings, *(_shortened(row, width) for row in table.rows)]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     lines = []
@@ -409,7 +413,7 @@ def _end_of(name: str, width: int | None) -> str:
     return name if width is None or len(name) <= width else f"...{name[3 - width :]}"
 
 
-def _html_table(table: _Table) -> str:
+def _html_table(table: ReportTable) -> str:
     head = "".join(f"<th>{escape(heading)}</th>" for heading in table.headings)
     rows = [f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in table.rows]
     if table.left_out:

@@ -1,0 +1,397 @@
+"""Convolutions as products of matrices: the windows, one a row, times the filters, one a column.
+
+A window of one element needs no copy. The gradient for the input is a convolution too where windows
+move by one, else each window's share is added at its place. Halves are computed in float32.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+from tfsession.core.errors import InvalidArgumentError
+from tfsession.core.rules import kernel
+from tfsession.core.shape import debug_string
+from tfsession.core.windows import Axis, spatial_axes
+from tfsession.devices.blas import threads_for
+from tfsession.kernels.conv_windows import (
+    PatchMatrix,
+    as_it_was,
+    blocks,
+    checked_axes,
+    padded,
+    windows,
+    with_channels_last,
+)
+from tfsession.kernels.nn import widened
+
+# With fewer channels than this, their places in a row of memory are too short to work along.
+_FEW = 16
+
+
+def refuse(text: str) -> InvalidArgumentError:
+    """The error of a kernel that cannot take its inputs."""
+    return InvalidArgumentError(None, None, text)
+
+
+def checked_sizes(sizes: Any, rank: int, name: str) -> list[int]:
+    """The elements of a shape given as a vector; raises InvalidArgumentError unless it is one."""
+    found: list[int] = [int(size) for size in sizes.reshape(-1).tolist()]
+    if sizes.ndim != 1 or len(found) != rank or min(found) < 0:
+        raise refuse(f"{name} must be a vector of {rank} sizes, not {sizes.tolist()}")
+    return found
+
+
+def geometry(
+    op: str,
+    shape: Sequence[int],
+    extents: Sequence[int],
+    strides: Sequence[int],
+    padding: bytes,
+    explicit: Sequence[int],
+    data_format: bytes,
+    dilations: Sequence[int],
+) -> list[Axis]:
+    """The axes along which the filters move over an input of this shape."""
+    spatial, channel = spatial_axes(data_format, len(shape))
+    for values, what in ((strides, "strides"), (dilations, "dilations")):
+        if len(values) != len(shape):
+            raise refuse(f"Sliding window {what} field must specify {len(shape)} dimensions")
+        if values[0] != 1 or values[channel] != 1:
+            raise refuse(
+                f"Current implementation does not yet support {what} in the batch and depth "
+                f"dimensions ({op})."
+            )
+    pairs = list(zip(explicit[::2], explicit[1::2], strict=True))
+    return checked_axes(
+        [shape[d] for d in spatial],
+        extents,
+        [strides[d] for d in spatial],
+        [dilations[d] for d in spatial],
+        padding,
+        [pairs[d] for d in spatial] if padding == b"EXPLICIT" else None,
+    )
+
+
+def refuse_bad_gradient(found: Sequence[int], wanted: Sequence[int], what: str) -> None:
+    """Raise InvalidArgumentError unless a gradient has the shape of what it belongs to."""
+    if tuple(found) != tuple(wanted):
+        raise refuse(
+            f"{what}: Size of out_backprop doesn't match computed: actual = "
+            f"{debug_string(tuple(found))}, computed = {debug_string(tuple(wanted))}"
+        )
+
+
+class _Problem:
+    """What a convolution and its two gradients have in common."""
+
+    def __init__(
+        self, op: str, shape: Sequence[int], filters: Sequence[int], attrs: dict[str, Any]
+    ) -> None:
+        data_format = attrs["data_format"]
+        rank = len(shape)
+        if len(filters) != rank:
+            raise refuse(f"{op}: input and filter must have one rank, not {rank}, {len(filters)}")
+        self.channels_first = data_format.startswith(b"NC")
+        self.batch, self.depth = shape[0], shape[spatial_axes(data_format, rank)[1]]
+        self.filters = tuple(filters)
+        *extents, self.group_depth, self.out_depth = filters
+        if self.group_depth <= 0 or self.depth % self.group_depth:
+            raise refuse(
+                f"input depth must be evenly divisible by filter depth: {self.depth} vs "
+                f"{self.group_depth}"
+            )
+        self.groups = self.depth // self.group_depth
+        if self.groups and self.out_depth % self.groups:
+            raise refuse(
+                f"output depth {self.out_depth} must be a multiple of {self.groups} groups"
+            )
+        if 0 in extents:
+            raise refuse(f"{op}: filter must not have zero elements: {debug_string(self.filters)}")
+        self.axes = geometry(
+            op, shape, extents, attrs["strides"], attrs["padding"],
+            attrs.get("explicit_paddings", ()), data_format, attrs["dilations"],
+        )  # fmt: skip
+        self.counts = tuple(axis.steps for axis in self.axes)
+        self.sizes = tuple(axis.size for axis in self.axes)
+        self.out_shape = (self.batch, *self.counts, self.out_depth)
+
+    def check_gradient(self, op: str, grad: Any) -> None:
+        """Raise InvalidArgumentError unless the array may be a gradient of the output."""
+        wanted = self.out_shape
+        if self.channels_first:
+            wanted = (wanted[0], wanted[-1], *wanted[1:-1])
+        refuse_bad_gradient(grad.shape, wanted, op)
+
+    def parts(self) -> list[tuple[slice, slice]]:
+        """The channels of the input and of the output that belong to each group."""
+        n, m = self.group_depth, self.out_depth // max(self.groups, 1)
+        return [(slice(g * n, g * n + n), slice(g * m, g * m + m)) for g in range(self.groups)]
+
+
+# --- the three products ---------------------------------------------------------------------------
+
+
+def _multiply(xp: Any, a: Any, b: Any, out: Any = None) -> Any:
+    with threads_for(a.shape[0] * a.shape[1] * b.shape[1]):
+        return xp.matmul(a, b) if out is None else xp.matmul(a, b, out=out)
+
+
+def correlate(xp: Any, x: Any, w: Any, axes: Sequence[Axis]) -> Any:
+    """The sums over each window of `x`, channels last, times the filters `w`."""
+    out_depth = w.shape[-1]
+    columns = w.reshape(-1, out_depth)
+    shape = (x.shape[0], *(axis.steps for axis in axes), out_depth)
+    if all(axis.is_identity for axis in axes):
+        return _multiply(xp, x.reshape(-1, x.shape[-1]), columns).reshape(shape)
+    result = xp.empty(shape, x.dtype)
+    if result.size:
+        matrix = PatchMatrix(xp, windows(xp, padded(xp, x, axes), axes))
+        for block in matrix.blocks:
+            _multiply(xp, matrix[block], columns, out=result[block].reshape(-1, out_depth))
+    return result
+
+
+def filter_gradient(xp: Any, x: Any, grad: Any, axes: Sequence[Axis]) -> Any:
+    """The gradient for filters, as a matrix of one column a filter."""
+    depth, out_depth = x.shape[-1], grad.shape[-1]
+    if all(axis.is_identity for axis in axes):
+        return _multiply(xp, x.reshape(-1, depth).T, grad.reshape(-1, out_depth))
+    columns = math.prod(axis.extent for axis in axes) * depth
+    total = xp.zeros((columns, out_depth), x.dtype)
+    if grad.size:
+        matrix = PatchMatrix(xp, windows(xp, padded(xp, x, axes), axes))
+        for block in matrix.blocks:
+            total += _multiply(xp, matrix[block].T, grad[block].reshape(-1, out_depth))
+    return total
+
+
+def _mirrored(axes: Sequence[Axis]) -> list[Axis] | None:
+    """The axes of the convolution that takes gradients back to the input; None if there is none."""
+    result = []
+    for a in axes:
+        before, after = a.reach - 1 - a.before, a.size + a.before - a.steps
+        if a.stride != 1 or before < 0 or after < 0:
+            return None
+        result.append(Axis(a.steps, a.extent, 1, a.dilation, before, after, a.size))
+    return result
+
+
+def input_gradient(xp: Any, w: Any, grad: Any, axes: Sequence[Axis]) -> Any:
+    """The gradient for the input, channels last."""
+    depth, out_depth = w.shape[-2:]
+    if all(axis.is_identity for axis in axes):
+        rows = _multiply(xp, grad.reshape(-1, out_depth), w.reshape(depth, out_depth).T)
+        return rows.reshape(*grad.shape[:-1], depth)
+    mirrored = _mirrored(axes) if out_depth <= 2 * depth else None
+    if mirrored is not None:
+        turned = w[(slice(None, None, -1),) * len(axes)].swapaxes(-1, -2)
+        return correlate(xp, grad, xp.ascontiguousarray(turned), mirrored)
+    return _scattered(xp, w, grad, axes)
+
+
+def _scattered(xp: Any, w: Any, grad: Any, axes: Sequence[Axis]) -> Any:
+    """The share of each window in the gradient for the input, added at its place."""
+    depth, out_depth = w.shape[-2:]
+    rows = w.reshape(-1, out_depth)
+    sizes = [max(axis.padded, axis.before + axis.size) for axis in axes]
+    extents = [axis.extent for axis in axes]
+    few = depth < _FEW
+    if few:
+        total = xp.moveaxis(xp.zeros((depth, grad.shape[0], *sizes), grad.dtype), 0, -1)
+    else:
+        total = xp.zeros((grad.shape[0], *sizes, depth), grad.dtype)
+    row_bytes = math.prod(grad.shape[2:-1]) * len(rows) * grad.dtype.itemsize
+    for block in blocks(grad.shape[0], grad.shape[1], row_bytes) if grad.size else ():
+        part = grad[block]
+        flat = part.reshape(-1, out_depth)
+        if few:
+            shares = _multiply(xp, rows, flat.T).reshape(*extents, depth, *part.shape[:-1])
+            shares = xp.moveaxis(shares, len(extents), -1)
+        else:
+            shares = _multiply(xp, flat, rows.T).reshape(*part.shape[:-1], *extents, depth)
+        images, first = block[0], block[1].start
+        for offset in product(*map(range, extents)):
+            place = [
+                slice(start := o * a.dilation + (first * a.stride if not d else 0),
+                      start + (n - 1) * a.stride + 1, a.stride)
+                for d, (o, a, n) in enumerate(zip(offset, axes, part.shape[1:-1], strict=True))
+            ]  # fmt: skip
+            share = shares[offset] if few else shares[(..., *offset, slice(None))]
+            total[(images, *place)] += share
+    inside = [slice(a.before, a.before + a.size) for a in axes]
+    return xp.ascontiguousarray(total[(slice(None), *inside)])
+
+
+# --- forward and back, with groups and layouts ----------------------------------------------------
+
+
+def _joined(xp: Any, parts: list[Any], axis: int) -> Any:
+    return parts[0] if len(parts) == 1 else xp.concatenate(parts, axis=axis)
+
+
+def _forward(xp: Any, op: str, x: Any, w: Any, attrs: dict[str, Any]) -> Any:
+    problem = _Problem(op, x.shape, w.shape, attrs)
+    wide = widened(with_channels_last(xp, x, problem.channels_first))
+    filters = widened(w)
+    found = [
+        correlate(xp, wide[..., taken], filters[..., given], problem.axes)
+        for taken, given in problem.parts()
+    ] or [xp.zeros(problem.out_shape, wide.dtype)]
+    result = _joined(xp, found, -1).astype(x.dtype, copy=False)
+    return as_it_was(xp, result, problem.channels_first)
+
+
+def _to_input(xp: Any, op: str, sizes: Any, w: Any, grad: Any, attrs: dict[str, Any]) -> Any:
+    shape = _whole_shape(checked_sizes(sizes, grad.ndim, "input_sizes") if sizes.size != 2
+                         else sizes.tolist(), grad, w, attrs)  # fmt: skip
+    problem = _Problem(op, shape, w.shape, attrs)
+    problem.check_gradient(op, grad)
+    wide = widened(with_channels_last(xp, grad, problem.channels_first))
+    filters = widened(w)
+    found = [
+        input_gradient(xp, filters[..., given], wide[..., given], problem.axes)
+        for _, given in problem.parts()
+    ] or [xp.zeros((problem.batch, *problem.sizes, 0), wide.dtype)]
+    result = _joined(xp, found, -1).astype(grad.dtype, copy=False)
+    return as_it_was(xp, result, problem.channels_first)
+
+
+def _whole_shape(sizes: list[int], grad: Any, w: Any, attrs: dict[str, Any]) -> list[int]:
+    """The shape of the input; where only its height and width are given, the rest follows."""
+    if len(sizes) == grad.ndim:
+        return sizes
+    depth = w.shape[-2]
+    if attrs["data_format"].startswith(b"NC"):
+        return [grad.shape[0], depth, *sizes]
+    return [grad.shape[0], *sizes, depth]
+
+
+def _to_filter(xp: Any, op: str, x: Any, sizes: Any, grad: Any, attrs: dict[str, Any]) -> Any:
+    shape = checked_sizes(sizes, x.ndim, "filter_sizes")
+    problem = _Problem(op, x.shape, shape, attrs)
+    problem.check_gradient(op, grad)
+    wide = widened(with_channels_last(xp, x, problem.channels_first))
+    slopes = widened(with_channels_last(xp, grad, problem.channels_first))
+    found = [
+        filter_gradient(xp, wide[..., taken], slopes[..., given], problem.axes)
+        for taken, given in problem.parts()
+    ] or [xp.zeros(shape, wide.dtype)]
+    return _joined(xp, found, -1).reshape(shape).astype(x.dtype, copy=False)
+
+
+@kernel("Conv2D")
+def conv2d(
+    xp: Any,
+    input: Any,
+    filter: Any,
+    strides: list[int],
+    padding: bytes,
+    explicit_paddings: list[int],
+    data_format: bytes,
+    dilations: list[int],
+) -> Any:
+    """The convolution of images with filters."""
+    attrs = {"strides": strides, "padding": padding, "explicit_paddings": explicit_paddings,
+                 "data_format": data_format, "dilations": dilations}  # fmt: skip
+    return _forward(xp, "Conv2D", input, filter, attrs)
+
+
+@kernel("Conv2DBackpropInput", host=["input_sizes"])
+def conv2d_backprop_input(
+    xp: Any,
+    input_sizes: Any,
+    filter: Any,
+    out_backprop: Any,
+    strides: list[int],
+    padding: bytes,
+    explicit_paddings: list[int],
+    data_format: bytes,
+    dilations: list[int],
+) -> Any:
+    """The gradient of a convolution for its input."""
+    attrs = {"strides": strides, "padding": padding, "explicit_paddings": explicit_paddings,
+                 "data_format": data_format, "dilations": dilations}  # fmt: skip
+    return _to_input(xp, "Conv2DBackpropInput", input_sizes, filter, out_backprop, attrs)
+
+
+@kernel("Conv2DBackpropFilter", host=["filter_sizes"])
+def conv2d_backprop_filter(
+    xp: Any,
+    input: Any,
+    filter_sizes: Any,
+    out_backprop: Any,
+    strides: list[int],
+    padding: bytes,
+    explicit_paddings: list[int],
+    data_format: bytes,
+    dilations: list[int],
+) -> Any:
+    """The gradient of a convolution for its filters."""
+    attrs = {"strides": strides, "padding": padding, "explicit_paddings": explicit_paddings,
+                 "data_format": data_format, "dilations": dilations}  # fmt: skip
+    return _to_filter(xp, "Conv2DBackpropFilter", input, filter_sizes, out_backprop, attrs)
+
+
+@kernel("Conv3D")
+def conv3d(
+    xp: Any,
+    input: Any,
+    filter: Any,
+    strides: list[int],
+    padding: bytes,
+    data_format: bytes,
+    dilations: list[int],
+) -> Any:
+    """The convolution of volumes with filters."""
+    attrs = {
+        "strides": strides,
+        "padding": padding,
+        "data_format": data_format,
+        "dilations": dilations,
+    }
+    return _forward(xp, "Conv3D", input, filter, attrs)
+
+
+@kernel("Conv3DBackpropInputV2", host=["input_sizes"])
+def conv3d_backprop_input(
+    xp: Any,
+    input_sizes: Any,
+    filter: Any,
+    out_backprop: Any,
+    strides: list[int],
+    padding: bytes,
+    data_format: bytes,
+    dilations: list[int],
+) -> Any:
+    """The gradient of a convolution of volumes for its input."""
+    attrs = {
+        "strides": strides,
+        "padding": padding,
+        "data_format": data_format,
+        "dilations": dilations,
+    }
+    return _to_input(xp, "Conv3DBackpropInputV2", input_sizes, filter, out_backprop, attrs)
+
+
+@kernel("Conv3DBackpropFilterV2", host=["filter_sizes"])
+def conv3d_backprop_filter(
+    xp: Any,
+    input: Any,
+    filter_sizes: Any,
+    out_backprop: Any,
+    strides: list[int],
+    padding: bytes,
+    data_format: bytes,
+    dilations: list[int],
+) -> Any:
+    """The gradient of a convolution of volumes for its filters."""
+    attrs = {
+        "strides": strides,
+        "padding": padding,
+        "data_format": data_format,
+        "dilations": dilations,
+    }
+    return _to_filter(xp, "Conv3DBackpropFilterV2", input, filter_sizes, out_backprop, attrs)
