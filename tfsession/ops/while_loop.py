@@ -129,7 +129,7 @@ def _build(
         merges = [merge([tensor, tensor]) for tensor in enters]
         context.pivot_for_pred = merges[0]
         going_on = convert_to_tensor(cond(*composite.pack(variables, merges)))
-        going_on = create_op("LoopCond", [going_on], name="LoopCond")
+        going_on = context.going_on = create_op("LoopCond", [going_on], name="LoopCond")
         ways = [switch(tensor, going_on) for tensor in merges]
         inside = [identity(way[1]) for way in ways]
         context.pivot_for_body = inside[0]
