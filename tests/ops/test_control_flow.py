@@ -145,12 +145,12 @@ def test_gradients_out_of_a_body_are_refused(fresh_graph):
 
 def test_gradients_by_a_first_value_are_refused(fresh_graph):
     x = tf.placeholder(tf.float32, [], "x")
-    with pytest.raises(ValueError, match="with respect to op 'x'. We do not support"):
+    with pytest.raises(ValueError, match="with respect to op 'x'"):
         tf.while_loop(lambda y: y < 4.0, lambda y: y + tf.gradients(y * y, x)[0], [x])
 
 
 def test_gradients_of_gradients_of_loops_are_refused(fresh_graph):
     x = tf.placeholder(tf.float32, [])
     y = tf.while_loop(lambda y: y < 9.0, lambda y: y * y, [x])
-    with pytest.raises(TypeError, match="Second-order gradient for while loops not supported."):
+    with pytest.raises(TypeError, match="Second-order gradient for while loops not supported"):
         tf.gradients(tf.gradients(y * x, x), x)

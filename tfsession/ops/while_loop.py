@@ -19,6 +19,7 @@ from tfsession.graph.tensor import Tensor
 from tfsession.ops.compare import less, logical_and
 from tfsession.ops.cond import merge
 from tfsession.ops.constant import constant, identity
+from tfsession.ops.tensor_array import TensorArray
 
 
 @export("while_loop")
@@ -172,6 +173,8 @@ def _shapes_of(variable: Any, asked: TensorShape | None) -> list[Shape]:
     """The shapes of the components; how many elements are stored may change in a loop."""
     if isinstance(variable, Tensor):
         return [variable._shape if asked is None else to_shape(asked)]
+    if isinstance(variable, TensorArray):
+        return [variable.flow._shape if asked is None else to_shape(asked)]
     dense = to_shape(variable.shape if asked is None else asked)
     rank = None if dense is None else len(dense)
     if isinstance(variable, SparseTensor):
