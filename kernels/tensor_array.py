@@ -5,7 +5,6 @@ Nothing is copied: what is written may be read elsewhere, too, so that nobody ma
 
 from __future__ import annotations
 
-from operator import index as as_int
 from typing import Any
 
 import numpy as np
@@ -21,12 +20,9 @@ def _refuse(text: str) -> InvalidArgumentError:
     return InvalidArgumentError(None, None, text)
 
 
-def _number(index: Any) -> int:
-    """A scalar as a number."""
-    if index.ndim:
-        shape = debug_string(index.shape)
-        raise _refuse(f"TensorArray index must be scalar, but had shape: {shape}")
-    return as_int(index)
+def _not_scalar(index: Any) -> InvalidArgumentError:
+    shape = debug_string(index.shape)
+    return _refuse(f"TensorArray index must be scalar, but had shape: {shape}")
 
 
 def _numbers(indices: Any) -> list[int]:
@@ -42,12 +38,15 @@ def tensor_array(
     clear_after_read: bool, identical_element_shapes: bool, tensor_array_name: bytes,
 ) -> tuple[TensorArray, Any]:  # fmt: skip
     """A new array."""
-    if _number(size) < 0:
+    if size.ndim:
+        shape = debug_string(size.shape)
+        raise _refuse(f"TensorArray size must be scalar, but had shape: {shape}")
+    if size < 0:
         raise _refuse("Size should be >= 0.")
     made = TensorArray(
         tensor_array_name.decode() or ctx.name,
         dtype,
-        _number(size),
+        size.item(),
         element_shape,
         grows=dynamic_size,
         clears=clear_after_read,
@@ -59,15 +58,21 @@ def tensor_array(
 @kernel("TensorArrayReadV3", host=["index"], aliases=True)
 def read(xp: Any, handle: Any, index: Any, flow_in: Any, *, dtype: DType) -> Any:
     """One element."""
-    array = handle if type(handle) is TensorArray else array_of(handle)
-    return array.read(xp, _number(index), dtype)
+    if type(handle) is not TensorArray:
+        handle = array_of(handle)
+    if index.ndim:
+        raise _not_scalar(index)
+    return handle.read(xp, index.item(), dtype)
 
 
 @kernel("TensorArrayWriteV3", host=["index"], aliases=True)
 def write(xp: Any, handle: Any, index: Any, value: Any, flow_in: Any, *, T: DType) -> Any:
     """One element is there."""
-    array = handle if type(handle) is TensorArray else array_of(handle)
-    array.write(_number(index), value, T)
+    if type(handle) is not TensorArray:
+        handle = array_of(handle)
+    if index.ndim:
+        raise _not_scalar(index)
+    handle.write(index.item(), value, T)
     return flow_in
 
 

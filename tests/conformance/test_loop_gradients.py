@@ -126,7 +126,7 @@ y = loop(lambda i, y: tf.cond(i > 1, lambda: y * t, lambda: y), x)
 f = [y] + dy(y, [t, x])
 """,
         "maximum": """
-y = loop(lambda i, y: y * y * w, x, maximum_iterations=2)
+y = W(lambda i, y: i < n, lambda i, y: (i + 1, y * y * w), (0, x), maximum_iterations=2)[1]
 f = [y] + dy(y, [x, w])
 """,
         "no back_prop": """
@@ -269,13 +269,13 @@ f = [y] + dy(y, [x])
 F[n] = 6
 """,
         "invariant slices": """
-t = tf.Variable(M, name="t")
+t = tf.Variable(A[:3], name="t")
 y = loop(lambda i, y: y * tf.gather(t, i) + tf.gather(t, [0])[0], v)
 g = dy(y, [t, v])
 f = [y, tf.convert_to_tensor(g[0]), g[1]]
 """,
         "resource slices": """
-t = tf.get_variable("t", initializer=M, use_resource=True)
+t = tf.get_variable("t", initializer=A[:3], use_resource=True)
 y = loop(lambda i, y: y * tf.nn.embedding_lookup(t, i), v)
 g = dy(y, [t, v])
 f = [y, tf.convert_to_tensor(g[0]), g[1]]

@@ -173,7 +173,7 @@ class TensorArray:
             raise _refuse(
                 f"Tried to read from index {index} but array size is: {len(self._elements)}"
             )
-        if index in self._read:
+        if self._clears and index in self._read:
             raise self._error(
                 f"Could not read index {index} twice because it was cleared after a previous read "
                 "(perhaps try setting clear_after_read = false?)."
@@ -191,6 +191,7 @@ class TensorArray:
                 "this error."
             )
         self._read.add(index)
+        self._shapes[index] = shape
         return _filled(xp, shape, dtype)
 
     def gather(self, xp: Any, indices: Sequence[int], dtype: DType, shape: Shape) -> Any:
