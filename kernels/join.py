@@ -160,10 +160,22 @@ def split_v(xp: Any, value: Any, size_splits: Any, split_dim: Any, num_split: in
             "size of the split_tensor must be 1-D and have the same elements as outputs got "
             f"{size_splits.ndim} -D and {size_splits.size} elements"
         )
+    if min(sizes) < 0 or sum(sizes) != value.shape[at]:
+        _complete(sizes, value.shape[at])
+    front = (_ALL,) * at
+    pieces, begin = [], 0
+    for size in sizes:
+        pieces.append(value[(*front, slice(begin, begin + size))])
+        begin += size
+    return tuple(pieces)
+
+
+def _complete(sizes: list[int], whole: int) -> None:
+    """Put the size in that is to be found out; raises InvalidArgumentError where none fits."""
     missing = [i for i, size in enumerate(sizes) if size == -1]
     if len(missing) > 1:
         raise _refuse("There can only be one -1 in the input.")
-    known, whole = sum(size for size in sizes if size != -1), value.shape[at]
+    known = sum(size for size in sizes if size != -1)
     if known > whole or (not missing and known != whole):
         raise _refuse(
             "Determined shape must either match input shape along split_dim exactly if fully "
@@ -175,8 +187,3 @@ def split_v(xp: Any, value: Any, size_splits: Any, split_dim: Any, num_split: in
     for i, size in enumerate(sizes):
         if size < 0:
             raise _refuse(f"Split size at index {i} must be >= 0. Got: {size}")
-    front = (_ALL,) * at
-    ends = np.cumsum(sizes).tolist()
-    return tuple(
-        value[(*front, slice(end - size, end))] for size, end in zip(sizes, ends, strict=True)
-    )

@@ -234,6 +234,49 @@ def loop(tf: Any, turns: int) -> Step:
     return lambda: call(value)
 
 
+def loop_gradient(tf: Any, turns: int) -> Step:
+    """The gradient of a loop whose body multiplies ten numbers twice."""
+    with _graph(tf) as graph:
+        x = tf.placeholder(tf.float32, [10])
+        y = tf.while_loop(lambda i, y: i < turns, lambda i, y: (i + 1, y * x * 0.99), [0, x])[1]
+        (grad,) = tf.gradients(y, x)
+        session = tf.Session(graph=graph)
+    call = session.make_callable(grad, [x])
+    value = np.linspace(1.0, 1.01, 10, dtype=np.float32)
+    return lambda: call(value)
+
+
+def recurrent(tf: Any, steps: int, trains: bool) -> Step:
+    """A recurrent network of 32 units over TensorArrays, a batch of 8; its outputs or gradients."""
+    with _graph(tf) as graph:
+        x = tf.placeholder(tf.float32, [steps, 8, 16])
+        w = tf.constant(np.linspace(-0.2, 0.2, 48 * 32, dtype=np.float32).reshape(48, 32))
+        inputs = tf.TensorArray(tf.float32, steps).unstack(x)
+
+        def body(step: Any, state: Any, outputs: Any) -> Any:
+            state = tf.tanh(tf.matmul(tf.concat([inputs.read(step), state], 1), w))
+            return step + 1, state, outputs.write(step, state)
+
+        first = 0, tf.zeros([8, 32]), tf.TensorArray(tf.float32, steps)
+        outputs = tf.while_loop(lambda step, *_: step < steps, body, first)[2].stack()
+        fetch = tf.gradients(tf.reduce_mean(tf.square(outputs)), w)[0] if trains else outputs
+        session = tf.Session(graph=graph)
+    call = session.make_callable(fetch, [x])
+    value = np.linspace(-1, 1, steps * 128, dtype=np.float32).reshape(steps, 8, 16)
+    return lambda: call(value)
+
+
+def mapped(tf: Any, rows: int) -> Step:
+    """A function of two ops of each row, by `map_fn`."""
+    with _graph(tf) as graph:
+        x = tf.placeholder(tf.float32, [rows, 10])
+        y = tf.map_fn(lambda row: tf.tanh(row) * 2.0, x)
+        session = tf.Session(graph=graph)
+    call = session.make_callable(y, [x])
+    value = np.linspace(-1, 1, rows * 10, dtype=np.float32).reshape(rows, 10)
+    return lambda: call(value)
+
+
 def cond(tf: Any) -> Step:
     """One of two branches, each of two ops on ten numbers."""
     with _graph(tf) as graph:
@@ -300,6 +343,10 @@ ROWS: list[tuple[str, Callable[[Any], Step]]] = [
     ("12 element-wise ops, 10 M", elementwise_large),
     ("sum(x * x + 1), 10 M", reduction_large),
     ("loop of 1,000 turns, two ops", lambda tf: loop(tf, 1000)),
+    ("gradient of a loop of 1,000 turns", lambda tf: loop_gradient(tf, 1000)),
+    ("recurrent network, 100 steps", lambda tf: recurrent(tf, 100, False)),
+    ("recurrent network, 100 steps, gradients", lambda tf: recurrent(tf, 100, True)),
+    ("map_fn of 1,000 rows, two ops", lambda tf: mapped(tf, 1000)),
     ("cond of two ops a branch", cond),
     ("graph construction, 2,000 nodes", construction),
     ("first run of 2,000 nodes", first_run),

@@ -31,18 +31,6 @@ CHOICES = {
             ],
         ),
     ],
-    "11.4": [
-        (
-            "gradients through a `while_loop`",
-            'y = tf.while_loop(lambda y: y[0] < 9.0, lambda y: y * 2.0, [x], name="w")\n'
-            "out = err(lambda: len(tf.gradients(y, x)))",
-            (
-                "NotImplementedError",
-                "Gradients through loops are not there yet: operation 'w/Exit' (Exit) is part of "
-                "one. Unroll the loop, or stop the gradient before it with tf.stop_gradient.",
-            ),
-        ),
-    ],
 }
 
 

@@ -114,17 +114,6 @@ def test_gradients_of_bare_primitives(inputs):
         assert session.run(grad, {x: X, first: False}).tolist() == [2, 2]
 
 
-def test_gradients_through_a_loop_are_refused(fresh_graph):
-    """They come with a later version; never None, and never a wrong value."""
-    x = tf.placeholder(tf.float32, [])
-    _, y = tf.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, y * x), [0, x], name="w")
-    with pytest.raises(NotImplementedError, match=r"operation 'w/Exit_1' \(Exit\)"):
-        tf.gradients(y, x)
-    with pytest.raises(NotImplementedError, match="stop_gradient"):
-        tf.gradients(tf.cond(y > 0, lambda: y * 2.0, lambda: x), [x])
-    assert tf.gradients(tf.stop_gradient(y) * x, x)[0] is not None
-
-
 def test_gradients_within_a_body(fresh_graph):
     """What begins and ends within one iteration is no gradient through the loop."""
     x = tf.placeholder(tf.float32, [])
@@ -138,8 +127,30 @@ def test_gradients_within_a_body(fresh_graph):
         assert session.run(y, {x: 5.0}) == 5 + 3 + 3 + 22 + 66
 
 
+def test_gradients_of_what_all_iterations_read(fresh_graph):
+    """Within the body they are those of one iteration."""
+    x = tf.placeholder(tf.float32, [])
+    y = tf.while_loop(lambda y: y < 9.0, lambda y: y + tf.gradients(y * x, x)[0], [1.0])
+    with tf.Session() as session:
+        assert session.run(y) == 16
+
+
 def test_gradients_out_of_a_body_are_refused(fresh_graph):
     x = tf.placeholder(tf.float32, [])
-    loop_vars = [tf.constant(0.0)]
-    with pytest.raises(NotImplementedError, match=r"operation 'while/mul/Enter' \(Enter\)"):
-        tf.while_loop(lambda y: y < 4.0, lambda y: y + tf.gradients(y * x, x)[0], loop_vars)
+    inside = []
+    tf.while_loop(lambda y: y < 4.0, lambda y: (inside.append(y * x), y + 1.0)[1], [0.0])
+    with pytest.raises(ValueError, match="because 'while/mul/Enter' is in a while loop"):
+        tf.gradients(inside[0], x)
+
+
+def test_gradients_by_a_first_value_are_refused(fresh_graph):
+    x = tf.placeholder(tf.float32, [], "x")
+    with pytest.raises(ValueError, match="with respect to op 'x'"):
+        tf.while_loop(lambda y: y < 4.0, lambda y: y + tf.gradients(y * y, x)[0], [x])
+
+
+def test_gradients_of_gradients_of_loops_are_refused(fresh_graph):
+    x = tf.placeholder(tf.float32, [])
+    y = tf.while_loop(lambda y: y < 9.0, lambda y: y * y, [x])
+    with pytest.raises(TypeError, match="Second-order gradient for while loops not supported"):
+        tf.gradients(tf.gradients(y * x, x), x)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tfsession.core.dtypes import float32, int32
 from tfsession.core.rules import gradient, no_gradient
 from tfsession.core.shape import Shape
 from tfsession.graph.create import create_op
@@ -17,6 +18,9 @@ from tfsession.ops.cast import conj
 from tfsession.ops.compare import where_v2
 from tfsession.ops.elementwise import xdivy, xlog1py, xlogy
 from tfsession.ops.unary import log
+
+# Dtypes of which products of equal shapes have their gradients' factors in another order.
+_REAL = (float32, int32)
 
 no_gradient("BitwiseAnd", "BitwiseOr", "BitwiseXor", "LeftShift", "RightShift")
 
@@ -63,7 +67,15 @@ def _reduced_axes(own: Shape, other: Shape) -> list[int] | None:
 
 def _both(op: Operation, x_grad: Any, y_grad: Any) -> tuple[Any, Any]:
     x, y = op.inputs
-    return reduce_to(x, y, x_grad), reduce_to(y, x, y_grad)
+    if x is y or _reduced_axes(x._shape, y._shape) is not None:
+        return reduce_to(x, y, x_grad), reduce_to(y, x, y_grad)
+    shapes = create_op("Shape", (x,)), create_op("Shape", (y,))
+    axes = create_op("BroadcastGradientArgs", shapes)
+    x_grad, y_grad = (
+        create_op("Reshape", (create_op("Sum", (grad, along)), shape))
+        for grad, along, shape in zip((x_grad, y_grad), axes, shapes, strict=True)
+    )
+    return x_grad, y_grad
 
 
 # --- sums, differences, products ------------------------------------------------------------------
@@ -82,7 +94,9 @@ def _sub(op: Operation, grad: Any) -> Any:
 @gradient("Mul")
 def _mul(op: Operation, grad: Any) -> Any:
     x, y = op.inputs
-    return _both(op, grad * conj(y), conj(x) * grad)
+    if x.dtype in _REAL and x._shape is not None and None not in x._shape and x._shape == y._shape:
+        return create_op("Mul", (grad, y)), create_op("Mul", (grad, x))
+    return _both(op, create_op("Mul", (grad, conj(y))), create_op("Mul", (conj(x), grad)))
 
 
 @gradient("MulNoNan")

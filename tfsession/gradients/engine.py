@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from enum import Enum
 from typing import Any
@@ -20,10 +20,13 @@ from tfsession.core.exports import export
 from tfsession.core.rules import caller_site
 from tfsession.core.rules import gradients as rules
 from tfsession.core.shape import is_compatible, merge
+from tfsession.gradients.while_loop import LoopGradients, dtype_behind, is_loop_switch
+from tfsession.graph.composite import components_of
 from tfsession.graph.context import CondContext
 from tfsession.graph.create import convert_to_tensor, create_op
 from tfsession.graph.graph import Graph, get_default_graph
 from tfsession.graph.indexed_slices import IndexedSlices
+from tfsession.graph.nesting import EXITS
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.cast import cast
@@ -31,7 +34,6 @@ from tfsession.ops.constant import fill, identity, tuple_, zeros, zeros_like
 from tfsession.ops.elementwise import add_n
 from tfsession.ops.join import concat
 from tfsession.ops.shape import shape as shape_of
-from tfsession.ops.state import variable_behind
 
 Gradient = Tensor | IndexedSlices | None
 
@@ -191,6 +193,9 @@ class _Engine:
         self._colocate = colocate
         self._gate = gate
         self._arrived: dict[Tensor, list[Any]] = {}
+        self._pending: dict[Operation, int] = {}
+        self._sources: set[Operation] = set()
+        self._loops: LoopGradients | None = None
 
     def seeds(self, ys: Sequence[Tensor], grad_ys: Sequence[Any]) -> list[Any]:
         """The gradients to start from."""
@@ -208,11 +213,9 @@ class _Engine:
             with _colocation(self._graph, y.op, self._colocate):
                 one = 1 if dtype.is_integer else 1.0
                 return fill(shape_of(y), _constant_of(one, dtype, index), name=f"grad_ys_{index}")
-        if isinstance(grad, IndexedSlices):
-            found = grad.dtype
-        else:
-            grad = convert_to_tensor(grad, name=f"grad_ys_{index}")
-            found = grad.dtype.base_dtype
+        if not isinstance(grad, IndexedSlices):
+            grad = convert_to_tensor(grad, name="grad_y")
+        found = grad.dtype.base_dtype
         if dtype.is_floating or dtype.is_integer:
             if not found.is_floating and not found.is_integer:
                 raise TypeError(
@@ -229,7 +232,16 @@ class _Engine:
             raise TypeError(
                 f"Tensor {y} with type {dtype.name} must be numeric to obtain a default gradient"
             )
-        return grad
+        # Under a name of this call, by which gradients of TensorArrays know it.
+        if not isinstance(grad, IndexedSlices):
+            return identity(grad, f"grad_ys_{index}")
+        names = ("values", "indices", "shape")
+        return IndexedSlices(
+            *[
+                identity(part, f"grad_ys_{index}_{name}")
+                for part, name in zip(components_of(grad), names, strict=False)
+            ]
+        )
 
     def propagate(
         self,
@@ -240,17 +252,26 @@ class _Engine:
     ) -> None:
         """Visit every operation between xs and ys, consumers first."""
         between = _between(ys, xs)
-        pending: dict[Operation, int] = dict.fromkeys(between, 0)
+        if self._graph._has_loops:
+            between += self._find_loops(ys, between)
+        self._sources.update(x.op for x in xs)
+        pending = self._pending = dict.fromkeys(between, 0)
         for op in between:
             for tensor in op.inputs:
                 if tensor.op in pending:
                     pending[tensor.op] += 1
-        sources = {x.op for x in xs}
-        stopped = {t.op for t in stops}
-        stopped.update(op for op in sources if not any(pending.get(t.op, 0) for t in op.inputs))
         for y, seed in zip(ys, seeds, strict=True):
             self._arrived.setdefault(y, []).append(seed)
         queue = deque(op for op in dict.fromkeys(y.op for y in ys) if pending.get(op) == 0)
+        if self._loops is not None:
+            for tensor in self._loops.begin(pending, set(queue)):
+                if is_trainable(tensor.dtype):
+                    self._arrived.setdefault(tensor, []).append(self._loops.zeros_of_exit(tensor))
+                    queue.append(tensor.op)
+        stopped = {t.op for t in stops}
+        stopped.update(
+            op for op in self._sources if not any(pending.get(t.op, 0) > 0 for t in op.inputs)
+        )
         keep = set(xs)
         while queue:
             op = queue.popleft()
@@ -258,20 +279,75 @@ class _Engine:
                 self._visit(op, op in stopped, keep)
             for tensor in op.inputs:
                 if tensor.op in pending:
-                    pending[tensor.op] -= 1
-                    if pending[tensor.op] == 0:
-                        queue.append(tensor.op)
+                    queue.extend(self._ready(tensor))
+        if self._loops is not None:
+            self._loops.finish()
+
+    def _find_loops(self, ys: Sequence[Tensor], between: Sequence[Operation]) -> list[Operation]:
+        """Make loops of gradients; gives the exits of loops that are not between xs and ys."""
+        found = set(between)
+        more: list[Operation] = []
+        for op in _exits(ys, found):
+            if self._loops is None:
+                self._loops = LoopGradients()
+            with _colocation(self._graph, op, self._colocate):
+                exits = [tensor.op for tensor in self._loops.add(op)]
+            more += [other for other in exits if other not in found]
+            found.update(more)
+        return more
+
+    def _ready(self, tensor: Tensor) -> list[Operation]:
+        """What can be visited now that a reader of a tensor was: the operation that makes it."""
+        op, loops, pending = tensor.op, self._loops, self._pending
+        pending[op] -= 1
+        if loops is None:
+            return [] if pending[op] else [op]
+        # The Switch of a loop comes twice: first behind the Exit, then behind the iteration.
+        if pending[op] and not (pending[op] > 0 and is_loop_switch(op)):
+            return []
+        state = loops.of(op) if op.type in EXITS else None
+        if state is None:
+            return [op]
+        # Exits wait for each other: zeros flow through some of them if others have a gradient.
+        state.deferred.append(tensor)
+        state.missing -= 1
+        if state.missing:
+            return []
+        used = [t.op for t in state.deferred if any(map(self._arrived.get, t.op.outputs))]
+        state.unused += [t for t in state.deferred if t.op not in used]
+        for unused in state.unused if used else ():
+            if is_trainable(unused.dtype):
+                self._arrived.setdefault(unused, []).append(loops.zeros_of_exit(unused))
+        return used + [t.op for t in state.unused]
 
     def _visit(self, op: Operation, stopped: bool, keep: set[Tensor]) -> None:
-        grads = [self._take(tensor, keep) for tensor in op.outputs]
+        loops = self._loops
+        if loops is None:
+            self._go_through(op, [self._take(t, keep) for t in op.outputs], stopped)
+            return
+        with loops.before(op):
+            grads = [self._take(tensor, keep) for tensor in op.outputs]
+        with loops.around(op):
+            self._go_through(op, grads, stopped)
+
+    def _go_through(self, op: Operation, grads: list[Any], stopped: bool) -> None:
+        """Let the gradients of its outputs become those of the inputs of an operation."""
         if stopped or all(g is None for g in grads):
             return
         rule = _rule_of(op)
+        context = self._graph._scopes.control_flow_context
+        if context is not None and context is op._control_flow_context and is_loop_switch(op):
+            raise ValueError(
+                f"Cannot compute gradient inside while loop with respect to op '{self._goal(op)}'."
+                " We do not support taking the gradient wrt or through the initial value of a loop "
+                "variable. Gradients can be computed through loop invariants or wrt the input "
+                "parameters to the loop body."
+            )
         if rule is None:
             return
         for index, tensor in enumerate(op.outputs):
             if grads[index] is None and is_trainable(tensor.dtype):
-                grads[index] = _zeros_of(tensor)
+                grads[index] = self._zeros_of(tensor)
         with self._graph.name_scope(op.name + "_grad"):
             results = rule(op, *grads)
             results = list(results) if isinstance(results, list | tuple) else [results]
@@ -287,6 +363,25 @@ class _Engine:
             if grad is not None:
                 _check_and_refine(op, tensor, grad)
                 self._arrived.setdefault(tensor, []).append(grad)
+
+    def _goal(self, op: Operation) -> str:
+        """The name of the nearest x that an operation depends on."""
+        found = dict.fromkeys([op])
+        queue = deque(found)
+        while queue:
+            other = queue.popleft()
+            if other in self._sources:
+                return other.name
+            queue.extend(t.op for t in other.inputs if t.op not in found)
+            found.update(dict.fromkeys(t.op for t in other.inputs))
+        return op.name
+
+    def _zeros_of(self, tensor: Tensor) -> Tensor | None:
+        """The gradient of an output to which none came back."""
+        state = None if self._loops is None else self._loops.of(tensor.op)
+        if self._loops is not None and state is not None:
+            return self._loops.zeros_of(tensor, state)
+        return _zeros_of(tensor)
 
     def _take(self, tensor: Tensor, keep: set[Tensor]) -> Any:
         """The sum of what arrived for a tensor; kept only where it is asked for at the end."""
@@ -379,6 +474,19 @@ def _between(ys: Sequence[Tensor], xs: Sequence[Tensor]) -> list[Operation]:
     return sorted(between, key=lambda op: op._id)
 
 
+def _exits(ys: Sequence[Tensor], between: Collection[Operation]) -> list[Operation]:
+    """The operations that leave loops, those near to the ys first."""
+    found = dict.fromkeys(y.op for y in ys)
+    queue = deque(found)
+    while queue:
+        op = queue.popleft()
+        if op in between:
+            sources = dict.fromkeys(t.op for t in op.inputs if t.op not in found)
+            found |= sources
+            queue.extend(sources)
+    return [op for op in found if op.type in EXITS and op in between]
+
+
 def _zeros_of(tensor: Tensor) -> Tensor:
     """The gradient of an output to which none came back.
 
@@ -391,10 +499,8 @@ def _zeros_of(tensor: Tensor) -> Tensor:
     other = create_op("Switch", [op.inputs[0], context.pred])[1 - context.branch]
     pivot = identity(other)
     if tensor.dtype is dtypes.resource:
-        variable = variable_behind(tensor)
-        dtype = dtypes.float32 if variable is None else variable.attrs["dtype"]
         with tensor.graph.control_dependencies([pivot]):
-            return zeros(create_op("VariableShape", [other]), dtype)
+            return zeros(create_op("VariableShape", [other]), dtype_behind(tensor))
     shape = create_op("Shape", [other])
     with tensor.graph.control_dependencies([pivot]):
         return zeros(shape, tensor.dtype)

@@ -19,6 +19,7 @@ class CompositeType(NamedTuple):
     contract: Callable[[list[Any]], Any]
     expand: Callable[[Any], Iterable[Any]]
     convert: Callable[[Callable[[Any], Any], Any], Any] | None
+    is_value: bool
 
 
 _composite_types: list[CompositeType] = []
@@ -30,6 +31,7 @@ def register_composite_type(
     contract: Callable[[list[Any]], Any],
     expand: Callable[[Any], Iterable[Any]] = iter,
     convert: Callable[[Callable[[Any], Any], Any], Any] | None = None,
+    is_value: bool = True,
 ) -> None:
     """Let sessions fetch and feed objects of `cls`, which stand for several tensors.
 
@@ -40,12 +42,19 @@ def register_composite_type(
         expand: gives the components' values of a value that is fed.
         convert: takes a function and an object, gives one of the components that the function
             makes of those of the object.
+        is_value: False for objects that only conditionals and loops take apart.
     """
-    _composite_types.insert(0, CompositeType(cls, components, contract, expand, convert))
+    made = CompositeType(cls, components, contract, expand, convert, is_value)
+    _composite_types.insert(0, made)
 
 
 def composite_type_of(value: Any) -> CompositeType | None:
-    """How `value` comes apart if it stands for several tensors, else None."""
+    """How `value` comes apart if it stands for several tensors of which it is made, else None."""
+    composite = _type_of(value)
+    return composite if composite is not None and composite.is_value else None
+
+
+def _type_of(value: Any) -> CompositeType | None:
     for composite in _composite_types:
         if isinstance(value, composite.type):
             return composite
@@ -54,7 +63,7 @@ def composite_type_of(value: Any) -> CompositeType | None:
 
 def map_components(function: Callable[[Any], Any], value: Any) -> Any:
     """`function(value)`; of a composite, one like it whose components `function` has made."""
-    composite = composite_type_of(value)
+    composite = _type_of(value)
     if composite is None or composite.convert is None:
         return function(value)
     return composite.convert(function, value)
@@ -62,7 +71,7 @@ def map_components(function: Callable[[Any], Any], value: Any) -> Any:
 
 def components_of(value: Any) -> list[Any]:
     """The components of a composite; anything else alone."""
-    composite = composite_type_of(value)
+    composite = _type_of(value)
     return [value] if composite is None else list(composite.components(value))
 
 
@@ -86,7 +95,7 @@ def check_same(first: Any, second: Any, told_first: str = "") -> None:
     """As `nest.check_same`; composites are to be of one type, else ValueError, `told_first`."""
     nest.check_same(first, second)
     for one, other in zip(nest.flatten(first), nest.flatten(second), strict=True):
-        kinds = [composite_type_of(leaf) for leaf in (one, other)]
+        kinds = [_type_of(leaf) for leaf in (one, other)]
         if kinds[0] is not kinds[1] or len(components_of(one)) != len(components_of(other)):
             raise ValueError(
                 f"{told_first}The two structures don't have the same nested structure.\n\n"

@@ -8,8 +8,8 @@ and collections are those of TensorFlow's first kind of control flow.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Protocol
 
 from tfsession.graph.create import create_operation
 from tfsession.graph.nesting import (
@@ -28,6 +28,31 @@ if TYPE_CHECKING:
 
 _MERGES = frozenset({"Merge", "RefMerge"})
 _NEXT_ITERATIONS = frozenset({"NextIteration", "RefNextIteration"})
+_OF_SHAPES = frozenset({"Shape", "Size", "Rank"})
+
+
+@contextmanager
+def at_context(graph: Graph, context: ControlFlowContext | None) -> Iterator[None]:
+    """Let new operations belong to this context, or to none."""
+    scopes = graph._scopes
+    previous, scopes.control_flow_context = scopes.control_flow_context, context
+    try:
+        yield
+    finally:
+        scopes.control_flow_context = previous
+
+
+class Backward(Protocol):
+    """What makes a loop the way back of gradients through another one, `forward`."""
+
+    @property
+    def forward(self) -> WhileContext:
+        """The loop that ran before."""
+        ...
+
+    def value_of(self, tensor: Tensor) -> Tensor:
+        """What a tensor of `forward` was, in the iteration through which gradients go back."""
+        ...
 
 
 class ControlFlowContext:
@@ -51,18 +76,15 @@ class ControlFlowContext:
         """The innermost loop that this is, or is in."""
         return self.outer_context.loop if self.outer_context is not None else None
 
-    @contextmanager
-    def entered(self) -> Iterator[None]:
+    def entered(self) -> AbstractContextManager[None]:
         """Let new operations belong to this context."""
-        scopes = self.graph._scopes
-        previous, scopes.control_flow_context = scopes.control_flow_context, self
-        try:
-            yield
-        finally:
-            scopes.control_flow_context = previous
+        return at_context(self.graph, self)
 
     def add_op(self, op: Operation) -> None:
         """Take in an operation that was made inside."""
+        self._take_in(op)
+
+    def _take_in(self, op: Operation) -> None:
         if op.inputs:
             self._bring_inputs(op)
         self._bind_controls(op)
@@ -186,6 +208,8 @@ class WhileContext(ControlFlowContext):
         self.pivot_for_body: Tensor | None = None
         self.enters: list[Tensor] = []
         self.exits: list[Tensor] = []
+        self.going_on: Tensor | None = None  # the output of its LoopCond
+        self.backward: Backward | None = None
 
     @property
     def pivot(self) -> Tensor:
@@ -198,6 +222,20 @@ class WhileContext(ControlFlowContext):
     def loop(self) -> WhileContext:
         """This loop."""
         return self
+
+    def add_op(self, op: Operation) -> None:
+        """Take in an operation that was made inside.
+
+        Of what gradients need of a value of the iteration, its shape is kept rather than itself.
+        """
+        if op.type in _OF_SHAPES:
+            source = op.inputs[0].op._control_flow_context
+            backward = _current_backward(self.graph)
+            if source is not None and backward is not None and source.loop is backward.forward:
+                op._control_flow_context = source
+                source._take_in(op)
+                return
+        self._take_in(op)
 
     def _bind_controls(self, op: Operation) -> None:
         outer = self._drop_outer_controls(op)
@@ -218,6 +256,10 @@ class WhileContext(ControlFlowContext):
         if tensor in self.values:
             return self.external_values.get(tensor, tensor)
         self.values.add(tensor)
+        backward = _current_backward(self.graph)
+        if backward is not None and loop_of_outputs(tensor.op) is backward.forward:
+            inside = self.external_values[tensor] = backward.value_of(tensor)
+            return inside
         outside = tensor
         if self.outer_context is not None:
             outside = self.outer_context.add_value(tensor)
@@ -262,6 +304,13 @@ class WhileContext(ControlFlowContext):
         if self.outer_context is not None or op.type not in EXITS:
             for tensor in op.outputs:
                 self.graph.prevent_feeding(tensor)
+
+
+def _current_backward(graph: Graph) -> Backward | None:
+    """What is known of the loop under construction if it is the way back through another one."""
+    context: ControlFlowContext | None = graph._scopes.control_flow_context
+    loop = None if context is None else context.loop
+    return None if loop is None else loop.backward
 
 
 def is_loop_constant(tensor: Tensor) -> bool:

@@ -36,6 +36,14 @@ def is_within(context: ControlFlowContext | None, around: ControlFlowContext | N
     return True
 
 
+def _goes_back(loop: WhileContext, there: WhileContext) -> bool:
+    """Whether gradients go back in `loop` through what is in `there`, or the other way round."""
+    if loop.backward is not None:
+        forward = loop.backward.forward
+        return is_within(forward, there) or there.outer_context is forward
+    return there.backward is not None and there.backward.forward is loop
+
+
 def check_inputs(op: Operation) -> None:
     """Raise ValueError where an operation reads what is inside a loop that it is not in itself."""
     for tensor in op.inputs:
@@ -49,7 +57,7 @@ def check_inputs(op: Operation) -> None:
             if op.type in ENTERS or op.type in SWITCHES:
                 continue
             why = f"'{tensor.op.name}' is in a while loop"
-        elif is_within(loop, there):
+        elif is_within(loop, there) or _goes_back(loop, there):
             continue
         else:
             why = "they are in different while loops"

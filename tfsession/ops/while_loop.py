@@ -19,6 +19,7 @@ from tfsession.graph.tensor import Tensor
 from tfsession.ops.compare import less, logical_and
 from tfsession.ops.cond import merge
 from tfsession.ops.constant import constant, identity
+from tfsession.ops.tensor_array import TensorArray
 
 
 @export("while_loop")
@@ -129,7 +130,7 @@ def _build(
         merges = [merge([tensor, tensor]) for tensor in enters]
         context.pivot_for_pred = merges[0]
         going_on = convert_to_tensor(cond(*composite.pack(variables, merges)))
-        going_on = create_op("LoopCond", [going_on], name="LoopCond")
+        going_on = context.going_on = create_op("LoopCond", [going_on], name="LoopCond")
         ways = [switch(tensor, going_on) for tensor in merges]
         inside = [identity(way[1]) for way in ways]
         context.pivot_for_body = inside[0]
@@ -172,6 +173,8 @@ def _shapes_of(variable: Any, asked: TensorShape | None) -> list[Shape]:
     """The shapes of the components; how many elements are stored may change in a loop."""
     if isinstance(variable, Tensor):
         return [variable._shape if asked is None else to_shape(asked)]
+    if isinstance(variable, TensorArray):
+        return [variable.flow._shape if asked is None else to_shape(asked)]
     dense = to_shape(variable.shape if asked is None else asked)
     rank = None if dense is None else len(dense)
     if isinstance(variable, SparseTensor):

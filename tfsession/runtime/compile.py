@@ -21,7 +21,7 @@ from tfsession.runtime.inline import Bits, Inliner, can_inline
 from tfsession.runtime.moves import moves_of
 from tfsession.runtime.partition import Layout, Segment, Transfer, partition
 from tfsession.runtime.plan import Fetched, Plan, Signature
-from tfsession.runtime.regions import Joint, Loop, LoopVariable, Predicate, Region
+from tfsession.runtime.regions import Joint, Loop, LoopVariable, Predicate, Region, Trigger
 from tfsession.runtime.segments import (
     Carried,
     CompiledLoop,
@@ -31,6 +31,7 @@ from tfsession.runtime.segments import (
     Decision,
     InlinedLoop,
     Meeting,
+    Signal,
     Wait,
 )
 from tfsession.runtime.source import Binder, Names, Readers, Source, Writer
@@ -191,6 +192,7 @@ class _RegionCompiler:
         region = layout.region
         specials: list[CompiledSegment] = [self._decision(p) for p in region.predicates]
         specials += [self._meeting(joint) for joint in region.joints]
+        specials += [self._signal(trigger) for trigger in region.triggers]
         for loop, body in zip(region.loops, layout.bodies, strict=True):
             # What is watched is not inlined: each operation is told of when it is done.
             inlines = self.writer.asks != "observe" and can_inline(body)
@@ -274,6 +276,18 @@ class _RegionCompiler:
             outputs=[names.outputs(node) for node in nodes],
             moves=[[self._move(*pair) for pair in pairs] for pairs in taken],
             kernels=[self._binder.bind(node) for node in nodes],
+        )
+
+    def _signal(self, trigger: Trigger) -> Signal:
+        node = trigger.node
+        return Signal(
+            waits=trigger.waits,
+            arrival=trigger.arrival,
+            place=node.place,
+            reads=(),
+            nodes=[node],
+            transfers=[],
+            first=self.writer.number([node]),
         )
 
     def _inlined(self, loop: Loop, body: Layout) -> Computation:

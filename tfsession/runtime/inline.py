@@ -18,14 +18,14 @@ import numpy as np
 from tfsession.devices.transfer import Memory, start_copy, wait_for
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.partition import Layout, Segment, Transfer
-from tfsession.runtime.regions import Joint, Loop, Predicate, each_bit
+from tfsession.runtime.regions import Joint, Loop, Predicate, Trigger, each_bit
 from tfsession.runtime.segments import not_scalar, uneven
 from tfsession.runtime.source import Readers, Source, Writer
 
 # Loops in loops; Python's own limit for blocks in blocks is 20.
 _DEPTH = 8
 
-Item = Segment | Predicate | Joint | tuple[Loop, Layout]
+Item = Segment | Predicate | Joint | Trigger | tuple[Loop, Layout]
 
 
 def can_inline(layout: Layout, depth: int = _DEPTH) -> bool:
@@ -101,7 +101,8 @@ def _scheduled(layout: Layout) -> list[Item]:
     """
     region = layout.region
     loops = list(zip(region.loops, layout.bodies, strict=True))
-    items: list[Item] = [*layout.segments, *region.predicates, *region.joints, *loops]
+    items: list[Item] = [*layout.segments, *region.predicates, *region.joints]
+    items += [*region.triggers, *loops]
     missing: list[int] = []
     watchers: dict[int, list[int]] = {}
     for number, item in enumerate(items):
@@ -168,6 +169,9 @@ class Inliner:
                 self._add_predicate(item, bits, is_there)
             elif isinstance(item, Joint):
                 self._add_joint(item, bits, needed)
+            elif isinstance(item, Trigger):
+                bits.define_same(item.arrival, 0)
+                self._observe(self._writer.number([item.node]))
             else:
                 self.add_loop(*item, bits, needed)
         return bits
@@ -178,6 +182,8 @@ class Inliner:
             return set(writer.reads(item))
         if isinstance(item, Predicate):
             return {names.source_of(item.tensor), names.of(item.tensor, None)}
+        if isinstance(item, Trigger):
+            return set()
         if isinstance(item, Joint):
             return {names.source_of(t) for node in item.nodes for t in node.inputs}
         return set(writer.loop_reads(item[0]))
@@ -278,10 +284,10 @@ class Inliner:
         if gone:
             source.add(f"del {', '.join(gone)}")
 
-    def _observe(self, number: int, value: str, index: str) -> None:
-        """Tell who watches that a Merge has let something through."""
+    def _observe(self, number: int, *values: str) -> None:
+        """Tell who watches that a Merge has let something through, or a ControlTrigger came."""
         if self._writer.asks == "observe":
-            self._source.add(f"observe({number}, {value}, {index})")
+            self._source.add(f"observe({', '.join([str(number), *values])})")
 
     # --- loops ----------------------------------------------------------------------------------
 

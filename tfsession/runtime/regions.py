@@ -4,7 +4,8 @@ A step's root and the body of each loop are regions. Within a region no operatio
 every operation has a mask: the bits of all that must have come before it can run. A bit stands for
 an arrival (a feed of a partial run, the end of a blocking operation), for one way out of a
 predicate, for a Merge, or for the end of a loop. Bits come alive or dead; what waits for a dead bit
-is dead and does not run. A Merge waits for one of several masks, and hides which one it was.
+is dead and does not run. A Merge waits for one of several masks, and hides which one it was; a
+ControlTrigger hides whether what it waited for was dead.
 
 So Switch needs no work at run time: its outputs are its input, and what reads them has a mask with
 the bit of its predicate. Operations of one mask live and die together: they form segments.
@@ -68,6 +69,15 @@ class Joint:
 
 
 @dataclass(slots=True, eq=False)
+class Trigger:
+    """A ControlTrigger: it comes when all that it waits for has come, alive or dead."""
+
+    waits: int
+    arrival: int
+    node: Node
+
+
+@dataclass(slots=True, eq=False)
 class LoopVariable:
     """A Merge of a loop: where its first value comes from, and its later ones."""
 
@@ -107,12 +117,13 @@ class Region:
     groups: dict[int, list[Node]] = field(default_factory=dict)
     predicates: list[Predicate] = field(default_factory=list)
     joints: list[Joint] = field(default_factory=list)
+    triggers: list[Trigger] = field(default_factory=list)
     loops: list[Loop] = field(default_factory=list)
 
     @property
     def is_plain(self) -> bool:
         """Whether all of it runs, once."""
-        return not (self.predicates or self.joints or self.loops)
+        return not (self.predicates or self.joints or self.triggers or self.loops)
 
     def all_nodes(self) -> Iterator[Node]:
         """Every node, those of loops included."""
@@ -120,6 +131,7 @@ class Region:
             yield from group
         for joint in self.joints:
             yield from joint.nodes
+        yield from (trigger.node for trigger in self.triggers)
         for loop in self.loops:
             yield from loop.all_nodes()
 
@@ -302,6 +314,10 @@ class _Builder:
     def _add(self, node: Node) -> None:
         op = node.op
         node.waits = after = self._waits_of(node)
+        if op.type == "ControlTrigger" and after:
+            self._of_op[op] = arrival = self._bit()
+            self._region.triggers.append(Trigger(after, arrival, node))
+            return
         self._region.groups.setdefault(node.waits, []).append(node)
         if node.kernel.blocking:
             node.arrival = self._bit()

@@ -258,6 +258,21 @@ class Meeting(CompiledSegment):
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
+class Signal(CompiledSegment):
+    """A ControlTrigger: alive when all that it waits for has come, alive or dead."""
+
+    def is_dead(self, scope: Scope) -> bool:
+        """Never."""
+        return False
+
+    def start(self, execution: Execution, scope: Scope) -> Failure:
+        """Say so."""
+        execution.observe(self.first, ())
+        scope.keep(self, (), ())
+        return None
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
 class Carried:
     """A variable of a loop: the names of its value around and in the loop.
 

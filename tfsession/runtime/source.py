@@ -356,15 +356,18 @@ _OPERATORS = {
     "greater_equal": " >= ",
 }
 _SCALARS = frozenset({int32, int64, float32, float64})
+_OPERATORS_OF_BOOLS = {"logical_and": " & ", "logical_or": " | "}
 
 
 def _operator_of(node: Node) -> str | None:
     """The operator between two scalars of the host that a node comes to."""
-    operator = _OPERATORS.get(node.kernel.ufunc or "")
-    if operator is None or node.memory is not None or len(node.inputs) != 2:
+    ufunc = node.kernel.ufunc
+    if ufunc is None or node.memory is not None or len(node.inputs) != 2:
         return None
+    if ufunc in _OPERATORS_OF_BOOLS:
+        return _OPERATORS_OF_BOOLS[ufunc] if all(t._shape == () for t in node.inputs) else None
     are_scalars = all(t._shape == () and t.dtype in _SCALARS for t in node.inputs)
-    return operator if are_scalars else None
+    return _OPERATORS.get(ufunc) if are_scalars else None
 
 
 class Buffers:
