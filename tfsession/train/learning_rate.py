@@ -167,8 +167,8 @@ def polynomial_decay(
             whole = multiply(whole, rounds)
         else:
             step = minimum(step, whole)
-        left = pow(1 - divide(step, whole), power)
-        result: Tensor = add(multiply(rate - end, left), end, name=scope)
+        done = divide(step, whole)
+        result: Tensor = add(multiply(rate - end, pow(1 - done, power)), end, name=scope)
     return result
 
 
@@ -191,7 +191,8 @@ def cosine_decay(
         rate = _rate(learning_rate)
         decay_steps = cast(decay_steps, rate.dtype)
         fraction = minimum(cast(global_step, rate.dtype), decay_steps) / decay_steps
-        decayed = (1 - alpha) * _cosine(fraction) + alpha
+        wave = _cosine(fraction)
+        decayed = (1 - alpha) * wave + alpha
         result: Tensor = multiply(rate, decayed)
     return result
 
@@ -223,7 +224,8 @@ def cosine_decay_restarts(
             return restarts, (fraction - before) / t_mul**restarts
 
         restarts, fraction_of_one = cond(equal(t_mul, 1.0), even, growing)
-        decayed = (1 - alpha) * _cosine(fraction_of_one, 0.5 * m_mul**restarts) + alpha
+        wave = _cosine(fraction_of_one, 0.5 * m_mul**restarts)
+        decayed = (1 - alpha) * wave + alpha
         result: Tensor = multiply(rate, decayed, name=scope)
     return result
 
@@ -246,7 +248,8 @@ def linear_cosine_decay(
         alpha, beta = cast(alpha, rate.dtype), cast(beta, rate.dtype)
         step = minimum(cast(global_step, rate.dtype), whole)
         line = (whole - step) / whole
-        wave = _cosine(2.0 * periods * (step / whole))
+        done = step / whole
+        wave = _cosine(2.0 * periods * done)
         result: Tensor = multiply(rate, (alpha + line) * wave + beta, name=scope)
     return result
 
@@ -275,6 +278,7 @@ def noisy_linear_cosine_decay(
         line = (whole - step) / whole
         deviation = sqrt(initial / pow(1.0 + step, falling))
         noisy = line + random_normal(line.shape, stddev=deviation)
-        wave = _cosine(2.0 * periods * (step / whole))
+        done = step / whole
+        wave = _cosine(2.0 * periods * done)
         result: Tensor = multiply(rate, (alpha + noisy) * wave + beta, name=scope)
     return result

@@ -11,11 +11,10 @@ from tfsession.graph.create import convert_to_tensor
 from tfsession.graph.graph import get_default_graph
 from tfsession.graph.graph_keys import GraphKeys
 from tfsession.ops.cast import cast
-from tfsession.ops.cond import cond
 from tfsession.ops.constant import group
 from tfsession.ops.elementwise import divide, minimum, pow, truediv
 from tfsession.ops.initializers import Zeros
-from tfsession.ops.state import assign, assign_sub, is_variable_initialized
+from tfsession.ops.state import assign, assign_sub
 from tfsession.ops.variable_scope import get_variable, get_variable_scope, variable_scope
 from tfsession.ops.variables import (
     Variable,
@@ -57,17 +56,14 @@ def assign_moving_average(
 
 def _without_bias(variable: Any, value: Any, rate: Any) -> Any:
     graph, dtype = get_default_graph(), variable.dtype.base_dtype
-    with variable_scope(variable.name[: -len(":0")]):
-        with graph.colocate_with(variable.op):
-            biased = get_variable(
-                _unused("biased"), variable.shape, dtype, Zeros(), trainable=False
-            )
-            count = get_variable(_unused("local_step"), [], dtype, Zeros(), trainable=False)
-        with graph.colocate_with(variable.op):
-            sums = assign_sub(biased, (biased - value) * rate)
-            steps = count.assign_add(1)
-            weight = 1 - pow(1.0 - rate, steps)
-            return assign(variable, sums / weight, name=graph.get_name_scope() + "/")
+    with variable_scope(variable.name[: -len(":0")]), graph.colocate_with(variable.op):
+        biased = get_variable(_unused("biased"), variable.shape, dtype, Zeros(), trainable=False)
+        count = get_variable(_unused("local_step"), [], dtype, Zeros(), trainable=False)
+    with graph.colocate_with(variable.op):
+        sums = assign_sub(biased, (biased - value) * rate)
+        steps = count.assign_add(1)
+        weight = 1 - pow(1.0 - rate, steps)
+        return assign(variable, sums / weight, name=graph.get_name_scope() + "/")
 
 
 def _unused(name: str) -> str:
@@ -173,7 +169,7 @@ class ExponentialMovingAverage:
             beside = var.op.type in ("Variable", "VariableV2", "VarHandleOp")
             return create_zeros_slot(var, self._name, colocate=beside)
         with graph.device(var.device):
-            start = cond(is_variable_initialized(var), var.read_value, lambda: var.initial_value)
+            start = var.initialized_value()
         average = create_slot(var, start, self._name)
         graph.add_to_collection(GraphKeys.MOVING_AVERAGE_VARIABLES, var)
         return average
