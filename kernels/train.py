@@ -1,7 +1,12 @@
-"""Kernels of the training operations: they update variables in place."""
+"""Kernels of the training operations: they update variables in place.
+
+A formula stands once, and is computed on whole arrays or on rows of them. Its terms are in the
+order that gives TensorFlow's bits on a CPU.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tfsession.core.errors import InvalidArgumentError
@@ -10,114 +15,375 @@ from tfsession.core.shape import debug_string
 from tfsession.kernels.gather import check_indices
 from tfsession.resources.variable import Variable, arrays_of, locks_of
 
+Step = Callable[..., None]
 
-def _check_shape(array: Any, grad: Any, name: str = "grad") -> None:
-    if array.shape != grad.shape:
-        raise InvalidArgumentError(
-            None,
-            None,
-            f"var and {name} do not have the same shape"
-            f"{debug_string(array.shape)} {debug_string(grad.shape)}",
+
+def _refuse(text: str) -> InvalidArgumentError:
+    return InvalidArgumentError(None, None, text)
+
+
+def _check_shapes(names: Sequence[str], arrays: Sequence[Any]) -> None:
+    first = arrays[0].shape
+    for name, array in zip(names, arrays, strict=True):
+        if array.shape != first:
+            raise _refuse(
+                f"var and {name} do not have the same shape"
+                f"{debug_string(first)} {debug_string(array.shape)}"
+            )
+
+
+def _check_rows(xp: Any, array: Any, grad: Any, indices: Any) -> None:
+    if array.ndim < 1:
+        raise _refuse("var must be at least 1 dimensional")
+    if indices.ndim != 1:
+        raise _refuse("indices must be one-dimensional")
+    if grad.shape != (indices.size, *array.shape[1:]):
+        raise _refuse(
+            "grad must be the same size as indices in the first dimension, and as var in the "
+            f"others: {debug_string(grad.shape)}, with {indices.size} indices into "
+            f"{debug_string(array.shape)}"
         )
+    check_indices(xp, indices, array.shape[0])
 
 
-@kernel("ApplyGradientDescent", "ResourceApplyGradientDescent")
-def apply_gradient_descent(xp: Any, var: Variable, alpha: Any, delta: Any) -> Variable:
-    """var -= alpha * delta."""
-    with var.lock:
-        (array,) = arrays_of(var)
-        _check_shape(array, delta, "delta")
-        array -= alpha * delta
-    return var
+def _passes(xp: Any, indices: Any) -> Iterator[Any]:
+    """Positions in `indices` in groups, none with an index twice; equal ones in their order."""
+    order = xp.argsort(indices, kind="stable")
+    ranked = indices[order]
+    starts = xp.concatenate([xp.ones(1, bool), ranked[1:] != ranked[:-1]])[: indices.size]
+    if starts.all():
+        yield slice(None)
+        return
+    positions = xp.arange(indices.size)
+    nth = positions - positions[starts][xp.cumsum(starts) - 1]
+    for number in range(int(nth.max()) + 1):
+        yield order[nth == number]
 
 
-@kernel("ApplyMomentum", "ResourceApplyMomentum")
-def apply_momentum(
-    xp: Any,
-    var: Variable,
-    accum: Variable,
-    lr: Any,
-    grad: Any,
-    momentum: Any,
+def _locked(locks: Sequence[Any], work: Callable[[], None]) -> None:
+    if not locks:
+        work()
+        return
+    with locks[0]:
+        _locked(locks[1:], work)
+
+
+class _Training:
+    """A formula as kernels: `f(xp, *arrays, grad, **scalars)` changes arrays, or rows, in place."""
+
+    def __init__(self, states: str, inputs: str, step: Step, on_rows: Step | None) -> None:
+        self.states = states.split()
+        self.names = inputs.split()
+        self.dense_names = [name for name in self.names if name != "indices"]
+        self.grad = "delta" if "delta" in self.names else "grad"
+        self.step = step
+        self.on_rows = on_rows or step
+
+    def __call__(self, xp: Any, *inputs: Any, **attrs: Any) -> Variable:
+        count = len(self.states)
+        states, others = inputs[:count], inputs[count:]
+        names = self.names if len(others) == len(self.names) else self.dense_names
+        scalars = dict(zip(names, others, strict=True)) | attrs
+        grad = scalars.pop(self.grad)
+        indices = scalars.pop("indices", None)
+
+        def work() -> None:
+            arrays = arrays_of(*states)
+            if indices is None:
+                _check_shapes([*self.states, self.grad], [*arrays, grad])
+                self.step(xp, *arrays, grad, **scalars)
+                return
+            _check_shapes(self.states, arrays)
+            _check_rows(xp, arrays[0], grad, indices)
+            for places in _passes(xp, indices):
+                at = indices[places]
+                rows = [array[at] for array in arrays]
+                self.on_rows(xp, *rows, grad[places], **scalars)
+                for array, row in zip(arrays, rows, strict=True):
+                    array[at] = row
+
+        _locked(locks_of(*states), work)
+        return states[0]
+
+
+def _trains(
+    name: str,
+    states: str,
+    inputs: str,
     *,
-    use_nesterov: bool,
-) -> Variable:
-    """accum = accum * momentum + grad; var -= lr * accum (or one step ahead, with Nesterov)."""
-    first, second = locks_of(var, accum)
-    with first, second:
-        array, velocity = arrays_of(var, accum)
-        _check_shape(array, grad)
-        velocity *= momentum
-        velocity += grad
-        if use_nesterov:
-            array -= grad * lr + velocity * (momentum * lr)
-        else:
-            array -= velocity * lr
-    return var
+    attr: str = "",
+    host: Sequence[str] = (),
+    on_rows: Step | None = None,
+) -> Callable[[Step], Step]:
+    """Register the decorated formula for `Apply<name>` and its other forms.
+
+    Args:
+        name: the op's name without its prefix.
+        states: its variables.
+        inputs: its other inputs, `indices` only where there is a sparse form.
+        attr: the attribute that the formula takes.
+        host: inputs that the host looks at.
+        on_rows: the formula of the sparse form, where TensorFlow has another.
+    """
+    kinds = ("", "Sparse") if "indices" in inputs.split() else ("",)
+    op_types = [f"{where}{kind}Apply{name}" for where in ("", "Resource") for kind in kinds]
+
+    def register(step: Step) -> Step:
+        run = _Training(states, inputs, step, on_rows)
+        runs: dict[str, Callable[..., Any]] = {
+            "": lambda xp, *inputs: run(xp, *inputs),
+            "use_nesterov": lambda xp, *inputs, use_nesterov: run(
+                xp, *inputs, use_nesterov=use_nesterov
+            ),
+            "update_slots": lambda xp, *inputs, update_slots: run(
+                xp, *inputs, update_slots=update_slots
+            ),
+            "multiply_linear_by_lr": lambda xp, *inputs, multiply_linear_by_lr: run(
+                xp, *inputs, multiply_linear_by_lr=multiply_linear_by_lr
+            ),
+        }
+        kernel(*op_types, host=host)(runs[attr])
+        return step
+
+    return register
 
 
-@kernel("SparseApplyMomentum", "ResourceSparseApplyMomentum")
-def sparse_apply_momentum(
+@_trains("GradientDescent", "var", "alpha delta")
+def _gradient_descent(xp: Any, var: Any, delta: Any, *, alpha: Any) -> None:
+    var -= alpha * delta
+
+
+def _momentum_rows(
+    xp: Any, var: Any, accum: Any, grad: Any, *, lr: Any, momentum: Any, use_nesterov: bool
+) -> None:
+    accum *= momentum
+    accum += grad
+    var -= grad * lr + lr * momentum * accum if use_nesterov else accum * lr
+
+
+@_trains("Momentum", "var accum", "lr grad indices momentum",
+         attr="use_nesterov", on_rows=_momentum_rows)  # fmt: skip
+def _momentum(
+    xp: Any, var: Any, accum: Any, grad: Any, *, lr: Any, momentum: Any, use_nesterov: bool
+) -> None:
+    accum *= momentum
+    accum += grad
+    if use_nesterov:
+        var -= grad * lr + accum * momentum * lr
+    else:
+        var -= accum * lr
+
+
+@_trains("Adam", "var m v", "beta1_power beta2_power lr beta1 beta2 epsilon grad",
+         attr="use_nesterov")  # fmt: skip
+def _adam(
     xp: Any,
-    var: Variable,
-    accum: Variable,
-    lr: Any,
+    var: Any,
+    m: Any,
+    v: Any,
     grad: Any,
-    indices: Any,
-    momentum: Any,
     *,
-    use_nesterov: bool,
-) -> Variable:
-    """As ApplyMomentum, on the rows at `indices`, none of which stands there twice."""
-    first, second = locks_of(var, accum)
-    with first, second:
-        array, velocity = arrays_of(var, accum)
-        check_indices(xp, indices, array.shape[0])
-        rows = velocity[indices] * momentum + grad
-        velocity[indices] = rows
-        if use_nesterov:
-            array[indices] -= grad * lr + rows * (momentum * lr)
-        else:
-            array[indices] -= rows * lr
-    return var
-
-
-@kernel("ApplyAdam", "ResourceApplyAdam")
-def apply_adam(
-    xp: Any,
-    var: Variable,
-    m: Variable,
-    v: Variable,
     beta1_power: Any,
     beta2_power: Any,
     lr: Any,
     beta1: Any,
     beta2: Any,
     epsilon: Any,
-    grad: Any,
-    *,
     use_nesterov: bool,
-) -> Variable:
+) -> None:
     """Adam (Kingma and Ba, 2015, in the form of their section 2's last paragraph)."""
-    first, second, third = locks_of(var, m, v)
-    with first, second, third:
-        array, mean, variance = arrays_of(var, m, v)
-        _check_shape(array, grad)
-        alpha = lr * xp.sqrt(1 - beta2_power) / (1 - beta1_power)
-        scratch = xp.subtract(grad, mean)
-        scratch = xp.multiply(scratch, 1 - beta1, out=scratch if scratch.ndim else None)
-        mean += scratch
-        scratch = xp.multiply(grad, grad, out=scratch if scratch.ndim else None)
-        scratch -= variance
-        scratch *= 1 - beta2
-        variance += scratch
-        scratch = xp.sqrt(variance, out=scratch if scratch.ndim else None)
-        scratch += epsilon
-        if use_nesterov:
-            step = (grad * (1 - beta1) + mean * beta1) * alpha
-            array -= step / scratch
-        else:
-            scratch = xp.divide(mean, scratch, out=scratch if scratch.ndim else None)
-            scratch *= alpha
-            array -= scratch
-    return var
+    alpha = lr * xp.sqrt(1 - beta2_power) / (1 - beta1_power)
+    scratch = xp.subtract(grad, m)
+    scratch = xp.multiply(scratch, 1 - beta1, out=scratch if scratch.ndim else None)
+    m += scratch
+    scratch = xp.multiply(grad, grad, out=scratch if scratch.ndim else None)
+    scratch -= v
+    scratch *= 1 - beta2
+    v += scratch
+    scratch = xp.sqrt(v, out=scratch if scratch.ndim else None)
+    scratch += epsilon
+    if use_nesterov:
+        step = (grad * (1 - beta1) + m * beta1) * alpha
+        var -= step / scratch
+    else:
+        step = m * alpha
+        var -= xp.divide(step, scratch, out=step if step.ndim else None)
+
+
+def _rms_prop_rows(
+    xp: Any, var: Any, ms: Any, mom: Any, grad: Any,
+    *, lr: Any, rho: Any, momentum: Any, epsilon: Any,
+) -> None:  # fmt: skip
+    ms *= rho
+    ms += grad * grad * (1 - rho)
+    mom *= momentum
+    mom += xp.reciprocal(xp.sqrt(ms + epsilon)) * lr * grad
+    var -= mom
+
+
+@_trains("RMSProp", "var ms mom", "lr rho momentum epsilon grad indices",
+         on_rows=_rms_prop_rows)  # fmt: skip
+def _rms_prop(
+    xp: Any, var: Any, ms: Any, mom: Any, grad: Any,
+    *, lr: Any, rho: Any, momentum: Any, epsilon: Any,
+) -> None:  # fmt: skip
+    """Hinton's lecture 6e, with momentum."""
+    ms += (grad * grad - ms) * (1 - rho)
+    mom *= momentum
+    mom += grad * lr / xp.sqrt(ms + epsilon)
+    var -= mom
+
+
+def _centered_rms_prop_rows(
+    xp: Any, var: Any, mg: Any, ms: Any, mom: Any, grad: Any,
+    *, lr: Any, rho: Any, momentum: Any, epsilon: Any,
+) -> None:  # fmt: skip
+    ms *= rho
+    ms += grad * grad * (1 - rho)
+    mg *= rho
+    mg += grad * (1 - rho)
+    mom *= momentum
+    mom += xp.reciprocal(xp.sqrt(ms + epsilon - mg * mg)) * lr * grad
+    var -= mom
+
+
+@_trains("CenteredRMSProp", "var mg ms mom", "lr rho momentum epsilon grad indices",
+         on_rows=_centered_rms_prop_rows)  # fmt: skip
+def _centered_rms_prop(
+    xp: Any, var: Any, mg: Any, ms: Any, mom: Any, grad: Any,
+    *, lr: Any, rho: Any, momentum: Any, epsilon: Any,
+) -> None:  # fmt: skip
+    """RMSProp that divides by the deviation from the mean (Graves, 2013)."""
+    ms += (grad * grad - ms) * (1 - rho)
+    mg += (grad - mg) * (1 - rho)
+    mom *= momentum
+    mom += grad * lr / xp.sqrt(ms - mg * mg + epsilon)
+    var -= mom
+
+
+@_trains("Adagrad", "var accum", "lr grad indices", attr="update_slots")
+def _adagrad(xp: Any, var: Any, accum: Any, grad: Any, *, lr: Any, update_slots: bool) -> None:
+    """Duchi, Hazan and Singer, 2011."""
+    if update_slots:
+        accum += grad * grad
+    var -= grad * lr * xp.reciprocal(xp.sqrt(accum))
+
+
+@_trains("AdagradV2", "var accum", "lr epsilon grad indices", attr="update_slots")
+def _adagrad_v2(
+    xp: Any, var: Any, accum: Any, grad: Any, *, lr: Any, epsilon: Any, update_slots: bool
+) -> None:
+    if update_slots:
+        accum += grad * grad
+    var -= grad * lr / (xp.sqrt(accum) + epsilon)
+
+
+def _adagrad_da_rows(
+    xp: Any, var: Any, total: Any, squares: Any, grad: Any,
+    *, lr: Any, l1: Any, l2: Any, global_step: Any,
+) -> None:  # fmt: skip
+    steps = global_step.astype(var.dtype)
+    total += grad
+    squares += grad * grad
+    shrunk = xp.maximum(xp.abs(total) / steps - xp.maximum(l1, 0), 0)
+    var[...] = -xp.sign(total) * shrunk / (l2 + xp.sqrt(squares) / (steps * lr))
+
+
+@_trains("AdagradDA", "var gradient_accumulator gradient_squared_accumulator",
+         "grad indices lr l1 l2 global_step", on_rows=_adagrad_da_rows)  # fmt: skip
+def _adagrad_da(
+    xp: Any, var: Any, total: Any, squares: Any, grad: Any,
+    *, lr: Any, l1: Any, l2: Any, global_step: Any,
+) -> None:  # fmt: skip
+    """Adagrad's form of dual averaging: the variable is computed anew from what was summed."""
+    steps = global_step.astype(xp.float32).astype(var.dtype)
+    total += grad
+    squares += grad * grad
+    # On every device without a look at l1: a threshold of zero takes nothing away.
+    threshold = steps * xp.maximum(l1, 0)
+    shrunk = xp.sign(total) * xp.maximum(xp.abs(total) - threshold, 0)
+    var[...] = -lr * shrunk / (l2 * (steps * lr) + xp.sqrt(squares))
+
+
+@_trains("Adadelta", "var accum accum_update", "lr rho epsilon grad indices")
+def _adadelta(
+    xp: Any, var: Any, accum: Any, accum_update: Any, grad: Any,
+    *, lr: Any, rho: Any, epsilon: Any,
+) -> None:  # fmt: skip
+    """Zeiler, 2012."""
+    accum *= rho
+    accum += grad * grad * (1 - rho)
+    update = xp.sqrt(accum_update + epsilon) * xp.reciprocal(xp.sqrt(accum + epsilon)) * grad
+    var -= update * lr
+    accum_update *= rho
+    accum_update += update * update * (1 - rho)
+
+
+def _toward_zero(xp: Any, var: Any, by: Any, shrink: Any) -> None:
+    """The proximal step of Duchi and Singer, 2009: less by `by`, then divided by 1 + `shrink`."""
+    shrunk = xp.maximum(xp.abs(var) - xp.maximum(by, 0), 0)
+    var[...] = xp.sign(var) * shrunk / (1 + shrink)
+
+
+@_trains("ProximalGradientDescent", "var", "alpha l1 l2 delta indices")
+def _proximal_gradient_descent(
+    xp: Any, var: Any, delta: Any, *, alpha: Any, l1: Any, l2: Any
+) -> None:
+    var -= delta * alpha
+    _toward_zero(xp, var, alpha * l1, l2 * alpha)
+
+
+@_trains("ProximalAdagrad", "var accum", "lr l1 l2 grad indices")
+def _proximal_adagrad(
+    xp: Any, var: Any, accum: Any, grad: Any, *, lr: Any, l1: Any, l2: Any
+) -> None:
+    accum += grad * grad
+    rate = lr * xp.reciprocal(xp.sqrt(accum))
+    var -= grad * rate
+    _toward_zero(xp, var, rate * l1, l2 * rate)
+
+
+def _root(xp: Any, accum: Any, lr_power: Any) -> Any:
+    return xp.sqrt(accum) if lr_power == -0.5 else accum**-lr_power
+
+
+def _ftrl_rows(
+    xp: Any, var: Any, accum: Any, linear: Any, grad: Any,
+    *, lr: Any, l1: Any, l2: Any, lr_power: Any, multiply_linear_by_lr: bool,
+    l2_shrinkage: Any = 0,
+) -> None:  # fmt: skip
+    shrunk = grad + 2 * l2_shrinkage * var
+    before = _root(xp, accum, lr_power)
+    accum += grad * grad
+    after = _root(xp, accum, lr_power)
+    if multiply_linear_by_lr:
+        linear += shrunk * lr - (after - before) * var
+        bound, slope = l1 * lr, after + 2 * l2 * lr
+    else:
+        linear += shrunk - (after - before) / lr * var
+        bound, slope = l1, after / lr + 2 * l2
+    var[...] = (xp.maximum(xp.minimum(linear, bound), -bound) - linear) / slope
+
+
+@_trains("FtrlV2", "var accum linear", "grad indices lr l1 l2 l2_shrinkage lr_power",
+         attr="multiply_linear_by_lr", host=["lr_power"], on_rows=_ftrl_rows)  # fmt: skip
+@_trains("Ftrl", "var accum linear", "grad indices lr l1 l2 lr_power",
+         attr="multiply_linear_by_lr", host=["lr_power"], on_rows=_ftrl_rows)  # fmt: skip
+def _ftrl(
+    xp: Any, var: Any, accum: Any, linear: Any, grad: Any,
+    *, lr: Any, l1: Any, l2: Any, lr_power: Any, multiply_linear_by_lr: bool,
+    l2_shrinkage: Any = 0,
+) -> None:  # fmt: skip
+    """Follow the regularized leader, proximally (McMahan and others, 2013)."""
+    shrunk = grad + 2 * l2_shrinkage * var
+    before = _root(xp, accum, lr_power)
+    accum += grad * grad
+    after = _root(xp, accum, lr_power)
+    if multiply_linear_by_lr:
+        linear += shrunk * lr - (after - before) * var
+        bound, slope = l1 * lr, after + 2 * l2 * lr
+    else:
+        linear += shrunk - (after - before) / lr * var
+        bound, slope = l1, after / lr + 2 * l2
+    reached = (bound * xp.sign(linear) - linear) / slope
+    var[...] = xp.where(xp.abs(linear) > bound, reached, reached.dtype.type(0))

@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "checkpoint": BELOW_TRAIN,
     "tracing": BELOW_TRAIN,
     "distributed": BELOW_TRAIN,
+    "program": BELOW_TRAIN | {"testing"},
 }  # a room that is not named here (cli, testing, examples, __init__) may import all
 # An ops family imports families to its left only.
 DOWNWARDS = [
@@ -38,6 +39,7 @@ LIBRARIES = {
     "examples": {"sklearn", "matplotlib", "rich"},
     "testing": {"pytest"},
     "cli": {"rich"},
+    "program": {"absl", "google"},
 }
 GPU_LIBRARIES = {
     "devices/cuda.py": {"cupy", "cupyx", "cuda"},
@@ -49,7 +51,7 @@ IMPORTED_LATE = {"hashlib", "cupy", "cupyx", "cuda", "pynvml", "sklearn", "matpl
 LOADERS = {
     *(f"{room}/__init__.py" for room in ("tfsession", "tfsession/ops", "tfsession/gradients")),
     *("kernels/__init__.py", "tfsession/core/protos/__init__.py", "tfsession/cli/main.py"),
-    "tfsession/testing/__init__.py",
+    *("tfsession/testing/__init__.py", "tfsession/program/__init__.py"),
 }
 REFUSED_NAMES = {"util", "utils", "misc", "helper", "helpers", "common", "basic"}
 # Written so that this file does not hold what it looks for.

@@ -23,6 +23,8 @@ __version__ = "0.1.0"
 
 # Rooms whose names are public, too: `tf.train` is the package `tfsession.train`.
 _OPEN_ROOMS = ("train",)
+# Modules that need absl: tfsession/program/__init__.py says when they are loaded.
+_WAITING = ("absl_flags", "test_case")
 # The modules that stand for prefixes of public names, by prefix.
 _opened: dict[str, _ModuleType] = {}
 
@@ -81,8 +83,10 @@ def _load_gradients() -> None:
 def _load_train() -> None:
     """Load the modules that declare public names, but that only training programs need."""
     _import_module("tfsession.gradients.engine")
-    for found in _iter_modules(_import_module("tfsession.train").__path__):
-        _import_module(f"tfsession.train.{found.name}")
+    for room in ("train", "program"):
+        for found in _iter_modules(_import_module(f"tfsession.{room}").__path__):
+            if found.name not in _WAITING:
+                _import_module(f"tfsession.{room}.{found.name}")
     _open_namespaces()
 
 

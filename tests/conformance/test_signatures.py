@@ -32,7 +32,7 @@ _UPDATES = {
     *("scatter_nd_add", "scatter_nd_sub", "scatter_nd_update"),
 }
 _OF_VARIABLES = {
-    *("SaveSliceInfo", "experimental_ref", "from_proto", "initialized_value", "ref", "to_proto"),
+    *("SaveSliceInfo", "experimental_ref", "from_proto", "ref", "to_proto"),
     *_UPDATES,
 }
 # TensorFlow's, and not here; what C++ lends to Python stays so.

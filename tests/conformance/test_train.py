@@ -13,6 +13,19 @@ OPTIMIZERS = {
     "momentum": lambda tf: tf.train.MomentumOptimizer(0.05, 0.9),
     "nesterov": lambda tf: tf.train.MomentumOptimizer(0.05, 0.9, use_nesterov=True),
     "adam": lambda tf: tf.train.AdamOptimizer(0.01),
+    "rms_prop": lambda tf: tf.train.RMSPropOptimizer(0.01, momentum=0.5),
+    "centered": lambda tf: tf.train.RMSPropOptimizer(0.01, centered=True, epsilon=1e-3),
+    "adagrad": lambda tf: tf.train.AdagradOptimizer(0.1),
+    "dual": lambda tf: tf.train.AdagradDAOptimizer(
+        0.1, tf.train.get_or_create_global_step(), l1_regularization_strength=0.001
+    ),
+    "adadelta": lambda tf: tf.train.AdadeltaOptimizer(1.0, epsilon=1e-4),
+    "ftrl": lambda tf: tf.train.FtrlOptimizer(0.1, l1_regularization_strength=0.001),
+    "shrinking": lambda tf: tf.train.FtrlOptimizer(
+        0.1, l2_shrinkage_regularization_strength=0.01, beta=0.1
+    ),
+    "proximal": lambda tf: tf.train.ProximalGradientDescentOptimizer(0.05, 0.001, 0.001),
+    "proximal_adagrad": lambda tf: tf.train.ProximalAdagradOptimizer(0.1, 0.1, 0.001, 0.001),
 }
 EACH = pytest.mark.parametrize("name", OPTIMIZERS)
 

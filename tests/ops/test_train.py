@@ -4,12 +4,17 @@ import numpy as np
 import pytest
 
 import tfsession as tf
+from tfsession.core.op_def import ops
 from tfsession.graph.create import create_op
 from tfsession.testing import TOLERANCES
 
-NAMES = ("ApplyGradientDescent", "ApplyMomentum", "SparseApplyMomentum", "ApplyAdam")
 # They work on variables, which rows do not have; the table below covers them.
-COVERED = [f"{kind}{name}" for kind in ("", "Resource") for name in NAMES]
+COVERED = [
+    f"{where}{name}"
+    for name in ops.names()
+    if name.startswith(("Apply", "SparseApply"))
+    for where in ("", "Resource")
+]
 
 START = np.array([[1.0, -2.0], [0.5, 3.0], [-1.0, 0.25]])
 SLOT = np.array([[0.5, 0.25], [0.125, 1.0], [2.0, 0.5]])
@@ -17,72 +22,162 @@ OTHER = np.array([[0.25, 0.5], [1.0, 0.125], [0.5, 2.0]])
 GRAD = np.array([[0.5, -1.0], [2.0, 0.25], [1.0, 1.0]])
 
 
-def _descent(nesterov):
-    return START - 0.1 * GRAD
+def _descent(w, s, t, g, alpha):
+    return w - alpha * g
 
 
-def _momentum(nesterov):
-    accum = SLOT * 0.9 + GRAD
-    return START - (0.1 * GRAD + 0.1 * 0.9 * accum if nesterov else 0.1 * accum)
+def _momentum(w, s, t, g, lr, momentum, use_nesterov=False):
+    accum = s * momentum + g
+    return w - (lr * g + lr * momentum * accum if use_nesterov else lr * accum)
 
 
-def _sparse_momentum(nesterov):
-    result = _momentum(nesterov)
-    result[1] = START[1]
-    return result
+def _adam(w, s, t, g, power1, power2, lr, beta1, beta2, epsilon, use_nesterov=False):
+    m = s + (g - s) * (1 - beta1)
+    v = t + (g**2 - t) * (1 - beta2)
+    rate = lr * np.sqrt(1 - power2) / (1 - power1)
+    step = g * (1 - beta1) + beta1 * m if use_nesterov else m
+    return w - rate * step / (np.sqrt(v) + epsilon)
 
 
-def _adam(nesterov):
-    m = SLOT + (GRAD - SLOT) * (1 - 0.9)
-    v = OTHER + (GRAD**2 - OTHER) * (1 - 0.99)
-    rate = 0.1 * np.sqrt(1 - 0.98) / (1 - 0.81)
-    return START - rate * (GRAD * (1 - 0.9) + 0.9 * m if nesterov else m) / (np.sqrt(v) + 0.01)
+def _rms_prop(w, s, t, g, lr, rho, momentum, epsilon):
+    ms = rho * s + (1 - rho) * g**2
+    return w - (momentum * t + lr * g / np.sqrt(ms + epsilon))
 
 
-# (op, how many variables, scalars before the gradient, what follows it, expected)
-STEPS = {
-    "ApplyGradientDescent": (1, [0.1], [], _descent),
-    "ApplyMomentum": (2, [0.1], [0.9], _momentum),
-    "SparseApplyMomentum": (2, [0.1], ["indices", 0.9], _sparse_momentum),
-    "ApplyAdam": (3, [0.81, 0.98, 0.1, 0.9, 0.99, 0.01], [], _adam),
+def _centered(w, mg, ms, g, lr, rho, momentum, epsilon):
+    # Its third slot, the momentum, is SLOT.
+    mean = rho * mg + (1 - rho) * g
+    ms = rho * ms + (1 - rho) * g**2
+    return w - (momentum * SLOT[: len(w)] + lr * g / np.sqrt(ms - mean**2 + epsilon))
+
+
+def _adagrad(w, s, t, g, lr, epsilon=0, update_slots=True):
+    return w - lr * g / (np.sqrt(s + g**2 * update_slots) + epsilon)
+
+
+def _adagrad_da(w, s, t, g, lr, l1, l2, step):
+    total, squares = s + g, t + g**2
+    shrunk = np.sign(total) * np.maximum(np.abs(total) - step * l1, 0)
+    return -lr * shrunk / (step * lr * l2 + np.sqrt(squares))
+
+
+def _adadelta(w, s, t, g, lr, rho, epsilon):
+    accum = rho * s + (1 - rho) * g**2
+    return w - lr * np.sqrt(t + epsilon) / np.sqrt(accum + epsilon) * g
+
+
+def _ftrl(w, s, t, g, lr, l1, l2, *rest, multiply_linear_by_lr=False):
+    *shrinkage, power = rest
+    accum = s + g**2
+    sigma = (accum**-power - s**-power) / lr
+    scale = lr if multiply_linear_by_lr else 1
+    shrunk = g + 2 * (shrinkage or [0])[0] * w
+    linear = t + scale * (shrunk - sigma * w)
+    slope = scale * (accum**-power / lr + 2 * l2)
+    return (np.clip(linear, -l1 * scale, l1 * scale) - linear) / slope
+
+
+def _proximal(w, s, t, g, rate, l1, l2):
+    w = w - rate * g
+    return np.sign(w) * np.maximum(np.abs(w) - rate * l1, 0) / (1 + rate * l2)
+
+
+def _proximal_adagrad(w, s, t, g, lr, l1, l2):
+    return _proximal(w, s, t, g, lr / np.sqrt(s + g**2), l1, l2)
+
+
+# (how many variables, the numbers in the order of the inputs, the formula)
+FORMULAS = {
+    "GradientDescent": (1, [0.1], _descent),
+    "Momentum": (2, [0.1, 0.9], _momentum),
+    "Adam": (3, [0.81, 0.98, 0.1, 0.9, 0.99, 0.01], _adam),
+    "RMSProp": (3, [0.1, 0.9, 0.5, 0.01], _rms_prop),
+    "CenteredRMSProp": (4, [0.1, 0.9, 0.5, 5.0], _centered),
+    "Adagrad": (2, [0.1], _adagrad),
+    "AdagradV2": (2, [0.1, 0.25], _adagrad),
+    "AdagradDA": (3, [0.1, 0.25, 0.125, 3], _adagrad_da),
+    "Adadelta": (3, [0.1, 0.9, 0.01], _adadelta),
+    "Ftrl": (3, [0.1, 0.25, 0.125, -0.5], _ftrl),
+    "FtrlV2": (3, [0.1, 0.25, 0.125, 0.25, -0.75], _ftrl),
+    "ProximalGradientDescent": (1, [0.5, 0.25, 0.125], _proximal),
+    "ProximalAdagrad": (2, [0.5, 0.25, 0.125], _proximal_adagrad),
 }
+NAMES = [name for name in COVERED if not name.startswith("Resource")]
 KINDS = pytest.mark.parametrize("use_resource", [False, True], ids=["reference", "resource"])
 EACH = pytest.mark.parametrize("name", NAMES)
 
 
-def _build(name, dtype, use_resource, nesterov=False, grad=GRAD):
-    count, before, after, _ = STEPS[name]
-    kind = tf.as_dtype(dtype)
-    values = [START, SLOT, OTHER][:count]
+def _family(name):
+    return name.removeprefix("Sparse").removeprefix("Apply")
+
+
+def _flags(name):
+    """The attributes of a step, each at both values."""
+    names = [n for n in ops[name].attrs if n not in ("T", "Tindices", "use_locking")]
+    return [{names[0]: value} for value in (False, True)] if names else [{}]
+
+
+def _build(name, dtype, use_resource, attrs=None, grad=GRAD):
+    """The variables and slots, and a step; a sparse one with rows 0 and 2, row 0 twice."""
+    count, numbers, _ = FORMULAS[_family(name)]
+    kind, numbers = tf.as_dtype(dtype), list(numbers)
+    values = [START, SLOT, OTHER, SLOT][:count]
     states = [tf.Variable(tf.constant(v, kind), use_resource=use_resource) for v in values]
-    rows = [0, 2]
-    sparse = "indices" in after
     inputs = [v.handle if use_resource else v._ref() for v in states]
-    inputs += [tf.constant(x, kind) for x in before]
-    inputs.append(tf.constant(grad[rows] if sparse else grad, kind))
-    inputs += [tf.constant(rows) if x == "indices" else tf.constant(x, kind) for x in after]
-    attrs = {"use_nesterov": nesterov} if name != "ApplyGradientDescent" else None
+    for arg in ops[name].inputs[count:]:
+        if arg.name == "indices":
+            inputs.append(tf.constant(PICKED))
+        elif arg.name in ("grad", "delta"):
+            grad = grad[PICKED] if name.startswith("Sparse") and grad is GRAD else grad
+            inputs.append(grad if isinstance(grad, tf.Tensor) else tf.constant(grad, kind))
+        else:
+            is_step = arg.name == "global_step"
+            inputs.append(tf.constant(numbers.pop(0), tf.int64 if is_step else kind))
     op = create_op(("Resource" if use_resource else "") + name, inputs, attrs)
     return states, op if use_resource else op.op
 
 
+PICKED = [0, 2]
+
+
 @KINDS
-@pytest.mark.parametrize("nesterov", [False, True], ids=["plain", "nesterov"])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 @EACH
-def test_one_step(fresh_graph, device, name, dtype, nesterov, use_resource):
-    if nesterov and name == "ApplyGradientDescent":
-        nesterov = False
-    with tf.device(device):
-        states, op = _build(name, dtype, use_resource, nesterov)
-    with tf.Session(config=tf.ConfigProto(allow_soft_placement=True)) as session:
-        session.run(tf.global_variables_initializer())
-        session.run(op)
-        found = session.run(states[0])
-    assert found.dtype == tf.as_dtype(dtype).as_numpy_dtype
-    tolerance = 4 * TOLERANCES[dtype]
-    wanted = STEPS[name][3](nesterov)
-    np.testing.assert_allclose(found.astype(np.float64), wanted, rtol=tolerance, atol=tolerance)
+def test_one_step(fresh_graph, device, name, dtype, use_resource):
+    _, numbers, formula = FORMULAS[_family(name)]
+    for attrs in _flags(name):
+        with tf.device(device):
+            states, op = _build(name, dtype, use_resource, attrs)
+        with tf.Session(config=tf.ConfigProto(allow_soft_placement=True)) as session:
+            session.run(tf.global_variables_initializer())
+            session.run(op)
+            found = session.run(states[0])
+        assert found.dtype == tf.as_dtype(dtype).as_numpy_dtype
+        wanted = formula(START, SLOT, OTHER, GRAD, *numbers, **attrs)
+        if name.startswith("Sparse"):
+            wanted[1] = START[1]
+        near = 8 * TOLERANCES[dtype]
+        np.testing.assert_allclose(found.astype(np.float64), wanted, rtol=near, atol=near)
+
+
+@KINDS
+@pytest.mark.parametrize("name", [n for n in NAMES if n.startswith("Sparse")])
+def test_a_row_that_comes_twice_takes_two_steps(
+    fresh_graph, device, name, use_resource, monkeypatch
+):
+    """As two operations would, one after the other."""
+    found = []
+    for rows, steps in (([0, 2], 2), ([0, 2, 0, 2], 1)):
+        monkeypatch.setitem(globals(), "PICKED", rows)
+        with tf.Graph().as_default(), tf.device(device):
+            states, op = _build(name, "float64", use_resource)
+            with tf.Session() as session:
+                session.run(tf.global_variables_initializer())
+                for _ in range(steps):
+                    session.run(op)
+                found.append(session.run(states))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @KINDS
@@ -90,19 +185,14 @@ def test_one_step(fresh_graph, device, name, dtype, nesterov, use_resource):
 def test_a_gradient_of_another_shape_is_refused_and_changes_nothing(
     fresh_graph, device, name, use_resource
 ):
-    count, before, after, _ = STEPS[name]
     with tf.device(device):
-        states = [tf.Variable(v, use_resource=use_resource) for v in (START, SLOT, OTHER)[:count]]
         grad = tf.placeholder(tf.float64)
-        inputs = [v.handle if use_resource else v._ref() for v in states]
-        inputs += [tf.constant(x, tf.float64) for x in before]
-        inputs += [grad, *(tf.constant(x, tf.float64) for x in after)]
-        op = create_op(("Resource" if use_resource else "") + name, inputs)
+        states, op = _build(name, "float64", use_resource, grad=grad)
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())
         with pytest.raises(tf.errors.InvalidArgumentError, match="do not have the same shape"):
-            session.run(op if use_resource else op.op, {grad: np.ones((3, 1))})
-        for state, value in zip(states, (START, SLOT, OTHER), strict=False):
+            session.run(op, {grad: np.ones((3, 1))})
+        for state, value in zip(states, (START, SLOT, OTHER, SLOT), strict=False):
             np.testing.assert_array_equal(session.run(state), value)
 
 

@@ -37,7 +37,64 @@ def adam(w, state, step):
     return w - rate * state["m"] / (np.sqrt(state["v"]) + 1e-6)
 
 
+def rms_prop(w, state, step, centered=False):
+    grad = _gradient(w)
+    state["ms"] = 0.8 * state.get("ms", 1) + 0.2 * grad**2
+    state["mg"] = 0.8 * state.get("mg", 0) + 0.2 * grad
+    around = state["mg"] ** 2 if centered else 0
+    state["m"] = 0.5 * state.get("m", 0) + 0.1 * grad / np.sqrt(state["ms"] - around + 1e-10)
+    return w - state["m"]
+
+
+def centered(w, state, step):
+    return rms_prop(w, state, step, centered=True)
+
+
+def adagrad(w, state, step):
+    grad = _gradient(w)
+    state["s"] = state.get("s", 0.1) + grad**2
+    return w - 0.1 * grad / np.sqrt(state["s"])
+
+
+def adadelta(w, state, step):
+    grad = _gradient(w)
+    state["g"] = 0.9 * state.get("g", 0) + 0.1 * grad**2
+    update = np.sqrt(state.get("u", 0) + 1e-2) / np.sqrt(state["g"] + 1e-2) * grad
+    state["u"] = 0.9 * state.get("u", 0) + 0.1 * update**2
+    return w - update
+
+
+def proximal(w, state, step):
+    w = w - 0.1 * _gradient(w)
+    return np.sign(w) * np.maximum(np.abs(w) - 0.1 * 0.25, 0) / (1 + 0.1 * 0.5)
+
+
+def ftrl(w, state, step):
+    grad = _gradient(w)
+    before = state.get("n", 0.1)
+    state["n"] = before + grad**2
+    state["z"] = state.get("z", 0) + grad - (np.sqrt(state["n"]) - np.sqrt(before)) / 0.1 * w
+    slope = np.sqrt(state["n"]) / 0.1 + 2 * 0.5
+    return (np.clip(state["z"], -0.25, 0.25) - state["z"]) / slope
+
+
 OPTIMIZERS = [
+    (rms_prop, lambda: tf.train.RMSPropOptimizer(0.1, 0.8, 0.5), ["momentum", "rms"]),
+    (
+        centered,
+        lambda: tf.train.RMSPropOptimizer(0.1, 0.8, 0.5, centered=True),
+        ["mg", "momentum", "rms"],
+    ),
+    (adagrad, lambda: tf.train.AdagradOptimizer(0.1), ["accumulator"]),
+    (adadelta, lambda: tf.train.AdadeltaOptimizer(1.0, 0.9, 1e-2), ["accum", "accum_update"]),
+    (proximal, lambda: tf.train.ProximalGradientDescentOptimizer(0.1, 0.25, 0.5), []),
+    (
+        ftrl,
+        lambda: tf.train.FtrlOptimizer(
+            0.1, l1_regularization_strength=0.25, l2_regularization_strength=0.5
+        ),
+        ["accum", "linear"],
+    ),
     (descent, lambda: tf.train.GradientDescentOptimizer(0.1), []),
     (momentum, lambda: tf.train.MomentumOptimizer(0.1, 0.9), ["momentum"]),
     (nesterov, lambda: tf.train.MomentumOptimizer(0.1, 0.9, use_nesterov=True), ["momentum"]),
@@ -202,3 +259,39 @@ def test_training_an_uninitialized_variable_changes_nothing(fresh_graph):
         session.run(tf.global_variables_initializer())
         session.run(train)
         assert session.run(w) != 1.0
+
+
+class Halves(tf.train.Optimizer):
+    """An optimizer of a program: it says only what TensorFlow's protocol asks for."""
+
+    def __init__(self):
+        super().__init__(use_locking=False, name="Halves")
+
+    def _create_slots(self, var_list):
+        for var in var_list:
+            self._get_or_make_slot(var, tf.ones_like(var.initial_value) * 0.5, "rate", self._name)
+
+    def _apply_dense(self, grad, var):
+        return tf.assign_sub(var, self.get_slot(var, "rate") * grad)
+
+    def _resource_apply_dense(self, grad, var):
+        return self._apply_dense(grad, var)
+
+    def _apply_sparse(self, grad, var):
+        return tf.scatter_sub(var, grad.indices, grad.values)
+
+    def _resource_apply_sparse(self, grad, var, indices):
+        return tf.scatter_sub(var, indices, grad)
+
+
+@KINDS
+def test_programs_write_optimizers(fresh_graph, use_resource):
+    w = tf.Variable([4.0, 8.0], use_resource=use_resource)
+    table = tf.Variable([[4.0], [8.0]], use_resource=use_resource)
+    loss = tf.reduce_sum(w * 3.0) + tf.reduce_sum(tf.gather(table, [1, 1]))
+    train = Halves().minimize(loss)
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        session.run(train)
+        assert session.run(w).tolist() == [2.5, 6.5]
+        assert session.run(table).tolist() == [[4.0], [6.0]]

@@ -2,5 +2,11 @@
 
 from tfsession.core.rules import no_gradient
 
-for _name in ("ApplyGradientDescent", "ApplyMomentum", "SparseApplyMomentum", "ApplyAdam"):
-    no_gradient(_name, f"Resource{_name}")
+_DENSE = ("GradientDescent", "Adam")
+_BOTH = (
+    *("Momentum", "RMSProp", "CenteredRMSProp", "Adagrad", "AdagradV2", "AdagradDA", "Adadelta"),
+    *("Ftrl", "FtrlV2", "ProximalGradientDescent", "ProximalAdagrad"),
+)
+for _kind, _names in (("", _DENSE + _BOTH), ("Sparse", _BOTH)):
+    for _name in _names:
+        no_gradient(f"{_kind}Apply{_name}", f"Resource{_kind}Apply{_name}")

@@ -32,13 +32,19 @@ def register_tensor_conversion_function(
         )
     number = len(_conversions)
     for place, (known_priority, known_number, known_types, known) in enumerate(_conversions):
-        if (known_priority, known_types) == (priority, types) and _is_again(known, conversion_func):
+        same = known_priority == priority and _named(known_types) == _named(types)
+        if same and _is_again(known, conversion_func):
             number = known_number
             del _conversions[place]
             break
     _conversions.append((priority, number, types, conversion_func))
     _conversions.sort(key=lambda entry: entry[:2])
     _conversion_cache.clear()
+
+
+def _named(types: tuple[type, ...]) -> list[tuple[str, str]]:
+    """Types by name: a module that is executed twice makes its own anew."""
+    return [(t.__module__, t.__qualname__) for t in types]
 
 
 def _is_again(known: ConversionFunction, function: ConversionFunction) -> bool:

@@ -11,6 +11,7 @@ from tfsession.graph.create import create_op
 from tfsession.graph.graph import Graph
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.constant import identity
+from tfsession.ops.initial_value import without_uninitialized
 from tfsession.ops.state import assign as assign_reference
 from tfsession.ops.state import assign_add as add_to_reference
 from tfsession.ops.state import assign_sub as subtract_from_reference
@@ -49,8 +50,9 @@ class RefVariable(Variable, is_resource=False):
             self._dtype = self._variable.dtype
             self._static_shape = self._variable._shape
             self._initial_value = initial
+            start = without_uninitialized(scope, initial)
             assigned = create_op(
-                "Assign", [self._variable, initial], {"validate_shape": validate_shape}, "Assign"
+                "Assign", [self._variable, start], {"validate_shape": validate_shape}, "Assign"
             )
             self._initializer_op = assigned.op
             with graph.colocate_with(self._variable.op):

@@ -11,6 +11,7 @@ from tfsession.graph.graph import Graph
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.constant import identity
+from tfsession.ops.initial_value import without_uninitialized
 from tfsession.ops.variables import Variable, initializer_scope
 
 
@@ -48,8 +49,9 @@ class ResourceVariable(Variable, is_resource=True):
                 graph.colocate_with(None, ignore_existing=True),
                 graph.device(self._handle.device),
             ):
+                start = without_uninitialized(scope, initial)
                 self._initializer_op = create_operation(
-                    "AssignVariableOp", [self._handle, initial], name="Assign"
+                    "AssignVariableOp", [self._handle, start], name="Assign"
                 )
             with (
                 graph.name_scope("Read"),

@@ -20,6 +20,7 @@ from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.compare import logical_not
 from tfsession.ops.constant import constant, group, no_op
+from tfsession.ops.initial_value import initialized_value
 from tfsession.ops.join import stack
 from tfsession.ops.slice import boolean_mask
 from tfsession.ops.state import count_up_to, is_variable_initialized
@@ -219,6 +220,10 @@ class Variable:
     def read_value(self) -> Tensor:
         """The value as a new tensor, read where this is called."""
         raise NotImplementedError
+
+    def initialized_value(self) -> Tensor:
+        """The value, or the initial value while there is none: for other initial values."""
+        return initialized_value(self)
 
     def _set_save_slice_info(self, info: Any) -> None:
         self._save_slice_info = info

@@ -13,7 +13,8 @@ from tfsession.ops.cast import cast
 from tfsession.ops.constant import group
 from tfsession.ops.state import assign_sub, scatter_add
 from tfsession.ops.unary import sqrt
-from tfsession.train.optimizer import HyperParameter, Optimizer, is_resource
+from tfsession.train.optimizer import HyperParameter, Optimizer
+from tfsession.train.slots import is_resource
 
 
 @export("train.AdamOptimizer")
@@ -66,7 +67,14 @@ class AdamOptimizer(Optimizer):
         inputs = [s.handle if resource else s._ref() for s in states] + powers + others + [grad]
         return create_operation(op_type, inputs, {"use_locking": self._use_locking})
 
-    def _apply_sparse(self, values: Any, indices: Any, var: Any) -> Any:
+    def _resource_apply_dense(self, grad: Any, handle: Any) -> Any:
+        return self._apply_dense(grad, handle)
+
+    def _apply_sparse(self, grad: Any, var: Any) -> Any:
+        return self._resource_apply_sparse(grad.values, var, grad.indices)
+
+    def _resource_apply_sparse(self, grad: Any, handle: Any, indices: Any) -> Any:
+        values, var = grad, handle
         dtype = var.dtype.base_dtype
         power1, power2 = (_as(power, dtype) for power in self._beta_powers())
         rate, beta1 = cast(self._lr_t, dtype), cast(self._beta1_t, dtype)

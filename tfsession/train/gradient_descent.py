@@ -1,4 +1,4 @@
-"""Gradient descent and momentum."""
+"""Gradient descent, momentum, and the proximal form of gradient descent."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 
 from tfsession.core.exports import export
 from tfsession.graph.create import create_op, create_operation
+from tfsession.graph.tensor import Tensor
 from tfsession.ops.cast import cast
-from tfsession.train.optimizer import HyperParameter, Optimizer, is_resource
+from tfsession.train.fused import FusedOptimizer
+from tfsession.train.optimizer import HyperParameter
 
 
 @export("train.GradientDescentOptimizer")
-class GradientDescentOptimizer(Optimizer):
+class GradientDescentOptimizer(FusedOptimizer):
     """var -= learning_rate * gradient."""
-
-    _sums_duplicates = False
 
     def __init__(
         self,
@@ -27,26 +27,28 @@ class GradientDescentOptimizer(Optimizer):
         self._learning_rate = learning_rate
 
     def _prepare(self) -> None:
-        self._rate = self._hyperparameter(self._learning_rate, "learning_rate")
+        self._learning_rate_tensor = self._hyperparameter(self._learning_rate, "learning_rate")
 
-    def _apply_dense(self, grad: Any, var: Any) -> Any:
-        rate = cast(self._rate, var.dtype.base_dtype)
-        attrs = {"use_locking": self._use_locking}
-        if is_resource(var):
-            return create_operation("ResourceApplyGradientDescent", [var.handle, rate, grad], attrs)
-        return create_op("ApplyGradientDescent", [var, rate, grad], attrs).op
+    def _operation(self) -> str:
+        return "GradientDescent"
 
-    def _apply_sparse(self, values: Any, indices: Any, var: Any) -> Any:
-        rate = cast(self._rate, var.dtype.base_dtype)
-        if is_resource(var):
-            return create_operation("ResourceScatterAdd", [var.handle, indices, -values * rate])
-        attrs = {"use_locking": self._use_locking}
-        return create_op("ScatterSub", [var, indices, values * rate], attrs).op
+    def _before(self) -> Sequence[Tensor]:
+        return (self._learning_rate_tensor,)
+
+    def _apply_sparse_duplicate_indices(self, grad: Any, var: Any) -> Any:
+        rate = cast(self._learning_rate_tensor, var.dtype.base_dtype)
+        return create_op("ScatterSub", [var, grad.indices, grad.values * rate], self._attrs()).op
+
+    def _resource_apply_sparse_duplicate_indices(self, grad: Any, handle: Any, indices: Any) -> Any:
+        rate = cast(self._learning_rate_tensor, handle.dtype.base_dtype)
+        return create_operation("ResourceScatterAdd", [handle.handle, indices, -grad * rate])
 
 
 @export("train.MomentumOptimizer")
-class MomentumOptimizer(Optimizer):
+class MomentumOptimizer(FusedOptimizer):
     """accumulation = momentum * accumulation + gradient; var -= learning_rate * accumulation."""
+
+    slots = ("momentum",)
 
     def __init__(
         self,
@@ -66,27 +68,48 @@ class MomentumOptimizer(Optimizer):
             self._zeros_slot(var, "momentum", self._name)
 
     def _prepare(self) -> None:
-        self._rate = self._hyperparameter(self._learning_rate, "learning_rate")
-        self._decay = self._hyperparameter(self._momentum, "momentum")
+        self._learning_rate_tensor = self._hyperparameter(self._learning_rate, "learning_rate")
+        self._momentum_tensor = self._hyperparameter(self._momentum, "momentum")
+
+    def _operation(self) -> str:
+        return "Momentum"
+
+    def _before(self) -> Sequence[Tensor]:
+        return (self._learning_rate_tensor,)
+
+    def _after(self) -> Sequence[Tensor]:
+        return (self._momentum_tensor,)
 
     def _attrs(self) -> dict[str, Any]:
-        return {"use_locking": self._use_locking, "use_nesterov": self._use_nesterov}
+        return super()._attrs() | {"use_nesterov": self._use_nesterov}
 
-    def _apply_dense(self, grad: Any, var: Any) -> Any:
-        dtype = var.dtype.base_dtype
-        rate, decay = cast(self._rate, dtype), cast(self._decay, dtype)
-        slot = self.get_slot(var, "momentum")
-        if is_resource(var):
-            inputs = [var.handle, slot.handle, rate, grad, decay]
-            return create_operation("ResourceApplyMomentum", inputs, self._attrs())
-        return create_op("ApplyMomentum", [var, slot, rate, grad, decay], self._attrs()).op
 
-    def _apply_sparse(self, values: Any, indices: Any, var: Any) -> Any:
-        dtype = var.dtype.base_dtype
-        rate, decay = cast(self._rate, dtype), cast(self._decay, dtype)
-        slot = self.get_slot(var, "momentum")
-        if is_resource(var):
-            inputs = [var.handle, slot.handle, rate, values, indices, decay]
-            return create_operation("ResourceSparseApplyMomentum", inputs, self._attrs())
-        inputs = [var, slot, rate, values, indices, decay]
-        return create_op("SparseApplyMomentum", inputs, self._attrs()).op
+@export("train.ProximalGradientDescentOptimizer")
+class ProximalGradientDescentOptimizer(FusedOptimizer):
+    """Gradient descent, then a step towards zero (Duchi and Singer, 2009)."""
+
+    def __init__(
+        self,
+        learning_rate: HyperParameter,
+        l1_regularization_strength: float = 0.0,
+        l2_regularization_strength: float = 0.0,
+        use_locking: bool = False,
+        name: str = "ProximalGradientDescent",
+    ) -> None:
+        super().__init__(use_locking, name)
+        self._learning_rate = learning_rate
+        self._l1 = l1_regularization_strength
+        self._l2 = l2_regularization_strength
+
+    def _prepare(self) -> None:
+        self._numbers = (
+            self._hyperparameter(self._learning_rate, "learning_rate"),
+            self._hyperparameter(self._l1, "l1_regularization_strength"),
+            self._hyperparameter(self._l2, "l2_regularization_strength"),
+        )
+
+    def _operation(self) -> str:
+        return "ProximalGradientDescent"
+
+    def _before(self) -> Sequence[Tensor]:
+        return self._numbers

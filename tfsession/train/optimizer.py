@@ -15,21 +15,14 @@ from tfsession.graph.indexed_slices import IndexedSlices
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.constant import group
-from tfsession.ops.initializers import Zeros
-from tfsession.ops.resource_variable import ResourceVariable
 from tfsession.ops.segment import unsorted_segment_sum
 from tfsession.ops.shape import shape as shape_of
 from tfsession.ops.state import assign_add
 from tfsession.ops.unique import unique
-from tfsession.ops.variable_scope import get_variable, variable_scope
 from tfsession.ops.variables import Variable
+from tfsession.train.slots import create_slot, create_zeros_slot, is_resource
 
 _TRAINABLE = (dtypes.float16, dtypes.bfloat16, dtypes.float32, dtypes.float64)
-
-
-def is_resource(variable: Any) -> bool:
-    """Whether a variable is behind a handle."""
-    return isinstance(variable, ResourceVariable)
 
 
 @export("train.Optimizer")
@@ -199,10 +192,14 @@ class Optimizer:
     def _update(self, grad: Any, variable: Any) -> Any:
         """The operation that updates one variable, its constraint included."""
         if isinstance(grad, IndexedSlices):
-            values, indices = (
-                _summed_by_index(grad) if self._sums_duplicates else (grad.values, grad.indices)
-            )
-            op = self._apply_sparse(values, indices, variable)
+            if is_resource(variable):
+                op = self._resource_apply_sparse_duplicate_indices(
+                    grad.values, variable, grad.indices
+                )
+            else:
+                op = self._apply_sparse_duplicate_indices(grad, variable)
+        elif is_resource(variable):
+            op = self._resource_apply_dense(grad, variable)
         else:
             op = self._apply_dense(grad, variable)
         if getattr(variable, "constraint", None) is None:
@@ -212,8 +209,6 @@ class Optimizer:
 
     # --- what a subclass says -------------------------------------------------------------------
 
-    _sums_duplicates = True
-
     def _create_slots(self, var_list: Sequence[Any]) -> None:
         """Make the slots of the variables."""
 
@@ -221,12 +216,30 @@ class Optimizer:
         """Make tensors of the hyperparameters."""
 
     def _apply_dense(self, grad: Any, var: Any) -> Any:
-        """The operation that updates `var` by a dense gradient."""
+        """The operation that updates a reference variable by a dense gradient."""
         raise NotImplementedError
 
-    def _apply_sparse(self, values: Any, indices: Any, var: Any) -> Any:
-        """The operation that updates rows of `var`."""
+    def _resource_apply_dense(self, grad: Any, handle: Any) -> Any:
+        """The operation that updates a resource variable by a dense gradient."""
         raise NotImplementedError
+
+    def _apply_sparse(self, grad: Any, var: Any) -> Any:
+        """The operation that updates rows of a reference variable, each once."""
+        raise NotImplementedError
+
+    def _resource_apply_sparse(self, grad: Any, handle: Any, indices: Any) -> Any:
+        """The operation that updates rows of a resource variable, each once."""
+        raise NotImplementedError
+
+    def _apply_sparse_duplicate_indices(self, grad: Any, var: Any) -> Any:
+        """As `_apply_sparse`, for rows that may come more than once; sums them first."""
+        values, indices = _summed_by_index(grad.values, grad.indices)
+        return self._apply_sparse(IndexedSlices(values, indices, grad.dense_shape), var)
+
+    def _resource_apply_sparse_duplicate_indices(self, grad: Any, handle: Any, indices: Any) -> Any:
+        """As `_resource_apply_sparse`, for rows that may come more than once; sums them first."""
+        values, indices = _summed_by_index(grad, indices)
+        return self._resource_apply_sparse(values, handle, indices)
 
     def _finish(self, update_ops: list[Any], name_scope: str) -> Operation:
         """The operation that stands for the whole step."""
@@ -236,19 +249,26 @@ class Optimizer:
 
     def _zeros_slot(self, var: Any, slot_name: str, op_name: str) -> Any:
         """The slot of a variable, made of zeros when it does not exist yet."""
+        return self._slot(slot_name, var, lambda: create_zeros_slot(var, op_name))
+
+    def _get_or_make_slot(self, var: Any, val: Any, slot_name: str, op_name: str) -> Any:
+        """The slot of a variable, made with the value of a tensor when it does not exist yet."""
+        return self._slot(slot_name, var, lambda: create_slot(var, val, op_name))
+
+    def _get_or_make_slot_with_initializer(
+        self, var: Any, initializer: Any, shape: Any, dtype: Any, slot_name: str, op_name: str
+    ) -> Any:
+        """The slot of a variable, made by an initializer when it does not exist yet."""
+        return self._slot(
+            slot_name,
+            var,
+            lambda: create_slot(var, initializer, op_name, shape=shape, dtype=dtype.base_dtype),
+        )
+
+    def _slot(self, slot_name: str, var: Any, make: Callable[[], Any]) -> Any:
         slots = self._slots.setdefault(slot_name, {})
         if var not in slots:
-            graph = get_default_graph()
-            with variable_scope(None, f"{var.op.name}/{op_name}"), graph.colocate_with(var.op):
-                slots[var] = get_variable(
-                    "",
-                    shape=var.shape,
-                    dtype=var.dtype.base_dtype,
-                    initializer=Zeros(),
-                    trainable=False,
-                    use_resource=is_resource(var),
-                    validate_shape=var.shape.is_fully_defined(),
-                )
+            slots[var] = make()
         return slots[var]
 
     def _create_non_slot_variable(self, initial_value: float, name: str, colocate_with: Any) -> Any:
@@ -283,7 +303,10 @@ class Optimizer:
         return sorted(found, key=lambda variable: variable.name)
 
     def _hyperparameter(self, value: Any, name: str) -> Tensor:
-        return convert_to_tensor(value() if callable(value) else value, name=name)
+        return convert_to_tensor(self._call_if_callable(value), name=name)
+
+    def _call_if_callable(self, param: Any) -> Any:
+        return param() if callable(param) else param
 
 
 def _flat(variables: Any) -> list[Any]:
@@ -303,10 +326,10 @@ def _as_gradient(grad: Any) -> Any:
         ) from None
 
 
-def _summed_by_index(slices: IndexedSlices) -> tuple[Tensor, Tensor]:
-    """The slices with each index once: rows of equal index are summed."""
-    indices, positions = unique(slices.indices)
-    return unsorted_segment_sum(slices.values, positions, shape_of(indices)[0]), indices
+def _summed_by_index(values: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows with each index once: rows of equal index are summed."""
+    found, positions = unique(indices)
+    return unsorted_segment_sum(values, positions, shape_of(found)[0]), found
 
 
 HyperParameter = float | Tensor | Callable[[], Any]
