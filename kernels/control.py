@@ -16,21 +16,31 @@ def _element(value: Any) -> str:
         return value.decode(errors="replace")
     if isinstance(value, bool):
         return str(int(value))
-    if isinstance(value, int):
-        return str(value)
-    return f"{float(value):g}" if not isinstance(value, complex) else "?"
+    return str(value)
+
+
+def _number(value: Any) -> str:
+    """A floating number in the fewest of two numbers of digits that tell it from others."""
+    digits, more = (15, 17) if value.dtype == np.float64 else (6, 9)
+    text = f"{float(value):.{digits}g}"
+    exact = type(value)(float(text)) == value or value != value
+    return text if exact else f"{float(value):.{more}g}"
 
 
 def summary(array: Any, limit: int) -> str:
-    """The first `limit` elements of an array, in brackets as they are nested."""
-    left = limit
+    """The first `limit` elements of an array, all if negative, in brackets as they are nested."""
+    limit = left = array.size if limit < 0 else limit
+    is_float = array.dtype.kind not in "biuOc"
+
+    def texts(part: Any) -> list[str]:
+        return [_number(v) for v in part] if is_float else [_element(v) for v in part.tolist()]
 
     def block(part: Any) -> str:
         nonlocal left
         if part.ndim == 1:
-            shown = part[:left].tolist()
+            shown = texts(part[:left])
             left -= len(shown)
-            return " ".join(map(_element, shown)) + ("..." if len(shown) < len(part) else "")
+            return " ".join(shown) + ("..." if len(shown) < len(part) else "")
         rows = []
         for row in part:
             if left <= 0:
@@ -41,7 +51,7 @@ def summary(array: Any, limit: int) -> str:
     if array.dtype.kind == "c":
         return "?"
     if array.ndim == 0:
-        return _element(array.tolist())
+        return texts(array.reshape(1))[0]
     text = block(array)
     return text + "..." if array.ndim > 1 and array.size > limit else text
 

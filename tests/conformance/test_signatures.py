@@ -49,9 +49,10 @@ MISSING = {
     | {"create", "numpy", "read_value_no_copy", "scatter_nd_max", "scatter_nd_min"},
 }
 # Here, and not TensorFlow's.
+OF_SESSIONS = {"counting", "explain_placement", "memory_stats", "placement"}
 OWN = {
-    "Session": {"placement"},
-    "InteractiveSession": {"placement"},
+    "Session": OF_SESSIONS,
+    "InteractiveSession": OF_SESSIONS,
     "Graph": {"node_name"},
     "Operation": {"attrs", "control_outputs"},
     "IndexedSlices": {"get_shape"},

@@ -495,15 +495,20 @@ def _zeros_of(tensor: Tensor) -> Tensor:
     op: Operation = tensor.op
     context = op._control_flow_context
     if op.type not in ("Switch", "RefSwitch") or not isinstance(context, CondContext):
-        return zeros_like(tensor)
+        is_handle = tensor.dtype is dtypes.resource
+        return _zeros_like_variable(tensor) if is_handle else zeros_like(tensor)
     other = create_op("Switch", [op.inputs[0], context.pred])[1 - context.branch]
     pivot = identity(other)
     if tensor.dtype is dtypes.resource:
         with tensor.graph.control_dependencies([pivot]):
-            return zeros(create_op("VariableShape", [other]), dtype_behind(tensor))
+            return _zeros_like_variable(other)
     shape = create_op("Shape", [other])
     with tensor.graph.control_dependencies([pivot]):
         return zeros(shape, tensor.dtype)
+
+
+def _zeros_like_variable(handle: Tensor) -> Tensor:
+    return zeros(create_op("VariableShape", [handle]), dtype_behind(handle))
 
 
 def _check_and_refine(op: Operation, tensor: Tensor, grad: Any) -> None:

@@ -1,0 +1,88 @@
+"""Python functions as operations: `tf.py_func`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tfsession.core.dtypes import as_dtype
+from tfsession.core.exports import export
+from tfsession.core.host_functions import HostFunction
+from tfsession.core.op_def import define_op
+from tfsession.core.shape import Shape
+from tfsession.graph.create import create_operation, graph_of
+from tfsession.graph.operation import Operation
+from tfsession.graph.tensor import Tensor
+
+_FUNCTIONS_KEY = ("__host_functions",)
+
+
+def _unknown(op: Operation) -> list[Shape]:
+    return [None] * len(op.outputs)
+
+
+for _name in ("PyFunc", "PyFuncStateless"):
+    define_op(
+        _name,
+        inputs=["input: Tin"],
+        outputs=["output: Tout"],
+        attrs=["token: string", "Tin: list(type) >= 0", "Tout: list(type) >= 0"],
+        stateful=_name == "PyFunc",
+        shape=_unknown,
+    )
+
+
+@export("py_func")
+def py_func(
+    func: Callable[..., Any],
+    inp: Sequence[Any],
+    Tout: Any,
+    stateful: bool = True,
+    name: str | None = None,
+) -> Any:
+    """What a Python function gives for the values of tensors, called on the host in each step.
+
+    The function gets NumPy arrays of its own (NumPy scalars and bytes for scalars), and gives what
+    can be made arrays of exactly the dtypes of `Tout`. The graph keeps it; a GraphDef holds its
+    token only.
+
+    Args:
+        func: the function.
+        inp: its arguments, tensors or what converts to them.
+        Tout: the dtype of its result, or a list of the dtypes of its results.
+        stateful: False promises that equal arguments give equal results.
+        name: name of the operation.
+
+    Returns:
+        A tensor, or a list of them when `Tout` is a list; the operation when that is empty.
+
+    A step fails with InvalidArgumentError when the function gives other dtypes or another number
+    of results, or raises ValueError or TypeError; with OutOfRangeError for StopIteration,
+    ResourceExhaustedError for MemoryError, UnimplementedError for NotImplementedError and
+    UnknownError for other exceptions.
+    """
+    many = isinstance(Tout, list | tuple)
+    dtypes = [as_dtype(dtype) for dtype in (Tout if many else [Tout])]
+    with graph_of(list(inp)).as_default() as graph:
+        kept = HostFunction(func)
+        graph.get_collection_ref(_FUNCTIONS_KEY).append(kept)
+        attrs = {"token": kept.token, "Tout": dtypes}
+        op = create_operation("PyFunc" if stateful else "PyFuncStateless", [list(inp)], attrs, name)
+    outputs: list[Tensor] = list(op.outputs)
+    if not many:
+        return outputs[0]
+    return outputs or op
+
+
+@export("numpy_function")
+def numpy_function(
+    func: Callable[..., Any] | None = None,
+    inp: Sequence[Any] | None = None,
+    Tout: Any = None,
+    stateful: bool = True,
+    name: str | None = None,
+) -> Any:
+    """As `py_func`."""
+    if func is None or inp is None or Tout is None:
+        raise TypeError("numpy_function needs func, inp and Tout")
+    return py_func(func, inp, Tout, stateful, name)
