@@ -7,7 +7,7 @@ import tfsession as tf
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.normal(size=(2, 6, 5, 3)).astype("float32")
-ROWS = RNG.normal(size=(4, 3)).astype("float32")
+VALUES = RNG.normal(size=(4, 3)).astype("float32")
 
 
 def ph(*shape, dtype="float32"):
@@ -28,13 +28,13 @@ def values(fetches, feeds=None):
 def test_dense_is_a_product_a_bias_and_an_activation(device, fresh_graph):
     with tf.device(device):
         y = tf.layers.dense(
-            tf.constant(ROWS), 2, tf.nn.relu, kernel_initializer=tf.ones_initializer(),
+            tf.constant(VALUES), 2, tf.nn.relu, kernel_initializer=tf.ones_initializer(),
             bias_initializer=tf.constant_initializer(0.5), name="fc",
         )  # fmt: skip
     with tf.Session(config=tf.ConfigProto(allow_soft_placement=True)) as session:
         session.run(tf.global_variables_initializer())
         found = session.run(y)
-    wanted = np.maximum(ROWS.sum(axis=1, keepdims=True) + 0.5, 0) * np.ones((1, 2))
+    wanted = np.maximum(VALUES.sum(axis=1, keepdims=True) + 0.5, 0) * np.ones((1, 2))
     np.testing.assert_allclose(found, wanted, rtol=1e-6)
     assert [v.name for v in tf.trainable_variables()] == ["fc/kernel:0", "fc/bias:0"]
     assert y.name == "fc/Relu:0"
@@ -260,11 +260,11 @@ def test_a_layer_of_ones_own(fresh_graph):
 
     layer = Scaled()
     assert layer.name == "scaled_1"
-    y = layer(tf.constant(ROWS.astype("float64")), times=3)
+    y = layer(tf.constant(VALUES.astype("float64")), times=3)
     assert layer.dtype == "float64"
     assert [v.name for v in layer.weights] == ["scaled/scale:0"]
     assert len(tf.get_collection("update_ops")) == 1
-    np.testing.assert_allclose(values(y), 3 * ROWS.astype("float64"))
+    np.testing.assert_allclose(values(y), 3 * VALUES.astype("float64"))
 
 
 BAD = [
