@@ -486,11 +486,13 @@ def test_listing_leaves_nothing_on_a_card():
     pynvml.nvmlInit()
     handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
 
-    def pids():
-        found = [pynvml.nvmlDeviceGetComputeRunningProcesses(handle) for handle in handles]
-        return [sorted(process.pid for process in listed) for listed in found]
+    def state():
+        """Process ids and bytes used, by card."""
+        listed = [pynvml.nvmlDeviceGetComputeRunningProcesses(handle) for handle in handles]
+        used = [pynvml.nvmlDeviceGetMemoryInfo(handle).used for handle in handles]
+        return [sorted(process.pid for process in found) for found in listed], used
 
-    before = pids()
+    before = state()
     code = (
         "import sys, time; from tfsession.cli.main import main\n"
         "main(['devices', '--processes']); sys.stdout.flush(); time.sleep(3)"
@@ -499,7 +501,7 @@ def test_listing_leaves_nothing_on_a_card():
     with lister:
         assert lister.stdout.readline()
         time.sleep(1)
-        while_it_lives = pids()
+        while_it_lives = state()
         lister.stdout.read()
-    assert while_it_lives == before == pids()
+    assert while_it_lives == before == state()
     assert any(gpu.usable for gpu in nvml.survey().gpus)
