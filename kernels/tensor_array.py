@@ -15,7 +15,6 @@ from tfsession.core.rules import kernel
 from tfsession.core.shape import Shape, debug_string
 from tfsession.resources.tensor_array import TensorArray, array_of, parts_of
 
-
 # Nobody looks at the flow: it may lie anywhere, and stays there.
 _READS, _WRITES = {"flow_in": ""}, {"flow_in": "flow_out"}
 

@@ -185,10 +185,10 @@ class TensorArray:
             raise self._error(
                 f"Could not read from TensorArray index {index}.  Furthermore, the element shape "
                 f"is not fully defined: {debug_string(shape, _UNKNOWN)}.  It is possible you are "
-                "working with a resizeable TensorArray and stop_gradients is not allowing the gradients to "
-                "be written.  If you set the full element_shape property on the forward "
-                "TensorArray, the proper all-zeros tensor will be returned instead of incurring "
-                "this error."
+                "working with a resizeable TensorArray and stop_gradients is not allowing the "
+                "gradients to be written.  If you set the full element_shape property on the "
+                "forward TensorArray, the proper all-zeros tensor will be returned instead of "
+                "incurring this error."
             )
         self._read.add(index)
         self._shapes[index] = shape
