@@ -206,3 +206,24 @@ def test_they_go_into_each_other(words, count):
         found, grad = session.run([y, tf.gradients(y, x)[0]])
     np.testing.assert_allclose(found, plain(words, values), rtol=1e-12)
     assert grad.shape == values.shape
+
+
+def _folded(kind, count):
+    rows = tf.constant(np.arange(3 * count).reshape(count, 3), kind)
+    found = tf.scan(lambda s, row: s + row * 2, rows)
+    return found if kind == tf.int32 else tf.gradients(found, rows)
+
+
+@pytest.mark.parametrize("kind", [tf.float32, tf.int32], ids=["float", "int"])
+def test_iterations_on_a_gpu_copy_nothing(kind):
+    """Neither elements nor flows, nor what ends the loop: the copies do not grow with it."""
+    copies = []
+    for count in (2, 20):
+        metadata = tf.RunMetadata()
+        with tf.Graph().as_default() as graph, tf.device("/gpu:0"):
+            fetches = _folded(kind, count)
+            with tf.Session(graph=graph, config=SOFT) as session:
+                session.run(fetches, None, tf.RunOptions(trace_level=3), metadata)
+        stats = metadata.step_stats.dev_stats
+        copies.append(sum(len(d.node_stats) for d in stats if d.device.endswith("/memcpy")))
+    assert copies[0] == copies[1] < 9

@@ -245,18 +245,16 @@ def _locate(nodes: Sequence[Node], feeds: Mapping[Tensor, Memory]) -> dict[Tenso
 
 def _leave_unseen(node: Node, location: Mapping[Tensor, Memory]) -> None:
     """Take inputs that the kernel does not look at, and hands on, from where they lie."""
-    arguments = input_arguments(node.op)
-    lies = {
-        node.kernel.unseen[arg.name]: location.get(tensor, memory)
-        for tensor, arg, memory in zip(node.inputs, arguments, node.input_memories, strict=True)
-        if arg.name in node.kernel.unseen
-    }
-    node.input_memories = tuple(
-        lies.get(node.kernel.unseen.get(arg.name), memory)
-        for arg, memory in zip(arguments, node.input_memories, strict=True)
-    )
+    unseen = node.kernel.unseen
+    lies: dict[str, Memory] = {}
+    memories = list(node.input_memories)
+    for index, arg in enumerate(input_arguments(node.op)):
+        if arg.name in unseen:
+            memory = location.get(node.inputs[index], memories[index])
+            memories[index] = lies[unseen[arg.name or ""]] = memory
+    node.input_memories = tuple(memories)
     results = zip(node.op.op_def.outputs, node.output_memories, strict=True)
-    node.output_memories = tuple(lies.get(arg.name, memory) for arg, memory in results)
+    node.output_memories = tuple([lies.get(arg.name or "", memory) for arg, memory in results])
 
 
 def _is_known_on_host(node: Node, location: Mapping[Tensor, Memory]) -> bool:
