@@ -15,6 +15,9 @@ from tfsession.core.rules import kernel
 from tfsession.core.shape import Shape, debug_string
 from tfsession.resources.tensor_array import TensorArray, array_of, parts_of
 
+# Nobody looks at the flow: it may lie anywhere, and stays there.
+_READS, _WRITES = {"flow_in": ""}, {"flow_in": "flow_out"}
+
 
 def _refuse(text: str) -> InvalidArgumentError:
     return InvalidArgumentError(None, None, text)
@@ -55,7 +58,7 @@ def tensor_array(
     return made, ctx.xp.zeros((), np.float32)
 
 
-@kernel("TensorArrayReadV3", host=["index"], aliases=True)
+@kernel("TensorArrayReadV3", host=["index"], aliases=True, unseen=_READS)
 def read(xp: Any, handle: Any, index: Any, flow_in: Any, *, dtype: DType) -> Any:
     """One element."""
     if type(handle) is not TensorArray:
@@ -65,7 +68,7 @@ def read(xp: Any, handle: Any, index: Any, flow_in: Any, *, dtype: DType) -> Any
     return handle.read(xp, index.item(), dtype)
 
 
-@kernel("TensorArrayWriteV3", host=["index"], aliases=True)
+@kernel("TensorArrayWriteV3", host=["index"], aliases=True, unseen=_WRITES)
 def write(xp: Any, handle: Any, index: Any, value: Any, flow_in: Any, *, T: DType) -> Any:
     """One element is there."""
     if type(handle) is not TensorArray:
@@ -76,7 +79,7 @@ def write(xp: Any, handle: Any, index: Any, value: Any, flow_in: Any, *, T: DTyp
     return flow_in
 
 
-@kernel("TensorArrayGatherV3", host=["indices"])
+@kernel("TensorArrayGatherV3", host=["indices"], unseen=_READS)
 def gather(
     xp: Any, handle: Any, indices: Any, flow_in: Any, *, dtype: DType, element_shape: Shape
 ) -> Any:
@@ -84,7 +87,7 @@ def gather(
     return array_of(handle).gather(xp, _numbers(indices), dtype, element_shape)
 
 
-@kernel("TensorArrayScatterV3", host=["indices"], aliases=True)
+@kernel("TensorArrayScatterV3", host=["indices"], aliases=True, unseen=_WRITES)
 def scatter(xp: Any, handle: Any, indices: Any, value: Any, flow_in: Any, *, T: DType) -> Any:
     """The slices of the value are there."""
     array, numbers = array_of(handle), _numbers(indices)
@@ -105,7 +108,7 @@ def scatter(xp: Any, handle: Any, indices: Any, value: Any, flow_in: Any, *, T: 
     return flow_in
 
 
-@kernel("TensorArrayConcatV3", host_outputs=["lengths"])
+@kernel("TensorArrayConcatV3", host_outputs=["lengths"], unseen=_READS)
 def concat(
     xp: Any, handle: Any, flow_in: Any, *, dtype: DType, element_shape_except0: Shape
 ) -> tuple[Any, Any]:
@@ -114,7 +117,7 @@ def concat(
     return value, np.array(lengths, np.int64)
 
 
-@kernel("TensorArraySplitV3", host=["lengths"], aliases=True)
+@kernel("TensorArraySplitV3", host=["lengths"], aliases=True, unseen=_WRITES)
 def split(xp: Any, handle: Any, value: Any, lengths: Any, flow_in: Any, *, T: DType) -> Any:
     """The parts of the value are there."""
     array = array_of(handle)
@@ -134,13 +137,13 @@ def split(xp: Any, handle: Any, value: Any, lengths: Any, flow_in: Any, *, T: DT
     return flow_in
 
 
-@kernel("TensorArraySizeV3", host_outputs=["size"])
+@kernel("TensorArraySizeV3", host_outputs=["size"], unseen=_READS)
 def size(xp: Any, handle: Any, flow_in: Any) -> Any:
     """How many elements there are."""
     return np.int32(array_of(handle).size)
 
 
-@kernel("TensorArrayGradV3", aliases=True)
+@kernel("TensorArrayGradV3", aliases=True, unseen=_WRITES)
 def gradients(xp: Any, handle: Any, flow_in: Any, *, source: bytes) -> tuple[TensorArray, Any]:
     """The array of the gradients of one source."""
     return array_of(handle).gradients(source.decode()), flow_in

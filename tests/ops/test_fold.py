@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import tfsession as tf
 
 SOFT = tf.ConfigProto(allow_soft_placement=True)
-ROWS = np.linspace(-1.0, 0.7, 12).reshape(4, 3)
+VALUES = np.linspace(-1.0, 0.7, 12).reshape(4, 3)
 
 
 def run(fetches, feeds=None):
@@ -67,9 +67,9 @@ def test_it_does_what_python_does(fresh_graph, device, name, count):
     with tf.device(device):
         x = tf.placeholder(tf.float64, [None, 3])
         y = build(x)
-    feeds = {x: ROWS[:count]}
+    feeds = {x: VALUES[:count]}
     if count or name not in NEEDS_ONE:
-        np.testing.assert_allclose(run(y, feeds), expected(ROWS[:count]), rtol=1e-12)
+        np.testing.assert_allclose(run(y, feeds), expected(VALUES[:count]), rtol=1e-12)
     else:
         with pytest.raises(tf.errors.InvalidArgumentError, match="array size is: 0"):
             run(y, feeds)
@@ -82,11 +82,11 @@ def test_a_gradient_is_what_differences_tell(fresh_graph, device, name):
         total = tf.reduce_sum(tf.sin(CASES[name][0](x)))
         (grad,) = tf.gradients(total, x)
     with tf.Session(config=SOFT) as session:
-        found = session.run(grad, {x: ROWS})
-        for place in np.ndindex(ROWS.shape):
-            change = np.zeros_like(ROWS)
+        found = session.run(grad, {x: VALUES})
+        for place in np.ndindex(VALUES.shape):
+            change = np.zeros_like(VALUES)
             change[place] = 1e-6
-            above, below = (session.run(total, {x: ROWS + c}) for c in (change, -change))
+            above, below = (session.run(total, {x: VALUES + c}) for c in (change, -change))
             assert found[place] == pytest.approx((above - below) / 2e-6, rel=1e-5, abs=1e-8)
 
 
@@ -206,3 +206,24 @@ def test_they_go_into_each_other(words, count):
         found, grad = session.run([y, tf.gradients(y, x)[0]])
     np.testing.assert_allclose(found, plain(words, values), rtol=1e-12)
     assert grad.shape == values.shape
+
+
+def _folded(kind, count):
+    rows = tf.constant(np.arange(3 * count).reshape(count, 3), kind)
+    found = tf.scan(lambda s, row: s + row * 2, rows)
+    return found if kind == tf.int32 else tf.gradients(found, rows)
+
+
+@pytest.mark.parametrize("kind", [tf.float32, tf.int32], ids=["float", "int"])
+def test_iterations_on_a_gpu_copy_nothing(kind):
+    """Neither elements nor flows, nor what ends the loop: the copies do not grow with it."""
+    copies = []
+    for count in (2, 20):
+        metadata = tf.RunMetadata()
+        with tf.Graph().as_default() as graph, tf.device("/gpu:0"):
+            fetches = _folded(kind, count)
+            with tf.Session(graph=graph, config=SOFT) as session:
+                session.run(fetches, None, tf.RunOptions(trace_level=3), metadata)
+        stats = metadata.step_stats.dev_stats
+        copies.append(sum(len(d.node_stats) for d in stats if d.device.endswith("/memcpy")))
+    assert copies[0] == copies[1] < 9

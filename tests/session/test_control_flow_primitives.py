@@ -89,3 +89,46 @@ def test_what_is_in_a_frame_cannot_be_fetched(feeds):
                     session.run(name + ":0", {"x:0": X, "n:0": 3})
                 assert session.run(name, {"x:0": X, "n:0": 3}) is None
             assert session.run("w/Exit_1:0", {"x:0": X, "n:0": 3}).tolist() == (X * 4).tolist()
+
+
+def test_a_control_trigger_comes_whatever_was_dead(feeds):
+    """It comes behind all that it waits for, also behind what does not run."""
+    x, p, q, _ = feeds
+    v = tf.Variable(1.0)
+    one, other = (tf.identity(primitive("Switch", x, pred)[1]) for pred in (p, q))
+    with tf.control_dependencies([one]):
+        added = tf.assign_add(v, 10.0)
+    with tf.control_dependencies([other, added]):
+        trigger = create_operation("ControlTrigger")
+        never = tf.identity(x)
+    with tf.control_dependencies([trigger]):
+        read = tf.identity(v.read_value())
+        later = create_operation("ControlTrigger")
+    with tf.Session() as session:
+        for first, second in ((False, False), (False, True), (True, False), (True, True)):
+            for trace in (None, TRACE):
+                session.run(v.initializer)
+                found = session.run([read], {x: X, p: first, q: second}, trace)
+                assert found == [11.0 if first else 1.0]
+            session.run([trigger, later], {x: X, p: first, q: second})
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"Retval\[0\] does not have"):
+            session.run(never, {x: X, p: True, q: False})
+
+
+def test_a_control_trigger_in_a_loop(feeds):
+    """What waits for it runs in each iteration, behind what happened in this one."""
+    _, _, _, n = feeds
+    v = tf.Variable(0)
+
+    def body(i, seen):
+        changed = tf.cond(i > 1, lambda: tf.assign_add(v, 1), lambda: tf.constant(0))
+        with tf.control_dependencies([changed.op.inputs[1].op]):
+            trigger = create_operation("ControlTrigger")
+        with tf.control_dependencies([trigger]):
+            return i + 1, seen + tf.identity(v)
+
+    seen = tf.while_loop(lambda i, _: i < n, body, (0, 0), back_prop=False)[1]
+    with tf.Session() as session:
+        for trace in (None, TRACE):
+            session.run(v.initializer)
+            assert session.run(seen, {n: 5}, trace) == 1 + 2 + 3

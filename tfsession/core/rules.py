@@ -106,6 +106,8 @@ class Kernel:
     first input itself, so that no call is needed; `ufunc` names the ufunc that is the kernel;
     `blocking` that it may return a `core.pending.Pending` instead of its outputs, so that a step
     can wait, be cancelled and go on elsewhere; `types` restricts type attributes to some dtypes;
+    `unseen` names inputs that the function does not look at, so that they may lie in any memory,
+    each with the output that hands it on, or with an empty text;
     `site` is the place of the registration.
     """
 
@@ -124,6 +126,7 @@ class Kernel:
         "stateful",
         "types",
         "ufunc",
+        "unseen",
     )
 
     def __init__(
@@ -141,6 +144,7 @@ class Kernel:
         stateful: bool = False,
         blocking: bool = False,
         types: dict[str, Iterable[Any]] | None = None,
+        unseen: dict[str, str] | None = None,
         site: str = "",
     ) -> None:
         self.op_type = op_type
@@ -155,6 +159,7 @@ class Kernel:
         self.constant = constant
         self.stateful = stateful
         self.blocking = blocking
+        self.unseen = unseen or {}
         self.types: dict[str, frozenset[DType]] = {
             attr: frozenset(map(as_dtype, allowed)) for attr, allowed in (types or {}).items()
         }
@@ -214,7 +219,7 @@ def kernel(*op_types: str, **properties: Any) -> Callable[[F], F]:
 
     The function is `f(xp, *inputs, **attrs)`, or `f(ctx, *inputs, **attrs)` with `stateful=True`;
     the properties are those of `Kernel`: `device`, `host`, `host_outputs`, `aliases`,
-    `constant`, `forwards`, `stateful`, `blocking`, `types`.
+    `constant`, `forwards`, `stateful`, `blocking`, `types`, `unseen`.
     """
     site = caller_site()
 

@@ -167,15 +167,7 @@ def scan(
             turn = 1
         else:
             values = [convert_to_tensor(value) for value in nest.flatten(initializer)]
-        results = [
-            TensorArray(
-                value.dtype.base_dtype,
-                count,
-                element_shape=value.shape if infer_shape else None,
-                infer_shape=infer_shape,
-            )
-            for value in values
-        ]
+        results = [_results_like(value, count, infer_shape) for value in values]
         if initializer is None:
             results = [
                 array.write(count - 1 if reverse else 0, value)
@@ -200,3 +192,9 @@ def scan(
             maximum_iterations=count,
         )
         return nest.pack(structure, stacked(written, first_size(tensors)))
+
+
+def _results_like(first: Tensor, count: Any, infer_shape: bool) -> TensorArray:
+    """For the results that come from `first` on."""
+    shape = first.shape if infer_shape else None
+    return TensorArray(first.dtype.base_dtype, count, element_shape=shape, infer_shape=infer_shape)

@@ -46,7 +46,8 @@ def while_loop(
         shape_invariants: the shapes that hold for each variable in all iterations, in the
             structure of `loop_vars`; the shapes of the first values when None.
         parallel_iterations: accepted; iterations run one after another.
-        back_prop, swap_memory: accepted.
+        back_prop: whether gradients flow back through the loop.
+        swap_memory: accepted; what gradients need of each iteration stays where it was made.
         name: name scope of the operations.
         maximum_iterations: an int scalar; the loop ends after so many iterations.
         return_same_structure: give a list or tuple also for one variable.

@@ -184,11 +184,11 @@ class TensorArray:
         if not is_fully_defined(shape):
             raise self._error(
                 f"Could not read from TensorArray index {index}.  Furthermore, the element shape "
-                f"is not fully defined: {debug_string(shape, _UNKNOWN)}.  It is possible you are working "
-                "with a resizeable TensorArray and stop_gradients is not allowing the gradients to "
-                "be written.  If you set the full element_shape property on the forward "
-                "TensorArray, the proper all-zeros tensor will be returned instead of incurring "
-                "this error."
+                f"is not fully defined: {debug_string(shape, _UNKNOWN)}.  It is possible you are "
+                "working with a resizeable TensorArray and stop_gradients is not allowing the "
+                "gradients to be written.  If you set the full element_shape property on the "
+                "forward TensorArray, the proper all-zeros tensor will be returned instead of "
+                "incurring this error."
             )
         self._read.add(index)
         self._shapes[index] = shape
@@ -209,8 +209,8 @@ class TensorArray:
                     None,
                     None,
                     "TensorArray has size zero, but element shape "
-                    f"{debug_string(known, _UNKNOWN)} is not fully defined. Currently only static shapes are supported when packing "
-                    "zero-size TensorArrays.",
+                    f"{debug_string(known, _UNKNOWN)} is not fully defined. Currently only static "
+                    "shapes are supported when packing zero-size TensorArrays.",
                 )
             return _filled(xp, (0, *(known or ())), dtype)
         values = [self.read(xp, index, dtype) for index in indices]

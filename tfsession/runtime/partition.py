@@ -224,12 +224,47 @@ def partition(
         InvalidArgumentError: an operation has no kernel, or loops are not properly nested.
     """
     nodes = [make_node(op, placement[op], feeds, connections, strip_debug) for op in ops]
-    region = make_region(nodes, feeds, arrivals)
-    location: dict[Tensor, Memory] = {}
+    location = _locate(nodes, feeds)
+    return _lay_out(make_region(nodes, feeds, arrivals), location)
+
+
+def _locate(nodes: Sequence[Node], feeds: Mapping[Tensor, Memory]) -> dict[Tensor, Memory]:
+    """Where each tensor is made or fed; settles what goes by where inputs lie."""
+    location: dict[Tensor, Memory] = dict(feeds)
     for node in nodes:
-        location.update(zip(node.op.outputs, node.output_memories, strict=True))
-    location.update(feeds)
-    return _lay_out(region, location)
+        if node.kernel.unseen:
+            _leave_unseen(node, location)
+        elif node.memory is not None and _is_known_on_host(node, location):
+            node.memory = None
+            node.input_memories = (None,) * len(node.inputs)
+            node.output_memories = (None,) * len(node.op.outputs)
+        for tensor, memory in zip(node.op.outputs, node.output_memories, strict=True):
+            location.setdefault(tensor, memory)
+    return location
+
+
+def _leave_unseen(node: Node, location: Mapping[Tensor, Memory]) -> None:
+    """Take inputs that the kernel does not look at, and hands on, from where they lie."""
+    unseen = node.kernel.unseen
+    lies: dict[str, Memory] = {}
+    memories = list(node.input_memories)
+    for index, arg in enumerate(input_arguments(node.op)):
+        if arg.name in unseen:
+            memory = location.get(node.inputs[index], memories[index])
+            memories[index] = lies[unseen[arg.name or ""]] = memory
+    node.input_memories = tuple(memories)
+    results = zip(node.op.op_def.outputs, node.output_memories, strict=True)
+    node.output_memories = tuple([lies.get(arg.name or "", memory) for arg, memory in results])
+
+
+def _is_known_on_host(node: Node, location: Mapping[Tensor, Memory]) -> bool:
+    """Whether this makes one truth of others, all on the host: it is asked for there, as a rule."""
+    tensors = [*node.inputs, *node.op.outputs]
+    return (
+        node.kernel.ufunc is not None
+        and all(tensor.dtype is bool_ and tensor._shape == () for tensor in tensors)
+        and all(location.get(tensor, node) is None for tensor in node.inputs)
+    )
 
 
 def _lay_out(region: Region, location: Mapping[Tensor, Memory]) -> Layout:
