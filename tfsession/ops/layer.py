@@ -415,13 +415,11 @@ def export_function(
     parameters = [p for n, p in own.items() if n != "self" and p.kind is p.POSITIONAL_OR_KEYWORD]
     calls = inspect.signature(cls.call).parameters
     parameters += [calls[name] for name in call]
-    scoped = "reuse" in order
-    if scoped:
-        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        parameters.append(inspect.Parameter("reuse", kind, default=None))
     rest = {p.name: p for p in parameters}
-    last = [rest.pop(name) for name in order if name in rest]
-    first = inspect.Parameter("inputs", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    # What the class takes among its other keywords is an argument of the function, too.
+    last = [rest.pop(name, inspect.Parameter(name, kind, default=None)) for name in order]
+    first = inspect.Parameter("inputs", kind)
     signature = inspect.Signature([first, *rest.values(), *last])
 
     def function(*args: Any, **kwargs: Any) -> Any:
@@ -430,7 +428,7 @@ def export_function(
         given = dict(bound.arguments)
         inputs = given.pop("inputs")
         called = {name: given.pop(name) for name in call}
-        if scoped:
+        if "reuse" in given:
             given |= {"_reuse": given.pop("reuse"), "_scope": given["name"]}
         return cls(**given)(inputs, **called)
 

@@ -231,7 +231,7 @@ class Conv1D(ConvLayer):
         kwargs: `dtype`, `_scope` and `_reuse`.
     """
 
-    rank, op_name = 1, "Conv1D"
+    rank, op_name = 1, "conv1d"
 
 
 @export("layers.Conv2D", "layers.Convolution2D")

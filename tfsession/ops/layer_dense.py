@@ -197,4 +197,4 @@ class Flatten(Layer):
 
 export_function(Dense, "layers.dense", order=("trainable", "name", "reuse"))
 export_function(Dropout, "layers.dropout", call=("training",), order=("training", "name"))
-export_function(Flatten, "layers.flatten")
+export_function(Flatten, "layers.flatten", order=("name", "data_format"))
