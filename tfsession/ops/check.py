@@ -13,7 +13,7 @@ from tfsession.graph.constant_value import get_static_value
 from tfsession.graph.create import convert_to_tensor, graph_of
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
-from tfsession.ops.compare import equal, greater_equal, less_equal
+from tfsession.ops.compare import equal, greater, greater_equal, less, less_equal, not_equal
 from tfsession.ops.constant import constant, no_op
 from tfsession.ops.control import assert_
 from tfsession.ops.reduce import reduce_all
@@ -48,6 +48,48 @@ def assert_equal(
     return _compared("==", "assert_equal", equal, np.equal, x, y, data, summarize, message, name)
 
 
+@export("assert_none_equal", "debugging.assert_none_equal")
+def assert_none_equal(
+    x: Any,
+    y: Any,
+    data: Sequence[Any] | None = None,
+    summarize: int | None = None,
+    message: str | None = None,
+    name: str | None = None,
+) -> Operation:
+    """An operation that fails unless `x != y` everywhere; see `assert_equal`."""
+    opname = "assert_none_equal"
+    return _compared("!=", opname, not_equal, np.not_equal, x, y, data, summarize, message, name)
+
+
+@export("assert_less", "debugging.assert_less")
+def assert_less(
+    x: Any,
+    y: Any,
+    data: Sequence[Any] | None = None,
+    summarize: int | None = None,
+    message: str | None = None,
+    name: str | None = None,
+) -> Operation:
+    """An operation that fails unless `x < y` everywhere; see `assert_equal`."""
+    opname = "assert_less"
+    return _compared("<", opname, less, np.less, x, y, data, summarize, message, name)
+
+
+@export("assert_greater", "debugging.assert_greater")
+def assert_greater(
+    x: Any,
+    y: Any,
+    data: Sequence[Any] | None = None,
+    summarize: int | None = None,
+    message: str | None = None,
+    name: str | None = None,
+) -> Operation:
+    """An operation that fails unless `x > y` everywhere; see `assert_equal`."""
+    opname = "assert_greater"
+    return _compared(">", opname, greater, np.greater, x, y, data, summarize, message, name)
+
+
 @export("assert_less_equal", "debugging.assert_less_equal")
 def assert_less_equal(
     x: Any,
@@ -76,6 +118,34 @@ def assert_greater_equal(
     return _compared(">=", opname, greater_equal, static, x, y, data, summarize, message, name)
 
 
+@export("assert_negative", "debugging.assert_negative")
+def assert_negative(
+    x: Any,
+    data: Sequence[Any] | None = None,
+    summarize: int | None = None,
+    message: str | None = None,
+    name: str | None = None,
+) -> Operation:
+    """An operation that fails unless `x < 0` everywhere; see `assert_equal`."""
+    with graph_of([x]).as_default() as graph, graph.name_scope(name or "assert_negative"):
+        x, zero, data = _with_zero(x, "x < 0", data, message)
+        return assert_less(x, zero, data, summarize)
+
+
+@export("assert_positive", "debugging.assert_positive")
+def assert_positive(
+    x: Any,
+    data: Sequence[Any] | None = None,
+    summarize: int | None = None,
+    message: str | None = None,
+    name: str | None = None,
+) -> Operation:
+    """An operation that fails unless `x > 0` everywhere; see `assert_equal`."""
+    with graph_of([x]).as_default() as graph, graph.name_scope(name or "assert_positive"):
+        x, zero, data = _with_zero(x, "x > 0", data, message)
+        return assert_less(zero, x, data, summarize)
+
+
 @export("assert_non_negative", "debugging.assert_non_negative")
 def assert_non_negative(
     x: Any,
@@ -85,18 +155,37 @@ def assert_non_negative(
     name: str | None = None,
 ) -> Operation:
     """An operation that fails unless `x >= 0` everywhere; see `assert_equal`."""
-    graph = graph_of([x])
-    with graph.as_default(), graph.name_scope(name or "assert_non_negative"):
-        x = convert_to_tensor(x, name="x")
-        if data is None:
-            prefix = f"{message}.  " if message else ""
-            data = [
-                prefix,
-                "Condition x >= 0 did not hold element-wise:",
-                f"x ({x.name}) = ",
-                x,
-            ]
-        return assert_less_equal(constant(0, x.dtype), x, data, summarize)
+    with graph_of([x]).as_default() as graph, graph.name_scope(name or "assert_non_negative"):
+        x, zero, data = _with_zero(x, "x >= 0", data, message)
+        return assert_less_equal(zero, x, data, summarize)
+
+
+@export("assert_non_positive", "debugging.assert_non_positive")
+def assert_non_positive(
+    x: Any,
+    data: Sequence[Any] | None = None,
+    summarize: int | None = None,
+    message: str | None = None,
+    name: str | None = None,
+) -> Operation:
+    """An operation that fails unless `x <= 0` everywhere; see `assert_equal`."""
+    with graph_of([x]).as_default() as graph, graph.name_scope(name or "assert_non_positive"):
+        x, zero, data = _with_zero(x, "x <= 0", data, message)
+        return assert_less_equal(x, zero, data, summarize)
+
+
+def _with_zero(
+    x: Any, condition: str, data: Sequence[Any] | None, message: str | None
+) -> tuple[Tensor, Tensor, Sequence[Any]]:
+    """The tensor, zero, and what to show."""
+    x = convert_to_tensor(x, name="x")
+    if data is None:
+        prefix = f"{message}.  " if message else ""
+        text, name = f"Condition {condition} did not hold element-wise:", f"x ({x.name}) = "
+        # In one text for this one condition, as in TensorFlow.
+        shown = [text + name] if condition == "x <= 0" else [text, name]
+        data = [prefix, *shown, x]
+    return x, constant(0, x.dtype), data
 
 
 def _compared(

@@ -76,13 +76,14 @@ def num_present(losses: Tensor, weights: Tensor, per_batch: bool = False) -> Ten
     with graph.name_scope("num_present") as scope:
         weights = cast(weights, dtypes.float32)
         counts = where(equal(weights, 0.0), zeros_like(weights), ones_like(weights))
-        counts = _broadcast(counts, losses)
+        counts = broadcast_weights(counts, losses)
         if not per_batch:
             return reduce_sum(counts, name=scope)
         return reduce_sum(counts, range_(1, rank(counts)), keepdims=True, name=scope)
 
 
-def _broadcast(weights: Tensor, values: Tensor) -> Tensor:
+def broadcast_weights(weights: Tensor, values: Tensor) -> Tensor:
+    """The weights in the shape of the values; see `assert_broadcastable`."""
     graph = get_default_graph()
     with graph.name_scope("broadcast_weights") as scope:
         if _same_known_shape(weights._shape, values._shape):
