@@ -28,7 +28,7 @@ define_op(
 define_op(
     "PrintV2",
     inputs=["input: string"],
-    attrs=["output_stream: string = 'stderr'", "end: string = '\\n'"],
+    attrs=["output_stream: string = 'stderr'", "end: string = '\n'"],
     stateful=True,
     shape=no_outputs,
 )

@@ -1,4 +1,4 @@
-"""Sparse tensors: how they enter a graph."""
+"""Sparse tensors: how they enter a graph, and how they become dense."""
 
 from __future__ import annotations
 
@@ -6,12 +6,60 @@ from typing import Any
 
 from tfsession.core.dtypes import int64
 from tfsession.core.exports import export
-from tfsession.core.shape import TensorShape
-from tfsession.graph.constant_value import told_shape
+from tfsession.core.op_def import define_op
+from tfsession.core.shape import Shape, TensorShape
+from tfsession.graph.constant_value import constant_shape, told_shape
 from tfsession.graph.conversion import convert_to_tensor
+from tfsession.graph.create import create_op
+from tfsession.graph.operation import Operation
 from tfsession.graph.sparse_tensor import SparseTensor
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.constant import placeholder, placeholder_with_default
+
+
+def _dense_shape(op: Operation) -> list[Shape]:
+    return [constant_shape(op.inputs[1])]
+
+
+define_op(
+    "SparseToDense",
+    inputs=[
+        "sparse_indices: Tindices",
+        "output_shape: Tindices",
+        "sparse_values: T",
+        "default_value: T",
+    ],
+    outputs=["dense: T"],
+    attrs=["validate_indices: bool = true", "T: type", "Tindices: {int32, int64}"],
+    shape=_dense_shape,
+)
+
+
+@export("sparse_to_dense")
+def sparse_to_dense(
+    sparse_indices: Any,
+    output_shape: Any,
+    sparse_values: Any,
+    default_value: Any = 0,
+    validate_indices: bool = True,
+    name: str | None = None,
+) -> Tensor:
+    """A tensor with values at some places, and one value at all others.
+
+    Args:
+        sparse_indices: the places: a matrix with a row for each; a vector or a scalar for a vector.
+        output_shape: its shape, a vector.
+        sparse_values: a value for each place, or one for all.
+        default_value: the value elsewhere.
+        validate_indices: hold the places to be in order, and none to come twice.
+        name: name of the operation.
+
+    A step raises InvalidArgumentError for places outside of the shape or out of order.
+    """
+    inputs = [sparse_indices, output_shape, sparse_values, default_value]
+    attrs = {"validate_indices": validate_indices}
+    result: Tensor = create_op("SparseToDense", inputs, attrs, name)
+    return result
 
 
 @export("sparse.placeholder", "sparse_placeholder")
