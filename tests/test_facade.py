@@ -337,6 +337,12 @@ def test_children_load_for_themselves(method):
     assert fresh(CHILDREN, method) == 1
 
 
+def test_names_of_builtins_do_not_stand_in_the_way():
+    code = "import tfsession as tf; tf.range, tf.abs, tf.train.AdamOptimizer, dir(tf)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_modes():
     try:
         tf.enable_v2_behavior()

@@ -94,3 +94,31 @@ def test_assign_moving_average(tf, zero_debias):
     ours = _moved(tfsession, name, zero_debias)
     assert ours[0] == theirs[0]
     np.testing.assert_allclose(ours[1], theirs[1], rtol=2e-6)
+
+
+def _templates(tf):
+    def layer(x, units):
+        w = tf.get_variable("w", [2, units])
+        with tf.variable_scope("inner"):
+            b = tf.get_variable("b", [units])
+        return tf.matmul(x, w) + b
+
+    with tf.Graph().as_default() as graph:
+        x = tf.placeholder(tf.float32, [None, 2], "x")
+        late = tf.make_template("late", layer, units=3)
+        early = tf.make_template("early", layer, True, units=2)
+        named = tf.make_template("t", layer, unique_name_="late", units=3)
+        with tf.name_scope("here"):
+            late(x), early(x), late(x), early(x)
+        with tf.variable_scope("outer"):
+            late(x), tf.make_template("late", layer, units=1)(x)
+        names = [v.name for v in (*late.variables, *early.trainable_variables)]
+        try:
+            named(x)
+        except ValueError as error:
+            names.append(str(error).split(",")[0])
+        return _nodes(graph), names, late.variable_scope_name, early.variable_scope.name
+
+
+def test_templates(tf):
+    assert _templates(tfsession) == _templates(tf)

@@ -1,13 +1,16 @@
-"""Checks that a step makes: `tf.Assert`."""
+"""Checks that a step makes: `tf.Assert`; what waits for nothing: `tf.init_scope`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tfsession.core.dtypes import int32, string
 from tfsession.core.exports import export
 from tfsession.core.op_def import define_op
 from tfsession.graph.create import convert_to_tensor, create_operation, graph_of
+from tfsession.graph.graph import get_default_graph
 from tfsession.graph.operation import Operation
 from tfsession.graph.shape_fns import no_outputs
 from tfsession.ops.cond import cond
@@ -56,3 +59,11 @@ def assert_(
         condition = convert_to_tensor(condition, name="Condition")
         guarded: Operation = cond(condition, no_op, check, name="AssertGuard").op
         return guarded
+
+
+@export("init_scope")
+@contextmanager
+def init_scope() -> Iterator[None]:
+    """Lift operations out of branches, loops and control dependencies."""
+    with get_default_graph().control_dependencies(None):
+        yield
