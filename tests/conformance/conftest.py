@@ -338,3 +338,36 @@ def assert_by_choice(outcomes, differences):
         assert mine != real, "no longer different: strike the row"
 
     return check
+
+
+@pytest.fixture
+def graphs_of(tf, monkeypatch):
+    """The nodes of a program here and in TensorFlow, whose values `f`, fed `F`, are alike."""
+    monkeypatch.delenv("TFSESSION_SIMULATED_GPUS", raising=False)
+
+    def run(module, program):
+        with module.Graph().as_default() as graph:
+            names = {"tf": module}
+            exec(program, names)
+            config = module.ConfigProto()
+            # The default optimizers make dead values of some loops.
+            config.graph_options.rewrite_options.disable_meta_optimizer = True
+            with module.Session(graph=graph, config=config) as session:
+                session.run(module.global_variables_initializer())
+                found = session.run(names["f"], names["F"])
+        return found, [
+            (node.name, node.op, list(node.input), list(node.attr["_class"].list.s))
+            for node in graph.as_graph_def().node
+        ]
+
+    def compare(program):
+        (theirs, their_nodes), (ours, our_nodes) = run(tf, program), run(tfsession, program)
+        for mine, wanted in zip(ours, theirs, strict=True):
+            if isinstance(wanted, bytes):
+                assert mine == wanted
+            else:
+                assert np.asarray(mine).dtype == np.asarray(wanted).dtype
+                np.testing.assert_allclose(mine, wanted, rtol=2e-5, atol=1e-5)
+        return our_nodes, their_nodes
+
+    return compare

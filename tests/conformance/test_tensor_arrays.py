@@ -1,9 +1,6 @@
 """TensorArray, map_fn, scan, foldl and foldr under real TensorFlow and under tfsession."""
 
-import numpy as np
 import pytest
-
-import tfsession
 
 pytestmark = pytest.mark.oracle
 
@@ -248,43 +245,13 @@ f = [y] + dy(y, [v, x])
 }
 
 
-def _run(tf, program):
-    """What a program fetches, and its nodes."""
-    with tf.Graph().as_default() as graph:
-        names = {"tf": tf}
-        exec(PRELUDE + program, names)
-        config = tf.ConfigProto()
-        # The default optimizers make dead values of some loops.
-        config.graph_options.rewrite_options.disable_meta_optimizer = True
-        with tf.Session(graph=graph, config=config) as session:
-            session.run(tf.global_variables_initializer())
-            found = session.run(names["f"], names["F"])
-    return found, [
-        (node.name, node.op, list(node.input), list(node.attr["_class"].list.s))
-        for node in graph.as_graph_def().node
-    ]
-
-
-def _compare(tf, program, monkeypatch):
-    """The nodes of both, whose values are alike."""
-    monkeypatch.delenv("TFSESSION_SIMULATED_GPUS", raising=False)
-    (theirs, their_nodes), (ours, our_nodes) = _run(tf, program), _run(tfsession, program)
-    for mine, wanted in zip(ours, theirs, strict=True):
-        if isinstance(wanted, bytes):
-            assert mine == wanted
-        else:
-            assert np.asarray(mine).dtype == np.asarray(wanted).dtype
-            np.testing.assert_allclose(mine, wanted, rtol=2e-5, atol=1e-5)
-    return our_nodes, their_nodes
-
-
 @pytest.mark.rows("program", SAME)
-def test_graphs_and_values_are_the_same(program, tf, monkeypatch):
-    ours, theirs = _compare(tf, program, monkeypatch)
+def test_graphs_and_values_are_the_same(program, graphs_of):
+    ours, theirs = graphs_of(PRELUDE + program)
     assert ours == theirs
 
 
 @pytest.mark.rows("program", ALIKE)
-def test_values_are_the_same(program, tf, monkeypatch):
+def test_values_are_the_same(program, graphs_of):
     """The graphs are not: gradients of some operations are made in another way here."""
-    _compare(tf, program, monkeypatch)
+    graphs_of(PRELUDE + program)
