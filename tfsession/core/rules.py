@@ -90,6 +90,22 @@ def gradient(*op_types: str) -> Callable[[F], F]:
     return register
 
 
+# What stands for an operation that calls functions, where the graph alone cannot tell: see
+# `graph.lowering`.
+lowerings: Registry[Callable[..., Any]] = Registry("lowering", late.gradients)
+
+
+def lowering(op_type: str) -> Callable[[F], F]:
+    """Register the decorated `f(writer)`, which gives the outputs, as what `op_type` becomes."""
+    site = caller_site()
+
+    def register(function: F) -> F:
+        lowerings.register(op_type, function, site)
+        return function
+
+    return register
+
+
 def no_gradient(*op_types: str) -> None:
     """Say that no gradient flows back through these ops."""
     site = caller_site()

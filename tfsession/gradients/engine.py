@@ -430,6 +430,8 @@ def _colocation(graph: Graph, op: Operation, wanted: bool) -> AbstractContextMan
 def _rule_of(op: Operation) -> Callable[..., Any] | None:
     override = op.attrs.get("_gradient_op_type")
     name = override.decode() if override else op.type
+    if name in op.graph._functions:
+        name = "PartitionedCall"
     if name not in rules:
         raise LookupError(
             f"No gradient defined for operation '{op.name}' (op type: {op.type}). In general every "

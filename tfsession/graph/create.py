@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from tfsession.core import op_def as op_def_lib
 from tfsession.core.dtypes import DType
 from tfsession.core.op_def import OpDef
+from tfsession.graph import function_graph
 from tfsession.graph.attr_forms import check_attr
 from tfsession.graph.binding import Binding
 from tfsession.graph.build import arg_types, build_operation, mixed_graphs
@@ -71,6 +72,8 @@ def create_operation(
     op_def = op_def_lib.ops.get(op_type)
     if op_def is None:
         raise RuntimeError(f"Unrecognized Op name {op_type}")
+    if function_graph.under_construction:
+        inputs = function_graph.brought_in(inputs)
     # The short way: every input is one tensor already, and what follows from their types is known.
     types = tuple([t.dtype.as_datatype_enum for t in inputs if type(t) is Tensor])
     if len(types) == len(inputs):
@@ -154,6 +157,8 @@ def _operation_name(graph: Graph, name: str) -> str:
 def graph_of(values: Any) -> Graph:
     """The graph of the first tensor among (nested lists of) values, else the default graph."""
     first = None
+    if function_graph.under_construction and get_default_graph().building_function:
+        return get_default_graph()
     for value in _flatten(values):
         if isinstance(value, Tensor | Operation) or getattr(value, "graph", None) is not None:
             graph = value.graph
@@ -185,6 +190,8 @@ def _create_converting(
         with graph.as_default():
             binding = Binding(op_def, attrs)
             tensors = binding.bind(inputs)
+            if function_graph.under_construction:
+                tensors = list(function_graph.brought_in(tensors))
             for tensor in tensors:
                 if tensor.op.graph is not graph:
                     raise mixed_graphs(tensors[0], tensor)

@@ -30,6 +30,8 @@ class Graph:
     One thread at a time may add operations; a lock sees to it. Scopes belong to a thread.
     """
 
+    building_function = False
+
     def __init__(self) -> None:
         self._lock = forking.rlock()
         self._ops: dict[str, Operation] = {}
@@ -46,6 +48,7 @@ class Graph:
         self._versions = Versions()
         self._functions: dict[str, Any] = {}  # FunctionDefs by name
         self._function_gradients: dict[str, Any] = {}  # GradientDefs by function name
+        self._python_gradients: dict[str, Any] = {}  # rules in Python by the name of a call
         self._handle_elements: dict[str, Any] = {}  # what reads and deletes a session's tensors
         self.seed: int | None = None
         self._random_ops = 0

@@ -98,6 +98,29 @@ def import_graph_def(
     return None if wanted is None else found
 
 
+def import_nodes(
+    graph: Graph, graph_def: Any, scope: str, mapped: dict[tuple[str, int], Tensor]
+) -> dict[str, Operation]:
+    """The nodes of a GraphDef in a graph, by their names there.
+
+    Args:
+        graph: takes the operations, under its scopes.
+        graph_def: with inputs all of which are nodes of it or in `mapped`; it is changed.
+        scope: begins the names of the operations.
+        mapped: by node and number, the tensors that are read instead; of any graph.
+
+    Raises:
+        ValueError: the GraphDef is not valid.
+        NotFoundError: an op type is not known.
+    """
+    _fill_defaults(graph_def)
+    with graph._lock:
+        importer = _Importer(graph, graph_def, scope, mapped)
+        importer.make_operations()
+        importer.enter_graph()
+    return importer.operations
+
+
 # --- arguments ------------------------------------------------------------------------------------
 
 

@@ -109,8 +109,7 @@ def lay_out(
     """
     feeds = signature.feed_memories
     arrivals = {t: 1 << i for i, t in enumerate(feeds)} if signature.arriving else {}
-    connections = dict(signature.connections)
-    layout = partition(ops, placement, feeds, arrivals, connections, strips_debug)
+    layout = partition(ops, placement, feeds, arrivals, signature.wiring, strips_debug)
     _check_fetches(layout.region, [t for t in signature.fetches if t not in feeds])
     return layout
 

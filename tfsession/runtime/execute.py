@@ -24,6 +24,7 @@ from tfsession.runtime.compile import compile_plan, lay_out
 from tfsession.runtime.config import RunTerms
 from tfsession.runtime.control import CancellationManager
 from tfsession.runtime.expected import asking_ahead
+from tfsession.runtime.functions import Functions
 from tfsession.runtime.partition import Layout, Node
 from tfsession.runtime.place import Placer
 from tfsession.runtime.plan import Plan, Signature
@@ -86,6 +87,7 @@ class Engine:
             allow_soft_placement=allow_soft_placement,
             log_device_placement=log_device_placement,
         )
+        self._functions = Functions(graph)
         self._lock = forking.rlock()
         self._placement: dict[Operation, Device] = {}
         self._seen: dict[Operation, tuple[Any, ...]] = {}
@@ -145,22 +147,26 @@ class Engine:
             return plan
 
     def _compile(self, signature: Signature) -> Plan:
-        ops, placement = self._placed_for(signature)
+        signature, ops, placement = self._placed_for(signature)
         return compile_plan(ops, placement, signature, self)
 
     def _placed_for(
         self, signature: Signature
-    ) -> tuple[list[Operation], Mapping[Operation, Device]]:
-        """What a step runs, in order, and where."""
+    ) -> tuple[Signature, list[Operation], Mapping[Operation, Device]]:
+        """The step with the bodies of functions for calls, what it runs, in order, and where."""
+        signature = self._functions.lowered(signature)
         ops = self.needed(signature)
         check_replaced_inputs(ops, signature.feeds, dict(signature.connections))
-        return ops, self._place(ops)
+        if signature.lowered:
+            placement = self._placer.place(ops, self._placement)
+            self._placement = {**placement, **self._placement}
+            return signature, ops, placement
+        return signature, ops, self._place(ops)
 
     @staticmethod
     def needed(signature: Signature) -> list[Operation]:
         """The operations that a step runs, in an order in which they can run."""
-        connections = dict(signature.connections)
-        return prune(signature.fetches, signature.targets, signature.feeds, connections)
+        return prune(signature.fetches, signature.targets, signature.feeds, signature.wiring)
 
     def runner(self, plan: Plan) -> Callable[[Sequence[Value]], list[Value]]:
         """Runs the plan under the session's own terms."""
@@ -251,7 +257,7 @@ class Engine:
         Raises as `plan` does.
         """
         with self.placed():
-            ops, placement = self._placed_for(signature)
+            signature, ops, placement = self._placed_for(signature)
             return ops, lay_out(ops, placement, signature, self.strips_debug)
 
     def _extend(self) -> None:

@@ -19,6 +19,7 @@ from tfsession.runtime.float_errors import SILENT, settings, use
 from tfsession.runtime.partition import Node, Transfer
 from tfsession.runtime.segments import CompiledRegion, CompiledSegment, Function, Value
 from tfsession.runtime.transfer_guard import Implicit
+from tfsession.runtime.wiring import Connections, Element
 
 
 @dataclass(slots=True, frozen=True)
@@ -28,7 +29,8 @@ class Signature:
     `memories` has the memory of each feed's value. `on_device` says whether fetched values stay
     where they were made instead of coming to the host, or in which memory each is wanted.
     `arriving` lets feeds come after the step has begun. `connections` are pairs of a tensor and
-    what is read in its place.
+    what is read in its place; `lowered` likewise pairs what calls of functions give, or these calls
+    themselves, with what stands for it.
     """
 
     fetches: tuple[Tensor, ...]
@@ -38,6 +40,12 @@ class Signature:
     on_device: bool | tuple[Memory, ...] = False
     arriving: bool = False
     connections: tuple[tuple[Tensor, Tensor], ...] = ()
+    lowered: tuple[tuple[Element, Element], ...] = ()
+
+    @property
+    def wiring(self) -> Connections:
+        """What is read and waited for in place of what the graph says."""
+        return dict((*self.lowered, *self.connections))
 
     @property
     def feed_memories(self) -> dict[Tensor, Memory]:

@@ -1,21 +1,22 @@
 """Wiring: what the operations of one step read and wait for.
 
-It is not always as in the graph: what is fed is there from the start, and a callable may connect
-tensors, so that who reads one reads another.
+It is not always as in the graph: what is fed is there from the start, a callable may connect
+tensors, so that who reads one reads another, and the body of a function stands for a call of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 
-# The tensor that is read in place of each one.
-Connections = Mapping[Tensor, Tensor]
+# The tensor that is read in place of each one, the operation that is waited for.
+Element = Tensor | Operation
+Connections = Mapping[Any, Any]
 
 AS_IN_GRAPH: Final[Connections] = MappingProxyType({})
 _PLACEHOLDERS: Final = ("Placeholder", "PlaceholderV2")
@@ -36,6 +37,7 @@ def controls_of(
         return op.control_inputs
     controls = []
     for control in op.control_inputs:
+        control = connections.get(control, control)
         if control.type not in _PLACEHOLDERS:
             controls.append(control)
             continue
@@ -58,7 +60,7 @@ def is_fed_placeholder(op: Operation, fed: Collection[Tensor]) -> bool:
     return op.type in _PLACEHOLDERS and op.outputs[0] in fed
 
 
-def resolved(pairs: Connections, feeds: Collection[Tensor]) -> Connections:
+def resolved(pairs: Mapping[Tensor, Tensor], feeds: Collection[Tensor]) -> Mapping[Tensor, Tensor]:
     """Connections, those that lead through others followed to their start.
 
     Args:
