@@ -72,6 +72,7 @@ SECTIONS = {
     "10": "error classes",
     "11.1": "control flow at run time",
     "11.2": "cond and while_loop",
+    "11.3": "functions, and control flow made of them",
     "11.4": "gradients of control flow",
     "12.1": "queues",
     "12.2": "readers",

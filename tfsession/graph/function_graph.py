@@ -59,15 +59,15 @@ class FunctionGraph(Graph):
             return inner
         if self._by_value and tensor.dtype is not resource and not tensor.op.op_def.is_stateful:
             return self._copied(tensor)
-        outer = self.outer
-        if isinstance(outer, FunctionGraph):
-            source = outer.capture(tensor)
-        else:
-            source = tensor
+        source = self._outside(tensor)
         inner = self.captures[tensor] = self.argument(
             name or source.op.name, source.dtype, source._shape
         )
         return inner
+
+    def _outside(self, tensor: Tensor) -> Tensor:
+        """The tensor of the next graph outwards that stands for one further out."""
+        return self.outer.capture(tensor) if isinstance(self.outer, FunctionGraph) else tensor
 
     def _copied(self, tensor: Tensor) -> Tensor:
         op = tensor.op
@@ -81,9 +81,7 @@ class FunctionGraph(Graph):
         """What a call takes beside its own inputs, and the arguments that stand for it."""
         inner = {t for t in self.captures.values() if t.op.type == "Placeholder"}
         pairs = [(read, t) for read, t in self.captures.items() if t in inner]
-        outer = self.outer
-        sources = [outer.capture(t) if isinstance(outer, FunctionGraph) else t for t, _ in pairs]
-        return sources, [t for _, t in pairs]
+        return [self._outside(read) for read, _ in pairs], [t for _, t in pairs]
 
 
 def brought_in(inputs: Sequence[Any]) -> Sequence[Any]:

@@ -35,6 +35,7 @@ for _name, _is_stateful in (("PartitionedCall", False), ("StatefulPartitionedCal
             *("config: string = ''", "config_proto: string = ''", "executor_type: string = ''"),
         ],
         stateful=_is_stateful,
+        distributed_communication=_is_stateful,
         graph_only=True,
     )
 for _name, _is_stateful in (("If", True), ("StatelessIf", False)):
