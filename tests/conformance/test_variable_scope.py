@@ -5,6 +5,9 @@ import pytest
 pytestmark = [pytest.mark.oracle, pytest.mark.spec("variables")]
 
 PRELUDE = """
+import numpy as np
+
+
 def summary():
     graph = tf.get_default_graph()
     keys = sorted(k for k in graph.get_all_collection_keys() if isinstance(k, str))
@@ -13,7 +16,64 @@ def summary():
         [(key, [getattr(item, "name", None) for item in tf.get_collection(key)]) for key in keys],
     )
 """
+# With the values of slices, of what is read of the whole, and of one step of training.
+SLICED = """
+tf.set_random_seed(3)
+with tf.variable_scope("s", partitioner=tf.fixed_size_partitioner(3)):
+    v = tf.get_variable("v", [7, 4], initializer=tf.truncated_normal_initializer(seed=1))
+    b = tf.get_variable("b", [], initializer=tf.zeros_initializer())
+    w = tf.get_variable("w", initializer=tf.constant([1.0, 2, 3, 4]), use_resource=True)
+with tf.variable_scope("s", reuse=True):
+    again = tf.get_variable("v", [7, 4]) is v
+u = tf.get_variable("u", [8, 4], partitioner=tf.min_max_variable_partitioner(4, 0, 32))
+x = tf.get_variable("x", [8, 4], partitioner=tf.variable_axis_size_partitioner(40, axis=1),
+                    regularizer=lambda t: tf.reduce_sum(t))
+p = tf.create_partitioned_variables([6, 2], [2, 1], tf.ones_initializer())
+"""
 PROGRAMS = {
+    "partitioned": SLICED
+    + """
+specs = [part._save_slice_info.spec for part in x]
+out = summary(), again, v.name, v.shape, v.dtype, len(v), w.shape, specs, len(p)
+""",
+    "partitioned values": SLICED
+    + """
+rows = tf.nn.embedding_lookup(v, [0, 6, 3, 3], partition_strategy="div")
+whole = tf.matmul(u, x, transpose_b=True)
+y = tf.reduce_sum(tf.convert_to_tensor(v) * 2.0) + tf.reduce_sum(w) + tf.reduce_sum(whole)
+train = tf.train.GradientDescentOptimizer(0.125).minimize(y)
+assigns = v.assign(tf.ones([7, 4])), v.assign_add(list(v))
+with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    out = [session.run([list(v), w.as_tensor(), rows, tf.gradients(y, list(v) + list(u))])]
+    session.run(train)
+    out += [[np.round(part, 3) for part in session.run(list(u) + list(x))]]
+    out += [*map(session.run, assigns), session.run(list(v))]
+""",
+    **{
+        f"partitioned, {name}": SLICED + text
+        for name, text in {
+            "with another name": "tf.get_variable('s/v')",
+            "without": "tf.get_variable('s/v/part_0', partitioner=tf.fixed_size_partitioner(2))",
+            "twice": "tf.get_variable('q', [2, 2], partitioner=lambda shape, dtype: [2, 2])",
+            "by nothing": "tf.get_variable('q', [2, 2], partitioner=3)",
+            "in no slices": "tf.get_variable('q', [2], partitioner=lambda shape, dtype: [0])",
+            "of another rank": "tf.get_variable('q', [2], partitioner=lambda shape, dtype: [1, 1])",
+            "of no shape": "tf.get_variable('q', partitioner=tf.fixed_size_partitioner(2))",
+            "again": "tf.get_variable('u', [8, 4], partitioner=tf.fixed_size_partitioner(4))",
+            "as another": (
+                "with tf.variable_scope('s', reuse=True, partitioner=tf.fixed_size_partitioner(2)):"
+                " tf.get_variable('v', [7, 4])"
+            ),
+            "of other shape": (
+                "with tf.variable_scope('s', reuse=True): tf.get_variable('v', [7, 5])"
+            ),
+            "not there": "with tf.variable_scope('s', reuse=True): tf.get_variable('n', [7, 5],"
+            " partitioner=tf.fixed_size_partitioner(2))",
+            "of two lengths": "tf.create_partitioned_variables([6, 2], [2], tf.ones_initializer())",
+            "of a scalar": "tf.create_partitioned_variables([], [], tf.ones_initializer())",
+        }.items()
+    },
     "nested": """
 with tf.variable_scope("a") as a:
     tf.get_variable("x", [1])

@@ -21,7 +21,8 @@ from tfsession.graph.graph_keys import GraphKeys
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.resource_variable import ResourceVariable
-from tfsession.ops.variable_scope import _STORE_KEY, get_variable_scope, variable_scope
+from tfsession.ops.variable_scope import get_variable_scope, variable_scope
+from tfsession.ops.variable_store import STORE_KEY
 
 
 class Defun:
@@ -274,7 +275,7 @@ class DefinedFunction:
         outer = get_default_graph()
         body = FunctionGraph(outer, self._by_value)
         # Variables are the outer graph's, under the names that they have there.
-        for key in (*GraphKeys._VARIABLE_COLLECTIONS, _STORE_KEY):
+        for key in (*GraphKeys._VARIABLE_COLLECTIONS, STORE_KEY):
             body._collections[key] = outer.get_collection_ref(key)
         scope = get_variable_scope()
         with body.under_construction():

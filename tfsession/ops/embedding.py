@@ -19,11 +19,14 @@ from tfsession.ops.elementwise import maximum
 from tfsession.ops.gather import gather
 from tfsession.ops.join import concat, stack
 from tfsession.ops.partition import dynamic_partition, parallel_dynamic_stitch
+from tfsession.ops.partitioned_variable import PartitionedVariable
 from tfsession.ops.reduce import reduce_sum
 from tfsession.ops.sequence import range_
 from tfsession.ops.shape import rank, reshape
 from tfsession.ops.shape import shape as shape_of
 from tfsession.ops.shape import size as size_of
+
+_LISTS = (list, tuple, PartitionedVariable)
 
 
 @export("nn.embedding_lookup")
@@ -53,7 +56,7 @@ def embedding_lookup(
     """
     if params is None:
         raise ValueError("params must be specified")
-    tables = list(params) if isinstance(params, list | tuple) else [params]
+    tables = list(params) if isinstance(params, _LISTS) else [params]
     if not tables:
         raise ValueError("Length of params is currently 0. Need at least one param.")
     graph = graph_of((tables, ids))

@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from inspect import signature
 from typing import Any
 
-from tfsession.core.dtypes import DType, as_dtype, float32, string
+from tfsession.core.dtypes import DType, as_dtype, float32
 from tfsession.core.exports import export, export_value
-from tfsession.core.shape import TensorShape, to_shape
-from tfsession.graph.graph import Graph, get_default_graph
+from tfsession.graph.graph import get_default_graph
 from tfsession.graph.graph_keys import GraphKeys
-from tfsession.graph.tensor import Tensor
-from tfsession.ops.constant import zeros
-from tfsession.ops.deferred_tensor import DeferredTensor
-from tfsession.ops.initializers import GlorotUniform
-from tfsession.ops.variables import Variable, VariableAggregation, VariableSynchronization
+from tfsession.ops.variable_store import VariableStore, variable_store
+from tfsession.ops.variables import VariableAggregation, VariableSynchronization
 
 
 class _AutoReuse:
@@ -28,7 +23,6 @@ class _AutoReuse:
 AUTO_REUSE = _AutoReuse()
 export_value(AUTO_REUSE, "AUTO_REUSE")
 
-_STORE_KEY = ("__variable_store",)
 _SCOPE_KEY = ("__varscope",)
 
 
@@ -170,8 +164,8 @@ class VariableScope:
         """The local variables of this scope."""
         return self.get_collection(GraphKeys.LOCAL_VARIABLES)
 
-    def get_variable(self, store: _Store, name: str, **arguments: Any) -> Any:
-        """A variable under this scope; see `tf.get_variable`."""
+    def get_variable(self, store: VariableStore, name: str | None, **arguments: Any) -> Any:
+        """A variable under this scope, or of its own name; see `tf.get_variable`."""
         defaults = {
             "initializer": self._initializer,
             "regularizer": self._regularizer,
@@ -188,176 +182,9 @@ class VariableScope:
             arguments["dtype"] = self._dtype
         if arguments.pop("reuse", None) is None:
             arguments["reuse"] = self._reuse
-        full_name = f"{self._name}/{name}" if self._name else name
+        full_name = "/".join(filter(None, (self._name, name)))
         with get_default_graph().name_scope(None):
             return store.get_variable(full_name, **arguments)
-
-
-class _Store:
-    """The variables of one graph by name."""
-
-    def __init__(self) -> None:
-        self.variables: dict[str, Any] = {}
-        self.scope_counts: dict[str, int] = {}
-
-    def open_scope(self, name: str) -> None:
-        self.scope_counts[name] = self.scope_counts.get(name, 0) + 1
-
-    def close_subscopes(self, name: str) -> None:
-        prefix = name + "/" if name else ""
-        for key in self.scope_counts:
-            if key.startswith(prefix):
-                self.scope_counts[key] = 0
-
-    def get_variable(self, name: str, custom_getter: Any = None, **arguments: Any) -> Any:
-        if custom_getter is None:
-            return self._getter(name, **arguments)
-        # By keyword, as getters were always called: their signatures rely on it.
-        if not _takes_keyword(custom_getter, "constraint"):
-            del arguments["constraint"]
-        return custom_getter(getter=self._getter, name=name, **arguments)
-
-    def _getter(
-        self,
-        name: str,
-        shape: Any = None,
-        dtype: Any = float32,
-        initializer: Any = None,
-        regularizer: Any = None,
-        reuse: Any = None,
-        trainable: bool | None = None,
-        collections: Sequence[str] | None = None,
-        caching_device: Any = None,
-        partitioner: Any = None,
-        validate_shape: bool = True,
-        use_resource: bool | None = None,
-        constraint: Any = None,
-        synchronization: Any = VariableSynchronization.AUTO,
-        aggregation: Any = VariableAggregation.NONE,
-    ) -> Any:
-        if partitioner is not None:
-            raise NotImplementedError(f"Partitioned variables are not supported yet ({name}).")
-        dtype = as_dtype(dtype)
-        wanted = to_shape(shape) if shape is not None else None
-        if name in self.variables:
-            if reuse is False or reuse is None:
-                raise ValueError(_exists_text(self.variables[name], name))
-            return self._existing(name, shape, wanted, dtype)
-        if reuse is True:
-            raise ValueError(
-                f"Variable {name} does not exist, or was not created with tf.get_variable(). Did "
-                "you mean to set reuse=tf.AUTO_REUSE in VarScope?"
-            )
-        variable = Variable(
-            initial_value=_initial_value(name, initializer, shape, wanted, dtype),
-            trainable=trainable,
-            collections=collections,
-            validate_shape=validate_shape,
-            caching_device=caching_device,
-            name=name,
-            dtype=dtype if not isinstance(initializer, Tensor) else None,
-            constraint=constraint,
-            use_resource=use_resource,
-            synchronization=synchronization,
-            aggregation=aggregation,
-        )
-        self.variables[name] = variable
-        if regularizer is not None:
-            self._regularize(variable, name, regularizer)
-        return variable
-
-    def _existing(self, name: str, shape: Any, wanted: Any, dtype: DType) -> Any:
-        found = self.variables[name]
-        if shape is not None and not TensorShape.from_tuple(wanted).is_compatible_with(found.shape):
-            raise ValueError(
-                f"Trying to share variable {name}, but specified shape "
-                f"{TensorShape.from_tuple(wanted)} and found shape {found.shape}."
-            )
-        if not dtype.is_compatible_with(found.dtype.base_dtype):
-            raise ValueError(
-                f"Trying to share variable {name}, but specified dtype {dtype.name} and found "
-                f"dtype {found.dtype.name}."
-            )
-        return found
-
-    def _regularize(self, variable: Any, name: str, regularizer: Callable[[Any], Any]) -> None:
-        graph = get_default_graph()
-
-        def loss() -> Any:
-            with graph.colocate_with(variable.op), graph.name_scope(f"{name}/Regularizer/"):
-                return regularizer(variable)
-
-        # Whether there is a loss shows only when it is built, outside its scope at first:
-        # default seeds of operations made later count on every one of these operations.
-        if regularizer(variable) is not None:
-            graph.add_to_collection(GraphKeys.REGULARIZATION_LOSSES, DeferredTensor(loss))
-
-
-def _exists_text(variable: Any, name: str) -> str:
-    lines = [
-        f"Variable {name} already exists, disallowed. Did you mean to set reuse=True or "
-        "reuse=tf.AUTO_REUSE in VarScope? Originally defined at:\n"
-    ]
-    lines.extend(
-        f'  File "{frame.filename}", line {frame.lineno}, in {frame.name}'
-        for frame in list(variable.op.traceback)[-3:]
-    )
-    return "\n".join(lines) + "\n"
-
-
-def _initial_value(name: str, initializer: Any, shape: Any, wanted: Any, dtype: DType) -> Any:
-    """The initial value of a new variable, or the function that makes it."""
-    if initializer is None:
-        if shape is None:
-            raise ValueError(
-                f"Variable {name} did not get an initializer, so its `shape` argument must be "
-                "specified."
-            )
-        if dtype.is_floating:
-            initializer = GlorotUniform()
-        elif dtype.is_integer or dtype.is_unsigned or dtype.is_bool or dtype is string:
-            return lambda: zeros(wanted, dtype)
-        else:
-            raise ValueError(f"An initializer for variable {name} of {dtype} is required")
-    if isinstance(initializer, type):
-        initializer = initializer()
-    if not callable(initializer):
-        if shape is not None:
-            raise ValueError("If initializer is a constant, do not specify shape.")
-        return initializer
-    if shape is None and _takes_no_arguments(initializer):
-        return initializer
-    if wanted is None or None in wanted:
-        raise ValueError(
-            "The initializer passed is not valid. It should be a callable with no arguments and "
-            "the shape should not be provided or an instance of `tf.keras.initializers.*' and "
-            "`shape` should be fully defined."
-        )
-    if _takes_no_arguments(initializer):
-        return initializer
-    return lambda: initializer(list(wanted), dtype=dtype)
-
-
-def _takes_keyword(function: Any, name: str) -> bool:
-    """Whether a function takes a keyword argument; a callable whose signature is hidden does."""
-    try:
-        parameters = signature(function).parameters
-    except (TypeError, ValueError):
-        return True
-    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-
-
-def _takes_no_arguments(function: Any) -> bool:
-    code = getattr(function, "__code__", None)
-    return code is not None and code.co_argcount == 0 and not code.co_flags & 0x04
-
-
-def _store(graph: Graph) -> _Store:
-    stores = graph.get_collection_ref(_STORE_KEY)
-    if not stores:
-        stores.append(_Store())
-    store: _Store = stores[0]
-    return store
 
 
 @export("get_variable_scope")
@@ -395,7 +222,7 @@ def get_variable(
             or shape or dtype are not those it has.
     """
     return get_variable_scope().get_variable(
-        _store(get_default_graph()),
+        variable_store(get_default_graph()),
         name,
         shape=shape,
         dtype=dtype,
@@ -412,6 +239,52 @@ def get_variable(
         synchronization=synchronization,
         aggregation=aggregation,
     )
+
+
+@export("create_partitioned_variables")
+def create_partitioned_variables(
+    shape: Sequence[int],
+    slicing: Sequence[int],
+    initializer: Any,
+    dtype: Any = float32,
+    trainable: bool = True,
+    collections: Sequence[str] | None = None,
+    name: str | None = None,
+    reuse: Any = None,
+) -> list[Any]:
+    """Variables that are slices of one; `get_variable` with a partitioner gives them as one.
+
+    Args:
+        shape: of the whole.
+        slicing: how many slices there are along each dimension; along one of them only.
+        initializer: as of `get_variable`, for the slices, or a tensor of the whole.
+        dtype: of the variables.
+        trainable, collections: as of `get_variable`.
+        name: of the whole, "PartitionedVariable" made unique by default.
+        reuse: as of `variable_scope`.
+
+    Raises:
+        ValueError: `slicing` is not of the length of `shape`, or the shape is that of a scalar.
+    """
+    if len(shape) != len(slicing):
+        raise ValueError(
+            "The 'shape' and 'slicing' of a partitioned Variable must have the length: shape: "
+            f"{shape}, slicing: {slicing}"
+        )
+    if len(shape) < 1:
+        raise ValueError(f"A partitioned Variable must have rank at least 1: shape: {shape}")
+    with variable_scope(name, "PartitionedVariable", reuse=reuse) as scope:
+        whole = scope.get_variable(
+            variable_store(get_default_graph()),
+            None,
+            shape=shape,
+            dtype=dtype,
+            initializer=initializer,
+            trainable=trainable,
+            collections=collections,
+            partitioner=lambda **_: slicing,
+        )
+    return list(whole)
 
 
 @export("get_local_variable")
@@ -530,7 +403,7 @@ class variable_scope:
     @contextmanager
     def _scope(self) -> Iterator[VariableScope]:
         graph = get_default_graph()
-        store, current = _store(graph), get_variable_scope()
+        store, current = variable_store(graph), get_variable_scope()
         name_or_scope = self._name_or_scope
         if name_or_scope is None:
             name_or_scope = _unique_scope(store, current.name, self._default_name or "")
@@ -567,7 +440,7 @@ class variable_scope:
         return str(name_or_scope)
 
 
-def _unique_scope(store: _Store, outer: str, prefix: str) -> str:
+def _unique_scope(store: VariableStore, outer: str, prefix: str) -> str:
     full = f"{outer}/{prefix}" if outer else prefix
     if not store.scope_counts.get(full):
         return prefix
