@@ -19,7 +19,7 @@ def flatten(structure: Any) -> list[Any]:
     """The leaves in order; a leaf alone gives a list of itself."""
     if not is_nested(structure):
         return [structure]
-    return [leaf for part in _parts(structure) for leaf in flatten(part)]
+    return [leaf for part in parts_of(structure) for leaf in flatten(part)]
 
 
 def pack(structure: Any, leaves: list[Any]) -> Any:
@@ -32,6 +32,40 @@ def map_structure(function: Callable[..., Any], *structures: Any) -> Any:
     """The results of `function` over corresponding leaves, in the form of the first structure."""
     columns = zip(*map(flatten, structures), strict=True)
     return pack(structures[0], [function(*leaves) for leaves in columns])
+
+
+def flatten_up_to(shallow: Any, structure: Any) -> list[Any]:
+    """The parts of `structure` where `shallow` has leaves.
+
+    Raises:
+        TypeError: `shallow` goes deeper somewhere, or has another kind of sequence or mapping.
+        ValueError: it has other sizes.
+    """
+    if not is_nested(shallow):
+        return [structure]
+    if not is_nested(structure):
+        raise TypeError(
+            "If shallow structure is a sequence, input must also be a sequence. "
+            f"Input has type: {type(structure)}."
+        )
+    if isinstance(shallow, Mapping) != isinstance(structure, Mapping):
+        raise TypeError(
+            "The two structures don't have the same sequence type. Input structure has type "
+            f"{type(structure)}, while shallow structure has type {type(shallow)}."
+        )
+    if len(shallow) != len(structure):
+        raise ValueError(
+            "The two structures don't have the same sequence length. Input structure has length "
+            f"{len(structure)}, while shallow structure has length {len(shallow)}."
+        )
+    pairs = zip(parts_of(shallow), parts_of(structure), strict=True)
+    return [part for pair in pairs for part in flatten_up_to(*pair)]
+
+
+def map_up_to(shallow: Any, function: Callable[..., Any], *structures: Any) -> Any:
+    """The results of `function` over what stands where `shallow` has leaves, in its form."""
+    columns = zip(*(flatten_up_to(shallow, each) for each in structures), strict=True)
+    return pack(shallow, [function(*parts) for parts in columns])
 
 
 def check_same(first: Any, second: Any) -> None:
@@ -51,7 +85,8 @@ def check_same(first: Any, second: Any) -> None:
         )
 
 
-def _parts(structure: Any) -> list[Any]:
+def parts_of(structure: Any) -> list[Any]:
+    """What stands one level under a structure, in order."""
     if isinstance(structure, Mapping):
         return [structure[key] for key in _sorted_keys(structure)]
     return list(structure)
@@ -67,14 +102,18 @@ def _sorted_keys(structure: Mapping[Any, Any]) -> list[Any]:
 def _packed(structure: Any, leaves: Iterator[Any]) -> Any:
     if not is_nested(structure):
         return next(leaves)
+    return with_parts(structure, [_packed(part, leaves) for part in parts_of(structure)])
+
+
+def with_parts(structure: Any, parts: list[Any]) -> Any:
+    """A structure of the same kind around other parts, as many as `parts_of` gives."""
     if isinstance(structure, Mapping):
-        found = {key: _packed(structure[key], leaves) for key in _sorted_keys(structure)}
+        found = dict(zip(_sorted_keys(structure), parts, strict=True))
         pairs = [(key, found[key]) for key in structure]
         kind: Any = type(structure)
         if isinstance(structure, defaultdict):
             return kind(structure.default_factory, pairs)
         return kind(pairs)
-    parts = [_packed(part, leaves) for part in structure]
     if hasattr(structure, "_fields"):
         return type(structure)(*parts)
     return type(structure)(parts)
@@ -96,7 +135,7 @@ def _difference(first: Any, second: Any) -> tuple[type[Exception], str] | None:
         return TypeError, f"The types {names[0]} and {names[1]} differ."
     elif len(first) != len(second):
         return ValueError, f"They have {len(first)} and {len(second)} elements."
-    pairs = zip(_parts(first), _parts(second), strict=True)
+    pairs = zip(parts_of(first), parts_of(second), strict=True)
     return next((d for d in (_difference(a, b) for a, b in pairs) if d is not None), None)
 
 

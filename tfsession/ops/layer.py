@@ -208,8 +208,16 @@ class Layer:
         """All variables, the trained ones first."""
         return self.trainable_weights + self.non_trainable_weights
 
-    trainable_variables = trainable_weights
-    non_trainable_variables = non_trainable_weights
+    @property
+    def trainable_variables(self) -> list[Any]:
+        """The variables that are trained."""
+        return self.trainable_weights
+
+    @property
+    def non_trainable_variables(self) -> list[Any]:
+        """The variables that are not trained."""
+        return self.non_trainable_weights
+
     variables = weights
 
     @property
