@@ -72,7 +72,9 @@ def _sizes_tensor(value: Any, name: str) -> Tensor | None:
     if value.shape.ndims == 0:
         return expand_dims(value, 0)
     if value.shape.ndims != 1:
-        raise ValueError(f"{name} tensor must be either a scalar or vector, but saw tensor: {value}")
+        raise ValueError(
+            f"{name} tensor must be either a scalar or vector, but saw tensor: {value}"
+        )
     return value
 
 

@@ -238,7 +238,7 @@ class DropoutWrapper(_Wrapper):
         """A seed for each part of inputs, outputs and states."""
         if self._seed is None:
             return None
-        import hashlib
+        import hashlib  # noqa: PLC0415  (it loads a library for cryptography)
 
         text = f"{self._seed}{what}_{number}".encode()
         return int(hashlib.md5(text).hexdigest()[:8], 16) & 0x7FFFFFFF
