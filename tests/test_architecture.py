@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "tracing": BELOW_TRAIN,
     "distributed": BELOW_TRAIN,
     "program": BELOW_TRAIN | {"testing"},
+    "contrib": BELOW_TRAIN | {"train"},
 }  # a room that is not named here (cli, testing, examples, __init__) may import all
 # An ops family imports families to its left only.
 DOWNWARDS = [

@@ -22,7 +22,7 @@ from tfsession.core import late as _late
 __version__ = "0.1.0"
 
 # Rooms whose names are public, too: `tf.train` is the package `tfsession.train`.
-_OPEN_ROOMS = ("train",)
+_OPEN_ROOMS = ("train", "contrib")
 # Modules that need absl: tfsession/program/__init__.py says when they are loaded.
 _WAITING = ("absl_flags", "test_case")
 # The modules that stand for prefixes of public names, by prefix.
@@ -39,7 +39,7 @@ class _Namespaces:
         Nothing can be loaded here to know better: the import system holds the lock of all imports.
         """
         root, _, name = full.partition(".")
-        if root != __name__ or not name or (name not in _opened and ("." in name or _train.done)):
+        if root != __name__ or not name or not (name in _opened or _may_open(name)):
             return None
         return _ModuleSpec(full, _Namespaces, is_package=True)  # type: ignore[arg-type]
 
@@ -52,12 +52,26 @@ class _Namespaces:
         """Load the public names; ModuleNotFoundError where none begins so."""
         full = module.__name__
         name = full.partition(".")[2]
-        _late.ops.loaded()
-        if name not in _opened:
-            _train.loaded()
+        _load_until_there(name)
         if name not in _opened:
             raise ModuleNotFoundError(f"No module named {full!r}", name=full)
         _sys.modules[full] = _opened[name]
+
+
+def _may_open(name: str) -> bool:
+    """Whether a namespace of this name may open when more is loaded."""
+    if "." in name:
+        return name.startswith("contrib.") and not _contrib.done
+    return not _train.done
+
+
+def _load_until_there(dotted: str) -> None:
+    """Load one part after the other, until one has the public name or namespace."""
+    for part in (_late.ops, _train, _contrib):
+        if part is not _contrib or dotted.startswith("contrib."):
+            part.loaded()
+        if dotted in _exports.names or dotted in _opened:
+            return
 
 
 @_cache
@@ -83,7 +97,15 @@ def _load_gradients() -> None:
 def _load_train() -> None:
     """Load the modules that declare public names, but that only training programs need."""
     _import_module("tfsession.gradients.engine")
-    for room in ("train", "program"):
+    _load_rooms("train", "program")
+
+
+def _load_contrib() -> None:
+    _load_rooms("contrib")
+
+
+def _load_rooms(*rooms: str) -> None:
+    for room in rooms:
         for found in _iter_modules(_import_module(f"tfsession.{room}").__path__):
             if found.name not in _WAITING:
                 _import_module(f"tfsession.{room}.{found.name}")
@@ -96,9 +118,7 @@ def _find(prefix: str, name: str) -> _Any:
     # Not for what Python and its tools look for in every module, nor for a submodule, for which the
     # import system asks before it loads one.
     if not name.startswith("_") and (dotted == "gradients" or dotted not in _submodules()):
-        _late.ops.loaded()
-        if dotted not in _exports.names and dotted not in _opened:
-            _train.loaded()
+        _load_until_there(dotted)
     if dotted in _exports.names:
         value = _exports.lookup(dotted)
     elif dotted in _opened:
@@ -112,8 +132,8 @@ def _find(prefix: str, name: str) -> _Any:
 
 
 def _names_under(prefix: str) -> list[str]:
-    _late.ops.loaded()
-    _train.loaded()
+    for part in (_late.ops, _train, _contrib):
+        part.loaded()
     found = {n[len(prefix) :].split(".")[0] for n in _exports.names if n.startswith(prefix)}
     return sorted(found)
 
@@ -166,4 +186,5 @@ def _install() -> None:
 
 
 _train = _late.Late(_load_train)
+_contrib = _late.Late(_load_contrib)
 _install()

@@ -31,8 +31,10 @@ from tfsession.ops.variable_scope import get_variable_scope, variable_scope
 
 def cell_names(name: str) -> tuple[str, ...]:
     """The public names of what belongs to cells."""
-    return (f"nn.rnn_cell.{name}", f"contrib.rnn.{name}", f"python.ops.rnn_cell.{name}",
-            f"python.ops.rnn_cell_impl.{name}")  # fmt: skip
+    rooms = ("nn.rnn_cell", "python.ops.rnn_cell", "python.ops.rnn_cell_impl", "contrib.rnn",
+             "contrib.rnn.rnn_cell", "contrib.rnn.core_rnn_cell",
+             "contrib.rnn.python.ops.core_rnn_cell")  # fmt: skip
+    return tuple(f"{room}.{name}" for room in rooms)
 
 
 # --- sizes ----------------------------------------------------------------------------------------
