@@ -58,7 +58,7 @@ class _Namespaces:
         _sys.modules[full] = _opened[name]
 
 
-def _may_open(name: str) -> bool:
+def _may_open(name: str) -> _Any:
     """Whether a namespace of this name may open when more is loaded."""
     if "." in name:
         return name.startswith("contrib.") and not _contrib.done

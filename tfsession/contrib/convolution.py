@@ -89,8 +89,7 @@ def _convolution(
     Raises:
         ValueError: the layout or the rank is not one of these, or the channels are not known.
     """
-    order = _order(data_format)
-    getter = renaming_getter(_CONV)
+    order, getter = _order(data_format), renaming_getter(_CONV)
     with variable_scope(scope, "Conv", [inputs], reuse=reuse, custom_getter=getter) as sc:
         inputs = convert_to_tensor(inputs)
         rank = inputs.shape.ndims

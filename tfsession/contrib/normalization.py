@@ -22,6 +22,7 @@ from tfsession.ops.shape import shape as shape_of
 from tfsession.ops.variable_scope import variable_scope
 
 _ONES, _ZEROS = Ones(), Zeros()
+_DEFAULTS = {"beta": _ZEROS, "gamma": _ONES, "moving_mean": _ZEROS, "moving_variance": _ONES}
 
 
 @shown("batch_norm")
@@ -76,57 +77,73 @@ def batch_norm(
         NotImplementedError: an argument that is not supported is given.
         ValueError: `data_format` is neither, or the rank or the number of channels is not known.
     """
-    for name, value in (
-        ("batch_weights", batch_weights),
-        ("zero_debias_moving_mean", zero_debias_moving_mean),
-        ("renorm", renorm),
-        ("adjustment", adjustment),
-    ):
-        if value is not None and value is not False:
-            raise NotImplementedError(f"batch_norm with {name} is not supported; leave it out.")
-    if data_format not in ("NCHW", "NHWC"):
-        raise ValueError("data_format has to be either NCHW or NHWC.")
-    initializers, regularizers = param_initializers or {}, param_regularizers or {}
-    with variable_scope(
-        scope, "BatchNorm", [inputs], reuse=reuse, custom_getter=renaming_getter({})
-    ) as sc:
+    _refuse(
+        batch_weights=batch_weights, zero_debias_moving_mean=zero_debias_moving_mean,
+        renorm=renorm, adjustment=adjustment,
+    )  # fmt: skip
+    getter = renaming_getter({})
+    with variable_scope(scope, "BatchNorm", [inputs], reuse=reuse, custom_getter=getter) as sc:
         given = convert_to_tensor(inputs)
         rank = given.shape.ndims
         fused = fused is None or fused
-        # Rows of channels are images of one pixel to the fused operation.
-        images = given
-        if fused and rank == 2:
-            images = reshape(given, [-1, 1, 1, given.shape.as_list()[-1]])
-        axis = 1 if data_format == "NCHW" and rank != 2 else -1
+        images = _as_images(given) if fused and rank == 2 else given
         layer = BatchNormalization(
-            axis=axis,
+            axis=_axis(data_format, rank),
             momentum=decay,
             epsilon=epsilon,
             center=center,
             scale=scale,
-            beta_initializer=initializers.get("beta", _ZEROS),
-            gamma_initializer=initializers.get("gamma", _ONES),
-            moving_mean_initializer=initializers.get("moving_mean", _ZEROS),
-            moving_variance_initializer=initializers.get("moving_variance", _ONES),
-            beta_regularizer=regularizers.get("beta"),
-            gamma_regularizer=regularizers.get("gamma"),
             trainable=trainable,
             name=sc.name,
             fused=fused,
             _scope=sc,
             _reuse=reuse,
+            **_options(param_initializers or {}, param_regularizers or {}),
         )
         outputs = layer.apply(images, training=is_training)
-        if images is not given:
-            outputs = reshape(outputs, shape_of(given))
-            outputs.set_shape(given.shape)
-        for name in ("beta", "gamma", "moving_mean", "moving_variance"):
-            if getattr(layer, name) is not None:
-                collect_variable(getattr(layer, name), variables_collections, name)
+        outputs = outputs if images is given else _as_rows(outputs, given)
+        _collect(layer, variables_collections)
         outputs = _with_updates(outputs, layer.updates, updates_collections)
         if activation_fn is not None:
             outputs = activation_fn(outputs)
         return collect_output(outputs_collections, sc.name, outputs)
+
+
+def _refuse(**arguments: Any) -> None:
+    for name, value in arguments.items():
+        if value is not None and value is not False:
+            raise NotImplementedError(f"batch_norm with {name} is not supported; leave it out.")
+
+
+def _axis(data_format: str, rank: int | None) -> int:
+    """The dimension of the channels; ValueError for another layout."""
+    if data_format not in ("NCHW", "NHWC"):
+        raise ValueError("data_format has to be either NCHW or NHWC.")
+    return 1 if data_format == "NCHW" and rank != 2 else -1
+
+
+def _options(initializers: dict[str, Any], regularizers: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of the layer for those that come by the names of variables."""
+    wanted = {**_DEFAULTS, **initializers}
+    options = {f"{name}_initializer": wanted[name] for name in _DEFAULTS}
+    return options | {f"{name}_regularizer": regularizers.get(name) for name in ("beta", "gamma")}
+
+
+def _collect(layer: BatchNormalization, collections: Any) -> None:
+    for name in _DEFAULTS:
+        if getattr(layer, name) is not None:
+            collect_variable(getattr(layer, name), collections, name)
+
+
+def _as_images(rows: Tensor) -> Tensor:
+    """Rows of channels are images of one pixel to the fused operation."""
+    return reshape(rows, [-1, 1, 1, rows.shape.as_list()[-1]])
+
+
+def _as_rows(images: Tensor, rows: Tensor) -> Tensor:
+    outputs = reshape(images, shape_of(rows))
+    outputs.set_shape(rows.shape)
+    return outputs
 
 
 def _with_updates(outputs: Tensor, updates: list[Any], collections: Any) -> Tensor:
