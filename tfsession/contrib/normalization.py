@@ -85,8 +85,7 @@ def batch_norm(
     with variable_scope(scope, "BatchNorm", [inputs], reuse=reuse, custom_getter=getter) as sc:
         given = convert_to_tensor(inputs)
         rank = given.shape.ndims
-        fused = fused is None or fused
-        images = _as_images(given) if fused and rank == 2 else given
+        images = _as_images(given) if fused is not False and rank == 2 else given
         layer = BatchNormalization(
             axis=_axis(data_format, rank),
             momentum=decay,
@@ -95,7 +94,7 @@ def batch_norm(
             scale=scale,
             trainable=trainable,
             name=sc.name,
-            fused=fused,
+            fused=fused is not False,
             _scope=sc,
             _reuse=reuse,
             **_options(param_initializers or {}, param_regularizers or {}),
