@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,3 +59,8 @@ def local_path(name: Any) -> str:
             None, None, f"File system scheme '{scheme}' not implemented (file: '{text}')"
         )
     return rest
+
+
+def matching_paths(pattern: Any) -> list[str]:
+    """The paths that fit a pattern, sorted: `*`, `?` and `[...]` stand for parts of a name."""
+    return sorted(glob.glob(local_path(pattern), include_hidden=True))  # noqa: PTH207 (keeps "./")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob as glob_lib
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ from typing import Any
 
 from tfsession.core import errors
 from tfsession.core.exports import export, export_value
-from tfsession.core.file_system import file_errors, local_path
+from tfsession.core.file_system import file_errors, local_path, matching_paths
 
 _MODES = ("r", "w", "a", "r+", "w+", "a+")
 
@@ -185,12 +184,7 @@ def glob(pattern: Any) -> list[str]:
         NotFoundError: not raised: what fits nothing gives an empty list.
     """
     patterns = pattern if isinstance(pattern, list | tuple) else [pattern]
-    found = [_found(local_path(one)) for one in patterns]
-    return [path for paths in found for path in paths]
-
-
-def _found(pattern: str) -> list[str]:
-    return sorted(glob_lib.glob(pattern, include_hidden=True))  # noqa: PTH207 (keeps "./")
+    return [path for one in patterns for path in matching_paths(one)]
 
 
 @file_errors()
