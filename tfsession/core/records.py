@@ -245,3 +245,12 @@ def _status(error: zlib.error) -> str:
     """zlib's error in TensorFlow's words; Python tells it as "Error -3 while ...: reason"."""
     text = str(error)
     return f"inflate() failed with error {text.split()[1]}: {text.rpartition(': ')[2]}"
+
+
+def inflated(data: bytes, compression: str) -> bytes:
+    """The data of a compressed string; as much of them as is there when it was cut short.
+
+    Raises:
+        DataLossError: they are damaged.
+    """
+    return io.BufferedReader(_Inflated(io.BytesIO(data), _WINDOW_BITS[compression])).read()
