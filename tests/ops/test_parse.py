@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 import tfsession as tf
 from tfsession.core.csv_records import fields_of
 from tfsession.graph.create import create_op
-from tfsession.testing import Row, floats, strings, value
+from tfsession.testing import (
+    Row,
+    case_name,
+    check_row,
+    floats,
+    row_cases,
+    strings,
+    value,
+)
 
 NUMBERS = ("float16", "bfloat16", "float32", "float64", "int8", "uint8", "int16", "uint16",
            "int32", "int64", "complex64", "complex128")  # fmt: skip
@@ -87,14 +95,12 @@ ROWS = [
     Row("SerializeTensor", "serialize_tensor", [strings(b"a", b"")], label="strings"),
 ]  # fmt: skip
 
-TEXT = tf.string
+
+@pytest.mark.parametrize("case", row_cases(ROWS), ids=case_name)
+def test_row(case, device):
+    check_row(*case, device)
 
 
-def first(build):
-    return lambda x: build(x)[0]
-
-
-S = strings
 REFUSED = [
     (lambda x: tf.decode_raw(x, tf.int16), [b"\1\0\2\0", b"\3\0"],
      "DecodeRaw requires input strings to all be the same size, but element 1 has size 4 != 2"),

@@ -30,7 +30,7 @@ def _padded_shape(op: Operation) -> list[Shape]:
     length = constant_value(op.inputs[1])
     size = None
     if length is not None:
-        width = op.get_attr("out_type").size
+        width = op.attrs["out_type"].size
         if length < 0:
             raise ValueError(
                 f"Dimension size, given by scalar input 1, must be non-negative but is {length}"
