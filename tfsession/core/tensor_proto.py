@@ -150,3 +150,28 @@ def _decode(values: Any, dtype: DType, field: _Field) -> Array:
     if dtype.is_complex:
         parts = parts[: parts.size // 2 * 2]
     return parts.view(dtype.numpy)
+
+
+def serialized(array: Array) -> bytes:
+    """The bytes of a TensorProto that holds numbers as content, whatever their number."""
+    dtype = as_dtype(array.dtype)
+    proto = protos.TensorProto(dtype=dtype.as_datatype_enum, tensor_shape=to_proto(array.shape))
+    if dtype is dtypes.string:
+        proto.string_val.extend(array.ravel().tolist())
+    else:
+        proto.tensor_content = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+    data: bytes = proto.SerializeToString()
+    return data
+
+
+def parsed(data: bytes) -> tuple[DType, Array]:
+    """The dtype and the array of a serialized TensorProto.
+
+    Raises:
+        ValueError: it is none, or holds no array.
+    """
+    proto = protos.parsed(protos.TensorProto, data)
+    try:
+        return as_dtype(proto.dtype), make_ndarray(proto)
+    except (KeyError, TypeError) as error:
+        raise ValueError(str(error)) from None

@@ -9,8 +9,12 @@ import importlib
 from typing import Any
 
 
+def _pool() -> Any:
+    return importlib.import_module(f"{__name__}.pool")
+
+
 def _exports() -> dict[str, Any]:
-    exports: dict[str, Any] = importlib.import_module(f"{__name__}.pool").load(__name__)
+    exports: dict[str, Any] = _pool().load(__name__)
     return exports
 
 
@@ -44,3 +48,8 @@ def coerce(message: Any, cls: Any) -> Any:
     if isinstance(message, type) or not f".{full_name}".endswith(f".{name}"):
         raise TypeError(f"Expected a {name} message, but got {type(message)}")
     return cls.FromString(message.SerializeToString())
+
+
+def parsed(cls: Any, data: bytes) -> Any:
+    """Return the message of a class that `data` holds; raises ValueError when it holds none."""
+    return _pool().parsed(cls, data)

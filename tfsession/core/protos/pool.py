@@ -8,7 +8,7 @@ from typing import Any, Final
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor, EnumDescriptor
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from tfsession.core import forking
 
@@ -62,6 +62,14 @@ def _class_of(descriptor: Descriptor, module: str, qualname: str) -> Any:
         # It also pickles nested messages by their name in the default pool.
         copyreg.pickle(inner, _reduce)
     return cls
+
+
+def parsed(cls: type[Message], data: bytes) -> Message:
+    """Return the message that `data` holds; raises ValueError when it holds none."""
+    try:
+        return cls.FromString(data)
+    except DecodeError as error:
+        raise ValueError(str(error)) from None
 
 
 def _reduce(message: Message) -> tuple[Any, ...]:

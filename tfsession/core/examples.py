@@ -1,0 +1,164 @@
+"""Examples, serialized, as columns: the values of one feature of all examples of a batch.
+
+Messages are split with protobuf; the values, which most bytes are, are read by NumPy, of a whole
+batch at once. Wire format: https://protobuf.dev/programming-guides/encoding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from tfsession.core import protos
+from tfsession.core.dtypes import DType, float32, int64, string
+
+_LIST_FIELD: Final = 0x0A  # the first field, with a length
+# The field of a Feature that holds its values, on the wire and in the message.
+_FIELDS: Final[dict[DType, tuple[int, str]]] = {
+    string: (0x0A, "bytes_list"),
+    float32: (0x12, "float_list"),
+    int64: (0x1A, "int64_list"),
+}
+_NAMES: Final = {"bytes_list": "string", "float_list": "float", "int64_list": "int64"}
+
+
+class WrongKindError(Exception):
+    """A feature holds values of another type.
+
+    Args:
+        index: the example's position in the batch.
+        found: the type of its values.
+    """
+
+    def __init__(self, index: int, found: str) -> None:
+        super().__init__(f"values of type {found}")
+        self.index = index
+        self.found = found
+
+
+class Column(NamedTuple):
+    """The values of one feature: of all examples in one vector, and how many each example has.
+
+    `missing` holds the positions of examples without the feature.
+    """
+
+    values: Any
+    counts: Any
+    missing: list[int]
+
+
+def example_features(data: bytes) -> dict[bytes, bytes]:
+    """The features of an Example, serialized, by name; ValueError when it is none."""
+    parts = protos.parsed(protos.ExampleParts, data).features.feature
+    return {part.key: part.value for part in parts}
+
+
+def column(features: Sequence[bytes | None], dtype: DType) -> Column:
+    """The values of a feature.
+
+    Args:
+        features: serialized, one of each example, None where there is none.
+        dtype: of the values: float32, int64 or string.
+
+    Raises:
+        ValueError: one is no Feature.
+        WrongKindError: one holds values of another type.
+    """
+    missing, parts = [], []
+    for index, feature in enumerate(features):
+        part = None if feature is None else _values(feature, dtype, index)
+        if part is None:
+            missing.append(index)
+            part = b""
+        parts.append(part)
+    if dtype is string:
+        return _texts(parts, missing)
+    joined = bytearray().join(parts)
+    if dtype is float32:
+        lengths = np.fromiter(map(len, parts), np.int64, len(parts))
+        return Column(np.frombuffer(joined, "<f4").astype(np.float32, copy=False), lengths // 4,
+                      missing)  # fmt: skip
+    return _integers(joined, parts, missing)
+
+
+def _values(feature: bytes, dtype: DType, index: int) -> bytes | None:
+    """The values alone, as they lie on the wire: of numbers packed, of texts a serialized list."""
+    tag, field = _FIELDS[dtype]
+    start = _body(feature, 0, tag)
+    if start >= 0:
+        if dtype is string:
+            return feature[start:]
+        packed = _body(feature, start, _LIST_FIELD)
+        if packed >= 0:
+            return feature[packed:]
+    # Something rarer: no or other values, values in pieces, fields of a later version.
+    message = protos.parsed(protos.Feature, feature)
+    found = message.WhichOneof("kind")
+    if found is None:
+        return None
+    if found != field:
+        raise WrongKindError(index, _NAMES[found])
+    data: bytes = getattr(message, field).SerializeToString()
+    return data if dtype is string or not data else data[_body(data, 0, _LIST_FIELD) :]
+
+
+def _body(data: bytes, start: int, tag: int) -> int:
+    """Where the body of a field begins that takes up the rest of `data`; -1 if it does not."""
+    size, at = len(data), start + 1
+    if at >= size or data[start] != tag:
+        return -1
+    length = data[at]
+    if length > 127:
+        length, shift = length & 127, 7
+        while True:
+            at += 1
+            if at >= size or shift > 35:
+                return -1
+            length |= (data[at] & 127) << shift
+            if data[at] < 128:
+                break
+            shift += 7
+    return at + 1 if at + 1 + length == size else -1
+
+
+def _texts(parts: Sequence[bytes], missing: list[int]) -> Column:
+    values: list[bytes] = []
+    counts = np.zeros(len(parts), np.int64)
+    for index, part in enumerate(parts):
+        if not part:
+            continue
+        start = _body(part, 0, _LIST_FIELD)
+        if start >= 0:
+            values.append(part[start:])
+            counts[index] = 1
+        else:
+            found = protos.parsed(protos.BytesList, part).value
+            values += found
+            counts[index] = len(found)
+    result = np.empty(len(values), object)
+    result[:] = values
+    return Column(result, counts, missing)
+
+
+def _integers(joined: bytearray, parts: Sequence[bytes], missing: list[int]) -> Column:
+    octets = np.frombuffer(joined, np.uint8)
+    last = octets < 128  # a number ends with the first byte without the highest bit
+    ends = np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)))
+    totals = np.concatenate(([0], np.cumsum(last)))[ends]
+    counts = np.diff(totals, prepend=0)
+    if last.all():
+        return Column(octets.astype(np.int64), counts, missing)
+    message = bytes([_LIST_FIELD]) + _varint(len(joined)) + joined
+    values = protos.parsed(protos.Int64List, message).value
+    return Column(np.fromiter(values, np.int64, len(values)), counts, missing)
+
+
+def _varint(number: int) -> bytes:
+    octets = bytearray()
+    while number > 127:
+        octets.append(number & 127 | 128)
+        number >>= 7
+    octets.append(number)
+    return bytes(octets)
