@@ -35,7 +35,7 @@ DOWNWARDS = [
     *("random", "nn", "initializers", "state", "variable_scope"),
 ]
 LIBRARIES = {
-    "core": {"google"},
+    "core": {"google", "google_crc32c"},
     "examples": {"sklearn", "matplotlib", "rich"},
     "testing": {"pytest"},
     "cli": {"rich"},

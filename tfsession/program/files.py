@@ -2,65 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 import glob as glob_lib
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from tfsession.core import errors
 from tfsession.core.exports import export, export_value
+from tfsession.core.file_system import file_errors, local_path
 
-F = TypeVar("F", bound=Callable[..., Any])
 _MODES = ("r", "w", "a", "r+", "w+", "a+")
-_ERRORS = {
-    errno.ENOENT: errors.NotFoundError,
-    errno.EACCES: errors.PermissionDeniedError,
-    errno.EPERM: errors.PermissionDeniedError,
-    errno.EEXIST: errors.AlreadyExistsError,
-    errno.ENOTEMPTY: errors.FailedPreconditionError,
-    errno.EISDIR: errors.FailedPreconditionError,
-    errno.ENOTDIR: errors.FailedPreconditionError,
-    errno.EINVAL: errors.InvalidArgumentError,
-    errno.ENAMETOOLONG: errors.InvalidArgumentError,
-    errno.ENOSPC: errors.ResourceExhaustedError,
-    errno.EMFILE: errors.ResourceExhaustedError,
-}
-
-
-def _translated(function: F) -> F:
-    """The function, with TensorFlow's errors for those of the operating system."""
-
-    @wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except OSError as error:
-            raise _of(error) from None
-
-    return wrapper  # type: ignore[return-value]
-
-
-def _of(error: OSError) -> errors.OpError:
-    kind = _ERRORS.get(error.errno or 0, errors.UnknownError)
-    names = [str(n) for n in (error.filename, error.filename2) if n is not None]
-    return kind(None, None, "; ".join([" -> ".join(names), error.strerror or str(error)]))
-
-
-def _path(name: Any) -> str:
-    """The path of a local file; UnimplementedError where it is none."""
-    text = os.fsdecode(name)
-    scheme, mark, rest = text.partition("://")
-    if not mark:
-        return text
-    if scheme != "file":
-        raise errors.UnimplementedError(
-            None, None, f"File system scheme '{scheme}' not implemented (file: '{text}')"
-        )
-    return rest
 
 
 @export("gfile.GFile", "gfile.Open", "io.gfile.GFile")
@@ -98,31 +51,31 @@ class GFile:
             raise errors.PermissionDeniedError(None, None, f"File isn't open for {doing}")
         if self._file is None:
             plain = self._mode.replace("b", "")
-            self._file = Path(_path(self._name)).open(f"{plain}b")  # noqa: SIM115
+            self._file = Path(local_path(self._name)).open(f"{plain}b")  # noqa: SIM115
         return self._file
 
     def _prepared(self, data: bytes) -> Any:
         return data if self._is_binary else data.decode("utf-8")
 
-    @_translated
+    @file_errors()
     def size(self) -> int:
         """The size in bytes."""
         if self._file is not None:
             self._file.flush()
-        return Path(_path(self._name)).stat().st_size
+        return Path(local_path(self._name)).stat().st_size
 
-    @_translated
+    @file_errors()
     def write(self, file_content: Any) -> None:
         """Write text or bytes."""
         data = file_content.encode() if isinstance(file_content, str) else bytes(file_content)
         self._opened("w").write(data)
 
-    @_translated
+    @file_errors()
     def read(self, n: int = -1) -> Any:
         """The next `n` bytes, or all that are left; text unless the mode has a "b"."""
         return self._prepared(self._opened("r").read(n))
 
-    @_translated
+    @file_errors()
     def seek(self, offset: int | None = None, whence: int = 0, position: int | None = None) -> None:
         """Go to `offset` from the start (0), from here (1) or from the end (2).
 
@@ -142,12 +95,12 @@ class GFile:
         """True."""
         return True
 
-    @_translated
+    @file_errors()
     def tell(self) -> int:
         """The position."""
         return int(self._opened("r" if "r" in self._mode else "w").tell())
 
-    @_translated
+    @file_errors()
     def readline(self) -> Any:
         """The next line with its end, without carriage returns; empty at the end of the file."""
         return self._prepared(self._opened("r").readline().replace(b"\r", b""))
@@ -156,13 +109,13 @@ class GFile:
         """The lines that are left."""
         return list(self)
 
-    @_translated
+    @file_errors()
     def flush(self) -> None:
         """Hand what was written to the operating system."""
         if self._file is not None:
             self._file.flush()
 
-    @_translated
+    @file_errors()
     def close(self) -> None:
         """Close the file; what was written is there then. It may be used again."""
         if self._file is None and self._mode.startswith("w"):
@@ -212,19 +165,19 @@ class FileStatistics:
         return f"<FileStatistics length={self.length} is_directory={self.is_directory}>"
 
 
-@_translated
+@file_errors()
 def exists(path: Any) -> bool:
     """Whether there is a file or directory."""
-    return Path(_path(path)).exists()
+    return Path(local_path(path)).exists()
 
 
-@_translated
+@file_errors()
 def remove(path: Any) -> None:
     """Delete a file; NotFoundError when there is none."""
-    Path(_path(path)).unlink()
+    Path(local_path(path)).unlink()
 
 
-@_translated
+@file_errors()
 def glob(pattern: Any) -> list[str]:
     """The paths that fit a pattern, or any of several: `*`, `?` and `[...]` within a name.
 
@@ -232,7 +185,7 @@ def glob(pattern: Any) -> list[str]:
         NotFoundError: not raised: what fits nothing gives an empty list.
     """
     patterns = pattern if isinstance(pattern, list | tuple) else [pattern]
-    found = [_found(_path(one)) for one in patterns]
+    found = [_found(local_path(one)) for one in patterns]
     return [path for paths in found for path in paths]
 
 
@@ -240,40 +193,40 @@ def _found(pattern: str) -> list[str]:
     return sorted(glob_lib.glob(pattern, include_hidden=True))  # noqa: PTH207 (keeps "./")
 
 
-@_translated
+@file_errors()
 def mkdir(path: Any) -> None:
     """Make a directory whose parent exists; nothing happens when it is there."""
-    Path(_path(path)).mkdir(exist_ok=True)
+    Path(local_path(path)).mkdir(exist_ok=True)
 
 
-@_translated
+@file_errors()
 def makedirs(path: Any) -> None:
     """Make a directory with its parents; nothing happens when it is there."""
-    Path(_path(path)).mkdir(parents=True, exist_ok=True)
+    Path(local_path(path)).mkdir(parents=True, exist_ok=True)
 
 
-@_translated
+@file_errors()
 def rmtree(path: Any) -> None:
     """Delete a directory with all that is in it; NotFoundError when there is none."""
-    target = Path(_path(path))
+    target = Path(local_path(path))
     if target.is_dir() and not target.is_symlink():
         shutil.rmtree(target)
     else:
         target.unlink()
 
 
-@_translated
+@file_errors()
 def copy(src: Any, dst: Any, overwrite: bool = False) -> None:
     """Copy a file; AlreadyExistsError when `dst` is there, unless `overwrite`."""
-    source, target = Path(_path(src)), Path(_path(dst))
+    source, target = Path(local_path(src)), Path(local_path(dst))
     _check_free(target, overwrite)
     shutil.copyfile(source, target)
 
 
-@_translated
+@file_errors()
 def rename(src: Any, dst: Any, overwrite: bool = False) -> None:
     """Rename a file or directory; AlreadyExistsError when `dst` is there, unless `overwrite`."""
-    source, target = Path(_path(src)), Path(_path(dst))
+    source, target = Path(local_path(src)), Path(local_path(dst))
     _check_free(target, overwrite)
     source.replace(target)
 
@@ -283,16 +236,16 @@ def _check_free(target: Path, overwrite: bool) -> None:
         raise errors.AlreadyExistsError(None, None, "file already exists")
 
 
-@_translated
+@file_errors()
 def isdir(path: Any) -> bool:
     """Whether there is a directory."""
-    return Path(_path(path)).is_dir()
+    return Path(local_path(path)).is_dir()
 
 
-@_translated
+@file_errors()
 def listdir(path: Any) -> list[str]:
     """The names in a directory, sorted; NotFoundError when there is none."""
-    target = Path(_path(path))
+    target = Path(local_path(path))
     if not target.is_dir():
         raise errors.NotFoundError(None, None, f"Could not find directory {path}")
     return sorted(entry.name for entry in target.iterdir())
@@ -308,7 +261,7 @@ def walk(
         topdown: give a directory before those in it.
         onerror: called with the error where a directory cannot be read.
     """
-    path = _path(top)
+    path = local_path(top)
     try:
         names = listdir(path)
     except errors.NotFoundError as error:
@@ -326,10 +279,10 @@ def walk(
         yield here
 
 
-@_translated
+@file_errors()
 def stat(path: Any) -> FileStatistics:
     """What the file system knows of a path; NotFoundError when there is nothing."""
-    target = Path(_path(path))
+    target = Path(local_path(path))
     found = target.stat()
     return FileStatistics(found.st_size, found.st_mtime_ns, target.is_dir())
 

@@ -1,0 +1,33 @@
+"""Checksums of stored data: CRC-32C (Castagnoli, RFC 3720), and the masked form that files hold."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import google_crc32c
+import numpy as np
+
+_MASK_DELTA: Final = 0xA282EAD8
+
+
+def crc32c(data: Any, crc: int = 0) -> int:
+    """The checksum of `data`; of what came before, too, when that has the checksum `crc`.
+
+    Args:
+        data: bytes, an array or any other buffer; not copied if it is contiguous.
+        crc: the checksum of what came before.
+    """
+    if type(data) is not bytes:
+        # The library refuses writable buffers, and the buffer protocol some of our dtypes.
+        data = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
+    return int(google_crc32c.extend(crc, data))
+
+
+def masked_crc32c(data: Any) -> int:
+    """The checksum of `data` in the form that is stored beside it.
+
+    A checksum of data that hold checksums says little; so TensorFlow stores them rotated by 15
+    bits, and with a constant added.
+    """
+    crc = crc32c(data)
+    return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF

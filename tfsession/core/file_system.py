@@ -1,0 +1,60 @@
+"""Files under TensorFlow's names for what can go wrong: local paths, and errors by status code."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from tfsession.core import errors
+
+_ERRORS: Final[dict[int, Any]] = {
+    errno.ENOENT: errors.NotFoundError,
+    errno.EACCES: errors.PermissionDeniedError,
+    errno.EPERM: errors.PermissionDeniedError,
+    errno.EEXIST: errors.AlreadyExistsError,
+    errno.ENOTEMPTY: errors.FailedPreconditionError,
+    errno.EISDIR: errors.FailedPreconditionError,
+    errno.ENOTDIR: errors.FailedPreconditionError,
+    errno.EINVAL: errors.InvalidArgumentError,
+    errno.ENAMETOOLONG: errors.InvalidArgumentError,
+    errno.ENOSPC: errors.ResourceExhaustedError,
+    errno.EMFILE: errors.ResourceExhaustedError,
+}
+
+
+@contextmanager
+def file_errors() -> Iterator[None]:
+    """TensorFlow's errors for those of the operating system; a context, or a decorator."""
+    try:
+        yield
+    except OSError as error:
+        raise file_error(error) from None
+
+
+def file_error(error: OSError) -> errors.OpError:
+    """What TensorFlow raises where Python raises `error`."""
+    kind = _ERRORS.get(error.errno or 0, errors.UnknownError)
+    names = [os.fsdecode(n) for n in (error.filename, error.filename2) if n is not None]
+    text = "; ".join([" -> ".join(names), error.strerror or str(error)])
+    found: errors.OpError = kind(None, None, text)
+    return found
+
+
+def local_path(name: Any) -> str:
+    """The path of a local file, given as text, bytes, a path or a URL.
+
+    Raises:
+        UnimplementedError: it is a URL of another kind than `file://`.
+    """
+    text = os.fsdecode(name)
+    scheme, mark, rest = text.partition("://")
+    if not mark:
+        return text
+    if scheme != "file":
+        raise errors.UnimplementedError(
+            None, None, f"File system scheme '{scheme}' not implemented (file: '{text}')"
+        )
+    return rest

@@ -1,0 +1,247 @@
+"""TFRecord files: records of bytes, each with its length and checksums, plain or compressed.
+
+A record is its length (uint64), the masked CRC-32C of those eight bytes (uint32), the data, and
+their masked CRC-32C (uint32); all little-endian. GZIP (RFC 1952) and ZLIB (RFC 1950) compress a
+file as a whole.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Final, NamedTuple
+
+from tfsession.core.crc32c import masked_crc32c
+from tfsession.core.errors import DataLossError, FailedPreconditionError, OpError
+from tfsession.core.file_system import file_errors, local_path
+
+_LENGTH: Final = struct.Struct("<Q")
+_CRC: Final = struct.Struct("<I")
+_HEADER_SIZE: Final = _LENGTH.size + _CRC.size
+_BUFFER: Final = 256 * 1024
+# A length is not believed further than data follow: memory for more is not taken at once.
+_PIECE: Final = 64 * 1024 * 1024
+# What zlib calls the two formats: the size of the window, and 16 more for a gzip header.
+_WINDOW_BITS: Final = {"GZIP": 31, "ZLIB": 15}
+
+
+class Compression(NamedTuple):
+    """How a file is compressed: `kind` is "", "GZIP" or "ZLIB"; the rest is zlib's."""
+
+    kind: str = ""
+    level: int = zlib.Z_DEFAULT_COMPRESSION
+    window_bits: int = 15
+    memory_level: int = 9
+    strategy: int = zlib.Z_DEFAULT_STRATEGY
+
+
+UNCOMPRESSED: Final = Compression()
+
+
+class RecordReader:
+    """The records of a file, one after the other.
+
+    Args:
+        path: of a local file.
+        compression: "", "GZIP" or "ZLIB".
+
+    Raises:
+        NotFoundError: there is no such file.
+        PermissionDeniedError, FailedPreconditionError: it cannot be read, or is a directory.
+    """
+
+    def __init__(self, path: Any, compression: str = "") -> None:
+        with file_errors():
+            self._file: BinaryIO = Path(local_path(path)).open("rb", _BUFFER)  # noqa: SIM115
+        if compression:
+            raw = _Inflated(self._file, _WINDOW_BITS[compression])
+            self._stream: BinaryIO = io.BufferedReader(raw, _BUFFER)
+        else:
+            self._stream = self._file
+        self.offset = 0
+
+    def read(self) -> bytes | None:
+        """The next record, or None at the end; a file may end within a length.
+
+        `offset` is then the position behind it, without compression.
+
+        Raises:
+            DataLossError: the file is damaged, or ends within a record.
+        """
+        offset = self.offset
+        header = self._stream.read(_HEADER_SIZE)
+        if len(header) < _HEADER_SIZE:
+            return None
+        data = header[:8]
+        if masked_crc32c(data) != _CRC.unpack_from(header, 8)[0]:
+            raise _corrupted(offset)
+        length = _LENGTH.unpack(data)[0]
+        data = self._exactly(length)
+        footer = self._stream.read(_CRC.size)
+        if len(data) < length or len(footer) < _CRC.size:
+            message = f"truncated record at {offset}' failed with Read less bytes than requested"
+            raise DataLossError(None, None, message)
+        if masked_crc32c(data) != _CRC.unpack(footer)[0]:
+            raise _corrupted(offset + _HEADER_SIZE)
+        self.offset = offset + _HEADER_SIZE + length + _CRC.size
+        return data
+
+    def _exactly(self, size: int) -> bytes:
+        """So many bytes; fewer at the end of the file."""
+        if size <= _PIECE:
+            return self._stream.read(size)
+        pieces = []
+        while size > 0:
+            piece = self._stream.read(min(size, _PIECE))
+            if not piece:
+                break
+            pieces.append(piece)
+            size -= len(piece)
+        return b"".join(pieces)
+
+    def __iter__(self) -> Iterator[bytes]:
+        while (record := self.read()) is not None:
+            yield record
+
+    def __enter__(self) -> RecordReader:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _corrupted(offset: int) -> OpError:
+    hint = "" if offset else " (Is this even a TFRecord file?)"
+    return DataLossError(None, None, f"corrupted record at {offset}{hint}")
+
+
+class RecordWriter:
+    """Writes records to a file, which it makes anew.
+
+    Args:
+        path: of a local file.
+        compression: how it is compressed.
+
+    Raises:
+        NotFoundError: there is no such directory.
+        PermissionDeniedError, FailedPreconditionError: it cannot be written, or is a directory.
+    """
+
+    def __init__(self, path: Any, compression: Compression = UNCOMPRESSED) -> None:
+        with file_errors():
+            self._file: BinaryIO | None = Path(local_path(path)).open("wb", _BUFFER)  # noqa: SIM115
+        self._deflate: Any = None
+        if compression.kind:
+            bits = compression.window_bits + (16 if compression.kind == "GZIP" else 0)
+            self._deflate = zlib.compressobj(
+                compression.level,
+                zlib.DEFLATED,
+                bits,
+                compression.memory_level,
+                compression.strategy,
+            )
+
+    def write(self, record: bytes) -> None:
+        """Append a record.
+
+        Raises:
+            FailedPreconditionError: the writer is closed.
+            ResourceExhaustedError: the disk is full.
+        """
+        length = _LENGTH.pack(len(record))
+        self._put(
+            b"".join(
+                (length, _CRC.pack(masked_crc32c(length)), record, _CRC.pack(masked_crc32c(record)))
+            )
+        )
+
+    def _put(self, data: bytes) -> None:
+        file = self._opened()
+        if self._deflate is not None:
+            data = self._deflate.compress(data)
+        with file_errors():
+            file.write(data)
+
+    def _opened(self) -> BinaryIO:
+        if self._file is None:
+            raise FailedPreconditionError(None, None, "Writer is closed.")
+        return self._file
+
+    def flush(self) -> None:
+        """Hand what was written to the operating system, so that readers find it."""
+        file = self._opened()
+        with file_errors():
+            if self._deflate is not None:
+                file.write(self._deflate.flush(zlib.Z_SYNC_FLUSH))
+            file.flush()
+
+    def close(self) -> None:
+        """End the file; FailedPreconditionError when that was done before."""
+        file = self._opened()
+        self._file = None
+        with file_errors(), file:
+            if self._deflate is not None:
+                file.write(self._deflate.flush())
+
+    def __enter__(self) -> RecordWriter:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._file is not None:
+            self.close()
+
+
+class _Inflated(io.RawIOBase):
+    """The data of a compressed file; of a gzip file's members one after the other."""
+
+    def __init__(self, file: BinaryIO, window_bits: int) -> None:
+        self._file = file
+        self._window_bits = window_bits
+        self._inflate: Any = zlib.decompressobj(window_bits)
+        self._pending = b""
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill `buffer` with up to its size; 0 at the end, which may lie within the data.
+
+        Raises:
+            DataLossError: the data are damaged.
+        """
+        wanted = len(buffer)
+        while True:
+            if self._inflate.eof and not self._next_member():
+                return 0
+            if not self._pending:
+                self._pending = self._file.read(_BUFFER)
+            given, at_end = self._pending, not self._pending
+            try:
+                data = self._inflate.decompress(given, wanted)
+            except zlib.error as error:
+                raise DataLossError(None, None, _status(error)) from None
+            self._pending = self._inflate.unconsumed_tail
+            if data or at_end:
+                buffer[: len(data)] = data
+                return len(data)
+
+    def _next_member(self) -> bool:
+        self._pending = self._inflate.unused_data or self._file.read(_BUFFER)
+        if not self._pending or self._window_bits != _WINDOW_BITS["GZIP"]:
+            return False
+        self._inflate = zlib.decompressobj(self._window_bits)
+        return True
+
+
+def _status(error: zlib.error) -> str:
+    """zlib's error in TensorFlow's words; Python tells it as "Error -3 while ...: reason"."""
+    text = str(error)
+    return f"inflate() failed with error {text.split()[1]}: {text.rpartition(': ')[2]}"
