@@ -15,16 +15,16 @@ BELOW_SESSION = {"core", "graph", "runtime", "devices", "resources"}
 BELOW_TRAIN = BELOW_SESSION | {"session", "ops", "gradients"}
 MAY_IMPORT = {
     "core": set(),
+    "checkpoint": {"core"},
     "devices": {"core"},
     "graph": {"core"},
     "resources": {"core", "devices"},
     "ops": {"core", "graph"},
-    "kernels": {"core", "devices", "resources"},
+    "kernels": {"core", "checkpoint", "devices", "resources"},
     "gradients": {"core", "graph", "ops"},
     "runtime": {"core", "graph", "devices", "resources"},
     "session": BELOW_SESSION,
-    "train": BELOW_TRAIN,
-    "checkpoint": BELOW_TRAIN,
+    "train": BELOW_TRAIN | {"checkpoint"},
     "tracing": BELOW_TRAIN,
     "distributed": BELOW_TRAIN,
     "program": BELOW_TRAIN | {"testing"},
@@ -36,6 +36,7 @@ DOWNWARDS = [
 ]
 LIBRARIES = {
     "core": {"google", "google_crc32c"},
+    "checkpoint": {"google"},
     "examples": {"sklearn", "matplotlib", "rich"},
     "testing": {"pytest"},
     "cli": {"rich"},
