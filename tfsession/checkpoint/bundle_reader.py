@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 
 from tfsession.checkpoint import bundle_files, varint
 from tfsession.checkpoint.bundle_writer import PIECE
-from tfsession.checkpoint.slices import Part, assemble, part_from_proto, part_key, whole
+from tfsession.checkpoint.part_keys import part_key
 from tfsession.checkpoint.table import decode_table
 from tfsession.core import protos
 from tfsession.core.crc32c import crc32c, masked
@@ -24,6 +24,7 @@ from tfsession.core.dtypes import DType, as_dtype, bool_, resource, string, vari
 from tfsession.core.errors import DataLossError, NotFoundError, OpError, UnimplementedError
 from tfsession.core.file_system import file_errors, local_path
 from tfsession.core.shape import debug_string
+from tfsession.core.tensor_parts import Part, assemble, part_from_proto, whole
 
 _UINT32_MAX: Final = 0xFFFFFFFF
 _MOST_SHARDS: Final = 99_999

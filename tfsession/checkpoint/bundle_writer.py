@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Final, Self
 import numpy as np
 
 from tfsession.checkpoint import bundle_files, varint
-from tfsession.checkpoint.slices import Part, part_key
+from tfsession.checkpoint.part_keys import part_key
 from tfsession.checkpoint.table import encode_table
 from tfsession.core import protos
 from tfsession.core.crc32c import crc32c, masked
@@ -18,6 +18,7 @@ from tfsession.core.dtypes import DType, resource, string, variant
 from tfsession.core.errors import InvalidArgumentError, UnimplementedError
 from tfsession.core.file_system import file_errors, local_path
 from tfsession.core.shape import to_proto
+from tfsession.core.tensor_parts import Part
 
 # A piece that is still in the processor's cache when it is written after its checksum.
 PIECE: Final = 1 << 20
@@ -125,7 +126,8 @@ class BundleWriter:
 
     def _write(self, data: Any, crc: int) -> tuple[int, int]:
         for start in range(0, data.size, PIECE):
-            piece = data[start : start + PIECE]
+            # A copy: another step may write to a variable between the checksum and the write.
+            piece = data[start : start + PIECE].copy()
             crc = crc32c(piece, crc)
             _write_all(self._file, piece)
         return data.size, crc

@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 
 from tfsession.checkpoint import bundle_files
 from tfsession.checkpoint.bundle_reader import shape_from_proto
-from tfsession.checkpoint.slices import Part, assemble, part_from_proto, part_key, whole
+from tfsession.checkpoint.part_keys import part_key
 from tfsession.checkpoint.table import decode_table, encode_table
 from tfsession.core import dtypes, protos
 from tfsession.core.dtypes import DType, as_dtype
@@ -28,6 +28,7 @@ from tfsession.core.errors import (
 )
 from tfsession.core.file_system import file_errors, local_path
 from tfsession.core.shape import to_proto
+from tfsession.core.tensor_parts import Part, assemble, part_from_proto, whole
 from tfsession.core.tensor_proto import make_ndarray
 
 # The field that holds a dtype's values, and as which type it sees their bits.

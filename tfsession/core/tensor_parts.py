@@ -1,4 +1,4 @@
-"""Parts of tensors: how specifications name them, how messages hold them, how keys spell them."""
+"""Parts of tensors, as checkpoints hold them: how specifications and messages name them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfsession.core import protos
-from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.shape import debug_string
 
 # One dimension's (start, length); None where the whole dimension is meant.
@@ -73,10 +72,17 @@ def part_from_proto(proto: Any, shape: tuple[int, ...]) -> Part:
 
 def _checked(part: Part) -> Part:
     if len(part.extents) != len(part.shape):
-        raise ValueError(f"slice {part.spec()} has another rank than {debug_string(part.shape)}")
-    for (start, length), size in zip(part.bounds, part.shape, strict=True):
+        raise ValueError(
+            f"Ranks of shape and slice differ: shape = {debug_string(part.shape)}, "
+            f"slice = {part.spec()}"
+        )
+    pairs = zip(part.bounds, part.shape, strict=True)
+    for dimension, ((start, length), size) in enumerate(pairs):
         if start < 0 or length < 0 or start + length > size:
-            raise ValueError(f"slice {part.spec()} reaches out of {debug_string(part.shape)}")
+            raise ValueError(
+                f"Extent in dimension {dimension} out of bounds: shape = "
+                f"{debug_string(part.shape)}, slice = {part.spec()}"
+            )
     return part
 
 
@@ -84,24 +90,27 @@ def parse_part(text: str) -> Part:
     """The part of a specification: `10 3 0,4:-`, the whole shape and then the slice.
 
     Raises:
-        InvalidArgumentError: the text is no such thing.
+        ValueError: the text is no such thing.
     """
     *sizes, spec = text.split(" ")
+    if not sizes:
+        raise ValueError(f"Need least two elements in shape_and_slice specification: {text}")
     try:
-        if not sizes:
-            raise ValueError("it needs a shape and a slice")
         shape = tuple(map(int, sizes))
-        extents = tuple(map(_extent, spec.split(":")))
-        return _checked(Part(shape, extents))
-    except ValueError as error:
-        message = f"Invalid shape and slice specification: {text!r}: {error}"
-        raise InvalidArgumentError(None, None, message) from None
+    except ValueError:
+        raise ValueError(f"Non numerical dimension in shape_and_slice: {text}") from None
+    return _checked(Part(shape, tuple(_extent(one, spec) for one in spec.split(":"))))
 
 
-def _extent(text: str) -> Extent:
+def _extent(text: str, spec: str) -> Extent:
     if text == "-":
         return None
-    start, length = map(int, text.split(","))
+    try:
+        start, length = map(int, text.split(","))
+    except ValueError:
+        raise ValueError(
+            f"Expected a pair of numbers or '-' but got '{text}': string = {spec}"
+        ) from None
     return start, length
 
 
@@ -143,35 +152,3 @@ def assemble(wanted: Part, stored: Iterable[Part], dtype: Any, read: Callable[[P
     if not filled.all():
         raise ValueError("its parts overlap")
     return result
-
-
-def part_key(name: str, part: Part) -> bytes:
-    """The key of a part in a table: it begins with a zero byte, as no name of a tensor does.
-
-    Source of the encoding: OrderedCode, whose texts sort as what they stand for.
-    """
-    key = _number(0) + _text(name.encode()) + _number(len(part.extents))
-    for extent in part.extents:
-        start, length = (0, -1) if extent is None else extent
-        key += _signed(start) + _signed(length)
-    return key
-
-
-def _number(value: int) -> bytes:
-    data = value.to_bytes((value.bit_length() + 7) // 8, "big")
-    return bytes([len(data)]) + data
-
-
-def _text(data: bytes) -> bytes:
-    escapes = {0x00: b"\x00\xff", 0xFF: b"\xff\x00"}
-    return b"".join(escapes.get(byte) or bytes([byte]) for byte in data) + b"\x00\x01"
-
-
-def _signed(value: int) -> bytes:
-    """So many bytes in two's complement as hold the value beside a header that tells how many."""
-    magnitude = ~value if value < 0 else value
-    # With n bytes, n bits are the header and one is the sign.
-    count = next(n for n in range(1, 11) if magnitude < 1 << (7 * n - 1))
-    header = ((1 << count) - 1) << (8 * count - count)
-    encoded = value & ((1 << 8 * count) - 1)
-    return (encoded ^ header).to_bytes(count, "big")
