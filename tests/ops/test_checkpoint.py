@@ -171,6 +171,6 @@ def test_failed_saves_leave_nothing_behind(fresh_graph, tmp_path, prefix):
     ],
 )  # fmt: skip
 def test_what_the_graph_refuses(fresh_graph, op, inputs, attrs, text):
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 (texts hold brackets)
+    with pytest.raises(ValueError) as caught:
         create_op(op, inputs, attrs)
     assert text in str(caught.value)
