@@ -242,4 +242,4 @@ def _lost(text: str) -> DataLossError:
 
 
 def _text(error: Exception) -> str:
-    return f"Data loss: {error.message}" if isinstance(error, OpError) else str(error)
+    return f"DATA_LOSS: {error.message}" if isinstance(error, OpError) else str(error)

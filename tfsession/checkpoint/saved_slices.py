@@ -99,7 +99,7 @@ class SlicesReader:
                 for proto in saved.slice:
                     known.files[part_from_proto(proto, shape)] = rows
         except DataLossError as error:
-            raise _lost(f"Unable to open table file {file}: Data loss: {error.message}") from None
+            raise _lost(f"Unable to open table file {file}: DATA_LOSS: {error.message}") from None
         except (DecodeError, KeyError, ValueError, TypeError) as error:
             raise _lost(f"Unable to open table file {file}: {error}") from None
 
