@@ -87,7 +87,9 @@ class _ReferenceSaveable(SaveableObject):
     """A reference variable, or a slice of a partitioned one."""
 
     def __init__(self, variable: Any, slice_spec: str, name: str) -> None:
-        tensor = convert_to_tensor(variable) if isinstance(variable, Variable) else variable
+        tensor = variable._ref() if isinstance(variable, Variable) else variable
+        if slice_spec:
+            tensor = convert_to_tensor(variable)
         spec = SaveSpec(tensor, slice_spec, name, variable.dtype.base_dtype, variable.device)
         super().__init__(variable, [spec], name)
 
@@ -123,13 +125,17 @@ class _ResourceSaveable(SaveableObject):
 
 def _saveable(variable: Any, slice_spec: str, name: str) -> SaveableObject:
     element = variable._as_graph_element() if isinstance(variable, Variable) else variable
-    if not isinstance(element, Tensor) or element.op.type not in _VARIABLE_OPS:
+    if not _is_variable(element):
         raise TypeError(
             "names_to_saveables must be a dict mapping string names to Tensors/Variables. Not a "
             f"variable: {variable}"
         )
     kind = _ReferenceSaveable if element.dtype.is_ref else _ResourceSaveable
     return kind(variable, slice_spec, name)
+
+
+def _is_variable(element: Any) -> bool:
+    return isinstance(element, Tensor) and element.op.type in _VARIABLE_OPS
 
 
 def all_saveable_objects() -> list[Any]:
@@ -181,7 +187,7 @@ def _flat(objects: Iterable[Any]) -> Iterable[Any]:
 
 def _variable_name(item: Any) -> str:
     element = item._as_graph_element() if isinstance(item, Variable) else item
-    if not isinstance(element, Tensor):
+    if not _is_variable(element):
         raise TypeError(f"Variable to save is not a Variable: {item}")
     name: str = item.op.name
     if not isinstance(item, Variable) and element.op.type == "ReadVariableOp":
