@@ -36,7 +36,6 @@ DOWNWARDS = [
 ]
 LIBRARIES = {
     "core": {"google", "google_crc32c"},
-    "checkpoint": {"google"},
     "examples": {"sklearn", "matplotlib", "rich"},
     "testing": {"pytest"},
     "cli": {"rich"},

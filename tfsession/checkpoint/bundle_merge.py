@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from google.protobuf.message import DecodeError
-
 from tfsession.checkpoint import bundle_files
 from tfsession.checkpoint.bundle_reader import BundleReader
 from tfsession.checkpoint.bundle_writer import write_index
@@ -83,7 +81,7 @@ def _take_in(entries: dict[bytes, Any], key: bytes, row: bytes, first_shard: int
     """Add an entry; parts of one tensor may lie in several checkpoints."""
     try:
         entry = protos.BundleEntryProto.FromString(row)
-    except DecodeError as error:
+    except protos.DecodeError as error:
         raise DataLossError(None, None, f"Entry for key {key!r} is damaged: {error}") from None
     known = entries.get(key)
     if known is None:

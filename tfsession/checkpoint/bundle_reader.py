@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
-from google.protobuf.message import DecodeError
 
 from tfsession.checkpoint import bundle_files, varint
 from tfsession.checkpoint.bundle_writer import PIECE
@@ -63,7 +62,7 @@ class BundleReader:
         try:
             self._rows = dict(decode_table(data))
             header = protos.BundleHeaderProto.FromString(self._rows.pop(b"", b""))
-        except (DecodeError, DataLossError) as error:
+        except (protos.DecodeError, DataLossError) as error:
             raise _lost(f"Unable to open table file {name}: {_text(error)}") from None
         self.shards = header.num_shards
         if not 0 < self.shards <= _MOST_SHARDS or header.endianness or header.version.producer < 1:
@@ -98,7 +97,7 @@ class BundleReader:
                 raise NotFoundError(None, None, f"Key {name} not found in checkpoint")
             try:
                 found = self._entries[key] = self._parsed(row)
-            except (DecodeError, ValueError, TypeError) as error:
+            except (protos.DecodeError, ValueError, TypeError) as error:
                 raise _lost(f"Entry for key {name} in {self.prefix} is damaged: {error}") from None
         return found
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from google.protobuf.message import DecodeError
 
 from tfsession.checkpoint import bundle_files
 from tfsession.checkpoint.bundle_reader import shape_from_proto
@@ -100,7 +99,7 @@ class SlicesReader:
                     known.files[part_from_proto(proto, shape)] = rows
         except DataLossError as error:
             raise _lost(f"Unable to open table file {file}: DATA_LOSS: {error.message}") from None
-        except (DecodeError, KeyError, ValueError, TypeError) as error:
+        except (protos.DecodeError, KeyError, ValueError, TypeError) as error:
             raise _lost(f"Unable to open table file {file}: {error}") from None
 
     def names(self) -> list[str]:
@@ -147,7 +146,7 @@ class SlicesReader:
                 if count != part.size * (2 if saved.dtype.is_complex else 1):
                     raise ValueError("it has another number of values")
             return make_ndarray(data).reshape(part.lengths)
-        except (DecodeError, KeyError, ValueError, TypeError, OverflowError) as error:
+        except (protos.DecodeError, KeyError, ValueError, TypeError, OverflowError) as error:
             raise _lost(f"Tensor {name} in {self.pattern} is damaged: {error}") from None
 
 

@@ -152,9 +152,7 @@ def saveables_by_name(objects: Iterable[Any]) -> dict[str, Any]:
         ValueError: two have the same name.
     """
     if not isinstance(objects, list | tuple | set | frozenset):
-        raise TypeError(
-            f"Variables to save should be passed in a dict or a list, got {type(objects)}"
-        )
+        raise TypeError(f"Variables to save should be passed in a dict or a list. Got {objects}")
     named: dict[str, Any] = {}
     for item in sorted(_flat(objects), key=lambda one: one.name):
         info = getattr(item, "_save_slice_info", None)

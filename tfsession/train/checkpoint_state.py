@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import text_format
-
 from tfsession.checkpoint import bundle_files
 from tfsession.core import protos
 from tfsession.core.errors import NotFoundError
@@ -122,7 +120,7 @@ def write_state(
             f"Save path '{latest}' conflicts with path used for checkpoint state.  Please use a "
             "different save path."
         )
-    write_whole(target, text_format.MessageToString(state).encode())
+    write_whole(target, protos.text_format.MessageToString(state).encode())
 
 
 def _within(path: str, directory: str) -> str:
@@ -152,10 +150,10 @@ def get_checkpoint_state(checkpoint_dir: Any, latest_filename: str | None = None
     directory = os.fspath(checkpoint_dir)
     path = Path(local_path(state_file(directory, latest_filename)))
     try:
-        state = text_format.Parse(path.read_bytes(), protos.CheckpointState())
+        state = protos.text_format.Parse(path.read_bytes(), protos.CheckpointState())
     except FileNotFoundError:
         return None
-    except (OSError, text_format.ParseError, UnicodeDecodeError) as error:
+    except (OSError, protos.text_format.ParseError, UnicodeDecodeError) as error:
         warning("%s: %s", type(error).__name__, error)
         warning("%s: Checkpoint ignored", path)
         return None

@@ -7,9 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from google.protobuf import text_format
-from google.protobuf.message import DecodeError
-
 from tfsession.core import protos
 from tfsession.core.attr_value import to_attr_value
 from tfsession.core.exports import export
@@ -92,7 +89,7 @@ def export_meta_graph(
             add_collection_def(message, key, graph, export_scope)
     if filename:
         data = (
-            text_format.MessageToString(message).encode()
+            protos.text_format.MessageToString(message).encode()
             if as_text
             else message.SerializeToString(deterministic=True)
         )
@@ -202,11 +199,11 @@ def read_meta_graph(filename: str) -> Any:
     data = path.read_bytes()
     try:
         return protos.MetaGraphDef.FromString(data)
-    except DecodeError:
+    except protos.DecodeError:
         pass
     try:
-        return text_format.Parse(data, protos.MetaGraphDef())
-    except (text_format.ParseError, UnicodeDecodeError) as error:
+        return protos.text_format.Parse(data, protos.MetaGraphDef())
+    except (protos.text_format.ParseError, UnicodeDecodeError) as error:
         raise OSError(f"Cannot parse file {filename}: {error}.") from None
 
 
