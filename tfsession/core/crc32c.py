@@ -24,10 +24,14 @@ def crc32c(data: Any, crc: int = 0) -> int:
 
 
 def masked_crc32c(data: Any) -> int:
-    """The checksum of `data` in the form that is stored beside it.
+    """The checksum of `data` in the form that is stored beside it."""
+    return masked(crc32c(data))
+
+
+def masked(crc: int) -> int:
+    """The form in which a checksum is stored.
 
     A checksum of data that hold checksums says little; so TensorFlow stores them rotated by 15
     bits, and with a constant added.
     """
-    crc = crc32c(data)
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF

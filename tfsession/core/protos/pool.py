@@ -5,7 +5,7 @@ import functools
 from importlib import resources
 from typing import Any, Final
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from google.protobuf.descriptor import Descriptor, EnumDescriptor
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message import DecodeError, Message
@@ -36,7 +36,8 @@ def _load(module: str) -> dict[str, Any]:
     pool = descriptor_pool.DescriptorPool()
     for file in files.file:
         pool.AddSerializedFile(file.SerializeToString())
-    exports: dict[str, Any] = {}
+    # With what messages are read, so that who reads them need not load protobuf before.
+    exports: dict[str, Any] = {"DecodeError": DecodeError, "text_format": text_format}
     for file in files.file:
         if file.package not in _PACKAGES:
             continue

@@ -1,0 +1,100 @@
+"""The files of a bundle: their names, and how a finished set of them takes its place at once.
+
+No file system renames several files in one go. So each finished file first stands beside its place
+as NAME.next, the index last; when that is there, the new checkpoint counts and the old one does
+not, whatever is still to be renamed: readers look there first, and the next save tidies up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+from tfsession.core import forking
+from tfsession.core.file_system import file_errors
+
+_NEXT = ".next"
+_lock = forking.rlock()
+
+
+def index_name(prefix: str) -> str:
+    """The file that says what a checkpoint holds."""
+    return f"{prefix}.index"
+
+
+def data_name(prefix: str, shard: int, shards: int) -> str:
+    """The file that holds the bytes of tensors."""
+    return f"{prefix}.data-{shard:05d}-of-{shards:05d}"
+
+
+def aside(name: str) -> str:
+    """A name of nobody else's in the same directory, to write to."""
+    return f"{name}.tempstate{secrets.randbits(64)}"
+
+
+def current(name: str, prefix: str) -> str:
+    """The file that stands for `name`: the one that was left beside it when a save was killed."""
+    waiting = name + _NEXT
+    if Path(index_name(prefix) + _NEXT).exists() and Path(waiting).exists():
+        return waiting
+    return name
+
+
+def flush(name: str) -> None:
+    """Have the file, or the names of a directory, on the disk."""
+    descriptor = os.open(name, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@file_errors()
+def put_in_place(prefix: str, data: Iterable[tuple[str, str]], index: str) -> None:
+    """Make finished files the checkpoint `prefix`.
+
+    Args:
+        prefix: of the checkpoint.
+        data: for each data file, where it is and where it belongs.
+        index: where the file of the index is.
+    """
+    files = [*data, (index, index_name(prefix))]
+    with _lock:
+        _finish(prefix)
+        for source, target in files:
+            Path(source).replace(target + _NEXT)
+        _finish(prefix, [target for _, target in files])
+
+
+def _finish(prefix: str, targets: Iterable[str] = ()) -> None:
+    """Rename what stands beside its place, the index last; what no index speaks of is deleted."""
+    index = index_name(prefix)
+    directory = Path(index).parent
+    names = list(targets) or _left_over(directory, Path(prefix).name)
+    counts = Path(index + _NEXT).exists()
+    for name in names:
+        if name != index:
+            with contextlib.suppress(FileNotFoundError):
+                if counts:
+                    Path(name + _NEXT).replace(name)
+                else:
+                    Path(name + _NEXT).unlink()
+    if counts:
+        # Both stages must be on the disk in their order, should the power fail.
+        flush(str(directory))
+        Path(index + _NEXT).replace(index)
+        flush(str(directory))
+
+
+def _left_over(directory: Path, stem: str) -> list[str]:
+    """What a killed save has left beside its place."""
+    found = []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            name = entry.name
+            if name.startswith(f"{stem}.data-") and name.endswith(_NEXT):
+                found.append(str(directory / name.removesuffix(_NEXT)))
+    return found

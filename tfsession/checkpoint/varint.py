@@ -1,0 +1,33 @@
+"""Whole numbers in as many bytes as they need, seven bits each: protocol buffers' varints."""
+
+from __future__ import annotations
+
+from tfsession.core.errors import DataLossError
+
+_LONGEST = 10
+
+
+def encode(value: int) -> bytes:
+    """The bytes of a number that is not negative."""
+    parts = bytearray()
+    while value > 0x7F:
+        parts.append(value & 0x7F | 0x80)
+        value >>= 7
+    parts.append(value)
+    return bytes(parts)
+
+
+def decode(data: bytes, position: int, end: int) -> tuple[int, int]:
+    """The number at `position` and the position behind it.
+
+    Raises:
+        DataLossError: it does not end before `end`, or is longer than any number of 64 bits.
+    """
+    value = shift = 0
+    for place in range(position, min(end, position + _LONGEST)):
+        byte = data[place]
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, place + 1
+        shift += 7
+    raise DataLossError(None, None, f"bad variable-length number at byte {position}")

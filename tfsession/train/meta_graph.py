@@ -1,0 +1,278 @@
+"""MetaGraphDefs: a graph with its collections and how it is saved, in a file and back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from tfsession.core import protos
+from tfsession.core.attr_value import to_attr_value
+from tfsession.core.exports import export
+from tfsession.core.file_system import file_errors, local_path
+from tfsession.core.op_def import NO_DEFAULT, ops
+from tfsession.core.op_def_proto import to_op_def_proto
+from tfsession.core.verbosity import error as log_error
+from tfsession.core.verbosity import warning
+from tfsession.graph.collection_protos import collection_protos, within_scope, without_scope
+from tfsession.graph.graph import Graph, get_default_graph
+from tfsession.graph.graph_def import to_graph_def
+from tfsession.graph.graph_keys import GraphKeys
+from tfsession.graph.importer import import_graph_def
+from tfsession.train.checkpoint_state import write_whole
+
+# What is followed; the same text as `tf.VERSION`.
+_TENSORFLOW_VERSION: Final = "2.21.0"
+
+
+@export("train.export_meta_graph")
+def export_meta_graph(
+    filename: str | None = None,
+    meta_info_def: Any = None,
+    graph_def: Any = None,
+    saver_def: Any = None,
+    collection_list: Iterable[str] | None = None,
+    as_text: bool = False,
+    graph: Graph | None = None,
+    export_scope: str | None = None,
+    clear_devices: bool = False,
+    clear_extraneous_savers: bool = False,
+    strip_default_attrs: bool = False,
+    save_debug_info: bool = False,
+) -> Any:
+    """The MetaGraphDef of a graph: nodes with their shapes, collections, how it is saved.
+
+    Args:
+        filename: where to write it; not written when None.
+        meta_info_def: tags and the like to begin with.
+        graph_def: written instead of the graph's own.
+        saver_def: how it is saved.
+        collection_list: the collections to write; all when None.
+        as_text: write text instead of a binary file.
+        graph: the default graph when None.
+        export_scope: write only what is in this name scope, without the scope.
+        clear_devices: write no devices.
+        clear_extraneous_savers: leave out the collection of Savers.
+        strip_default_attrs: leave out attributes that have their default.
+        save_debug_info: no effect.
+
+    Raises:
+        ValueError: something in `export_scope` reads what lies outside of it.
+    """
+    graph = graph or get_default_graph()
+    message = protos.MetaGraphDef()
+    if meta_info_def is not None:
+        message.meta_info_def.CopyFrom(protos.coerce(meta_info_def, type(message.meta_info_def)))
+    if graph_def is None:
+        message.graph_def.CopyFrom(to_graph_def(graph, add_shapes=True))
+    else:
+        message.graph_def.CopyFrom(protos.coerce(graph_def, protos.GraphDef))
+    if export_scope:
+        _keep_scope(message.graph_def, export_scope)
+    if clear_devices:
+        for node in _nodes(message.graph_def):
+            node.device = ""
+    about = message.meta_info_def
+    if strip_default_attrs:
+        _strip_defaults(message.graph_def)
+    about.stripped_default_attrs = strip_default_attrs
+    if not about.stripped_op_list.op:
+        about.stripped_op_list.CopyFrom(_op_list(message.graph_def))
+    about.tensorflow_version = about.tensorflow_version or _TENSORFLOW_VERSION
+    about.tensorflow_git_version = about.tensorflow_git_version or "unknown"
+    if saver_def is not None:
+        message.saver_def.CopyFrom(protos.coerce(saver_def, protos.SaverDef))
+    keys = graph.get_all_collection_keys() if collection_list is None else collection_list
+    for key in keys:
+        if not (clear_extraneous_savers and key == GraphKeys.SAVERS):
+            add_collection_def(message, key, graph, export_scope)
+    if filename:
+        data = (
+            protos.text_format.MessageToString(message).encode()
+            if as_text
+            else message.SerializeToString(deterministic=True)
+        )
+        with file_errors():
+            Path(local_path(filename)).parent.mkdir(parents=True, exist_ok=True)
+        write_whole(filename, data)
+    return message
+
+
+def _nodes(graph_def: Any) -> list[Any]:
+    """The nodes of a graph and of its functions."""
+    functions = graph_def.library.function
+    return [*graph_def.node, *(node for function in functions for node in function.node_def)]
+
+
+def _op_list(graph_def: Any) -> Any:
+    """The definitions of the ops that a graph uses, sorted, without its own functions."""
+    used = {node.op for node in _nodes(graph_def)}
+    return protos.OpList(op=[to_op_def_proto(ops[name]) for name in sorted(used) if name in ops])
+
+
+def _strip_defaults(graph_def: Any) -> None:
+    for node in _nodes(graph_def):
+        if node.op not in ops:
+            continue
+        for name, attr in ops[node.op].attrs.items():
+            if name in node.attr and attr.default is not NO_DEFAULT:
+                default = to_attr_value(attr.default, attr.type)
+                if node.attr[name] == default:
+                    del node.attr[name]
+
+
+def _keep_scope(graph_def: Any, scope: str) -> None:
+    """Leave the nodes of a name scope, under their names within it."""
+    prefix = scope.rstrip("/") + "/"
+    kept = [node for node in graph_def.node if node.name.startswith(prefix)]
+    names = {node.name for node in kept}
+    for node in kept:
+        inputs = []
+        for text in node.input:
+            name = text.removeprefix("^").split(":")[0]
+            if name in names:
+                inputs.append(text.replace(prefix, "", 1))
+            elif not text.startswith("^"):
+                raise ValueError(
+                    f"Node {node.name} in the exported scope {scope} reads {text}, which lies "
+                    "outside of it"
+                )
+        node.input[:] = inputs
+        node.name = node.name.removeprefix(prefix)
+        classes = node.attr["_class"].list.s if "_class" in node.attr else []
+        classes[:] = [text.replace(b"loc:@" + prefix.encode(), b"loc:@", 1) for text in classes]
+    copies = [protos.NodeDef.FromString(node.SerializeToString()) for node in kept]
+    del graph_def.node[:]
+    graph_def.node.extend(copies)
+
+
+def add_collection_def(message: Any, key: str, graph: Graph, export_scope: str | None) -> None:
+    """Write down a collection, unless what it holds cannot be: then a warning says so."""
+    items = graph.get_collection(key)
+    if not items:
+        return
+    try:
+        found = _collection_def(items, key, export_scope)
+    except Exception as error:
+        # Anything may lie in a collection; the rest of the graph is worth having without it.
+        warning(
+            "Issue encountered when serializing %s.\nType is unsupported, or the types of the "
+            "items don't match field type in CollectionDef. Note this is a warning and probably "
+            "safe to ignore.\n%s",
+            key,
+            error,
+        )
+    else:
+        message.collection_def[key].CopyFrom(found)
+
+
+def _collection_def(items: list[Any], key: str, scope: str | None) -> Any:
+    found = protos.CollectionDef()
+    known = collection_protos.get(key)
+    first = items[0]
+    if known is not None:
+        messages = [known.to_proto(item, export_scope=scope) for item in items]
+        found.bytes_list.value.extend(m.SerializeToString() for m in messages if m is not None)
+    elif isinstance(first, str | bytes):
+        found.bytes_list.value.extend(i.encode() if isinstance(i, str) else i for i in items)
+    elif isinstance(first, int):
+        found.int64_list.value.extend(items)
+    elif isinstance(first, float):
+        found.float_list.value.extend(items)
+    else:
+        prefix = scope.rstrip("/") + "/" if scope else ""
+        names = [item.name for item in items if item.name.startswith(prefix)]
+        found.node_list.value.extend(without_scope(name, scope) for name in names)
+    return found
+
+
+def read_meta_graph(filename: str) -> Any:
+    """The MetaGraphDef of a file, binary or text.
+
+    Raises:
+        OSError: there is no such file, or no such message in it.
+    """
+    path = Path(local_path(filename))
+    if not path.is_file():
+        raise OSError(f"File does not exist. Received: {filename}.")
+    data = path.read_bytes()
+    try:
+        return protos.MetaGraphDef.FromString(data)
+    except protos.DecodeError:
+        pass
+    try:
+        return protos.text_format.Parse(data, protos.MetaGraphDef())
+    except (protos.text_format.ParseError, UnicodeDecodeError) as error:
+        raise OSError(f"Cannot parse file {filename}: {error}.") from None
+
+
+def import_into_graph(
+    meta_graph_or_file: Any,
+    clear_devices: bool = False,
+    import_scope: str | None = None,
+    input_map: dict[str, Any] | None = None,
+    return_elements: list[str] | None = None,
+) -> tuple[Any, str, list[Any] | None]:
+    """Add a MetaGraphDef's nodes and collections to the default graph.
+
+    Args:
+        meta_graph_or_file: a MetaGraphDef, or the path of a file that holds one.
+        clear_devices: forget where operations were placed.
+        import_scope: name scope to put everything in.
+        input_map: as that of `tf.import_graph_def`.
+        return_elements: as those of `tf.import_graph_def`.
+
+    Returns:
+        The message, the whole name scope, and what `tf.import_graph_def` has given.
+    """
+    if isinstance(meta_graph_or_file, str | os.PathLike):
+        message = read_meta_graph(os.fspath(meta_graph_or_file))
+    else:
+        message = protos.MetaGraphDef()
+        message.CopyFrom(protos.coerce(meta_graph_or_file, protos.MetaGraphDef))
+    if clear_devices:
+        for node in _nodes(message.graph_def):
+            node.device = ""
+    graph = get_default_graph()
+    scope = "/".join(part for part in (graph.get_name_scope(), import_scope) if part)
+    op_list = message.meta_info_def.stripped_op_list
+    elements = import_graph_def(
+        message.graph_def,
+        input_map,
+        return_elements,
+        name=import_scope or "",
+        producer_op_list=op_list if op_list.op else None,
+    )
+    for key in sorted(message.collection_def):
+        _restore_collection(graph, key, message.collection_def[key], scope)
+    return message, scope, elements
+
+
+def _restore_collection(graph: Graph, key: str, found: Any, scope: str) -> None:
+    kind = found.WhichOneof("kind")
+    if kind is None:
+        log_error("Cannot identify data type for collection %s. Skipping.", key)
+        return
+    known = collection_protos.get(key)
+    for value in getattr(found, kind).value:
+        if known is not None and kind == "bytes_list":
+            item = _item(graph, known, value, scope)
+        elif kind == "node_list":
+            item = graph.as_graph_element(within_scope(value, scope))
+        elif kind == "int64_list":
+            item = int(value)
+        else:
+            item = value
+        graph.add_to_collection(key, item)
+
+
+def _item(graph: Graph, known: Any, data: bytes, scope: str) -> Any:
+    """The object of a message: the same one in all collections that hold it."""
+    made = known.parse(data, scope)
+    if known.message == "VariableDef":
+        for key in graph.get_all_collection_keys():
+            for item in graph.get_collection_ref(key):
+                if type(item) is type(made) and item.name == made.name:
+                    return item
+    return made
