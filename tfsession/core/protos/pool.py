@@ -8,7 +8,7 @@ from typing import Any, Final
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor, EnumDescriptor
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from tfsession.core import forking
 
@@ -18,7 +18,7 @@ _lock = forking.lock()
 
 
 def load(module: str) -> dict[str, Any]:
-    """Return the messages, enums and enum values of the top level by name.
+    """Return the messages, enums and enum values of the top level by name, and DecodeError.
 
     Args:
       module: the importable module that exports them; pickles will name it.
@@ -36,7 +36,7 @@ def _load(module: str) -> dict[str, Any]:
     pool = descriptor_pool.DescriptorPool()
     for file in files.file:
         pool.AddSerializedFile(file.SerializeToString())
-    exports: dict[str, Any] = {}
+    exports: dict[str, Any] = {"DecodeError": DecodeError}  # what FromString raises
     for file in files.file:
         if file.package not in _PACKAGES:
             continue
