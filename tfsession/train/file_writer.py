@@ -15,7 +15,7 @@ from tfsession.graph.default_graph import get_default_graph
 from tfsession.graph.graph import Graph
 from tfsession.train.event_file import EventFileWriter
 
-__all__ = ["FileWriter", "FileWriterCache", "get_summary_description"]
+__all__ = ["FileWriter", "FileWriterCache", "get_summary_description", "meta_graph"]
 
 
 class SummaryToEventTransformer:
@@ -33,7 +33,7 @@ class SummaryToEventTransformer:
         self._tags_with_metadata: set[str] = set()
         if graph is not None or graph_def is not None:
             message = self._add_graph(graph, None, graph_def)
-            self.add_meta_graph(_meta_graph(message))
+            self.add_meta_graph(meta_graph(message))
 
     def add_summary(self, summary: Any, global_step: Any = None) -> None:
         """Write a summary: serialized, as a step gives it, or a `tf.Summary`.
@@ -129,9 +129,9 @@ class SummaryToEventTransformer:
         self.event_writer.add_event(event)
 
 
-def _meta_graph(graph_def: Any) -> Any:
-    """A MetaGraphDef of a graph alone, with the definitions of its ops."""
-    message = protos.MetaGraphDef(graph_def=graph_def)
+def meta_graph(graph_def: Any, saver_def: Any = None) -> Any:
+    """A MetaGraphDef of a graph alone, with the definitions of its ops, and what saves it."""
+    message = protos.MetaGraphDef(graph_def=graph_def, saver_def=saver_def)
     message.meta_info_def.tensorflow_version = "2.21.0"
     for op_type in sorted({node.op for node in graph_def.node}):
         if op_type in ops:
