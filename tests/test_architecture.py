@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "gradients": {"core", "graph", "ops"},
     "runtime": {"core", "graph", "devices", "resources"},
     "session": BELOW_SESSION,
-    "train": BELOW_TRAIN | {"checkpoint"},
+    "train": BELOW_TRAIN | {"checkpoint", "tracing"},
     "tracing": BELOW_TRAIN,
     "distributed": BELOW_TRAIN,
     "program": BELOW_TRAIN | {"testing"},

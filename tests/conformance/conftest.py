@@ -92,6 +92,7 @@ SECTIONS = {
     "programs": "whole programs",
     "shapes": "TensorShape, Dimension",
     "signatures": "public names",
+    "summaries": "summaries and event files",
     "variables": "variables and scopes",
 }
 

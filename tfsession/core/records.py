@@ -182,6 +182,11 @@ class RecordWriter:
                 file.write(self._deflate.flush(zlib.Z_SYNC_FLUSH))
             file.flush()
 
+    def forget(self) -> None:
+        """Close the file without what is not flushed: in a forked child, whose parent has it."""
+        file, self._file = self._opened(), None
+        file.raw.close()  # type: ignore[attr-defined]
+
     def close(self) -> None:
         """End the file; FailedPreconditionError when that was done before."""
         file = self._opened()

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from tfsession.core.exports import export
+
 __all__ = ["AllocationMaximum", "StepStatsAnalysis", "Timeline"]
 
 _LABEL: Final = re.compile(r"(.*) = (.*)\((.*)\)")
@@ -65,6 +67,7 @@ class ChromeTrace:
         return json.dumps(trace, separators=(",", ":"))
 
 
+@export("python.client.timeline.Timeline")
 class Timeline:
     """The execution of a step over time.
 

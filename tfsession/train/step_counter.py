@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from tfsession.core.dtypes import int64
 from tfsession.core.exports import export
 from tfsession.graph.graph import Graph, get_default_graph
 from tfsession.graph.graph_keys import GraphKeys
+from tfsession.graph.tensor import Tensor
+from tfsession.ops.cond import cond
 from tfsession.ops.initializers import Zeros
+from tfsession.ops.state import is_variable_initialized
 from tfsession.ops.variable_scope import get_variable
+
+_READ_KEY: Final = "global_step_read_op_cache"
 
 
 @export("train.global_step")
@@ -74,3 +79,24 @@ def assert_global_step(global_step_tensor: Any) -> None:
     rank = global_step_tensor.shape.ndims
     if rank not in (None, 0):
         raise TypeError(f'Existing "global_step" is not scalar: {global_step_tensor.shape}')
+
+
+def global_step_read(graph: Graph | None = None) -> Tensor | None:
+    """A tensor with the global step's value, or initial value; made once. None without a step.
+
+    It is a copy: what counts the step in the same run does not change it.
+    """
+    graph = graph or get_default_graph()
+    made = graph.get_collection(_READ_KEY)
+    if made:
+        return made[0]  # type: ignore[no-any-return]
+    step = get_global_step(graph)
+    if step is None:
+        return None
+    with graph.as_default(), graph.name_scope(None), graph.name_scope(f"{step.op.name}/"):
+        if not isinstance(step, Tensor):
+            initialized = is_variable_initialized(step)
+            step = cond(initialized, step.read_value, lambda initial=step.initial_value: initial)
+        read: Tensor = step + 0
+        graph.add_to_collection(_READ_KEY, read)
+    return read
