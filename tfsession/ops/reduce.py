@@ -26,7 +26,8 @@ from tfsession.ops.shape import rank, renamed, reshape
 # --- definitions ----------------------------------------------------------------------------------
 
 
-def _reduced_shape(op: Operation) -> list[Shape]:
+def reduced_shape(op: Operation) -> list[Shape]:
+    """The shape of the first input without the dimensions that the second one names."""
     shape, indices = op.inputs[0]._shape, op.inputs[1]
     with_rank_at_most(indices._shape, 1)
     keep = op.attrs["keep_dims"]
@@ -63,7 +64,7 @@ for _name, _types in {
         inputs=["input: T", "reduction_indices: Tidx"],
         outputs=["output: T"],
         attrs=["keep_dims: bool = false", f"T: {_types}", _INDICES],
-        shape=_reduced_shape,
+        shape=reduced_shape,
     )
 for _name in ("All", "Any"):
     define_op(
@@ -71,7 +72,7 @@ for _name in ("All", "Any"):
         inputs=["input: bool", "reduction_indices: Tidx"],
         outputs=["output: bool"],
         attrs=["keep_dims: bool = false", _INDICES],
-        shape=_reduced_shape,
+        shape=reduced_shape,
     )
 
 

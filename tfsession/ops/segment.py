@@ -29,7 +29,8 @@ define_op(
 )
 
 
-def _unsorted_segment_shape(op: Operation) -> list[Shape]:
+def unsorted_segment_shape(op: Operation) -> list[Shape]:
+    """Segments, then what is left of the first input's shape; the third input is their number."""
     data, ids = op.inputs[0]._shape, op.inputs[1]._shape
     with_rank(op.inputs[2]._shape, 0)
     if data is None or ids is None:
@@ -50,7 +51,7 @@ define_op(
         "Tindices: {int16, int32, int64}",
         "Tnumsegments: {int32, int64} = DT_INT32",
     ],
-    shape=_unsorted_segment_shape,
+    shape=unsorted_segment_shape,
 )
 
 

@@ -197,9 +197,14 @@ def _negated_twice(output: Any) -> Any:
     return output
 
 
+def _array(value: Any) -> Any:
+    """The value as an array; a text as an array of one object, as string tensors have them."""
+    return np.asarray(value, object if isinstance(value, bytes) else None)
+
+
 def assert_same(actual: Any, expected: Any, what: str) -> None:
     """Equal dtype, shape and bytes."""
-    actual, expected = np.asarray(actual), np.asarray(expected)
+    actual, expected = _array(actual), _array(expected)
     assert actual.dtype == expected.dtype, f"{what}: dtype {actual.dtype}, not {expected.dtype}"
     assert actual.shape == expected.shape, f"{what}: shape {actual.shape}, not {expected.shape}"
     same = (
@@ -212,7 +217,7 @@ def assert_same(actual: Any, expected: Any, what: str) -> None:
 
 def assert_close(actual: Any, expected: Any, factor: float, what: str) -> None:
     """Equal dtype and shape, and values within the dtype's tolerance times `factor`."""
-    actual, expected = np.asarray(actual), np.asarray(expected)
+    actual, expected = _array(actual), _array(expected)
     assert actual.dtype == expected.dtype, f"{what}: dtype {actual.dtype}, not {expected.dtype}"
     assert actual.shape == expected.shape, f"{what}: shape {actual.shape}, not {expected.shape}"
     tolerance = TOLERANCES.get(as_dtype(actual.dtype).name, 0.0) * factor
@@ -248,7 +253,7 @@ def check_values(row: Row, arrays: Sequence[Any], device: str) -> list[Any]:
     for tensor, result in zip(outputs, results, strict=True):
         if not isinstance(tensor, tf.Tensor):
             continue
-        found = np.asarray(result)
+        found = _array(result)
         expected = np.dtype(object) if tensor.dtype == tf.string else tensor.dtype.base_dtype.numpy
         assert found.dtype == expected, f"{row}: {tensor} came out as {found.dtype}"
         assert tensor.shape.is_compatible_with(found.shape), (
@@ -264,7 +269,7 @@ def check_values(row: Row, arrays: Sequence[Any], device: str) -> list[Any]:
         wanted = as_list(row.reference(*arrays, **row.kwargs))
         assert len(wanted) == len(results), f"{row}: {len(results)} outputs, not {len(wanted)}"
         for result, reference in zip(results, wanted, strict=True):
-            reference = np.asarray(reference).astype(np.asarray(result).dtype)
+            reference = _array(reference).astype(_array(result).dtype)
             assert_close(result, reference, row.tolerance, f"{row} against its reference")
     return results  # type: ignore[no-any-return]
 
