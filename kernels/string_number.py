@@ -95,22 +95,15 @@ _HEXADECIMAL = re.compile(
 )
 
 
-def _no_number(text: bytes) -> InvalidArgumentError:
-    shown = text.decode(errors="backslashreplace")
-    return _refuse(f"StringToNumberOp could not correctly convert string: {shown}")
-
-
-def _integer(text: bytes, least: int, most: int) -> int:
+def _integer(text: bytes, least: int, most: int) -> int | None:
     match = _INTEGER.match(text)
     if match is None or (least == 0 and b"-" in text) or len(match[1]) > 4000:
-        raise _no_number(text)
+        return None
     value = int(match[1])
-    if not least <= value <= most:
-        raise _no_number(text)
-    return value
+    return value if least <= value <= most else None
 
 
-def _double(text: bytes) -> float:
+def _double(text: bytes) -> float | None:
     match = _DECIMAL.match(text)
     if match is not None:
         return float(match[1])
@@ -121,41 +114,46 @@ def _double(text: bytes) -> float:
         except OverflowError:
             return -np.inf if match[1].startswith(b"-") else np.inf
     match = _SPECIAL.match(text)
-    if match is None:
-        raise _no_number(text)
-    return float(match[1] + match[2][:3])
+    return None if match is None else float(match[1] + match[2][:3])
 
 
 def _single(text: bytes) -> Any:
     """The nearest float32: a double in the middle between two does not tell which one it is."""
     value = _double(text)
-    nearest = np.float32(value)
+    if value is None:
+        return None
+    with np.errstate(over="ignore"):
+        nearest = np.float32(value)
     error = value - float(nearest)
-    if error and np.isfinite(nearest):
-        other = np.nextafter(nearest, np.float32(np.copysign(np.inf, error)))
-        match = _DECIMAL.match(text)
-        if match is not None and float(other) - value == error:
-            exact = Fraction(match[1].decode())
-            if (exact > value) != (value > float(nearest)) or exact == value:
-                return nearest
-            return other
+    if not error or not np.isfinite(nearest):
         return nearest
-    return nearest
+    other = np.nextafter(nearest, np.float32(np.copysign(np.inf, error)))
+    match = _DECIMAL.match(text)
+    if match is None or float(other) - value != error:
+        return nearest
+    exact = Fraction(match[1].decode())
+    return other if exact != value and (exact > value) == (value > float(nearest)) else nearest
+
+
+def parsed(text: bytes, dtype: DType) -> Any:
+    """The number of this dtype that a text stands for; None if it stands for none."""
+    if dtype.is_integer:
+        info = np.iinfo(dtype.numpy)
+        return _integer(text, int(info.min), int(info.max))
+    return _single(text) if dtype.numpy == np.float32 else _double(text)
 
 
 @kernel("StringToNumber", device="CPU")
 def string_to_number(xp: Any, array: Any, *, out_type: DType) -> Any:
     """The number of each text."""
-    dtype = out_type.numpy
-    flat = array.ravel().tolist()
-    if out_type.is_integer:
-        info = np.iinfo(dtype)
-        least, most = int(info.min), int(info.max)
-        values: list[Any] = [_integer(text, least, most) for text in flat]
-    else:
-        with np.errstate(over="ignore"):
-            values = [(_single if dtype == np.float32 else _double)(text) for text in flat]
-    return np.array(values, dtype).reshape(array.shape)
+    found = np.empty(array.size, out_type.numpy)
+    for index, text in enumerate(array.ravel().tolist()):
+        value = parsed(text, out_type)
+        if value is None:
+            shown = text.decode(errors="backslashreplace")
+            raise _refuse(f"StringToNumberOp could not correctly convert string: {shown}")
+        found[index] = value
+    return found.reshape(array.shape)
 
 
 # --- tensors in texts -----------------------------------------------------------------------------
