@@ -21,10 +21,16 @@ def _element(value: Any) -> str:
 
 def _number(value: Any) -> str:
     """A floating number in the fewest of two numbers of digits that tell it from others."""
-    digits, more = (15, 17) if value.dtype == np.float64 else (6, 9)
+    # The small ones are shown as the float32 that they are.
+    kind, digits, more = (np.float64, 15, 17) if value.dtype == np.float64 else (np.float32, 6, 9)
     text = f"{float(value):.{digits}g}"
-    exact = type(value)(float(text)) == value or value != value
+    exact = kind(text) == kind(value) or value != value
     return text if exact else f"{float(value):.{more}g}"
+
+
+def shown_element(value: Any) -> str:
+    """A number or a truth value, given as a NumPy scalar, as TensorFlow prints it."""
+    return _element(value.item()) if value.dtype.kind in "biu" else _number(value)
 
 
 def summary(array: Any, limit: int) -> str:
