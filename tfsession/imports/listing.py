@@ -7,6 +7,7 @@ present is asked of the registry; why another is not, `reasons.txt` tells by pat
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache
@@ -143,9 +144,14 @@ def status(dotted: str) -> Status:
 @cache
 def _by_last_part(count: int) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for name in sorted(exports.names, key=lambda name: (len(name), name)):
+    for name in sorted(_advisable(), key=lambda name: (len(name), name)):
         found.setdefault(name.rpartition(".")[2].lower(), []).append(name)
     return found
+
+
+def _advisable() -> Iterator[str]:
+    """All names but those of tf.raw_ops, which few programs write."""
+    return (name for name in exports.names if not name.startswith("raw_ops."))
 
 
 def nearest(dotted: str) -> str | None:
@@ -154,7 +160,7 @@ def nearest(dotted: str) -> str | None:
     alike = _by_last_part(len(exports.names)).get(last.lower())
     if alike:
         return next((name for name in alike if name.rpartition(".")[2] == last), alike[0])
-    close = get_close_matches(plain(dotted), exports.names, 1, 0.8)
+    close = get_close_matches(plain(dotted), list(_advisable()), 1, 0.8)
     return close[0] if close else None
 
 
