@@ -53,6 +53,7 @@ LOADERS = {
     *(f"{room}/__init__.py" for room in ("tfsession", "tfsession/ops", "tfsession/gradients")),
     *("kernels/__init__.py", "tfsession/core/protos/__init__.py", "tfsession/cli/main.py"),
     *("tfsession/testing/__init__.py", "tfsession/program/__init__.py"),
+    "tfsession/imports/finder.py",
 }
 REFUSED_NAMES = {"util", "utils", "misc", "helper", "helpers", "common", "basic"}
 # Written so that this file does not hold what it looks for.

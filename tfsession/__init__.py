@@ -25,6 +25,8 @@ __version__ = "0.1.0"
 _OPEN_ROOMS = ("train", "contrib")
 # Modules that need absl: tfsession/program/__init__.py says when they are loaded.
 _WAITING = ("absl_flags", "test_case")
+# What a name that is missing is told.
+_LISTING = "tfsession.imports.listing"
 # The modules that stand for prefixes of public names, by prefix.
 _opened: dict[str, _ModuleType] = {}
 
@@ -97,6 +99,7 @@ def _load_gradients() -> None:
 def _load_train() -> None:
     """Load the modules that declare public names, but that only training programs need."""
     _import_module("tfsession.gradients.engine")
+    _import_module("tfsession.imports.finder")
     _load_rooms("train", "program")
 
 
@@ -126,7 +129,8 @@ def _find(prefix: str, name: str) -> _Any:
     elif f"{module}.{name}" in _sys.modules:
         value = _sys.modules[f"{module}.{name}"]
     else:
-        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        told = "" if name.startswith("_") else f": {_import_module(_LISTING).explain(dotted)}"
+        raise AttributeError(f"module {module!r} has no attribute {name!r}{told}")
     setattr(_sys.modules[module], name, value)
     return value
 

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tfsession.cli import check, snapshot
+from tfsession.cli import device_check, snapshot
 from tfsession.cli.main import main
 from tfsession.devices import nvml
 from tfsession.devices.driver import DriverError
@@ -343,25 +343,25 @@ class TestCheck:
     def test_a_process_that_ends_otherwise(self, code, reason):
         if "SIG" in reason and sys.platform == "win32":
             pytest.skip("signals of POSIX")
-        (result,) = check.check(["x"], 60, lambda _: [sys.executable, "-c", code])
+        (result,) = device_check.check(["x"], 60, lambda _: [sys.executable, "-c", code])
         assert not result["passed"]
         assert result["reason"].startswith(reason)
 
     def test_a_process_that_does_not_end(self):
         hangs = [sys.executable, "-c", "import time; time.sleep(1000)"]
-        results = check.check(["x", "y"], 0.2, lambda _: hangs)
+        results = device_check.check(["x", "y"], 0.2, lambda _: hangs)
         assert [result["reason"] for result in results] == ["not done after 0.2 s"] * 2
 
     def test_wrong_numbers_are_noticed(self):
         code = (
             "import sys, tfsession as tf\n"
-            "from tfsession.cli import check_child\n"
+            "from tfsession.cli import device_check_child\n"
             "from tfsession.core.rules import kernels\n"
             "kernel = kernels['Relu'][0]\n"
             "kernel.function = lambda xp, features: abs(features)\n"
-            "sys.exit(check_child.main('/cpu:0'))"
+            "sys.exit(device_check_child.main('/cpu:0'))"
         )
-        (result,) = check.check(["x"], 60, lambda _: [sys.executable, "-c", code])
+        (result,) = device_check.check(["x"], 60, lambda _: [sys.executable, "-c", code])
         assert not result["passed"]
         assert result["reason"].startswith("an element-wise kernel with a sum gave 32 wrong numb")
 

@@ -27,7 +27,7 @@ def test_misuse_shows_the_usage(tfsession, args):
         ("device", "did you mean 'devices'?"),
         ("environment", "did you mean 'env'?"),
         ("plcae", "did you mean 'place'?"),
-        ("qqqqqq", "there are devices, env, place"),
+        ("qqqqqq", "there are run, check, devices, env, place"),
     ],
 )
 def test_an_unknown_command_names_the_nearest(tfsession, word, hint):
@@ -37,10 +37,10 @@ def test_an_unknown_command_names_the_nearest(tfsession, word, hint):
 def test_help_has_a_line_for_each_command(tfsession):
     lines = [line.split(maxsplit=1) for line in tfsession("--help")[0].splitlines()]
     told = {words[0]: words[1] for words in lines if len(words) == 2}
-    assert {"devices", "env", "place"} <= set(told)
+    assert {"run", "check", "devices", "env", "place"} <= set(told)
 
 
-@pytest.mark.parametrize("command", ["devices", "env", "place"])
+@pytest.mark.parametrize("command", ["check", "devices", "env", "place"])
 def test_each_command_has_help(tfsession, command):
     assert "--json" in tfsession(command, "--help")[0]
 

@@ -1,8 +1,10 @@
 """Every op definition against TensorFlow's registered OpDef."""
 
+import inspect
+
 import pytest
 
-import tfsession  # noqa: F401  (defines the ops)
+import tfsession
 from tfsession.core import protos
 from tfsession.core.attr_value import attr_from_proto
 from tfsession.core.op_def import ops
@@ -37,3 +39,17 @@ def test_same_definition(tf, name):
     real = op_def_registry.get(name)
     assert real is not None, f"TensorFlow has no op {name}"
     assert comparable(to_op_def_proto(ops[name])) == comparable(real)
+
+
+def parameters(function):
+    defaults = {
+        p.name: getattr(p.default, "as_datatype_enum", p.default)
+        for p in inspect.signature(function).parameters.values()
+    }
+    return function.__name__.removeprefix("_"), list(defaults.items())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_same_raw_function(tf, name):
+    mine, real = (getattr(module.raw_ops, name) for module in (tfsession, tf))
+    assert parameters(mine) == parameters(real)

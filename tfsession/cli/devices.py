@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tfsession.cli import check, snapshot
+from tfsession.cli import device_check, snapshot
 from tfsession.cli.table import Cell, Column, Line, Screen, Table
 from tfsession.core.errors import OpError
 
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "option that makes CUDA contexts there",
     )  # fmt: skip
     parser.add_argument(
-        "--timeout", metavar="SECONDS", type=_seconds, default=check.TIME_LIMIT,
+        "--timeout", metavar="SECONDS", type=_seconds, default=device_check.TIME_LIMIT,
         help="how long the check of a device may take (%(default)g)",
     )  # fmt: skip
     parser.add_argument("--processes", action="store_true", help="tell who uses the cards")
@@ -93,7 +93,7 @@ def _look(args: argparse.Namespace) -> Row:
 
 def _check(rows: Sequence[Row], time_limit: float) -> None:
     usable = [row for row in rows if row["usable"]]
-    results = check.check([row["name"] for row in usable], time_limit)
+    results = device_check.check([row["name"] for row in usable], time_limit)
     for row, result in zip(usable, results, strict=True):
         row["check"] = result
 

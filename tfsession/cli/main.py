@@ -17,6 +17,8 @@ from tfsession import __version__
 __all__ = ["main"]
 
 _COMMANDS = {
+    "run": "run a program of TensorFlow 1 with tfsession in TensorFlow's place",
+    "check": "tell which names of TensorFlow a program uses that tfsession lacks",
     "devices": "list the devices that a session would have, and check them",
     "env": "print what a bug report should name",
     "place": "explain where the operations of a saved graph would run",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import namedtuple
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -169,22 +170,22 @@ class OpDef:
         self.graph_only = graph_only
         # What `graph.create` has found out about inputs of given types.
         self.plans: dict[tuple[int, ...], Any] = {}
-        self._texts = (inputs, outputs, attrs)
+        self.texts = (inputs, outputs, attrs)
 
     @lazy
     def attrs(self) -> dict[str, AttrDef]:
         """The attributes by name, in order of definition."""
-        return {attr.name: attr for attr in map(AttrDef, self._texts[2])}
+        return {attr.name: attr for attr in map(AttrDef, self.texts[2])}
 
     @lazy
     def inputs(self) -> tuple[ArgDef, ...]:
         """The inputs in order."""
-        return tuple(ArgDef(text, self.attrs) for text in self._texts[0])
+        return tuple(ArgDef(text, self.attrs) for text in self.texts[0])
 
     @lazy
     def outputs(self) -> tuple[ArgDef, ...]:
         """The outputs in order."""
-        return tuple(ArgDef(text, self.attrs) for text in self._texts[1])
+        return tuple(ArgDef(text, self.attrs) for text in self.texts[1])
 
     @lazy
     def inferred(self) -> frozenset[str]:
@@ -208,6 +209,12 @@ class OpDef:
     def has_single_output(self) -> bool:
         """Whether there is one output, a tensor."""
         return len(self.outputs) == 1 and not self.outputs[0].is_sequence
+
+    @lazy
+    def outputs_tuple(self) -> Any:
+        """The class that holds several outputs: a namedtuple of the op's name."""
+        fields = [arg.name for arg in self.outputs]
+        return namedtuple(re.sub(r"\W", "_", self.name), fields, rename=True)
 
     def __repr__(self) -> str:
         return f"<OpDef {self.name}>"

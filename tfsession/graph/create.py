@@ -33,7 +33,7 @@ def create_op(
     attrs: dict[str, Any] | None = None,
     name: str | None = None,
 ) -> Any:
-    """Add an operation; gives its output Tensor, its outputs as a tuple, or itself if it has none.
+    """Add an operation; gives its output Tensor, outputs as a namedtuple, or itself if it has none.
 
     Type and length attributes follow from the inputs; `attrs` holds the rest, None meaning default.
     """
@@ -59,7 +59,7 @@ def _grouped_outputs(op: Operation) -> Any:
         )
         groups.append(op.outputs[start : start + length])
         start += length
-    return groups[0] if len(groups) == 1 else tuple(groups)
+    return groups[0] if len(groups) == 1 else op.op_def.outputs_tuple(*groups)
 
 
 def create_operation(

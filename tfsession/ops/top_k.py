@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from tfsession.core import dtypes
 from tfsession.core.exports import export
@@ -82,13 +82,6 @@ define_op(
 )
 
 
-class TopKV2(NamedTuple):
-    """The greatest elements, and where they are."""
-
-    values: Tensor
-    indices: Tensor
-
-
 @export("nn.top_k", "math.top_k")
 def top_k(
     input: Any,
@@ -96,8 +89,8 @@ def top_k(
     sorted: bool = True,
     index_type: Any = dtypes.int32,
     name: str | None = None,
-) -> TopKV2:
-    """The `k` greatest elements along the last dimension, and their places in it.
+) -> Any:
+    """The `k` greatest elements along the last dimension, and their places: `values`, `indices`.
 
     Args:
         input: tensor of rank 1 or more.
@@ -110,7 +103,7 @@ def top_k(
         ValueError, or InvalidArgumentError at run time: `k` is negative or too large.
     """
     attrs = {"sorted": sorted, "index_type": index_type}
-    return TopKV2(*create_op("TopKV2", (input, k), attrs, name))
+    return create_op("TopKV2", (input, k), attrs, name)
 
 
 @export("nn.in_top_k", "math.in_top_k")

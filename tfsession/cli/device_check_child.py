@@ -1,4 +1,4 @@
-"""The check of one device: `python -m tfsession.cli.check_child NAME` prints a line of JSON.
+"""The check of one device: `python -m tfsession.cli.device_check_child NAME` prints a line of JSON.
 
 Started by `tfsession devices --check`, in a process of its own.
 """
