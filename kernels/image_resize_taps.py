@@ -77,7 +77,7 @@ class Taps:
         starts = np.cumsum(counts) - counts
         old = flat[order]
         rank = np.arange(flat.size) - starts[old]
-        most = int(counts.max(initial=1))
+        most = int(max(counts.max(), 1))
         # What is left over takes nothing, from a pixel that counts anyway.
         sources = order % new
         first = np.zeros(self.old, np.int64)
@@ -133,7 +133,7 @@ def covered(old: int, new: int, align_corners: bool) -> Taps:
     start = np.arange(new, dtype=np.float32) * scale
     end = np.arange(1, new + 1, dtype=np.float32) * scale
     first = np.floor(start)
-    most = int((np.ceil(end) - first).max(initial=1))
+    most = int((np.ceil(end) - first).max())
     wanted = first + np.arange(most, dtype=np.float32)[:, None]
     parts = np.minimum(wanted + 1, end) - np.maximum(wanted, start)
     indices = np.clip(wanted, 0, old - 1).astype(np.int64)
