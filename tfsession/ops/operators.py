@@ -9,6 +9,7 @@ import numpy as np
 
 from tfsession.core import dtypes
 from tfsession.graph.create import _operation_name, convert_to_tensor, create_op
+from tfsession.graph.sparse_tensor import SparseTensor
 from tfsession.graph.tensor import Tensor
 from tfsession.ops import elementwise, unary
 from tfsession.ops.compare import logical_xor
@@ -25,6 +26,8 @@ def install(symbol: str, forward: Operator, reflected: Operator) -> None:
     reflected_name = f"__r{symbol}__"
 
     def method(x: Tensor, y: Any) -> Any:
+        if type(y) is SparseTensor and hasattr(y, reflected_name):
+            return getattr(y, reflected_name)(x)
         try:
             return forward(x, y)
         except (TypeError, ValueError):

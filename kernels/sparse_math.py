@@ -1,0 +1,349 @@
+"""Kernels of sparse arithmetic."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from tfsession.core.errors import InvalidArgumentError
+from tfsession.core.rules import kernel
+from tfsession.core.shape import debug_string
+from tfsession.kernels.segment import add_rows
+
+# How many gathered numbers are multiplied at once: they stay in the cache.
+_BLOCK = 1 << 19
+
+
+def refuse(text: str) -> InvalidArgumentError:
+    """The error of a wrong input."""
+    return InvalidArgumentError(None, None, text)
+
+
+# --- products -------------------------------------------------------------------------------------
+
+
+@kernel("SparseTensorDenseMatMul", host=["a_shape"])
+def product(
+    xp: Any,
+    a_indices: Any,
+    a_values: Any,
+    a_shape: Any,
+    b: Any,
+    *,
+    adjoint_a: bool,
+    adjoint_b: bool,
+) -> Any:
+    """The product of a sparse matrix and a dense one; narrow floats are rounded once."""
+    _check_factors(a_indices, a_values, a_shape, b)
+    sizes = a_shape.tolist()
+    for side, name in ((0, "m"), (1, "k")) if not adjoint_a else ((1, "m"), (0, "k")):
+        column = a_indices[:, side]
+        if column.size and (column.min() < 0 or column.max() >= sizes[side]):
+            at = int(xp.nonzero((column < 0) | (column >= sizes[side]))[0][0])
+            raise refuse(
+                f"{name} ({int(column[at])}) from index[{at},{side}] out of bounds "
+                f"(>={sizes[side]})"
+            )
+    rows, columns = (a_indices[:, side] for side in ((1, 0) if adjoint_a else (0, 1)))
+    count, inner = reversed(sizes) if adjoint_a else sizes
+    if inner != b.shape[1 if adjoint_b else 0]:
+        raise refuse(
+            "Cannot multiply A and B because inner dimension does not match: "
+            f"{inner} vs. {b.shape[1 if adjoint_b else 0]}.  Did you forget a transpose?  "
+            f"Dimensions of A: [{sizes[0]}, {sizes[1]}).  Dimensions of B: {debug_string(b.shape)}"
+        )
+    kind = b.dtype
+    if kind.itemsize == 2 and kind.kind not in "iu":
+        a_values, b = a_values.astype(xp.float32), b.astype(xp.float32)
+    if b.dtype.kind == "c":
+        a_values = a_values.conj() if adjoint_a else a_values
+        b = b.conj() if adjoint_b else b
+    dense = xp.ascontiguousarray(b.T if adjoint_b else b)
+    return _weighted_sums(xp, rows, columns, a_values, count, dense).astype(kind, copy=False)
+
+
+def _check_factors(a_indices: Any, a_values: Any, a_shape: Any, b: Any) -> None:
+    if b.ndim != 2:
+        raise refuse("Tensor 'b' is not a matrix")
+    if a_shape.ndim != 1 or a_shape.size != 2:
+        raise refuse("Tensor 'a_shape' must have 2 elements")
+    if a_values.ndim != 1:
+        raise refuse("Tensor 'a_values' is not a vector")
+    if a_indices.ndim != 2 or a_indices.shape[1] != 2:
+        raise refuse("Tensor 'a_indices' is not a matrix of two columns")
+    if a_indices.shape[0] != a_values.size:
+        raise refuse("Number of rows of a_indices does not match number of entries in a_values")
+
+
+def _order(xp: Any, keys: Any, bound: int) -> Any:
+    """A stable order of keys in `[0, bound)`; two bytes are enough for many, and sort fast."""
+    return xp.argsort(keys.astype(xp.uint16) if bound <= 1 << 16 else keys, kind="stable")
+
+
+def _weighted_sums(xp: Any, rows: Any, columns: Any, values: Any, count: int, dense: Any) -> Any:
+    """`result[i]` is the sum of `values[k] * dense[columns[k]]` over all k with `rows[k] == i`.
+
+    Rows of one length together are a batch of small products, for which there is a fast routine.
+    """
+    width = dense.shape[1]
+    result = xp.zeros((count, width), dense.dtype)
+    if not rows.size or not width:
+        return result
+    if (rows[1:] < rows[:-1]).any():
+        order = _order(xp, rows, count)
+        rows, columns, values = rows.take(order), columns.take(order), values.take(order)
+    lengths = xp.bincount(rows, minlength=count)
+    by_length = _order(xp, lengths, rows.size + 1)
+    by_length = by_length[int((lengths == 0).sum()) :]
+    lengths_there = lengths.take(by_length)
+    ends_there = xp.cumsum(lengths_there)
+    # Where each element of the new order lies in the old one.
+    marks = xp.zeros(rows.size, xp.int64)
+    marks[ends_there[:-1]] = 1
+    shifts = (xp.cumsum(lengths) - lengths).take(by_length) - (ends_there - lengths_there)
+    elements = shifts.take(xp.cumsum(marks)) + xp.arange(rows.size)
+    columns, values = columns.take(elements), values.take(elements)
+    sums = xp.empty((by_length.size, 1, width), dense.dtype)
+    edges = xp.nonzero(lengths_there[1:] != lengths_there[:-1])[0] + 1
+    edges = [0, *edges.tolist(), by_length.size]
+    sizes = lengths_there[xp.asarray(edges[:-1])].tolist()
+    for block in _blocks(edges, sizes, width):
+        first, last = block[0][3], block[-1][3] + block[-1][2] * (block[-1][1] - block[-1][0])
+        factors = dense.take(columns[first:last], 0)
+        for start, end, length, at in block:
+            here = slice(at - first, at - first + (end - start) * length)
+            weights = values[at : at + (end - start) * length].reshape(end - start, 1, length)
+            terms = factors[here].reshape(end - start, length, width)
+            xp.matmul(weights, terms, out=sums[start:end])
+    result[by_length] = sums.reshape(by_length.size, width)
+    return result
+
+
+def _blocks(edges: list[int], sizes: list[int], width: int) -> Iterator[list[tuple[int, ...]]]:
+    """Runs of rows of one length, (start, end, length, first element), in blocks of some size."""
+    block: list[tuple[int, ...]] = []
+    filled = at = 0
+    for begin, stop, length in zip(edges[:-1], edges[1:], sizes, strict=True):
+        step = max(1, _BLOCK // (length * width))
+        for start in range(begin, stop, step):
+            end = min(stop, start + step)
+            elements = (end - start) * length
+            if block and filled + elements * width > _BLOCK:
+                yield block
+                block, filled = [], 0
+            block.append((start, end, length, at))
+            filled += elements * width
+            at += elements
+    yield block
+
+
+# --- beside dense tensors -------------------------------------------------------------------------
+
+
+def flat_places(xp: Any, places: Any, sizes: list[int]) -> Any:
+    """The number of each place in a flat dense tensor of these sizes."""
+    strides = [math.prod(sizes[axis + 1 :]) for axis in range(len(sizes))]
+    return (places * xp.asarray(strides, xp.int64)).sum(axis=1, dtype=xp.int64)
+
+
+def _met(xp: Any, places: Any, sizes: list[int], dense: Any) -> Any:
+    """The element of the dense tensor, broadcast to `sizes`, at each place."""
+    offset = len(sizes) - dense.ndim
+    fits = offset >= 0 and all(
+        own in (1, size) for own, size in zip(dense.shape, sizes[max(offset, 0) :], strict=False)
+    )
+    if not fits:
+        raise refuse(
+            "SparseDenseBinaryOpShared broadcasts dense to sparse only; got incompatible shapes: "
+            f"{debug_string(sizes)} vs. {debug_string(dense.shape)}"
+        )
+    check_places(xp, places, sizes)
+    index = [
+        places[:, offset + axis] if size != 1 else xp.zeros(places.shape[0], xp.int64)
+        for axis, size in enumerate(dense.shape)
+    ]
+    return dense[tuple(index)]
+
+
+def check_places(xp: Any, places: Any, sizes: list[int]) -> None:
+    """InvalidArgumentError where a place lies outside of the shape, or has another rank."""
+    if places.ndim != 2 or places.shape[1] != len(sizes):
+        raise refuse(
+            f"indices of shape {debug_string(places.shape)} do not fit a shape of "
+            f"{len(sizes)} dimensions"
+        )
+    if not places.size:
+        return
+    bad = (places < 0) | (places >= xp.asarray(sizes))
+    if bad.any():
+        at = int(xp.nonzero(bad.any(axis=1))[0][0])
+        raise refuse(
+            f"indices[{at}] = {places[at].tolist()} is out of bounds: need 0 <= index < {sizes}"
+        )
+
+
+@kernel("SparseDenseCwiseMul", host=["sp_shape"])
+def times(xp: Any, sp_indices: Any, sp_values: Any, sp_shape: Any, dense: Any) -> Any:
+    """Stored elements times the elements that they meet."""
+    return sp_values * _met(xp, sp_indices, sp_shape.tolist(), dense)
+
+
+@kernel("SparseDenseCwiseDiv", host=["sp_shape"])
+def over(xp: Any, sp_indices: Any, sp_values: Any, sp_shape: Any, dense: Any) -> Any:
+    """Stored elements divided by the elements that they meet; integers are cut off."""
+    met = _met(xp, sp_indices, sp_shape.tolist(), dense)
+    if sp_values.dtype.kind not in "iu":
+        return sp_values / met
+    if (met == 0).any():
+        raise refuse("Integer division by zero")
+    quotient = sp_values // met
+    return quotient + ((quotient < 0) & (quotient * met != sp_values)).astype(quotient.dtype)
+
+
+@kernel("SparseDenseCwiseAdd", host=["sp_shape"])
+def plus(xp: Any, sp_indices: Any, sp_values: Any, sp_shape: Any, dense: Any) -> Any:
+    """Stored elements and the elements that they meet, added."""
+    return sp_values + _met(xp, sp_indices, sp_shape.tolist(), dense)
+
+
+@kernel("SparseTensorDenseAdd", host=["a_shape"])
+def dense_sum(xp: Any, a_indices: Any, a_values: Any, a_shape: Any, b: Any) -> Any:
+    """A copy of the dense tensor with the stored elements added."""
+    sizes = a_shape.tolist()
+    if len(sizes) != b.ndim:
+        raise refuse(
+            "Two operands have different ranks; received: "
+            f"{len(sizes)} on the sparse side and {b.ndim} on the dense side"
+        )
+    for axis, (one, other) in enumerate(zip(sizes, b.shape, strict=True)):
+        if one != other:
+            raise refuse(
+                f"Dimension {axis} does not equal (no broadcasting is supported): sparse side "
+                f"{one} vs dense side {other}"
+            )
+    check_places(xp, a_indices, sizes)
+    result = xp.array(b, order="C")
+    add_rows(xp, result.reshape(-1), flat_places(xp, a_indices, sizes), a_values)
+    return result
+
+
+# --- two sparse tensors ---------------------------------------------------------------------------
+
+
+def _union(xp: Any, a: Any, b: Any) -> tuple[Any, Any, Any]:
+    """The places of either, in order, and where each place of `a` and of `b` is among them."""
+    both = xp.concatenate([a, b])
+    order = (
+        xp.lexsort(xp.ascontiguousarray(both.T[::-1])) if both.shape[1] else xp.arange(len(both))
+    )
+    there = both[order]
+    is_new = xp.ones(len(both), bool)
+    is_new[1:] = (there[1:] != there[:-1]).any(axis=1)
+    number = xp.empty(len(both), xp.int64)
+    number[order] = xp.cumsum(is_new) - 1
+    return there[is_new], number[: len(a)], number[len(a) :]
+
+
+def _check_pair(places: tuple[Any, Any], values: tuple[Any, Any], sizes: tuple[Any, Any]) -> None:
+    for place, value, size in zip(places, values, sizes, strict=True):
+        if place.ndim != 2 or value.ndim != 1 or size.ndim != 1:
+            raise refuse("Input indices should be a matrix, values and shapes vectors")
+        if place.shape != (value.size, size.size):
+            raise refuse(
+                f"Expected {value.size} indices of {size.size} dimensions, got shape "
+                f"{debug_string(place.shape)}"
+            )
+    if sizes[0].size != sizes[1].size:
+        raise refuse(
+            f"Operands' should have the same ranks; got: {sizes[0].size} and {sizes[1].size}"
+        )
+    for axis, (one, other) in enumerate(zip(sizes[0].tolist(), sizes[1].tolist(), strict=True)):
+        if one != other:
+            raise refuse(
+                f"Operands' shapes do not match: got {one} and {other} for dimension {axis}"
+            )
+
+
+@kernel("SparseAdd", host=["a_shape", "b_shape", "thresh"], host_outputs=["sum_shape"])
+def sparse_sum(
+    xp: Any,
+    a_indices: Any,
+    a_values: Any,
+    a_shape: Any,
+    b_indices: Any,
+    b_values: Any,
+    b_shape: Any,
+    thresh: Any,
+) -> Any:
+    """The elements at the places of either; sums of two below the threshold are left out."""
+    _check_pair((a_indices, b_indices), (a_values, b_values), (a_shape, b_shape))
+    places, in_a, in_b = _union(xp, a_indices, b_indices)
+    sums = xp.zeros(len(places), a_values.dtype)
+    sums[in_a] = a_values
+    sums[in_b] = sums[in_b] + b_values
+    of_a, of_b = xp.zeros(len(places), bool), xp.zeros(len(places), bool)
+    of_a[in_a] = True
+    of_b[in_b] = True
+    kept = ~(of_a & of_b) | (xp.absolute(sums) >= thresh.item())
+    return places[kept], sums[kept], a_shape.copy()
+
+
+@kernel("SparseAddGrad")
+def sparse_sum_grad(
+    xp: Any, backprop_val_grad: Any, a_indices: Any, b_indices: Any, sum_indices: Any
+) -> Any:
+    """For each stored element of the operands, the gradient of the sum that it went into, or 0."""
+    if backprop_val_grad.ndim != 1 or len(backprop_val_grad) != len(sum_indices):
+        raise refuse("# elements in backprop_val_grad and # rows in sum_indices should match.")
+    return tuple(_found(xp, sum_indices, backprop_val_grad, own) for own in (a_indices, b_indices))
+
+
+def _found(xp: Any, places: Any, values: Any, wanted: Any) -> Any:
+    """The value at each wanted place, 0 where there is none."""
+    all_places, here, there = _union(xp, places, wanted)
+    table = xp.zeros(len(all_places), values.dtype)
+    table[here] = values
+    return table[there]
+
+
+def _extremes(xp: Any, ufunc: Any, pair: tuple[Any, ...]) -> Any:
+    a_indices, a_values, a_shape, b_indices, b_values, b_shape = pair
+    _check_pair((a_indices, b_indices), (a_values, b_values), (a_shape, b_shape))
+    places, in_a, in_b = _union(xp, a_indices, b_indices)
+    tables = []
+    for here, values in ((in_a, a_values), (in_b, b_values)):
+        table = xp.zeros(len(places), values.dtype)
+        table[here] = values
+        tables.append(table)
+    return places, ufunc(*tables)
+
+
+@kernel("SparseSparseMaximum", host=["a_shape", "b_shape"])
+def sparse_maximum(
+    xp: Any,
+    a_indices: Any,
+    a_values: Any,
+    a_shape: Any,
+    b_indices: Any,
+    b_values: Any,
+    b_shape: Any,
+) -> Any:
+    """The greater elements at the places of either."""
+    pair = (a_indices, a_values, a_shape, b_indices, b_values, b_shape)
+    return _extremes(xp, xp.maximum, pair)
+
+
+@kernel("SparseSparseMinimum", host=["a_shape", "b_shape"])
+def sparse_minimum(
+    xp: Any,
+    a_indices: Any,
+    a_values: Any,
+    a_shape: Any,
+    b_indices: Any,
+    b_values: Any,
+    b_shape: Any,
+) -> Any:
+    """The lesser elements at the places of either."""
+    pair = (a_indices, a_values, a_shape, b_indices, b_values, b_shape)
+    return _extremes(xp, xp.minimum, pair)

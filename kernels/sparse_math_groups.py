@@ -1,0 +1,150 @@
+"""Reductions of sparse tensors: over the stored elements that differ in some dimensions only."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tfsession.core.rules import kernel
+from tfsession.core.shape import debug_string
+from tfsession.kernels.segment import add_rows
+from tfsession.kernels.sparse_math import check_places, flat_places, refuse
+
+
+def _reduced_axes(reduction_axes: list[int], rank: int) -> set[int]:
+    axes = set()
+    for axis in reduction_axes:
+        if not -rank <= axis < rank:
+            raise refuse(f"Invalid reduction dimension {axis}, for input with {rank} dimensions.")
+        axes.add(axis % rank)
+    return axes
+
+
+class _Groups:
+    """The stored elements by their places in the dimensions that are left."""
+
+    def __init__(self, xp: Any, places: Any, values: Any, shape: Any, axes: list[int]) -> None:
+        sizes = shape.tolist()
+        if values.ndim != 1 or len(places) != values.size:
+            raise refuse(
+                f"Expected as many indices as values, got {debug_string(places.shape)} and "
+                f"{debug_string(values.shape)}"
+            )
+        check_places(xp, places, sizes)
+        reduced = _reduced_axes(axes, len(sizes))
+        kept = [axis for axis in range(len(sizes)) if axis not in reduced]
+        self.xp, self.values = xp, values
+        self.sizes = [sizes[axis] for axis in kept]
+        self.full_sizes = [1 if axis in reduced else size for axis, size in enumerate(sizes)]
+        self.kept = kept
+        keys = flat_places(xp, places[:, kept], self.sizes)
+        self.keys, self.first, inverse = xp.unique(keys, return_index=True, return_inverse=True)
+        self.numbers = inverse.reshape(-1)
+
+    def sums(self, values: Any) -> Any:
+        """The sum of each group."""
+        result = self.xp.zeros(self.keys.size, values.dtype)
+        add_rows(self.xp, result, self.numbers, values)
+        return result
+
+    def greatest(self) -> Any:
+        """The greatest value of each group."""
+        result = self.values[self.first]
+        self.xp.maximum.at(result, self.numbers, self.values)
+        return result
+
+    def dense(self, results: Any, keep_dims: bool) -> Any:
+        """A result for each group as a dense tensor; zeros where there is no group."""
+        flat = self.xp.zeros(math.prod(self.sizes), results.dtype)
+        flat[self.keys] = results
+        return flat.reshape(self.full_sizes if keep_dims else self.sizes)
+
+    def sparse(self, results: Any, keep_dims: bool) -> Any:
+        """The same as indices, values and shape."""
+        xp = self.xp
+        sizes = self.full_sizes if keep_dims else self.sizes
+        places = xp.zeros((self.keys.size, len(sizes)), xp.int64)
+        rest = self.keys
+        for column in reversed(range(len(self.sizes))):
+            size = self.sizes[column]
+            places[:, self.kept[column] if keep_dims else column] = rest % size
+            rest = rest // size
+        return places, results, xp.asarray(sizes, xp.int64)
+
+
+_HOST = {"host": ["input_shape", "reduction_axes"]}
+
+
+@kernel("SparseReduceSum", **_HOST)
+def reduce_sum(
+    xp: Any,
+    input_indices: Any,
+    input_values: Any,
+    input_shape: Any,
+    reduction_axes: Any,
+    *,
+    keep_dims: bool,
+) -> Any:
+    """Sums, as a dense tensor."""
+    axes = reduction_axes.reshape(-1).tolist()
+    groups = _Groups(xp, input_indices, input_values, input_shape, axes)
+    return groups.dense(groups.sums(input_values), keep_dims)
+
+
+@kernel("SparseReduceSumSparse", **_HOST)
+def reduce_sum_sparse(
+    xp: Any,
+    input_indices: Any,
+    input_values: Any,
+    input_shape: Any,
+    reduction_axes: Any,
+    *,
+    keep_dims: bool,
+) -> Any:
+    """Sums, as a sparse tensor."""
+    axes = reduction_axes.reshape(-1).tolist()
+    groups = _Groups(xp, input_indices, input_values, input_shape, axes)
+    return groups.sparse(groups.sums(input_values), keep_dims)
+
+
+@kernel("SparseReduceMax", **_HOST)
+def reduce_max(
+    xp: Any,
+    input_indices: Any,
+    input_values: Any,
+    input_shape: Any,
+    reduction_axes: Any,
+    *,
+    keep_dims: bool,
+) -> Any:
+    """The greatest stored elements, as a dense tensor."""
+    axes = reduction_axes.reshape(-1).tolist()
+    groups = _Groups(xp, input_indices, input_values, input_shape, axes)
+    return groups.dense(groups.greatest(), keep_dims)
+
+
+@kernel("SparseReduceMaxSparse", **_HOST)
+def reduce_max_sparse(
+    xp: Any,
+    input_indices: Any,
+    input_values: Any,
+    input_shape: Any,
+    reduction_axes: Any,
+    *,
+    keep_dims: bool,
+) -> Any:
+    """The greatest stored elements, as a sparse tensor."""
+    axes = reduction_axes.reshape(-1).tolist()
+    groups = _Groups(xp, input_indices, input_values, input_shape, axes)
+    return groups.sparse(groups.greatest(), keep_dims)
+
+
+@kernel("SparseSoftmax", host=["sp_shape"])
+def softmax(xp: Any, sp_indices: Any, sp_values: Any, sp_shape: Any) -> Any:
+    """The share of each stored element in its row."""
+    if sp_shape.size < 2:
+        shape = debug_string(sp_shape.shape)
+        raise refuse(f"Input should have rank >= 2, but received shape: {shape}")
+    groups = _Groups(xp, sp_indices, sp_values, sp_shape, [-1])
+    raised = xp.exp(sp_values - groups.greatest()[groups.numbers])
+    return raised / groups.sums(raised)[groups.numbers]

@@ -1,0 +1,247 @@
+"""Arithmetic of sparse tensors."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tfsession as tf
+from tfsession.testing import (
+    COMPLEX,
+    FLOATS,
+    Row,
+    case_name,
+    check_row,
+    floats,
+    row_cases,
+    value,
+)
+
+PLACES = value([[0, 1], [1, 0], [1, 3], [2, 2]], "int64")
+OTHERS = value([[0, 0], [1, 0], [2, 2], [2, 3]], "int64")
+SIZES = [3, 4]
+
+
+def dense(indices, values, sizes=SIZES):
+    result = np.zeros(sizes, values.dtype)
+    np.add.at(result, tuple(indices.T), values)
+    return result
+
+
+def sparse(tf, indices, values, sizes=SIZES):
+    return tf.SparseTensor(indices, values, np.array(sizes, np.int64))
+
+
+def parts(sparse):
+    return [sparse.indices, sparse.values, sparse.dense_shape]
+
+
+def product(a, b, adjoint_a=False, adjoint_b=False):
+    a = a.conj().T if adjoint_a else a
+    b = b.conj().T if adjoint_b else b
+    wide = np.result_type(a.dtype, np.float64) if a.dtype.kind in "fV" else a.dtype
+    return a.astype(wide) @ b.astype(wide)
+
+
+def times(**kwargs):
+    return lambda tf, i, v, b: tf.sparse_tensor_dense_matmul(sparse(tf, i, v), b, **kwargs)
+
+
+ROWS = [
+    *(
+        Row("SparseTensorDenseMatMul", times(**kwargs), [PLACES, floats(4), floats(*shape)],
+            dtypes=dtypes, grad=True, label=label,
+            reference=lambda i, v, b, kwargs=kwargs: product(dense(i, v), b, **kwargs))
+        for label, kwargs, shape, dtypes in (
+            ("plain", {}, (4, 2), [*FLOATS, "int32", *COMPLEX]),
+            ("turned a", {"adjoint_a": True}, (3, 2), ["float32", *COMPLEX]),
+            ("turned b", {"adjoint_b": True}, (2, 4), ["float32", *COMPLEX]),
+            ("turned both", {"adjoint_a": True, "adjoint_b": True}, (5, 3), ["float64", *COMPLEX]),
+            ("empty", {}, (4, 0), ["float32"]),
+        )
+    ),
+    Row("SparseTensorDenseMatMul", times(),
+        [value([[2, 1], [0, 1], [2, 0], [2, 1]], "int64"), floats(4), floats(4, 3)], grad=True,
+        reference=lambda i, v, b: dense(i, v) @ b, label="in any order"),
+    Row("SparseTensorDenseMatMul", times(),
+        [value(np.zeros((0, 2)), "int64"), floats(0), floats(4, 3)],
+        reference=lambda i, v, b: np.zeros((3, 3), np.float32), label="nothing stored"),
+    Row("SparseTensorDenseMatMul", lambda tf, i, v, b: tf.sparse.matmul(b, sparse(tf, i, v)),
+        [PLACES, floats(4), floats(2, 3)], grad=True, label="dense first",
+        reference=lambda i, v, b: b @ dense(i, v)),
+    *(
+        Row(op, lambda tf, i, v, b, f=f: parts(f(sparse(tf, i, v), b)),
+            [PLACES, floats(4), floats(*shape, low=0.5)], dtypes=dtypes, grad=True,
+            label=f"by {shape}",
+            oracle=True if shape else "its gradient fails in TensorFlow",
+            reference=lambda i, v, b, f=f: [
+                i, f(v, np.broadcast_to(b, SIZES)[tuple(i.T)]), np.array(SIZES)])
+        for op, f in (("SparseDenseCwiseMul", lambda x, y: x * y),
+                      ("SparseDenseCwiseDiv", lambda x, y: x / y))
+        for shape, dtypes in (
+            ((3, 4), ["float16", "float32"]), ((3, 1), ["float32"]),
+            ((4,), ["float64"]), ((), ["float32"]), ((1, 1), ["float32"]),
+        )
+    ),
+    Row("SparseDenseCwiseMul", lambda tf, i, v: parts(sparse(tf, i, v) * 2), [PLACES, floats(4)],
+        dtypes=["float32", "int32"], label="by a number"),
+    Row("SparseDenseCwiseMul", lambda tf, i, v, b: parts(b * sparse(tf, i, v)),
+        [PLACES, floats(4), floats(3, 4)], grad=True, label="dense first"),
+    Row("SparseDenseCwiseDiv", lambda tf, i, v: parts(sparse(tf, i, v) / tf.constant([3])),
+        [PLACES, value([7, -7, 5, 1], "int32")], label="of integers"),
+    Row("SparseDenseCwiseAdd", lambda tf, i, v, b: _cwise(tf, "SparseDenseCwiseAdd", i, v, b),
+        [PLACES, floats(4), floats(4)], oracle="made by its op type alone", grad=True,
+        reference=lambda i, v, b: v + b[i[:, 1]]),
+    Row("SparseDenseCwiseDiv", lambda tf, i, v, b: _cwise(tf, "SparseDenseCwiseDiv", i, v, b),
+        [PLACES, value([7, -7, 5, 1], "int32"), value([2, -3, 4, -2], "int32")],
+        oracle="made by its op type alone", label="cut off",
+        reference=lambda i, v, b: np.trunc(v / b[i[:, 1]])),
+    Row("SparseTensorDenseAdd", lambda tf, i, v, b: tf.sparse_add(sparse(tf, i, v), b),
+        [PLACES, floats(4), floats(3, 4)], dtypes=["float32", "int32", "complex64"], grad=True,
+        reference=lambda i, v, b: dense(i, v) + b),
+    Row("SparseTensorDenseAdd", lambda tf, i, v, b: tf.sparse.add(b, sparse(tf, i, v)),
+        [PLACES, floats(4), floats(3, 4)], label="dense first"),
+    *(
+        Row("SparseAdd", lambda tf, i, v, j, w, least=least: parts(
+                tf.sparse_add(sparse(tf, i, v), sparse(tf, j, w), threshold=least)),
+            [PLACES, floats(4), OTHERS, floats(4)], dtypes=dtypes, label=f"above {least}")
+        for least, dtypes in ((None, ["float32", "int32", "complex64"]), (0.7, ["float32"]))
+    ),
+    Row("SparseAdd", lambda tf, i, v, j, w: tf.sparse_reduce_sum(
+            tf.sparse_add(sparse(tf, i, v), sparse(tf, j, w), threshold=0.7), 0),
+        [PLACES, floats(4), OTHERS, floats(4)], grad=True, label="reduced"),
+    Row("SparseAddGrad", lambda tf, i, v, j, w: tf.gradients(
+            tf.sparse_add(sparse(tf, i, v), sparse(tf, j, w), threshold=0.7).values, [v, w]),
+        [PLACES, floats(4), OTHERS, floats(4)], same_graph="gradients are not named alike"),
+    *(
+        Row(op, lambda tf, i, v, j, w, name=name: parts(
+                getattr(tf, name)(sparse(tf, i, v), sparse(tf, j, w))),
+            [PLACES, floats(4), OTHERS, floats(4)], dtypes=["float32", "int32"])
+        for op, name in (("SparseSparseMaximum", "sparse_maximum"),
+                         ("SparseSparseMinimum", "sparse_minimum"))
+    ),
+    *(
+        Row(op, lambda tf, i, v, name=name, axis=axis, keep=keep: _all(
+                getattr(tf, name)(sparse(tf, i, v), axis, keepdims=keep)),
+            [PLACES, floats(4)], dtypes=dtypes, label=f"over {axis} {keep}",
+            grad=op == "SparseReduceSum")
+        for op, name in (("SparseReduceSum", "sparse_reduce_sum"),
+                         ("SparseReduceMax", "sparse_reduce_max"),
+                         ("SparseReduceSumSparse", "sparse_reduce_sum_sparse"),
+                         ("SparseReduceMaxSparse", "sparse_reduce_max_sparse"))
+        for axis, keep, dtypes in (
+            (None, False, ["float32"]), (0, False, ["float32", "int32"]), (-1, True, ["float64"]),
+            ([0, 1], True, ["float32"]), ([1], False, ["float32"]),
+        )
+    ),
+    Row("SparseSoftmax", lambda tf, i, v: parts(tf.sparse_softmax(sparse(tf, i, v))),
+        [PLACES, floats(4)], dtypes=["float32", "float64"], grad=True),
+    Row("SparseSoftmax", lambda tf, i, v: parts(tf.sparse.softmax(sparse(tf, i, v, [2, 2, 3]))),
+        [value([[0, 0, 0], [0, 0, 2], [0, 1, 1], [1, 0, 0], [1, 0, 1]], "int64"), floats(5)],
+        grad=True, label="three dimensions"),
+]  # fmt: skip
+
+
+def _cwise(tf, op, i, v, b):
+    from tfsession.graph.create import create_op  # noqa: PLC0415
+
+    return create_op(op, [i, v, np.array(SIZES), b])
+
+
+def _all(result):
+    return parts(result) if hasattr(result, "dense_shape") else result
+
+
+@pytest.mark.parametrize("case", row_cases(ROWS), ids=case_name)
+def test_row(case, device):
+    check_row(*case, device)
+
+
+def run(fetches, feeds=None):
+    config = tf.ConfigProto(allow_soft_placement=True)
+    with tf.Session(config=config) as session:
+        return session.run(fetches, feeds)
+
+
+def _stored(indices, values=None, sizes=SIZES):
+    values = np.ones(len(indices), np.float32) if values is None else values
+    parts = (np.array(indices, np.int64), values, np.array(sizes, np.int64))
+    fed = [tf.placeholder_with_default(part, [None] * part.ndim) for part in parts]
+    return tf.SparseTensor(*fed)
+
+
+def _fed(*shape):
+    return tf.placeholder_with_default(np.ones(shape, np.float32), None)
+
+
+WRONG = {
+    "a column": (lambda: tf.sparse_tensor_dense_matmul(_stored([[0, 4]]), _fed(4, 2)),
+                 r"k \(4\) from index\[0,1\] out of bounds \(>=4\)"),
+    "a row": (lambda: tf.sparse_tensor_dense_matmul(_stored([[0, 0], [-1, 0]]), _fed(4, 2)),
+              r"m \(-1\) from index\[1,0\] out of bounds \(>=3\)"),
+    "inner sizes": (lambda: tf.sparse_tensor_dense_matmul(_stored([[0, 0]]), _fed(3, 2)),
+                    "inner dimension does not match: 4 vs. 3.  Did you forget a transpose"),
+    "a vector": (lambda: tf.sparse_tensor_dense_matmul(_stored([[0, 0]]), _fed(4)),
+                 "Tensor 'b' is not a matrix"),
+    "no broadcast": (lambda: _stored([[0, 0]]) * _fed(3, 2),
+                     r"got incompatible shapes: \[3,4\] vs"),
+    "too high a rank": (lambda: _stored([[0, 0]]) * _fed(1, 3, 4),
+                        "broadcasts dense to sparse only"),
+    "a place": (lambda: _stored([[0, 9]]) * _fed(3, 4), "is out of bounds"),
+    "a dense size": (lambda: tf.sparse_add(_stored([[0, 0]]), _fed(3, 2)),
+                     "Dimension 1 does not equal .* sparse side 4 vs dense side 2"),
+    "two sizes": (lambda: tf.sparse_add(_stored([[0, 0]]), _stored([[0, 0]], sizes=[3, 5])),
+                  "shapes do not match: got 4 and 5 for dimension 1"),
+    "an axis": (lambda: tf.sparse_reduce_sum(_stored([[0, 0]]), 2),
+                "Invalid reduction dimension 2, for input with 2 dimensions."),
+    "a softmax of a vector": (lambda: tf.sparse_softmax(_stored([[0]], sizes=[2])),
+                              "Input should have rank >= 2"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("build", "text"), WRONG.values(), ids=WRONG)
+def test_errors(fresh_graph, device, build, text):
+    with tf.device(device):
+        wrong = build()
+    with pytest.raises(tf.errors.InvalidArgumentError, match=text):
+        run(wrong)
+
+
+def test_what_is_refused_at_once(fresh_graph):
+    with pytest.raises(TypeError, match="Input must be a SparseTensor"):
+        tf.sparse_tensor_dense_matmul(tf.ones([2, 2]), tf.ones([2, 2]))
+    with pytest.raises(TypeError, match="At least one input should be SparseTensor"):
+        tf.sparse_add(tf.ones([2]), tf.ones([2]))
+    with pytest.raises(ValueError, match="Dimensions must be equal, but are 4 and 3"):
+        tf.sparse_tensor_dense_matmul(tf.SparseTensor([[0, 0]], [1.0], SIZES), tf.ones([3, 2]))
+    with pytest.raises(TypeError, match="must have the same dtype"):
+        tf.SparseTensor([[0, 0]], [1.0], SIZES) / tf.constant([2])
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_products_are_those_of_dense_matrices(data):
+    """Rows of all lengths, in any order, with places that come twice."""
+    rows, inner, width = (data.draw(st.integers(1, 9)) for _ in range(3))
+    count = data.draw(st.integers(0, 60))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    places = np.stack([rng.integers(0, rows, count), rng.integers(0, inner, count)], 1)
+    values, b = rng.normal(size=count), rng.normal(size=(inner, width))
+    with tf.Graph().as_default():
+        found = run(tf.sparse_tensor_dense_matmul(
+            tf.SparseTensor(places, values, [rows, inner]), tf.constant(b)))  # fmt: skip
+    np.testing.assert_allclose(found, dense(places, values, [rows, inner]) @ b, atol=1e-12)
+
+
+def test_a_long_product_goes_by_blocks(monkeypatch, fresh_graph):
+    from tfsession.kernels import sparse_math  # noqa: PLC0415
+
+    rng = np.random.default_rng(3)
+    places = np.stack([rng.integers(0, 40, 500) ** 2 // 40, rng.integers(0, 30, 500)], 1)
+    values, b = rng.normal(size=500), rng.normal(size=(30, 6))
+    product = tf.sparse_tensor_dense_matmul(
+        tf.SparseTensor(places, values, [40, 30]), tf.constant(b)
+    )
+    for block in (1, 100, 1 << 20):
+        monkeypatch.setattr(sparse_math, "_BLOCK", block)
+        np.testing.assert_allclose(run(product), dense(places, values, [40, 30]) @ b, atol=1e-12)
