@@ -66,8 +66,8 @@ def test_import_loads_next_to_nothing(fresh, module):
 
 
 def test_the_first_name_loads_few_modules(fresh):
-    # Beyond NumPy's own and the op families; each costs a file and some time.
-    assert 5 < fresh["new"] < 160
+    # Beyond NumPy's own: mostly one module for each op family.
+    assert 5 < fresh["new"] < 220
 
 
 def test_the_first_name_stays_under_60_mb(fresh):
