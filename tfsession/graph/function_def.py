@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tfsession.core import protos
+from tfsession.core.dtypes import DType, as_dtype
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.op_def import ArgDef, OpDef, ops
 from tfsession.core.op_def_proto import op_def_from_proto
@@ -95,6 +96,19 @@ def _output_texts(op: Operation) -> list[str]:
             length = len(op.attrs[arg.type_list_attr])
         texts += [f"{op.name}:{arg.name}:{i}" for i in range(length)]
     return texts
+
+
+def input_types(function: Any, attrs: Mapping[str, Any]) -> list[DType]:
+    """The dtypes of a function's arguments, one by one; ValueError where one is left open."""
+    attrs = _with_defaults(function.signature, attrs)
+    types: list[DType] = []
+    for arg in function.signature.input_arg:
+        if arg.type_list_attr:
+            types += [as_dtype(number) for number in attrs[arg.type_list_attr].list.type]
+        else:
+            number = attrs[arg.type_attr].type if arg.type_attr else arg.type
+            types += [as_dtype(number)] * len(_span(arg, attrs))
+    return types
 
 
 # --- to operations --------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from tfsession.core.errors import InvalidArgumentError, NotFoundError
 from tfsession.core.op_def import ops
 from tfsession.core.rules import lowerings
 from tfsession.graph.build import build_operation
-from tfsession.graph.function_def import instantiate
+from tfsession.graph.function_def import input_types, instantiate
 from tfsession.graph.graph import Graph
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
@@ -87,6 +87,41 @@ def lower(op: Operation, graph: Graph) -> Lowered:
     for made in islice(reversed(graph._ops.values()), graph._version - first):
         made._frames = op._frames
     return Lowered(outputs, done)
+
+
+def lower_alone(name_attrs: Any, graph: Graph) -> tuple[list[Tensor], list[Tensor], Operation]:
+    """A function by itself: placeholders of its arguments, its results, and what ends it.
+
+    Raises as `lower` does.
+    """
+    function = graph._functions.get(name_attrs.name)
+    if function is None:
+        raise NotFoundError(
+            None, None, f"Function '{name_attrs.name}' is not in the graph's library."
+        )
+    scope = graph.unique_name(name_attrs.name) + "/"
+    with graph.as_default():
+        arguments = [
+            build_operation(
+                graph,
+                ops["Placeholder"],
+                f"{scope}arg_{i}",
+                (),
+                {"dtype": dtype, "shape": None},
+            ).outputs[0]
+            for i, dtype in enumerate(input_types(function, name_attrs.attr))
+        ]
+        results, effects = instantiate(graph, function, name_attrs.attr, arguments, scope)
+        # Each its own, also where one tensor is given back twice.
+        own = [
+            build_operation(
+                graph, ops["Identity"], f"{scope}ret_{i}", (t,), {"T": t.dtype.base_dtype}
+            ).outputs[0]
+            for i, t in enumerate(results)
+        ]
+        done = build_operation(graph, ops["NoOp"], f"{scope}done", (), {})
+        done.control_inputs = tuple(dict.fromkeys([*(t.op for t in own), *effects]))
+    return arguments, own, done
 
 
 class Writer:

@@ -37,12 +37,20 @@ from tfsession.runtime.transfer_guard import Guard
 _one_at_a_time = forking.rlock()
 
 
+# From a NameAttrList, what runs the function: `f(*values) -> values`.
+CallableOf = Callable[[Any], Callable[..., list[Value]]]
+
+
 class KernelContext:
-    """What a stateful kernel may use: arrays, device, its node's name, the session's state."""
+    """What a stateful kernel may use: arrays, device, its node's name, the session's state.
 
-    __slots__ = ("device", "memory", "name", "resources", "state", "tensors", "xp")
+    `function` gives a function of the graph by its NameAttrList, to be called with host values.
+    """
 
-    def __init__(self, node: Node, session: SessionState) -> None:
+    __slots__ = ("device", "function", "memory", "name", "resources", "state", "tensors", "xp")
+
+    def __init__(self, node: Node, session: SessionState, function: CallableOf) -> None:
+        self.function = function
         self.device = node.device
         self.memory = node.memory
         self.xp = array_module(node)
@@ -88,6 +96,7 @@ class Engine:
             log_device_placement=log_device_placement,
         )
         self._functions = Functions(graph)
+        self._called: dict[bytes, Signature] = {}
         self._lock = forking.rlock()
         self._placement: dict[Operation, Device] = {}
         self._seen: dict[Operation, tuple[Any, ...]] = {}
@@ -157,7 +166,7 @@ class Engine:
         signature = self._functions.lowered(signature)
         ops = self.needed(signature)
         check_replaced_inputs(ops, signature.feeds, dict(signature.connections))
-        if signature.lowered:
+        if signature.lowered or (ops and ops[0].graph is not self.graph):
             placement = self._placer.place(ops, self._placement)
             self._placement = {**placement, **self._placement}
             return signature, ops, placement
@@ -282,6 +291,19 @@ class Engine:
                 self._extend()
             return dict(self._placement)
 
+    def callable_of(self, name_attrs: Any) -> Callable[..., list[Value]]:
+        """A function of the graph as one of Python: it takes host values, and gives such.
+
+        Raises as `plan` does.
+        """
+        key = name_attrs.SerializeToString(deterministic=True)
+        with self._lock:
+            signature = self._called.get(key)
+            if signature is None:
+                signature = self._called[key] = self._functions.called_by_kernels(name_attrs)
+        plan = self.plan(signature)
+        return lambda *values: plan.run(values)
+
     # --- what compile.Binder asks for -----------------------------------------------------------
 
     @property
@@ -292,7 +314,11 @@ class Engine:
     def bind(self, node: Node) -> Function:
         """The kernel of a node as a function of its inputs, bound to this session's state."""
         kernel, op = node.kernel, node.op
-        first = KernelContext(node, self.state) if kernel.stateful else array_module(node)
+        first = (
+            KernelContext(node, self.state, self.callable_of)
+            if kernel.stateful
+            else array_module(node)
+        )
         function = kernel.bind(first, op.op_def, op.attrs)
         device = node.allocator
         # A constant on the host is the graph's own array.

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from tfsession.core.errors import ResourceExhaustedError
 from tfsession.graph.graph import Graph
-from tfsession.graph.lowering import Lowered, graph_beside, is_lowered, lower
+from tfsession.graph.lowering import Lowered, graph_beside, is_lowered, lower, lower_alone
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.plan import Signature
@@ -57,6 +57,17 @@ class Functions:
                 targets=tuple([_end(op, wiring) for op in signature.targets]),
                 lowered=tuple(wiring.items()),
             )
+
+    def called_by_kernels(self, name_attrs: Any) -> Signature:
+        """A step that is a call of a function by itself: its arguments are fed, results fetched.
+
+        Raises as `lowered` does.
+        """
+        if self._beside is None:
+            self._beside = graph_beside(self._graph)
+        arguments, results, done = lower_alone(name_attrs, self._beside)
+        feeds = tuple(arguments)
+        return Signature(tuple(results), (done,), feeds, (None,) * len(feeds))
 
     def _connect(
         self, op: Operation, fed: Collection[Element], wiring: dict[Element, Element]

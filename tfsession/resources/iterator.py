@@ -1,0 +1,75 @@
+"""Iterators: what a session goes through a dataset with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tfsession.core import forking
+from tfsession.core.dtypes import DType
+from tfsession.core.errors import FailedPreconditionError, InvalidArgumentError, OutOfRangeError
+from tfsession.core.shape import Shape, debug_string, is_compatible
+from tfsession.resources.dataset import Dataset, Element
+
+
+class DatasetIterator:
+    """An iterator with its place in a dataset; one thread at a time takes an element.
+
+    Args:
+        name: of the resource.
+        container: of the resource.
+        dtypes: of the components of each element.
+        shapes: of the components, as far as they are known.
+    """
+
+    def __init__(
+        self, name: str, container: str, dtypes: Sequence[DType], shapes: Sequence[Shape]
+    ) -> None:
+        self.name = name
+        self.container = container
+        self.dtypes = tuple(dtypes)
+        self.shapes = tuple(shapes)
+        self._lock = forking.rlock()
+        self._steps: Iterator[Element] | None = None
+
+    def begin(self, dataset: Dataset) -> None:
+        """Go to the start of a dataset."""
+        with self._lock:
+            self._steps = iter(dataset)
+
+    def next(self) -> Element:
+        """The next element.
+
+        Raises:
+            FailedPreconditionError: there is no dataset yet.
+            OutOfRangeError: there are no more elements.
+            InvalidArgumentError: the element is not as the iterator promises.
+        """
+        with self._lock:
+            if self._steps is None:
+                raise FailedPreconditionError(
+                    None,
+                    None,
+                    "GetNext() failed because the iterator has not been initialized. Ensure that "
+                    "you have run the initializer operation for this iterator before getting the "
+                    "next element.",
+                )
+            try:
+                element = next(self._steps)
+            except StopIteration:
+                raise OutOfRangeError(None, None, "End of sequence") from None
+        if len(element) != len(self.shapes):
+            raise InvalidArgumentError(
+                None,
+                None,
+                f"Expected {len(self.shapes)} components but got {len(element)}.",
+            )
+        for index, (value, shape) in enumerate(zip(element, self.shapes, strict=True)):
+            found = getattr(value, "shape", ())
+            if not is_compatible(found, shape):
+                raise InvalidArgumentError(
+                    None,
+                    None,
+                    f"Incompatible shapes at component {index}: expected {debug_string(shape)} but "
+                    f"got {debug_string(found)}.",
+                )
+        return element
