@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -74,22 +75,21 @@ class _Batch:
         return values[0, ...] if self.is_single else values
 
     def _fixed(self, key: bytes, dtype: DType, shape: Any, found: Column, default: Any) -> Any:
-        if found.missing and not default.size and 0 not in shape:
+        size = math.prod(shape)
+        if found.counts.count(size) == len(self) and not found.missing:
+            return found.values.reshape(len(self), *shape)
+        if found.missing and not default.size and size:
             where = self._where(key, found.missing[0], "Feature")
             raise _error(
                 f"{where} (data type: {_type_name(dtype)}) is required but could not be found."
             )
-        size = int(np.prod(shape, dtype=np.int64))
-        wrong = found.counts != size
-        wrong[found.missing] = False
-        if wrong.any():
-            index = int(wrong.argmax())
-            raise _error(
-                f"{self._where(key, index)}.  Number of {_type_name(dtype)} values != expected.  "
-                f"Values size: {found.counts[index]} but output shape: {debug_string(shape)}"
-            )
-        if not found.missing:
-            return found.values.reshape(len(self), *shape)
+        missing = set(found.missing)
+        for index, count in enumerate(found.counts):
+            if count != size and index not in missing:
+                raise _error(
+                    f"{self._where(key, index)}.  Number of {_type_name(dtype)} values != "
+                    f"expected.  Values size: {count} but output shape: {debug_string(shape)}"
+                )
         result = np.empty((len(self), size), found.values.dtype)
         present = np.ones(len(self), bool)
         present[found.missing] = False
@@ -98,39 +98,39 @@ class _Batch:
         return result.reshape(len(self), *shape)
 
     def _padded(self, key: bytes, dtype: DType, shape: Any, found: Column, default: Any) -> Any:
-        stride = int(np.prod(shape, dtype=np.int64))
-        wrong = found.counts % stride != 0 if stride else found.counts != 0
-        if wrong.any():
-            index = int(wrong.argmax())
-            raise _error(
-                f"{self._where(key, index)}.  Number of {_type_name(dtype)} values is not a "
-                f"multiple of stride length. Saw {found.counts[index]} values but output shape "
-                f"is: {debug_string((None, *shape))}"
-            )
-        longest = int(found.counts.max(initial=0))
-        result = np.full((len(self), longest), default.item(), found.values.dtype)
-        result[np.arange(longest) < found.counts[:, None]] = found.values
+        stride = math.prod(shape)
+        for index, count in enumerate(found.counts):
+            if count % stride if stride else count:
+                raise _error(
+                    f"{self._where(key, index)}.  Number of {_type_name(dtype)} values is not a "
+                    f"multiple of stride length. Saw {count} values but output shape is: "
+                    f"{debug_string((None, *shape))}"
+                )
+        longest = max(found.counts, default=0)
         steps = longest // stride if stride else 0
+        if len(found.values) == longest * len(self):
+            return found.values.reshape(len(self), steps, *shape)
+        result = np.full((len(self), longest), default.item(), found.values.dtype)
+        result[np.arange(longest) < np.array(found.counts)[:, None]] = found.values
         return result.reshape(len(self), steps, *shape)
 
     def sparse(self, key: bytes, dtype: DType) -> tuple[Any, Any, Any]:
         """Indices, values and dense shape."""
         found = self.lists(key, dtype)
-        starts = np.cumsum(found.counts) - found.counts
-        places = np.arange(len(found.values)) - np.repeat(starts, found.counts)
-        longest = found.counts.max(initial=0)
+        longest = max(found.counts, default=0)
         if self.is_single:
-            return places[:, None], found.values, np.array([longest], np.int64)
-        rows = np.repeat(np.arange(len(self)), found.counts)
-        return np.stack([rows, places], 1), found.values, np.array([len(self), longest], np.int64)
+            return np.arange(longest)[:, None], found.values, np.array([longest])
+        counts = np.array(found.counts, np.int64)
+        places = np.arange(len(found.values)) - np.repeat(np.cumsum(counts) - counts, counts)
+        rows = np.repeat(np.arange(len(self)), counts)
+        return np.stack([rows, places], 1), found.values, np.array([len(self), longest])
 
     def ragged(self, key: bytes, dtype: DType, split_dtype: DType) -> tuple[Any, Any]:
         """Values and row splits; a single example has no rows."""
         found = self.lists(key, dtype)
         if self.is_single:
             return found.values, np.zeros(0, split_dtype.numpy)
-        splits = np.concatenate(([0], np.cumsum(found.counts)))
-        return found.values, splits.astype(split_dtype.numpy)
+        return found.values, np.cumsum([0, *found.counts]).astype(split_dtype.numpy)
 
 
 def _features(text: bytes) -> dict[bytes, bytes]:

@@ -77,7 +77,7 @@ for _version in ("", "V2"):
     _define_priority(f"PriorityQueue{_version}")
 
 
-def _queue_of(handle: Any) -> Queue:
+def queue_of(handle: Any) -> Queue:
     """The queue of a handle, which may have been chosen from an array of handles."""
     if isinstance(handle, Queue):
         return handle
@@ -107,7 +107,7 @@ def _signature(inputs: str, queue: Queue, types: list[DType]) -> InvalidArgument
 
 def _accepting(handle: Any, types: list[DType], timeout_ms: int) -> Queue:
     """The queue, which must take components of these types."""
-    queue = _queue_of(handle)
+    queue = queue_of(handle)
     _check_timeout(timeout_ms)
     if types != queue.dtypes:
         have, expected = (
@@ -140,7 +140,7 @@ def enqueue_many(
 @kernel("QueueDequeue", "QueueDequeueV2", device="CPU", blocking=True)
 def dequeue(xp: Any, handle: Any, *, component_types: list[DType], timeout_ms: int) -> Any:
     """Take one element."""
-    queue = _queue_of(handle)
+    queue = queue_of(handle)
     _check_timeout(timeout_ms)
     if component_types != queue.dtypes:
         raise _signature("resource", queue, component_types)
@@ -150,7 +150,7 @@ def dequeue(xp: Any, handle: Any, *, component_types: list[DType], timeout_ms: i
 def _dequeue_batch(
     handle: Any, n: Any, types: list[DType], timeout_ms: int, allow_small: bool
 ) -> Any:
-    queue, count = _queue_of(handle), np.asarray(n).ravel()
+    queue, count = queue_of(handle), np.asarray(n).ravel()
     _check_timeout(timeout_ms)
     name = "DequeueUpToOp" if allow_small else "DequeueManyOp"
     if not count.size:
@@ -181,16 +181,16 @@ def dequeue_up_to(
 @kernel("QueueClose", "QueueCloseV2", device="CPU", blocking=True)
 def close(xp: Any, handle: Any, *, cancel_pending_enqueues: bool) -> Any:
     """Let no element enter any more."""
-    return _queue_of(handle).close(cancel_pending_enqueues)
+    return queue_of(handle).close(cancel_pending_enqueues)
 
 
 @kernel("QueueSize", "QueueSizeV2", device="CPU")
 def size(xp: Any, handle: Any) -> Any:
     """The number of elements."""
-    return np.int32(_queue_of(handle).size)
+    return np.int32(queue_of(handle).size)
 
 
 @kernel("QueueIsClosed", "QueueIsClosedV2", device="CPU")
 def is_closed(xp: Any, handle: Any) -> Any:
     """Whether no element can enter any more."""
-    return np.bool_(_queue_of(handle).is_closed)
+    return np.bool_(queue_of(handle).is_closed)

@@ -21,6 +21,7 @@ _FIELDS: Final[dict[DType, tuple[int, str]]] = {
     float32: (0x12, "float_list"),
     int64: (0x1A, "int64_list"),
 }
+_HIGH: Final = bytes(range(128, 256))
 _NAMES: Final = {"bytes_list": "string", "float_list": "float", "int64_list": "int64"}
 
 
@@ -45,7 +46,7 @@ class Column(NamedTuple):
     """
 
     values: Any
-    counts: Any
+    counts: list[int]
     missing: list[int]
 
 
@@ -74,13 +75,14 @@ def column(features: Sequence[bytes | None], dtype: DType) -> Column:
             part = b""
         parts.append(part)
     if dtype is string:
-        return _texts(parts, missing)
-    joined = bytearray().join(parts)
-    if dtype is float32:
-        lengths = np.fromiter(map(len, parts), np.int64, len(parts))
-        return Column(np.frombuffer(joined, "<f4").astype(np.float32, copy=False), lengths // 4,
-                      missing)  # fmt: skip
-    return _integers(joined, parts, missing)
+        values, counts = _texts(parts)
+    elif dtype is float32:
+        joined = bytearray().join(parts)
+        values = np.frombuffer(joined, "<f4").astype(np.float32, copy=False)
+        counts = [len(part) // 4 for part in parts]
+    else:
+        values, counts = _integers(parts)
+    return Column(values, counts, missing)
 
 
 def _values(feature: bytes, dtype: DType, index: int) -> bytes | None:
@@ -106,53 +108,48 @@ def _values(feature: bytes, dtype: DType, index: int) -> bytes | None:
 
 def _body(data: bytes, start: int, tag: int) -> int:
     """Where the body of a field begins that takes up the rest of `data`; -1 if it does not."""
-    size, at = len(data), start + 1
-    if at >= size or data[start] != tag:
+    size, at = len(data), start + 2
+    if at > size or data[start] != tag:
         return -1
-    length = data[at]
+    length = data[at - 1]
     if length > 127:
-        length, shift = length & 127, 7
-        while True:
-            at += 1
+        length, shift, octet = length & 127, 7, 128
+        while octet > 127:
             if at >= size or shift > 35:
                 return -1
-            length |= (data[at] & 127) << shift
-            if data[at] < 128:
-                break
+            octet = data[at]
+            length |= (octet & 127) << shift
             shift += 7
-    return at + 1 if at + 1 + length == size else -1
+            at += 1
+    return at if at + length == size else -1
 
 
-def _texts(parts: Sequence[bytes], missing: list[int]) -> Column:
+def _texts(parts: Sequence[bytes]) -> tuple[Any, list[int]]:
     values: list[bytes] = []
-    counts = np.zeros(len(parts), np.int64)
-    for index, part in enumerate(parts):
-        if not part:
-            continue
+    counts = []
+    for part in parts:
         start = _body(part, 0, _LIST_FIELD)
         if start >= 0:
             values.append(part[start:])
-            counts[index] = 1
+            counts.append(1)
         else:
             found = protos.parsed(protos.BytesList, part).value
             values += found
-            counts[index] = len(found)
+            counts.append(len(found))
     result = np.empty(len(values), object)
     result[:] = values
-    return Column(result, counts, missing)
+    return result, counts
 
 
-def _integers(joined: bytearray, parts: Sequence[bytes], missing: list[int]) -> Column:
-    octets = np.frombuffer(joined, np.uint8)
-    last = octets < 128  # a number ends with the first byte without the highest bit
-    ends = np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)))
-    totals = np.concatenate(([0], np.cumsum(last)))[ends]
-    counts = np.diff(totals, prepend=0)
-    if last.all():
-        return Column(octets.astype(np.int64), counts, missing)
-    message = bytes([_LIST_FIELD]) + _varint(len(joined)) + joined
+def _integers(parts: Sequence[bytes]) -> tuple[Any, list[int]]:
+    joined = b"".join(parts)
+    # A number ends with its first byte under 128; most numbers have one byte.
+    if joined.isascii():
+        return np.frombuffer(joined, np.uint8).astype(np.int64), [len(part) for part in parts]
+    counts = [len(part.translate(None, _HIGH)) for part in parts]
+    message = b"".join((bytes((_LIST_FIELD,)), _varint(len(joined)), joined))
     values = protos.parsed(protos.Int64List, message).value
-    return Column(np.fromiter(values, np.int64, len(values)), counts, missing)
+    return np.fromiter(values, np.int64, len(values)), counts
 
 
 def _varint(number: int) -> bytes:

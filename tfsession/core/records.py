@@ -28,6 +28,26 @@ _PIECE: Final = 64 * 1024 * 1024
 _WINDOW_BITS: Final = {"GZIP": 31, "ZLIB": 15}
 
 
+# What programs may say for them, by number.
+COMPRESSION_TYPES: Final = {1: "ZLIB", 2: "GZIP", 0: ""}
+
+
+def compression_kind(options: Any) -> str:
+    """ "GZIP", "ZLIB" or "": of a `compression_type` in options, or of what may stand there.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    kind = getattr(options, "compression_type", options)
+    if not kind:
+        return ""
+    if kind in COMPRESSION_TYPES.values():
+        return str(kind)
+    if kind in COMPRESSION_TYPES:
+        return COMPRESSION_TYPES[kind]
+    raise ValueError(f'Not a valid compression_type: "{kind}"')
+
+
 class Compression(NamedTuple):
     """How a file is compressed: `kind` is "", "GZIP" or "ZLIB"; the rest is zlib's."""
 

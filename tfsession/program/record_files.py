@@ -6,7 +6,13 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from tfsession.core.exports import export
-from tfsession.core.records import Compression, RecordReader, RecordWriter
+from tfsession.core.records import (
+    COMPRESSION_TYPES,
+    Compression,
+    RecordReader,
+    RecordWriter,
+    compression_kind,
+)
 
 
 @export("python_io.TFRecordCompressionType", "io.TFRecordCompressionType")
@@ -37,11 +43,7 @@ class TFRecordOptions:
         ValueError: another `compression_type`.
     """
 
-    compression_type_map: ClassVar[dict[int, str]] = {
-        TFRecordCompressionType.ZLIB: "ZLIB",
-        TFRecordCompressionType.GZIP: "GZIP",
-        TFRecordCompressionType.NONE: "",
-    }
+    compression_type_map: ClassVar[dict[int, str]] = dict(COMPRESSION_TYPES)
 
     def __init__(
         self,
@@ -66,22 +68,14 @@ class TFRecordOptions:
         self.mem_level = mem_level
         self.compression_strategy = compression_strategy
 
-    @classmethod
-    def get_compression_type_string(cls, options: Any) -> str:
+    @staticmethod
+    def get_compression_type_string(options: Any) -> str:
         """ "GZIP", "ZLIB" or "": of options, of a compression type, or of such a text itself.
 
         Raises:
             ValueError: it is none of these.
         """
-        if isinstance(options, TFRecordOptions):
-            options = options.compression_type
-        if not options:
-            return ""
-        if options in cls.compression_type_map.values():
-            return str(options)
-        if options in cls.compression_type_map:
-            return cls.compression_type_map[options]
-        raise ValueError(f'Not a valid compression_type: "{options}"')
+        return compression_kind(options)
 
 
 def _compression(options: Any) -> Compression:
