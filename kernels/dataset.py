@@ -6,7 +6,7 @@ What may go on in parallel goes on one after another here, in the order of what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,9 +16,10 @@ from tfsession.core.dtypes import DType
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import Shape
-from tfsession.kernels import dataset_files
 from tfsession.resources import dataset as kinds
+from tfsession.resources import dataset_calls, dataset_groups
 from tfsession.resources.iterator import DatasetIterator
+from tfsession.resources.reader_files import FixedLengthRecords, Lines, RecordFile
 from tfsession.resources.store import DEFAULT_CONTAINER
 
 Dataset = kinds.Dataset
@@ -29,7 +30,7 @@ def _number(value: Any) -> int:
     return int(np.asarray(value)[()])
 
 
-def _called(ctx: Any, function: Any, captured: Sequence[Any]) -> kinds.Function:
+def _called(ctx: Any, function: Any, captured: Sequence[Any]) -> dataset_calls.Function:
     """A function of the graph, with what it takes beside an element."""
     call = ctx.function(function)
     return lambda *element: call(*element, *captured)
@@ -51,7 +52,9 @@ def tensor_slice_dataset(ctx: Any, *components: Any) -> Dataset:
 
 
 @kernel("RangeDataset", **_HOST)
-def range_dataset(ctx: Any, start: Any, stop: Any, step: Any, *, output_types: list[DType]) -> Dataset:
+def range_dataset(
+    ctx: Any, start: Any, stop: Any, step: Any, *, output_types: list[DType]
+) -> Dataset:
     """Integers."""
     return kinds.RangeDataset(*map(_number, (start, stop, step)), output_types[0].numpy)
 
@@ -65,18 +68,25 @@ def _text(value: Any) -> str:
     return text.decode()
 
 
+def _compression(value: Any) -> str:
+    name = _text(value)
+    if name not in ("", "GZIP", "ZLIB"):
+        raise InvalidArgumentError(None, None, f"Unsupported compression_type: {name}.")
+    return name
+
+
 @kernel("TextLineDataset", **_HOST)
 def text_line_dataset(ctx: Any, filenames: Any, compression_type: Any, buffer_size: Any) -> Dataset:
     """Lines of files."""
-    read = partial(dataset_files.lines, compression=_text(compression_type))
-    return kinds.FileDataset(_names(filenames), read)
+    compression = _compression(compression_type)
+    return kinds.FileDataset(_names(filenames), lambda name: Lines(name, 0, compression))
 
 
 @kernel("TFRecordDataset", **_HOST)
 def tf_record_dataset(ctx: Any, filenames: Any, compression_type: Any, buffer_size: Any) -> Dataset:
     """Records of files."""
-    read = partial(dataset_files.records, compression=_text(compression_type))
-    return kinds.FileDataset(_names(filenames), read)
+    compression = _compression(compression_type)
+    return kinds.FileDataset(_names(filenames), lambda name: RecordFile(name, compression))
 
 
 @kernel("FixedLengthRecordDataset", "FixedLengthRecordDatasetV2", **_HOST)
@@ -90,9 +100,29 @@ def fixed_length_record_dataset(
     compression_type: Any = b"",
 ) -> Dataset:
     """Records of one size."""
-    sizes = map(_number, (header_bytes, record_bytes, footer_bytes))
-    read = partial(dataset_files.fixed_records(*sizes), compression=_text(compression_type))
-    return kinds.FileDataset(_names(filenames), read)
+    header, size, footer = map(_number, (header_bytes, record_bytes, footer_bytes))
+    if header < 0 or footer < 0 or size <= 0:
+        raise InvalidArgumentError(
+            None,
+            None,
+            "header_bytes and footer_bytes must be >= 0 and record_bytes must be > 0, got "
+            f"{header}, {footer} and {size}.",
+        )
+    compression = _compression(compression_type)
+
+    def opened(name: bytes) -> FixedLengthRecords:
+        records = FixedLengthRecords(name, size, header, footer, 0, compression)
+        if records.body % size:
+            raise InvalidArgumentError(
+                None,
+                None,
+                f"Excluding the header ({header} bytes) and footer ({footer} bytes), input file "
+                f'"{name.decode(errors="replace")}" has body length {records.body} bytes, which is '
+                f"not an exact multiple of the record length ({size} bytes).",
+            )
+        return records
+
+    return kinds.FileDataset(_names(filenames), opened)
 
 
 @kernel("GeneratorDataset", **_HOST)
@@ -108,7 +138,7 @@ def generator_dataset(
     """What a function gives until it is out of range."""
     first = len(Tinit_func_args)
     second = first + len(Tnext_func_args)
-    return kinds.GeneratorDataset(
+    return dataset_calls.GeneratorDataset(
         _called(ctx, init_func, others[:first]),
         _called(ctx, next_func, others[first:second]),
         _called(ctx, finalize_func, others[second:]),
@@ -174,7 +204,7 @@ def shuffle_dataset(
 ) -> Dataset:
     """In random order."""
     seeds = _number(seed), _number(seed2)
-    return kinds.ShuffleDataset(
+    return dataset_groups.ShuffleDataset(
         input_dataset, _number(buffer_size), seeds, reshuffle_each_iteration
     )
 
@@ -191,7 +221,7 @@ def shuffle_and_repeat_dataset(
     reshuffle_each_iteration: bool,
 ) -> Dataset:
     """In random order, several times."""
-    return kinds.ShuffleDataset(
+    return dataset_groups.ShuffleDataset(
         input_dataset,
         _number(buffer_size),
         (_number(seed), _number(seed2)),
@@ -200,13 +230,18 @@ def shuffle_and_repeat_dataset(
     )
 
 
+def _batched(dataset: Dataset, size: Any, drops: bool) -> Dataset:
+    stack = dataset_groups.stacked
+    return dataset_groups.BatchDataset(dataset, _number(size), drops, stack)
+
+
 @kernel("BatchDataset", "BatchDatasetV2", **_HOST)
 def batch_dataset(
     ctx: Any, input_dataset: Any, batch_size: Any, drop_remainder: Any = False
 ) -> Dataset:
     """Several at a time."""
     drops = bool(np.asarray(drop_remainder))
-    return kinds.BatchDataset(input_dataset, _number(batch_size), drops, kinds.stacked)
+    return _batched(input_dataset, batch_size, drops)
 
 
 def _padded(version: str, drops_last: bool) -> None:
@@ -220,8 +255,8 @@ def _padded(version: str, drops_last: bool) -> None:
         ]
         values = others[N : 2 * N]
         drops = drops_last and bool(np.asarray(others[-1]))
-        stack = partial(kinds.padded, shapes, values)
-        return kinds.BatchDataset(input_dataset, _number(batch_size), drops, stack)
+        stack = partial(dataset_groups.padded, shapes, values)
+        return dataset_groups.BatchDataset(input_dataset, _number(batch_size), drops, stack)
 
 
 _padded("", False)
@@ -234,14 +269,10 @@ def window_dataset(
 ) -> Dataset:
     """Datasets of neighbours."""
     numbers = map(_number, (size, shift, stride))
-    return kinds.WindowDataset(input_dataset, *numbers, bool(np.asarray(drop_remainder)))
+    return dataset_groups.WindowDataset(input_dataset, *numbers, bool(np.asarray(drop_remainder)))
 
 
 # --- by functions ---------------------------------------------------------------------------------
-
-
-def _captured(others: Sequence[Any], count: int) -> Sequence[Any]:
-    return others[:count]
 
 
 @kernel("MapDataset", "ParallelMapDataset", "ParallelMapDatasetV2", **_HOST)
@@ -249,19 +280,19 @@ def map_dataset(
     ctx: Any, input_dataset: Any, *others: Any, f: Any, Targuments: list[DType]
 ) -> Dataset:
     """Through a function."""
-    return kinds.MapDataset(input_dataset, _called(ctx, f, others[: len(Targuments)]))
+    return dataset_calls.MapDataset(input_dataset, _called(ctx, f, others[: len(Targuments)]))
 
 
 @kernel("FilterDataset", **_HOST)
 def filter_dataset(ctx: Any, input_dataset: Any, *others: Any, predicate: Any) -> Dataset:
     """Those that a function wants."""
-    return kinds.FilterDataset(input_dataset, _called(ctx, predicate, others))
+    return dataset_calls.FilterDataset(input_dataset, _called(ctx, predicate, others))
 
 
 @kernel("FlatMapDataset", **_HOST)
 def flat_map_dataset(ctx: Any, input_dataset: Any, *others: Any, f: Any) -> Dataset:
     """Datasets for elements, one after another."""
-    return kinds.InterleaveDataset(input_dataset, _called(ctx, f, others))
+    return dataset_calls.InterleaveDataset(input_dataset, _called(ctx, f, others))
 
 
 @kernel(
@@ -277,7 +308,7 @@ def interleave_dataset(
     """Datasets for elements, in turn."""
     count = len(Targuments)
     cycle, block = map(_number, others[count : count + 2])
-    return kinds.InterleaveDataset(
+    return dataset_calls.InterleaveDataset(
         input_dataset, _called(ctx, f, others[:count]), _CYCLE if cycle < 0 else cycle, block
     )
 
@@ -293,14 +324,12 @@ def map_and_batch_dataset(
     """Through a function, several at a time."""
     count = len(Targuments)
     size, _, drops = others[count:]
-    mapped = kinds.MapDataset(input_dataset, _called(ctx, f, others[:count]))
-    return kinds.BatchDataset(mapped, _number(size), bool(np.asarray(drops)), kinds.stacked)
+    mapped = dataset_calls.MapDataset(input_dataset, _called(ctx, f, others[:count]))
+    return _batched(mapped, size, bool(np.asarray(drops)))
 
 
 @kernel("ReduceDataset", **_HOST)
-def reduce_dataset(
-    ctx: Any, input_dataset: Any, *others: Any, f: Any, Tstate: list[DType]
-) -> Any:
+def reduce_dataset(ctx: Any, input_dataset: Any, *others: Any, f: Any, Tstate: list[DType]) -> Any:
     """What a function makes of a state and all elements."""
     state, captured = others[: len(Tstate)], others[len(Tstate) :]
     call = ctx.function(f)
@@ -388,6 +417,3 @@ def iterator_from_string_handle(
         )
     found.check(output_types, output_shapes)
     return found
-
-
-def _unused(values: Iterator[Any]) -> None: ...

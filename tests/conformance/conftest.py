@@ -85,6 +85,7 @@ SECTIONS = {
     "RewriterConfig": "",
     "RunOptions": "",
     "composites": "sparse and ragged tensors",
+    "datasets": "datasets and iterators",
     "dtypes": "element types",
     "graph": "Graph, Operation, Tensor",
     "ops": "values and gradients",

@@ -8,6 +8,8 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 Function = Callable[..., Any]
+# The collection in which a graph keeps those that its operations call.
+HOST_FUNCTIONS_KEY = ("__host_functions",)
 
 
 class HostFunction:

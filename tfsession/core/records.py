@@ -76,11 +76,7 @@ class RecordReader:
     def __init__(self, path: Any, compression: str = "") -> None:
         with file_errors():
             self._file: BinaryIO = Path(local_path(path)).open("rb", _BUFFER)  # noqa: SIM115
-        if compression:
-            raw = _Inflated(self._file, _WINDOW_BITS[compression])
-            self._stream: BinaryIO = io.BufferedReader(raw, _BUFFER)
-        else:
-            self._stream = self._file
+        self._stream = decompressed(self._file, compression) if compression else self._file
         self.offset = 0
 
     def read(self) -> bytes | None:
@@ -221,6 +217,11 @@ class RecordWriter:
     def __exit__(self, *exception: object) -> None:
         if self._file is not None:
             self.close()
+
+
+def decompressed(file: BinaryIO, compression: str) -> BinaryIO:
+    """The contents of a file that is compressed as "GZIP" or "ZLIB" say; closes it too."""
+    return io.BufferedReader(_Inflated(file, _WINDOW_BITS[compression]), _BUFFER)
 
 
 class _Inflated(io.RawIOBase):

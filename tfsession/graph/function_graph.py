@@ -6,13 +6,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from tfsession.core.dtypes import DType, resource
+from tfsession.core.dtypes import DType, variant
+from tfsession.core.host_functions import HOST_FUNCTIONS_KEY
 from tfsession.core.op_def import ops
 from tfsession.core.shape import Shape
 from tfsession.graph.build import build_operation
 from tfsession.graph.graph import Graph, get_default_graph
 from tfsession.graph.tensor import Tensor
 
+_PLACEHOLDERS = ("Placeholder", "PlaceholderV2", "PlaceholderWithDefault")
 # How many functions are being built, in all threads: making an operation asks for nothing else.
 under_construction = 0
 
@@ -20,7 +22,7 @@ under_construction = 0
 class FunctionGraph(Graph):
     """The body of a function; `captures` has the inner tensor of each outer one that it reads.
 
-    With `by_value`, what is read is copied into the body: only operations that have no state.
+    With `by_value`, what is read is copied into the body; ValueError where it has state.
     """
 
     building_function = True
@@ -30,6 +32,8 @@ class FunctionGraph(Graph):
         self.outer = outer
         self.captures: dict[Tensor, Tensor] = {}
         self.seed = outer.seed
+        # Python functions that the body calls live as long as the graph around.
+        self._collections[HOST_FUNCTIONS_KEY] = outer.get_collection_ref(HOST_FUNCTIONS_KEY)
         self._by_value = by_value
 
     @contextmanager
@@ -57,7 +61,7 @@ class FunctionGraph(Graph):
         inner = self.captures.get(tensor)
         if inner is not None:
             return inner
-        if self._by_value and tensor.dtype is not resource and not tensor.op.op_def.is_stateful:
+        if self._by_value:
             return self._copied(tensor)
         source = self._outside(tensor)
         inner = self.captures[tensor] = self.argument(
@@ -71,6 +75,10 @@ class FunctionGraph(Graph):
 
     def _copied(self, tensor: Tensor) -> Tensor:
         op = tensor.op
+        is_dataset = len(op.outputs) == 1 and op.outputs[0].dtype is variant
+        if op.type in _PLACEHOLDERS or (op.op_def.is_stateful and not is_dataset):
+            kind = "placeholder" if op.type in _PLACEHOLDERS else "stateful node"
+            raise ValueError(f"Cannot capture a {kind} (name:{op.name}, type:{op.type}) by value.")
         inputs = tuple([self.capture(read) for read in op.inputs])
         with self.control_dependencies(None):
             copy = build_operation(self, op.op_def, self.node_name(op.name), inputs, dict(op.attrs))

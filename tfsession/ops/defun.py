@@ -225,7 +225,7 @@ class DefinedFunction:
             args: the arguments.
             kwargs: `name` of the operation; other attributes of the call.
         """
-        op = self._call(list(args), self._captured_here(), **kwargs)
+        op = self._call(list(args), self.captured_here(), **kwargs)
         if not op.outputs:
             return op
         return op.outputs[0] if len(op.outputs) == 1 else list(op.outputs)
@@ -234,7 +234,8 @@ class DefinedFunction:
         """The results of a call that passes other tensors for what the body reads outside."""
         return list(self._call(args, captured).outputs)
 
-    def _captured_here(self) -> list[Tensor]:
+    def captured_here(self) -> list[Tensor]:
+        """What the body reads from outside, as tensors of the default graph."""
         graph = get_default_graph()
         if isinstance(graph, FunctionGraph):
             return [graph.capture(tensor) for tensor in self.captured_inputs]

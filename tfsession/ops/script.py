@@ -7,14 +7,12 @@ from typing import Any
 
 from tfsession.core.dtypes import as_dtype
 from tfsession.core.exports import export
-from tfsession.core.host_functions import HostFunction
+from tfsession.core.host_functions import HOST_FUNCTIONS_KEY, HostFunction
 from tfsession.core.op_def import define_op
 from tfsession.core.shape import Shape
 from tfsession.graph.create import create_operation, graph_of
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
-
-_FUNCTIONS_KEY = ("__host_functions",)
 
 
 def _unknown(op: Operation) -> list[Shape]:
@@ -65,7 +63,7 @@ def py_func(
     dtypes = [as_dtype(dtype) for dtype in (Tout if many else [Tout])]
     with graph_of(list(inp)).as_default() as graph:
         kept = HostFunction(func)
-        graph.get_collection_ref(_FUNCTIONS_KEY).append(kept)
+        graph.get_collection_ref(HOST_FUNCTIONS_KEY).append(kept)
         attrs = {"token": kept.token, "Tout": dtypes}
         op = create_operation("PyFunc" if stateful else "PyFuncStateless", [list(inp)], attrs, name)
     outputs: list[Tensor] = list(op.outputs)

@@ -7,23 +7,23 @@ element comes with the next call, as in TensorFlow.
 
 from __future__ import annotations
 
-import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from tfsession.core.errors import InvalidArgumentError, OutOfRangeError
-from tfsession.core.shape import Shape, debug_string
-from tfsession.resources.philox import Philox, words
+from tfsession.core.errors import InvalidArgumentError
+from tfsession.core.file_system import file_errors
+from tfsession.resources.reader_files import Records
 
 Element = tuple[Any, ...]
 # A function of the graph: takes the components of an element and gives those of another.
 Function = Callable[..., Sequence[Any]]
 
 
-def _refuse(text: str) -> InvalidArgumentError:
+def refused(text: str) -> InvalidArgumentError:
+    """The error for what a dataset cannot do."""
     return InvalidArgumentError(None, None, text)
 
 
@@ -70,9 +70,9 @@ class TensorSliceDataset(Dataset):
         arrays = [np.asarray(component) for component in components]
         for index, array in enumerate(arrays):
             if array.ndim == 0:
-                raise _refuse(f"Component {index} of a dataset of slices must not be a scalar.")
+                raise refused(f"Component {index} of a dataset of slices must not be a scalar.")
             if len(array) != len(arrays[0]):
-                raise _refuse(
+                raise refused(
                     f"All components must have the same size in the 0th dimension: component 0 has "
                     f"{len(arrays[0])}, component {index} has {len(array)}."
                 )
@@ -89,7 +89,7 @@ class RangeDataset(Dataset):
 
     def __init__(self, start: int, stop: int, step: int, dtype: Any) -> None:
         if step == 0:
-            raise _refuse("step must be a non-zero integer.")
+            raise refused("step must be a non-zero integer.")
         self._range = range(start, stop, step)
         self._dtype = dtype
 
@@ -99,29 +99,35 @@ class RangeDataset(Dataset):
 
 
 class FileDataset(Dataset):
-    """What `read` gives for each of several files, one after another."""
+    """The records of several files, one after another."""
 
-    def __init__(self, names: Sequence[bytes], read: Callable[[bytes], Iterator[bytes]]) -> None:
+    def __init__(self, names: Sequence[bytes], opened: Callable[[bytes], Records]) -> None:
         self._names = names
-        self._read = read
+        self._opened = opened
 
     def __iter__(self) -> Iterator[Element]:
-        return FileSteps(self._names, self._read)
+        return FileSteps(self._names, self._opened)
 
 
 class FileSteps(Steps):
-    """Goes through files."""
+    """Goes through files; a damaged one is left at the error."""
 
-    def __init__(self, names: Sequence[bytes], read: Callable[[bytes], Iterator[bytes]]) -> None:
+    def __init__(self, names: Sequence[bytes], opened: Callable[[bytes], Records]) -> None:
         self._names = iter(names)
-        self._read = read
-        self._file: Iterator[bytes] = iter(())
+        self._opened = opened
+        self._file: Records | None = None
 
     def __next__(self) -> Element:
-        while True:
-            for record in self._file:
-                return (text_value(record),)
-            self._file = self._read(next(self._names))
+        with file_errors():
+            while True:
+                if self._file is None:
+                    self._file = self._opened(next(self._names))
+                file, self._file = self._file, None
+                record = file.read()
+                if record is not None:
+                    self._file = file
+                    return (text_value(record[1]),)
+                file.close()
 
 
 class RepeatDataset(Dataset):
@@ -214,9 +220,9 @@ class ShardDataset(Dataset):
 
     def __init__(self, source: Dataset, count: int, index: int) -> None:
         if count <= 0:
-            raise _refuse(f"Number of shards must be greater than zero (currently {count}).")
+            raise refused(f"Number of shards must be greater than zero (currently {count}).")
         if not 0 <= index < count:
-            raise _refuse(f"Index must be between 0 and {count - 1} (currently index = {index}).")
+            raise refused(f"Index must be between 0 and {count - 1} (currently index = {index}).")
         self._source = source
         self._count, self._index = count, index
 
@@ -314,330 +320,3 @@ class CacheSteps(Steps):
             return element
         self._cache.keep(self._elements)
         raise StopIteration
-
-
-class ShuffleDataset(Dataset):
-    """Elements in random order, chosen from a buffer of those that come next.
-
-    The order is TensorFlow's: the words of a stream of Philox choose, one for each element; another
-    stream gives the seeds of each time that somebody goes through.
-
-    Args:
-        source: the dataset.
-        buffer_size: how many elements there are to choose from; -1 for all.
-        seeds: two seeds; zeros stand for seeds from the operating system.
-        reshuffle: whether the order is another each time.
-        count: how often to go through the source.
-    """
-
-    def __init__(
-        self,
-        source: Dataset,
-        buffer_size: int,
-        seeds: tuple[int, int],
-        reshuffle: bool,
-        count: int = 1,
-    ) -> None:
-        if buffer_size <= 0 and buffer_size != -1:
-            raise _refuse("buffer_size must be greater than zero or UNKNOWN_CARDINALITY")
-        self._source = source
-        self._size = buffer_size
-        stream = Philox(*seeds)
-        self._stream = stream
-        self._seeds = (stream.key, stream.reserve(0) >> 64) if not reshuffle else None
-        self._words = words(stream.key, stream.reserve(1))
-        self._count = count
-
-    def __iter__(self) -> Iterator[Element]:
-        seeds = self._seeds or (next(self._words), next(self._words))
-        return ShuffleSteps(self._source, self._size, seeds, self._count)
-
-
-class ShuffleSteps(Steps):
-    """Goes through a dataset in random order."""
-
-    def __init__(
-        self, source: Dataset, size: int, seeds: tuple[int, int], count: int
-    ) -> None:
-        self._source = RepeatSteps(source, count)
-        self._size = size
-        self._words = words(seeds[0], seeds[1] << 64)
-        self._buffer: list[Element] = []
-        self._first = 0
-        self._at_end = False
-
-    def __next__(self) -> Element:
-        buffer = self._buffer
-        while not self._at_end and (self._size < 0 or len(buffer) - self._first < self._size):
-            try:
-                buffer.append(next(self._source))
-            except StopIteration:
-                self._at_end = True
-        left = len(buffer) - self._first
-        if left == 0:
-            raise StopIteration
-        chosen = self._first + next(self._words) % left
-        element = buffer[chosen]
-        # The first one takes the place of the chosen one.
-        buffer[chosen] = buffer[self._first]
-        buffer[self._first] = ()
-        self._first += 1
-        if self._first > 1024 and self._first * 2 > len(buffer):
-            del buffer[: self._first]
-            self._first = 0
-        return element
-
-
-class BatchDataset(Dataset):
-    """Several elements at a time, stacked; `pad` makes them of one shape before."""
-
-    def __init__(
-        self,
-        source: Dataset,
-        size: int,
-        drop_remainder: bool,
-        stack: Callable[[list[Element]], Element],
-    ) -> None:
-        if size <= 0:
-            raise _refuse("Batch size must be greater than zero.")
-        self._source = source
-        self._settings = size, drop_remainder, stack
-
-    def __iter__(self) -> Iterator[Element]:
-        return BatchSteps(iter(self._source), *self._settings)
-
-
-class BatchSteps(Steps):
-    """Goes through a dataset, several elements at a time."""
-
-    def __init__(
-        self,
-        steps: Iterator[Element],
-        size: int,
-        drop_remainder: bool,
-        stack: Callable[[list[Element]], Element],
-    ) -> None:
-        self._steps = steps
-        self._size, self._drops, self._stack = size, drop_remainder, stack
-
-    def __next__(self) -> Element:
-        elements: list[Element] = []
-        for element in self._steps:
-            elements.append(element)
-            if len(elements) == self._size:
-                break
-        if not elements or (self._drops and len(elements) < self._size):
-            raise StopIteration
-        return self._stack(elements)
-
-
-def stacked(elements: list[Element]) -> Element:
-    """Each component of all elements as one array; InvalidArgumentError for various shapes."""
-    columns = list(zip(*elements, strict=True))
-    for index, column in enumerate(columns):
-        first = np.shape(column[0])
-        for number, value in enumerate(column):
-            if np.shape(value) != first:
-                raise _refuse(
-                    f"Cannot batch tensors with different shapes in component {index}. First "
-                    f"element had shape {debug_string(first)} and element {number} had shape "
-                    f"{debug_string(np.shape(value))}."
-                )
-    return tuple([np.stack(column) for column in columns])
-
-
-def padded(
-    shapes: Sequence[Shape], values: Sequence[Any], elements: list[Element]
-) -> Element:
-    """As `stacked`, each component filled up with its value to its shape.
-
-    A size that is not known is the largest of the batch.
-    """
-    results = []
-    for index, column in enumerate(zip(*elements, strict=True)):
-        wanted = shapes[index]
-        found = [np.shape(value) for value in column]
-        for shape in found:
-            if wanted is not None and len(shape) != len(wanted):
-                raise _refuse(
-                    "All elements in a batch must have the same rank as the padded shape for "
-                    f"component{index}: expected rank {len(wanted)} but got element with rank "
-                    f"{len(shape)}"
-                )
-        largest = tuple(map(max, zip(*found, strict=True))) if found[0] else ()
-        sizes = tuple(
-            [most if size is None else size for size, most in zip(wanted or (), largest, strict=True)]
-        )
-        for shape in found:
-            for dim, (most, size) in enumerate(zip(sizes, shape, strict=True)):
-                if size > most:
-                    raise _refuse(
-                        f"Attempted to pad to a smaller size than the input element: dimension "
-                        f"{dim} of component {index} has size {size}, padded size {most}."
-                    )
-        first = np.asarray(column[0])
-        result = np.empty((len(column), *sizes), first.dtype)
-        result[...] = values[index]
-        for number, value in enumerate(column):
-            place: Any = (number, *map(slice, np.shape(value)))
-            result[place] = value
-        results.append(result)
-    return tuple(results)
-
-
-class MapDataset(Dataset):
-    """What a function gives for each element."""
-
-    def __init__(self, source: Dataset, function: Function) -> None:
-        self._source = source
-        self._function = function
-
-    def __iter__(self) -> Iterator[Element]:
-        return MapSteps(iter(self._source), self._function)
-
-
-class MapSteps(Steps):
-    """Goes through a dataset, and calls a function."""
-
-    def __init__(self, steps: Iterator[Element], function: Function) -> None:
-        self._steps = steps
-        self._function = function
-
-    def __next__(self) -> Element:
-        return tuple(self._function(*next(self._steps)))
-
-
-class FilterDataset(Dataset):
-    """The elements for which a function gives true."""
-
-    def __init__(self, source: Dataset, predicate: Function) -> None:
-        self._source = source
-        self._predicate = predicate
-
-    def __iter__(self) -> Iterator[Element]:
-        return FilterSteps(iter(self._source), self._predicate)
-
-
-class FilterSteps(Steps):
-    """Goes through a dataset, and leaves out what a function does not want."""
-
-    def __init__(self, steps: Iterator[Element], predicate: Function) -> None:
-        self._steps = steps
-        self._predicate = predicate
-
-    def __next__(self) -> Element:
-        while True:
-            element = next(self._steps)
-            if self._predicate(*element)[0]:
-                return element
-
-
-class InterleaveDataset(Dataset):
-    """The elements of the datasets that a function gives for elements, taken in turn.
-
-    Args:
-        source: the dataset.
-        function: gives a dataset for an element.
-        cycle_length: from how many of these datasets elements are taken in turn.
-        block_length: how many elements are taken from one before it is the next one's turn.
-    """
-
-    def __init__(
-        self, source: Dataset, function: Function, cycle_length: int = 1, block_length: int = 1
-    ) -> None:
-        for name, value in (("cycle_length", cycle_length), ("block_length", block_length)):
-            if value <= 0:
-                raise _refuse(f"{name} must be greater than zero.")
-        self._source = source
-        self._function = function
-        self._lengths = cycle_length, block_length
-
-    def __iter__(self) -> Iterator[Element]:
-        return InterleaveSteps(iter(self._source), self._function, *self._lengths)
-
-
-class InterleaveSteps(Steps):
-    """Goes through several datasets in turn."""
-
-    def __init__(
-        self, steps: Iterator[Element], function: Function, cycle: int, block: int
-    ) -> None:
-        self._steps = steps
-        self._function = function
-        self._open: list[Iterator[Element] | None] = [None] * cycle
-        self._block = block
-        self._turn = self._taken = 0
-        self._at_end = False
-
-    def __next__(self) -> Element:
-        while not self._at_end or any(steps is not None for steps in self._open):
-            steps = self._open[self._turn]
-            if steps is not None:
-                for element in steps:
-                    self._taken += 1
-                    if self._taken == self._block:
-                        self._next_turn()
-                    return element
-                self._open[self._turn] = None
-                self._next_turn()
-            elif not self._at_end:
-                try:
-                    element = next(self._steps)
-                except StopIteration:
-                    self._at_end = True
-                else:
-                    (dataset,) = self._function(*element)
-                    self._open[self._turn] = iter(dataset)
-            else:
-                self._next_turn()
-        raise StopIteration
-
-    def _next_turn(self) -> None:
-        self._taken = 0
-        self._turn = (self._turn + 1) % len(self._open)
-
-
-class GeneratorDataset(Dataset):
-    """What a function gives until it raises OutOfRangeError.
-
-    Args:
-        begin: gives the state that the others take.
-        advance: gives the next element.
-        end: is called when there are no more, or nobody goes through any more.
-    """
-
-    def __init__(self, begin: Function, advance: Function, end: Function) -> None:
-        self._functions = begin, advance, end
-
-    def __iter__(self) -> Iterator[Element]:
-        return GeneratorSteps(*self._functions)
-
-
-class GeneratorSteps(Steps):
-    """Calls a function until it says that there is no more."""
-
-    def __init__(self, begin: Function, advance: Function, end: Function) -> None:
-        self._begin, self._advance, self._end = begin, advance, end
-        self._state: Sequence[Any] | None = None
-        self._is_done = False
-
-    def __next__(self) -> Element:
-        if self._is_done:
-            raise StopIteration
-        if self._state is None:
-            self._state = list(self._begin())
-        try:
-            return tuple(self._advance(*self._state))
-        except OutOfRangeError:
-            self._finish()
-            raise StopIteration from None
-
-    def _finish(self) -> None:
-        if not self._is_done:
-            self._is_done = True
-            if self._state is not None:
-                self._end(*self._state)
-
-    def __del__(self) -> None:
-        with contextlib.suppress(Exception):  # the session may be closed by now
-            self._finish()

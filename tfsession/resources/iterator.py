@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from tfsession.core import forking
 from tfsession.core.dtypes import DType
@@ -35,6 +35,31 @@ class DatasetIterator:
         """Go to the start of a dataset."""
         with self._lock:
             self._steps = iter(dataset)
+
+    def begin_once(self, make: Callable[[], Dataset]) -> None:
+        """Go to the start of the dataset that `make` gives, if there is none yet."""
+        with self._lock:
+            if self._steps is None:
+                self._steps = iter(make())
+
+    def check(self, dtypes: Sequence[DType], shapes: Sequence[Shape]) -> None:
+        """Raise InvalidArgumentError unless the elements are as somebody expects them."""
+        if dtypes and tuple(dtypes) != self.dtypes:
+            wanted, found = (", ".join(t.name for t in types) for types in (dtypes, self.dtypes))
+            raise InvalidArgumentError(
+                None,
+                None,
+                f"The iterator '{self.name}' gives elements of types ({found}), not ({wanted}).",
+            )
+        if shapes and not (
+            len(shapes) == len(self.shapes) and all(map(is_compatible, shapes, self.shapes))
+        ):
+            wanted, found = (", ".join(map(debug_string, both)) for both in (shapes, self.shapes))
+            raise InvalidArgumentError(
+                None,
+                None,
+                f"The iterator '{self.name}' gives elements of shapes {found}, not {wanted}.",
+            )
 
     def next(self) -> Element:
         """The next element.

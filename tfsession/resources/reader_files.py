@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from tfsession.core.file_system import local_path
-from tfsession.core.records import RecordReader, inflated
+from tfsession.core.records import RecordReader, decompressed, inflated
 
 
 def _opened(work: bytes) -> BinaryIO:
@@ -51,9 +51,11 @@ def whole_file(work: bytes) -> Records:
 class Lines(Records):
     """The lines of a file, without their ends, under its name and their numbers, from 1."""
 
-    def __init__(self, work: bytes, skip: int) -> None:
+    def __init__(self, work: bytes, skip: int, compression: str = "") -> None:
         self._work = work
         self._file = _opened(work)
+        if compression:
+            self._file = decompressed(self._file, compression)
         self._number = 0
         while self._number < skip and self._file.readline():
             self._number += 1
@@ -97,6 +99,8 @@ class FixedLengthRecords(Records):
         self._hop = hop or size
         self._position = header
         self._last = self._file.seek(0, os.SEEK_END) - footer - size
+        # What lies between header and footer.
+        self.body = self._last + size - header
         self._file.seek(min(header, max(self._last, 0)))
         self._number = 0
 

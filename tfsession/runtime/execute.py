@@ -302,6 +302,9 @@ class Engine:
             if signature is None:
                 signature = self._called[key] = self._functions.called_by_kernels(name_attrs)
         plan = self.plan(signature)
+        for node in plan.nodes:
+            # Random numbers begin again with whoever asks for the function.
+            self.state.on(node.device.name).node_state(node.op.name).pop("philox", None)
         return lambda *values: plan.run(values)
 
     # --- what compile.Binder asks for -----------------------------------------------------------

@@ -1,0 +1,228 @@
+"""Datasets and iterators in sessions: what belongs to a session, what errors leave behind."""
+
+import gc
+import threading
+
+import numpy as np
+import pytest
+
+import tfsession as tf
+from tfsession.resources.dataset_groups import ColumnDataset, WindowDataset
+
+# Elements and their order are compared with TensorFlow's in tests/conformance/test_datasets.py.
+COVERED = [
+    *(
+        f"{name}Dataset"
+        for name in (
+            *("Tensor", "TensorSlice", "Range", "TextLine", "TFRecord", "FixedLengthRecord"),
+            *("Generator", "Repeat", "Take", "Skip", "Shard", "Concatenate", "Zip", "Cache"),
+            *("Prefetch", "Options", "Shuffle", "ShuffleAndRepeat", "Batch", "PaddedBatch"),
+            *("Window", "Map", "ParallelMap", "Filter", "FlatMap", "Interleave"),
+            *("ParallelInterleave", "MapAndBatch", "Reduce"),
+        )
+    ),
+    *(f"ParallelInterleaveDatasetV{version}" for version in (2, 3, 4)),
+    *(f"{n}DatasetV2" for n in ("FixedLengthRecord", "Batch", "PaddedBatch", "ParallelMap")),
+    *("LegacyParallelInterleaveDatasetV2", "Iterator", "IteratorV2", "OneShotIterator"),
+    *("MakeIterator", "IteratorGetNext", "IteratorGetNextSync", "IteratorToStringHandle"),
+    *("IteratorFromStringHandle", "IteratorFromStringHandleV2"),
+]
+Dataset = tf.data.Dataset
+
+
+def elements(dataset):
+    element = dataset.make_one_shot_iterator().get_next()
+    found = []
+    with tf.Session() as sess:
+        while True:
+            try:
+                found.append(sess.run(element))
+            except tf.errors.OutOfRangeError:
+                return found
+
+
+def test_a_step_takes_one_element_wherever_it_computes(fresh_graph, device):
+    x, y = (
+        Dataset.from_tensor_slices((np.arange(4.0), np.ones((4, 2))))
+        .batch(2)
+        .make_one_shot_iterator()
+        .get_next()
+    )
+    with tf.device(device):
+        total = tf.reduce_sum(x[:, None] * y)
+    with tf.Session(config=tf.ConfigProto(allow_soft_placement=True)) as sess:
+        assert [sess.run(total), sess.run([total, x])[0]] == [2.0, 10.0]
+        with pytest.raises(tf.errors.OutOfRangeError, match="End of sequence"):
+            sess.run(total)
+
+
+def test_each_session_goes_through_by_itself(fresh_graph):
+    element = Dataset.range(3).make_one_shot_iterator().get_next()
+    with tf.Session() as first, tf.Session() as second:
+        assert [first.run(element), first.run(element), second.run(element)] == [0, 1, 0]
+
+
+def test_training_from_a_dataset(fresh_graph):
+    rng = np.random.RandomState(0)
+    features = rng.randn(64, 3).astype(np.float32)
+    labels = features @ np.array([[1.0], [-2.0], [0.5]], np.float32)
+    dataset = Dataset.from_tensor_slices((features, labels)).shuffle(64, seed=1).repeat().batch(16)
+    x, y = dataset.make_one_shot_iterator().get_next()
+    loss = tf.reduce_mean(tf.square(tf.layers.dense(x, 1) - y))
+    train = tf.train.GradientDescentOptimizer(0.1).minimize(loss)
+    with tf.Session() as sess:
+        sess.run(tf.global_variables_initializer())
+        for _ in range(100):
+            sess.run(train)
+        assert sess.run(loss) < 1e-3
+
+
+def test_threads_share_an_iterator_without_losing_an_element(fresh_graph):
+    element = Dataset.range(2000).map(lambda x: x + 1).make_one_shot_iterator().get_next()
+    found = []
+    with tf.Session() as sess:
+        run = sess.make_callable(element)
+
+        def work():
+            try:
+                while True:
+                    found.append(run())
+            except tf.errors.OutOfRangeError:
+                pass
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(found) == list(range(1, 2001))
+
+
+def test_generators_end_when_nobody_goes_through_any_more(fresh_graph):
+    ended = []
+
+    def count():
+        try:
+            yield from range(100)
+        finally:
+            ended.append(True)
+
+    iterator = Dataset.from_generator(count, tf.int64, ()).make_initializable_iterator()
+    element = iterator.get_next()
+    with tf.Session() as sess:
+        sess.run(iterator.initializer)
+        assert [sess.run(element), sess.run(element)] == [0, 1]
+        sess.run(iterator.initializer)
+        gc.collect()
+        assert ended == [True]
+        assert sess.run(element) == 0
+
+
+@pytest.mark.parametrize(
+    ("yielded", "text"),
+    [
+        ((1, 2), "element of shape"),
+        ("a", "could not be converted to the expected type"),
+        ([1, 2], "element of shape"),
+    ],
+)
+def test_a_generator_is_held_to_what_it_promised(fresh_graph, yielded, text):
+    dataset = Dataset.from_generator(lambda: iter([3, yielded, 4]), tf.int64, ())
+    element = dataset.make_one_shot_iterator().get_next()
+    with tf.Session() as sess:
+        assert sess.run(element) == 3
+        with pytest.raises(tf.errors.InvalidArgumentError, match=text):
+            sess.run(element)
+        assert sess.run(element) == 4
+
+
+def test_an_error_in_one_element_leaves_the_others(fresh_graph):
+    checked = Dataset.range(4).map(
+        lambda x: tf.check_numerics(1.0 / tf.cast(x - 1, tf.float32), "not a number")
+    )
+    element = checked.make_one_shot_iterator().get_next()
+    with tf.Session() as sess:
+        assert sess.run(element) == -1.0
+        with pytest.raises(tf.errors.InvalidArgumentError, match="not a number") as caught:
+            sess.run(element)
+        assert "test_dataset.py" in str(caught.value)
+        assert sess.run(element) == 1.0
+
+
+def test_a_cache_is_filled_once(fresh_graph):
+    calls = []
+    dataset = Dataset.range(3).map(
+        lambda x: tf.py_func(lambda v: calls.append(v) or v, [x], tf.int64)
+    )
+    assert elements(dataset.cache().repeat(3)) == [0, 1, 2] * 3
+    assert calls == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ((3, 2, 1, True), [[0, 1, 2], [2, 3, 4]]),
+        ((3, 2, 1, False), [[0, 1, 2], [2, 3, 4], [4, 5]]),
+        ((2, 4, 2, False), [[0, 2], [4]]),
+        ((1, 3, 1, False), [[0], [3]]),
+    ],
+)
+def test_windows(fresh_graph, settings, expected):
+    windows = WindowDataset(ColumnDataset(range(6)), *settings)
+    assert [[value for (value,) in window] for (window,) in windows] == expected
+    # The operation: what it gives are datasets.
+    inputs = [Dataset.range(6)._variant_tensor, *(tf.constant(n, tf.int64) for n in settings[:3])]
+    attrs = {"output_types": [tf.variant], "output_shapes": [[]]}
+    op = fresh_graph.create_op("WindowDataset", [*inputs, tf.constant(settings[3])], attrs=attrs)
+    with tf.Session() as sess:
+        sess.run(op)
+
+
+REFUSED = {
+    "iterating": (lambda: iter(Dataset.range(3)), RuntimeError, "eager execution"),
+    "no generator": (lambda: Dataset.from_generator(3, tf.int32), TypeError, "callable"),
+    "no types": (lambda: Dataset.from_generator(iter, None), TypeError, "output_types"),
+    "a predicate": (lambda: Dataset.range(3).filter(lambda x: x), ValueError, "tf.bool"),
+    "a flat map": (lambda: Dataset.range(3).flat_map(lambda x: x), TypeError, "`Dataset` object"),
+    "other types": (
+        lambda: Dataset.range(3).concatenate(Dataset.from_tensors(1.0)),
+        TypeError,
+        "Incompatible types",
+    ),
+    "a list to zip": (lambda: Dataset.zip([Dataset.range(1)]), TypeError, "tuple or a dict"),
+    "what is no dataset": (lambda: Dataset.range(1).apply(lambda d: 3), TypeError, "must return"),
+    "an unknown rank": (
+        lambda: Dataset.from_generator(iter, tf.int32).padded_batch(2),
+        ValueError,
+        "ranks are not known",
+    ),
+    "no initializer": (
+        lambda: Dataset.range(3).make_one_shot_iterator().initializer,
+        ValueError,
+        "does not have an initializer",
+    ),
+    "a placeholder": (
+        lambda: Dataset.range(tf.placeholder(tf.int64, [])).make_one_shot_iterator(),
+        ValueError,
+        "make_initializable_iterator",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_is_refused(fresh_graph, name):
+    build, error, text = REFUSED[name]
+    with pytest.raises(error, match=text):
+        build()
+
+
+def test_a_handle_of_nothing(fresh_graph):
+    iterator = tf.data.Iterator.from_string_handle("nobody", tf.int64, ())
+    with tf.Session() as sess, pytest.raises(tf.errors.InvalidArgumentError, match="no iterator"):
+        sess.run(iterator.get_next())
+
+
+def test_options_are_taken(fresh_graph):
+    options = tf.data.Options()
+    options.experimental_threading.private_threadpool_size = 3
+    assert elements(Dataset.range(2).with_options(options)) == [0, 1]

@@ -1,0 +1,117 @@
+"""`tf.data.experimental`, and what was `tf.contrib.data`: functions for `Dataset.apply`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tfsession.core.dtypes import bool_, int64
+from tfsession.core.exports import export
+from tfsession.graph.create import convert_to_tensor
+from tfsession.graph.tensor import Tensor
+from tfsession.ops.dataset import AUTOTUNE, Dataset, _batched, seeds_of
+from tfsession.ops.dataset_function import ElementFunction
+
+Transformation = Callable[[Dataset], Dataset]
+
+
+def _shown(name: str) -> Callable[[Any], Any]:
+    return export(f"data.experimental.{name}", f"contrib.data.{name}")
+
+
+def _int64(value: Any, name: str) -> Tensor:
+    return convert_to_tensor(value, dtype=int64, name=name)
+
+
+@_shown("map_and_batch")
+def map_and_batch(
+    map_func: Callable[..., Any],
+    batch_size: Any,
+    num_parallel_batches: Any = None,
+    drop_remainder: Any = False,
+    num_parallel_calls: Any = None,
+) -> Transformation:
+    """`map` and then `batch`.
+
+    Raises:
+        ValueError: both `num_parallel_batches` and `num_parallel_calls` are given.
+    """
+    if num_parallel_batches is not None and num_parallel_calls is not None:
+        raise ValueError(
+            "`map_and_batch` allows only one of `num_parallel_batches` and `num_parallel_calls` to "
+            "be set."
+        )
+    calls = num_parallel_calls or (num_parallel_batches or 1) * batch_size
+
+    def transform(dataset: Dataset) -> Dataset:
+        function = ElementFunction(map_func, dataset._spec, "map_and_batch")
+        spec = function.spec.with_shapes(lambda s: _batched(batch_size, drop_remainder, s))
+        inputs = [
+            function.captured,
+            _int64(batch_size, "batch_size"),
+            _int64(calls, "num_parallel_calls"),
+            convert_to_tensor(drop_remainder, bool_, name="drop_remainder"),
+        ]
+        attrs = {"f": function.attr, "preserve_cardinality": True}
+        return dataset._made("MapAndBatchDataset", inputs, spec, **attrs)
+
+    return transform
+
+
+@_shown("parallel_interleave")
+def parallel_interleave(
+    map_func: Callable[..., Any],
+    cycle_length: int,
+    block_length: int = 1,
+    sloppy: Any = False,
+    buffer_output_elements: Any = None,
+    prefetch_input_elements: Any = None,
+) -> Transformation:
+    """`interleave`; elements come in the order of what is deterministic, also where `sloppy`."""
+    return lambda dataset: dataset.interleave(map_func, cycle_length, block_length)
+
+
+@_shown("shuffle_and_repeat")
+def shuffle_and_repeat(
+    buffer_size: Any, count: Any = None, seed: int | None = None
+) -> Transformation:
+    """Elements in random order, `count` times, from a buffer that does not end with the dataset."""
+
+    def transform(dataset: Dataset) -> Dataset:
+        times = _int64(-1 if count is None else count, "count")
+        inputs = [_int64(buffer_size, "buffer_size"), *seeds_of(seed), times]
+        return dataset._made("ShuffleAndRepeatDataset", inputs)
+
+    return transform
+
+
+@export("contrib.data.batch_and_drop_remainder")
+def batch_and_drop_remainder(batch_size: Any) -> Transformation:
+    """`batch` without the last elements where they are fewer."""
+    return lambda dataset: dataset.batch(batch_size, drop_remainder=True)
+
+
+@_shown("ignore_errors")
+def ignore_errors(log_warning: bool = False) -> Transformation:
+    """Not supported: where an element fails, the next call gives the one behind it."""
+    raise NotImplementedError(
+        "ignore_errors is not supported: catch the error of the step, and run the next one."
+    )
+
+
+@_shown("prefetch_to_device")
+def prefetch_to_device(device: str, buffer_size: Any = None) -> Transformation:
+    """`prefetch`: what a step reads is brought to its device when it is read."""
+    return lambda dataset: dataset.prefetch(AUTOTUNE if buffer_size is None else buffer_size)
+
+
+@_shown("copy_to_device")
+def copy_to_device(target_device: str, source_device: str = "/cpu:0") -> Transformation:
+    """The same elements: what a step reads is brought to its device when it is read."""
+    return lambda dataset: dataset
+
+
+@_shown("enumerate_dataset")
+def enumerate_dataset(start: Any = 0) -> Transformation:
+    """Pairs of a number and an element."""
+    return lambda dataset: dataset.enumerate(start)

@@ -1,0 +1,171 @@
+"""Datasets that call functions of the graph for their elements."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from tfsession.core.errors import OutOfRangeError
+from tfsession.resources.dataset import Dataset, Element, Steps, refused
+
+# A function of the graph: takes the components of an element and gives those of another.
+Function = Callable[..., Sequence[Any]]
+
+
+class MapDataset(Dataset):
+    """What a function gives for each element."""
+
+    def __init__(self, source: Dataset, function: Function) -> None:
+        self._source = source
+        self._function = function
+
+    def __iter__(self) -> Iterator[Element]:
+        return MapSteps(iter(self._source), self._function)
+
+
+class MapSteps(Steps):
+    """Goes through a dataset, and calls a function."""
+
+    def __init__(self, steps: Iterator[Element], function: Function) -> None:
+        self._steps = steps
+        self._function = function
+
+    def __next__(self) -> Element:
+        return tuple(self._function(*next(self._steps)))
+
+
+class FilterDataset(Dataset):
+    """The elements for which a function gives true."""
+
+    def __init__(self, source: Dataset, predicate: Function) -> None:
+        self._source = source
+        self._predicate = predicate
+
+    def __iter__(self) -> Iterator[Element]:
+        return FilterSteps(iter(self._source), self._predicate)
+
+
+class FilterSteps(Steps):
+    """Goes through a dataset, and leaves out what a function does not want."""
+
+    def __init__(self, steps: Iterator[Element], predicate: Function) -> None:
+        self._steps = steps
+        self._predicate = predicate
+
+    def __next__(self) -> Element:
+        while True:
+            element = next(self._steps)
+            if self._predicate(*element)[0]:
+                return element
+
+
+class InterleaveDataset(Dataset):
+    """The elements of the datasets that a function gives for elements, taken in turn.
+
+    Args:
+        source: the dataset.
+        function: gives a dataset for an element.
+        cycle_length: from how many of these datasets elements are taken in turn.
+        block_length: how many elements are taken from one before it is the next one's turn.
+    """
+
+    def __init__(
+        self, source: Dataset, function: Function, cycle_length: int = 1, block_length: int = 1
+    ) -> None:
+        for name, value in (("cycle_length", cycle_length), ("block_length", block_length)):
+            if value <= 0:
+                raise refused(f"{name} must be greater than zero.")
+        self._source = source
+        self._function = function
+        self._lengths = cycle_length, block_length
+
+    def __iter__(self) -> Iterator[Element]:
+        return InterleaveSteps(iter(self._source), self._function, *self._lengths)
+
+
+class InterleaveSteps(Steps):
+    """Goes through several datasets in turn."""
+
+    def __init__(
+        self, steps: Iterator[Element], function: Function, cycle: int, block: int
+    ) -> None:
+        self._steps = steps
+        self._function = function
+        self._open: list[Iterator[Element] | None] = [None] * cycle
+        self._block = block
+        self._turn = self._taken = 0
+        self._at_end = False
+
+    def __next__(self) -> Element:
+        while not self._at_end or any(steps is not None for steps in self._open):
+            steps = self._open[self._turn]
+            if steps is not None:
+                for element in steps:
+                    self._taken += 1
+                    if self._taken == self._block:
+                        self._next_turn()
+                    return element
+                self._open[self._turn] = None
+                self._next_turn()
+            elif not self._at_end:
+                try:
+                    element = next(self._steps)
+                except StopIteration:
+                    self._at_end = True
+                else:
+                    (dataset,) = self._function(*element)
+                    self._open[self._turn] = iter(dataset)
+            else:
+                self._next_turn()
+        raise StopIteration
+
+    def _next_turn(self) -> None:
+        self._taken = 0
+        self._turn = (self._turn + 1) % len(self._open)
+
+
+class GeneratorDataset(Dataset):
+    """What a function gives until it raises OutOfRangeError.
+
+    Args:
+        begin: gives the state that the others take.
+        advance: gives the next element.
+        end: is called when there are no more, or nobody goes through any more.
+    """
+
+    def __init__(self, begin: Function, advance: Function, end: Function) -> None:
+        self._functions = begin, advance, end
+
+    def __iter__(self) -> Iterator[Element]:
+        return GeneratorSteps(*self._functions)
+
+
+class GeneratorSteps(Steps):
+    """Calls a function until it says that there is no more."""
+
+    def __init__(self, begin: Function, advance: Function, end: Function) -> None:
+        self._begin, self._advance, self._end = begin, advance, end
+        self._state: Sequence[Any] | None = None
+        self._is_done = False
+
+    def __next__(self) -> Element:
+        if self._is_done:
+            raise StopIteration
+        if self._state is None:
+            self._state = list(self._begin())
+        try:
+            return tuple(self._advance(*self._state))
+        except OutOfRangeError:
+            self._finish()
+            raise StopIteration from None
+
+    def _finish(self) -> None:
+        if not self._is_done:
+            self._is_done = True
+            if self._state is not None:
+                self._end(*self._state)
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):  # the session may be closed by now
+            self._finish()

@@ -1,0 +1,269 @@
+"""Datasets that gather elements: shuffled, in batches, in windows."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfsession.core.errors import DataLossError
+from tfsession.core.shape import Shape, debug_string
+from tfsession.resources.dataset import Dataset, Element, Steps, refused
+from tfsession.resources.philox import Philox, words
+
+# A function of the graph: takes the components of an element and gives those of another.
+Function = Callable[..., Sequence[Any]]
+
+
+class ShuffleDataset(Dataset):
+    """Elements in random order, chosen from a buffer of those that come next.
+
+    The order is TensorFlow's: the words of a stream of Philox choose, one for each element; another
+    stream gives the seeds of each time that somebody goes through.
+
+    Args:
+        source: the dataset.
+        buffer_size: how many elements there are to choose from; -1 for all.
+        seeds: two seeds; zeros stand for seeds from the operating system.
+        reshuffle: whether the order is another each time.
+        count: how often to go through the source.
+    """
+
+    def __init__(
+        self,
+        source: Dataset,
+        buffer_size: int,
+        seeds: tuple[int, int],
+        reshuffle: bool,
+        count: int = 1,
+    ) -> None:
+        if buffer_size <= 0 and buffer_size != -1:
+            raise refused("buffer_size must be greater than zero or UNKNOWN_CARDINALITY")
+        self._source = source
+        self._size = buffer_size
+        stream = Philox(*seeds)
+        self._stream = stream
+        self._seeds = (stream.key, stream.reserve(0) >> 64) if not reshuffle else None
+        self._words = words(stream.key, stream.reserve(1))
+        self._count = count
+
+    def __iter__(self) -> Iterator[Element]:
+        return ShuffleSteps(self._source, self._size, self._next_words, self._count)
+
+    def _next_words(self) -> Iterator[int]:
+        """What chooses, the next time through."""
+        seed, seed2 = self._seeds or (next(self._words), next(self._words))
+        return words(seed, seed2 << 64)
+
+
+class ShuffleSteps(Steps):
+    """Goes through a dataset in random order; all of one time through comes before the next."""
+
+    def __init__(
+        self, source: Dataset, size: int, next_words: Callable[[], Iterator[int]], count: int
+    ) -> None:
+        self._source = source
+        self._steps: Iterator[Element] | None = None
+        self._size = size
+        self._left = count
+        self._next_words = next_words
+        self._words = next_words()
+        self._buffer: list[Element] = []
+        self._first = 0
+        # Where the elements of each time through end in the buffer.
+        self._ends = deque([0])
+
+    def __next__(self) -> Element:
+        buffer, ends = self._buffer, self._ends
+        while self._left != 0 and (self._size < 0 or len(buffer) - self._first < self._size):
+            self._read()
+        while len(ends) > 1 and ends[0] == self._first:
+            ends.popleft()
+            self._words = self._next_words()
+        left = ends[0] - self._first
+        if left == 0:
+            raise StopIteration
+        chosen = self._first + next(self._words) % left
+        element = buffer[chosen]
+        # The first one takes the place of the chosen one.
+        buffer[chosen] = buffer[self._first]
+        buffer[self._first] = ()
+        self._first += 1
+        if self._first > 1024 and self._first * 2 > len(buffer):
+            del buffer[: self._first]
+            self._ends = deque([end - self._first for end in ends])
+            self._first = 0
+        return element
+
+    def _read(self) -> None:
+        """One more element into the buffer, or the end of this time through."""
+        is_fresh = self._steps is None
+        if self._steps is None:
+            self._steps = iter(self._source)
+        for element in self._steps:
+            self._buffer.append(element)
+            self._ends[-1] += 1
+            return
+        self._steps = None
+        self._left = 0 if is_fresh and self._left < 0 else self._left - (self._left > 0)
+        if self._left != 0:
+            self._ends.append(self._ends[-1])
+
+
+class BatchDataset(Dataset):
+    """Several elements at a time, stacked; `pad` makes them of one shape before."""
+
+    def __init__(
+        self,
+        source: Dataset,
+        size: int,
+        drop_remainder: bool,
+        stack: Callable[[list[Element]], Element],
+    ) -> None:
+        if size <= 0:
+            raise refused("Batch size must be greater than zero.")
+        self._source = source
+        self._settings = size, drop_remainder, stack
+
+    def __iter__(self) -> Iterator[Element]:
+        return BatchSteps(iter(self._source), *self._settings)
+
+
+class BatchSteps(Steps):
+    """Goes through a dataset, several elements at a time."""
+
+    def __init__(
+        self,
+        steps: Iterator[Element],
+        size: int,
+        drop_remainder: bool,
+        stack: Callable[[list[Element]], Element],
+    ) -> None:
+        self._steps = steps
+        self._size, self._drops, self._stack = size, drop_remainder, stack
+
+    def __next__(self) -> Element:
+        elements: list[Element] = []
+        for element in self._steps:
+            elements.append(element)
+            if len(elements) == self._size:
+                break
+        if not elements or (self._drops and len(elements) < self._size):
+            raise StopIteration
+        return self._stack(elements)
+
+
+def stacked(elements: list[Element]) -> Element:
+    """Each component of all elements as one array; InvalidArgumentError for various shapes."""
+    columns = list(zip(*elements, strict=True))
+    for index, column in enumerate(columns):
+        first = np.shape(column[0])
+        for number, value in enumerate(column):
+            if np.shape(value) != first:
+                raise refused(
+                    f"Cannot batch tensors with different shapes in component {index}. First "
+                    f"element had shape {debug_string(first)} and element {number} had shape "
+                    f"{debug_string(np.shape(value))}."
+                )
+    return tuple([np.stack(column) for column in columns])
+
+
+def padded(shapes: Sequence[Shape], values: Sequence[Any], elements: list[Element]) -> Element:
+    """As `stacked`, each component filled up with its value to its shape.
+
+    A size that is not known is the largest of the batch.
+    """
+    results = []
+    for index, column in enumerate(zip(*elements, strict=True)):
+        wanted = shapes[index]
+        found = [np.shape(value) for value in column]
+        for shape in found:
+            if wanted is not None and len(shape) != len(wanted):
+                raise refused(
+                    "All elements in a batch must have the same rank as the padded shape for "
+                    f"component{index}: expected rank {len(wanted)} but got element with rank "
+                    f"{len(shape)}"
+                )
+        largest = tuple(map(max, zip(*found, strict=True))) if found[0] else ()
+        sizes = tuple(
+            [
+                most if size is None else size
+                for size, most in zip(wanted or (), largest, strict=True)
+            ]
+        )
+        if any(size > most for shape in found for most, size in zip(sizes, shape, strict=True)):
+            raise DataLossError(
+                None, None, "Attempted to pad to a smaller size than the input element."
+            )
+        first = np.asarray(column[0])
+        result = np.empty((len(column), *sizes), first.dtype)
+        result[...] = values[index]
+        for number, value in enumerate(column):
+            place: Any = (number, *map(slice, np.shape(value)))
+            result[place] = value
+        results.append(result)
+    return tuple(results)
+
+
+class WindowDataset(Dataset):
+    """For runs of neighbours, a dataset of each component.
+
+    Args:
+        source: the dataset.
+        size: how many elements are in a window.
+        shift: how far the next window begins behind this one.
+        stride: how far elements of a window stand from each other.
+        drop_remainder: whether windows that are not full are left out.
+    """
+
+    def __init__(
+        self, source: Dataset, size: int, shift: int, stride: int, drop_remainder: bool
+    ) -> None:
+        for name, value in (("size", size), ("shift", shift), ("stride", stride)):
+            if value <= 0:
+                raise refused(f"Window {name} must be greater than zero.")
+        self._source = source
+        self._settings = size, shift, stride, drop_remainder
+
+    def __iter__(self) -> Iterator[Element]:
+        return WindowSteps(iter(self._source), *self._settings)
+
+
+class WindowSteps(Steps):
+    """Goes through a dataset by windows."""
+
+    def __init__(
+        self, steps: Iterator[Element], size: int, shift: int, stride: int, drops: bool
+    ) -> None:
+        self._steps = steps
+        self._size, self._shift, self._stride, self._drops = size, shift, stride, drops
+        self._buffer: list[Element] = []
+        self._skips = 0
+
+    def __next__(self) -> Element:
+        span = (self._size - 1) * self._stride + 1
+        for element in self._steps:
+            if self._skips:
+                self._skips -= 1
+                continue
+            self._buffer.append(element)
+            if len(self._buffer) == span:
+                break
+        window = self._buffer[: span : self._stride]
+        if not window or (self._drops and len(window) < self._size):
+            raise StopIteration
+        self._skips = max(self._shift - len(self._buffer), 0)
+        del self._buffer[: self._shift]
+        return tuple([ColumnDataset(column) for column in zip(*window, strict=True)])
+
+
+class ColumnDataset(Dataset):
+    """Values of one component."""
+
+    def __init__(self, values: Sequence[Any]) -> None:
+        self._values = values
+
+    def __iter__(self) -> Iterator[Element]:
+        return ((value,) for value in self._values)
