@@ -123,7 +123,7 @@ def test_every_flipped_bit_of_the_data_is_noticed(tmp_path):
         data[place] ^= 1 << place % 8
         path.write_bytes(bytes(data))
         reader = BundleReader(str(prefix))
-        with pytest.raises(DataLossError, match="match|ends within|variable-length"):
+        with pytest.raises(DataLossError, match=r"match|ends within|variable-length"):
             [reader.read(name) for name in SAMPLE]
 
 

@@ -46,7 +46,7 @@ def test_every_flipped_bit_of_a_table_is_noticed_or_does_not_count():
                 assert list(decode_table(bytes(data))) == rows
             except DataLossError:
                 continue
-            # Only the padding of the footer, and the handle of the empty block, do not count.
+            # Only the padding of the footer does not count.
             assert place >= len(whole) - 48
 
 
