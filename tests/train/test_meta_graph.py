@@ -1,4 +1,4 @@
-"""Graphs in files: MetaGraphDefs with collections, frozen graphs, values of checkpoints to begin."""
+"""Graphs in files: MetaGraphDefs with collections, frozen graphs, and warm starts."""
 
 import numpy as np
 import pytest
