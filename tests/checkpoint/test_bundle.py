@@ -13,6 +13,7 @@ import pytest
 from tfsession.checkpoint import bundle_files
 from tfsession.checkpoint.bundle_reader import BundleReader
 from tfsession.checkpoint.bundle_writer import BundleWriter
+from tfsession.checkpoint.reader import read_tensors
 from tfsession.checkpoint.saved_slices import SlicesReader, SlicesWriter
 from tfsession.core import dtypes, protos
 from tfsession.core.errors import DataLossError, NotFoundError, OpError
@@ -75,6 +76,22 @@ def test_a_tensor_of_several_pieces(tmp_path):
     big = np.random.default_rng(0).integers(0, 255, 3 << 20, np.uint8)
     write(tmp_path / "m", {"before": np.array([1], np.uint8), "big": big})
     np.testing.assert_array_equal(BundleReader(str(tmp_path / "m")).read("big"), big)
+
+
+def test_large_tensors_are_read_at_the_same_time(tmp_path):
+    rng = np.random.default_rng(1)
+    tensors = {f"t{i}": rng.integers(0, 255, 5 << 20, np.uint8) for i in range(4)}
+    write(tmp_path / "m", tensors)
+    reader = BundleReader(str(tmp_path / "m"))
+    asked = [*((name, None) for name in tensors), ("t1", parse_part(f"{5 << 20} 7,9"))]
+    found = read_tensors(reader, asked)
+    for got, expected in zip(found, [*tensors.values(), tensors["t1"][7:16]], strict=True):
+        np.testing.assert_array_equal(got, expected)
+    data = bytearray(Path(bundle_files.data_name(reader.prefix, 0, 1)).read_bytes())
+    data[-1] ^= 1
+    Path(bundle_files.data_name(reader.prefix, 0, 1)).write_bytes(data)
+    with pytest.raises(DataLossError, match="Checksum does not match"):
+        read_tensors(reader, asked)
 
 
 def test_a_new_checkpoint_replaces_the_old_one_only_when_it_is_whole(tmp_path):
