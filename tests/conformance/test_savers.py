@@ -40,6 +40,11 @@ NAMES = [
 ]
 # What TensorFlow writes in the first format.
 FIRST_FORMAT = [*NAMES[:12], "string"]
+# What TensorFlow's reader of files does not know; the bytes are compared.
+UNREADABLE = {
+    "SaveV2": ("float8", "int4", "uint4"),
+    "SaveSlices": ("complex", "uint16", "float16"),
+}
 PARTS = [("10 3 0,4:-", 4), ("10 3 4,3:0,3", 3), ("10 3 7,3:-", 3)]
 
 
@@ -110,8 +115,8 @@ def test_the_same_bytes_in_each_dtype(tf, tmp_path, rows_compared, op, names):
     for reading, written in ((tf, "ours"), (tfsession, "theirs")):
         reader = reading.train.NewCheckpointReader(str(tmp_path / written / "m"))
         for key, _, expected in items:
-            if reading is tf and key.startswith(("float8", "int4", "uint4")):
-                continue  # its reader does not know them
+            if reading is tf and key.startswith(UNREADABLE[op]):
+                continue
             found = np.asarray(reader.get_tensor(key), expected.dtype)
             assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
             np.testing.assert_array_equal(found, expected)
