@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import tfsession
+from tfsession.core import protos
 from tfsession.graph.create import create_op
 
 pytestmark = pytest.mark.oracle
@@ -357,3 +358,41 @@ def test_what_is_damaged_is_refused_by_both(tf, tmp_path, name):
                 library.train.Saver().restore(session, str(tmp_path / "m"))
             kinds.append(type(caught.value).__name__)
     assert kinds == ["DataLossError"] * 2
+
+
+def _branches(tf):
+    """The MetaGraphDef of branches in branches and in a loop."""
+    with tf.Graph().as_default():
+        x = tf.placeholder(tf.float32, [], name="x")
+        w = tf.get_variable("w", [], initializer=tf.ones_initializer())
+
+        def inner():
+            return tf.cond(x > -1, lambda: x * 3.0, lambda: w * 5.0)
+
+        def body(i, a):
+            return i + 1, tf.cond(i > 1, lambda: a * x, lambda: a * w * 2.0)
+
+        start = tf.cond(x > 0, lambda: x * w * 2.0, inner)
+        tf.identity(tf.while_loop(lambda i, a: i < 4, body, [0, start])[1], name="y")
+        return tf.train.export_meta_graph()
+
+
+@pytest.mark.spec("9.3")
+def test_branches_and_loops_have_gradients_in_both(tf):
+    found = [_branches(library) for library in (tf, tfsession)]
+    for key, kind in (("cond_context", "CondContextDef"), ("while_context", "WhileContextDef")):
+        theirs, ours = (message.collection_def[key].bytes_list.value for message in found)
+        # As messages: in their bytes, maps come in any order.
+        parse = getattr(protos, kind).FromString
+        assert list(map(parse, ours)) == list(map(parse, theirs))
+    results = []
+    for message in found:
+        for library in (tf, tfsession):
+            with library.Graph().as_default() as graph, library.Session() as session:
+                data = message.SerializeToString()
+                library.train.import_meta_graph(library.MetaGraphDef.FromString(data))
+                x, y = graph.get_tensor_by_name("x:0"), graph.get_tensor_by_name("y:0")
+                gradients = library.gradients(y, [x, library.trainable_variables()[0]])
+                session.run(library.global_variables_initializer())
+                results.append([session.run(gradients, {x: v}) for v in (2.0, -0.5, -3.0)])
+    assert results == [[[96, 192], [9, -3], [-120, 540]]] * 4

@@ -202,3 +202,18 @@ def test_variables_that_begin_with_a_checkpoint(model, tmp_path):
         ]:
             with pytest.raises(ValueError, match=text):
                 tf.train.init_from_checkpoint(path, mapped)
+
+
+def test_branches_and_loops_that_were_imported_have_gradients(fresh_graph):
+    x = tf.placeholder(tf.float32, [], name="x")
+    branch = tf.cond(x > 0, lambda: x * x, lambda: 3.0 * x)
+    tf.identity(tf.while_loop(lambda a: a < 100, lambda a: a * x, [branch]), name="y")
+    message = tf.train.export_meta_graph()
+    for scope in (None, "imported"):
+        with tf.Graph().as_default() as graph, tf.Session() as session:
+            tf.train.import_meta_graph(message, import_scope=scope)
+            prefix = f"{scope}/" if scope else ""
+            y, x = (graph.get_tensor_by_name(f"{prefix}{name}:0") for name in "yx")
+            again = tf.train.export_meta_graph(export_scope=scope)
+            assert again.collection_def == message.collection_def
+            assert session.run([y, *tf.gradients(y, x)], {x: 5.0}) == [125, 75]

@@ -15,6 +15,7 @@ from tfsession.core.op_def import NO_DEFAULT, ops
 from tfsession.core.op_def_proto import to_op_def_proto
 from tfsession.core.verbosity import error as log_error
 from tfsession.core.verbosity import warning
+from tfsession.graph import context_def  # noqa: F401 (says how contexts are written)
 from tfsession.graph.collection_protos import collection_protos, within_scope, without_scope
 from tfsession.graph.graph import Graph, get_default_graph
 from tfsession.graph.graph_def import to_graph_def
