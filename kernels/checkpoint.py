@@ -10,7 +10,7 @@ import numpy as np
 from tfsession.checkpoint.bundle_merge import merge_bundles
 from tfsession.checkpoint.bundle_reader import BundleReader
 from tfsession.checkpoint.bundle_writer import BundleWriter
-from tfsession.checkpoint.reader import open_checkpoint
+from tfsession.checkpoint.reader import open_checkpoint, read_tensors
 from tfsession.checkpoint.saved_slices import SlicesReader, SlicesWriter
 from tfsession.core.dtypes import DType
 from tfsession.core.errors import InvalidArgumentError
@@ -86,7 +86,7 @@ def restore_v2(
     specs = _texts(shape_and_slices, len(dtypes), "shape_and_slices")
     reader = open_checkpoint(_text(prefix, "prefix"))
     found = [_wanted(reader, *asked) for asked in zip(names, specs, dtypes, strict=True)]
-    return [reader.read(name, part) for name, part in zip(names, found, strict=True)]
+    return read_tensors(reader, list(zip(names, found, strict=True)))
 
 
 def _wanted(reader: BundleReader | SlicesReader, name: str, spec: str, dtype: DType) -> Part | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from tfsession.core import forking
 from tfsession.core.file_system import file_errors
 
 _NEXT = ".next"
+_ASIDE = ".tempstate"
+# What nobody has written to for so many seconds, nobody is writing.
+_ABANDONED_AFTER = 3600
 _lock = forking.rlock()
 
 
@@ -32,7 +36,7 @@ def data_name(prefix: str, shard: int, shards: int) -> str:
 
 def aside(name: str) -> str:
     """A name of nobody else's in the same directory, to write to."""
-    return f"{name}.tempstate{secrets.randbits(64)}"
+    return f"{name}{_ASIDE}{secrets.randbits(64)}"
 
 
 def current(name: str, prefix: str) -> str:
@@ -90,11 +94,16 @@ def _finish(prefix: str, targets: Iterable[str] = ()) -> None:
 
 
 def _left_over(directory: Path, stem: str) -> list[str]:
-    """What a killed save has left beside its place."""
+    """What a killed save has left beside its place; what it has left aside is deleted."""
     found = []
+    abandoned = time.time() - _ABANDONED_AFTER
     with os.scandir(directory) as entries:
         for entry in entries:
             name = entry.name
             if name.startswith(f"{stem}.data-") and name.endswith(_NEXT):
                 found.append(str(directory / name.removesuffix(_NEXT)))
+            elif name.startswith((f"{stem}.data-", f"{stem}.index.")) and _ASIDE in name:
+                with contextlib.suppress(FileNotFoundError):
+                    if entry.stat().st_mtime < abandoned:
+                        Path(entry.path).unlink()
     return found

@@ -168,9 +168,10 @@ def _index_of(data: bytes) -> bytes:
     footer = data[-_FOOTER_SIZE:]
     if struct.unpack_from("<Q", footer, 40)[0] != _MAGIC:
         raise DataLossError(None, None, "not an sstable (bad magic number)")
-    _, position = _handle(footer, 0, 40)
-    (offset, size), _ = _handle(footer, position, 40)
-    return _block_at(data, offset, size)
+    metadata, position = _handle(footer, 0, 40)
+    index, _ = _handle(footer, position, 40)
+    _block_at(data, *metadata)
+    return _block_at(data, *index)
 
 
 def _handle(data: bytes, position: int, end: int) -> tuple[tuple[int, int], int]:

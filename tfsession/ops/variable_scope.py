@@ -182,7 +182,8 @@ class VariableScope:
             arguments["dtype"] = self._dtype
         if arguments.pop("reuse", None) is None:
             arguments["reuse"] = self._reuse
-        full_name = "/".join(filter(None, (self._name, name)))
+        # An empty name leaves the slash at the end: no other name is made for the operation then.
+        full_name = "/".join(part for part in (self._name or None, name) if part is not None)
         with get_default_graph().name_scope(None):
             return store.get_variable(full_name, **arguments)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from tfsession.core.op_def import NO_DEFAULT, ops
 from tfsession.core.op_def_proto import to_op_def_proto
 from tfsession.core.verbosity import error as log_error
 from tfsession.core.verbosity import warning
+from tfsession.graph import context_def  # noqa: F401 (says how contexts are written)
 from tfsession.graph.collection_protos import collection_protos, within_scope, without_scope
 from tfsession.graph.graph import Graph, get_default_graph
 from tfsession.graph.graph_def import to_graph_def
@@ -140,11 +141,19 @@ def _keep_scope(graph_def: Any, scope: str) -> None:
                 )
         node.input[:] = inputs
         node.name = node.name.removeprefix(prefix)
+        _rename_frame(node, lambda name: name.removeprefix(prefix))
         classes = node.attr["_class"].list.s if "_class" in node.attr else []
         classes[:] = [text.replace(b"loc:@" + prefix.encode(), b"loc:@", 1) for text in classes]
     copies = [protos.NodeDef.FromString(node.SerializeToString()) for node in kept]
     del graph_def.node[:]
     graph_def.node.extend(copies)
+
+
+def _rename_frame(node: Any, rename: Callable[[str], str]) -> None:
+    """A loop's frame has the name of its context, which the name scope changes."""
+    if node.op in ("Enter", "RefEnter"):
+        frame = node.attr["frame_name"]
+        frame.s = rename(frame.s.decode()).encode()
 
 
 def add_collection_def(message: Any, key: str, graph: Graph, export_scope: str | None) -> None:
@@ -173,7 +182,9 @@ def _collection_def(items: list[Any], key: str, scope: str | None) -> Any:
     first = items[0]
     if known is not None:
         messages = [known.to_proto(item, export_scope=scope) for item in items]
-        found.bytes_list.value.extend(m.SerializeToString() for m in messages if m is not None)
+        found.bytes_list.value.extend(
+            m.SerializeToString(deterministic=True) for m in messages if m is not None
+        )
     elif isinstance(first, str | bytes):
         found.bytes_list.value.extend(i.encode() if isinstance(i, str) else i for i in items)
     elif isinstance(first, int):
@@ -236,6 +247,8 @@ def import_into_graph(
             node.device = ""
     graph = get_default_graph()
     scope = "/".join(part for part in (graph.get_name_scope(), import_scope) if part)
+    for node in message.graph_def.node:
+        _rename_frame(node, lambda name: within_scope(name, scope))
     op_list = message.meta_info_def.stripped_op_list
     elements = import_graph_def(
         message.graph_def,

@@ -19,7 +19,7 @@ from tfsession.ops.constant import (
     placeholder_with_default,
     with_dependencies,
 )
-from tfsession.ops.saveable import SaveableObject, saveables_by_name, saveables_of
+from tfsession.ops.saveable import SaveableObject, SaveSpec, saveables_by_name, saveables_of
 from tfsession.ops.shape import shape as shape_of
 
 V1, V2 = 1, 2
@@ -31,6 +31,9 @@ class SaverBuilder:
     Args:
         write_version: the format of the checkpoints, `tf.train.SaverDef.V2` or `V1`.
     """
+
+    SaveSpec = SaveSpec
+    SaveableObject = SaveableObject
 
     def __init__(self, write_version: int = V2) -> None:
         self._write_version = write_version

@@ -9,6 +9,7 @@ from tfsession.graph.graph import get_default_graph
 from tfsession.ops.constant import zeros
 from tfsession.ops.initializers import Zeros
 from tfsession.ops.resource_variable import ResourceVariable
+from tfsession.ops.save_slice_info import SaveSliceInfo
 from tfsession.ops.shape import shape as shape_of
 from tfsession.ops.variable_scope import get_variable, get_variable_scope, variable_scope
 from tfsession.ops.variables import Variable
@@ -44,7 +45,7 @@ def create_slot(
     with variable_scope(None, f"{primary.op.name}/{name}"):
         get_variable_scope().set_partitioner(None)
         with graph.colocate_with(primary.op) if colocate else nullcontext():
-            return get_variable(
+            slot = get_variable(
                 "",
                 shape=shape,
                 dtype=dtype,
@@ -53,6 +54,13 @@ def create_slot(
                 use_resource=kind,
                 validate_shape=known,
             )
+    info = getattr(primary, "_save_slice_info", None)
+    if info is not None:
+        # The slots of slices are slices of a slot.
+        rank, last = slot.shape.ndims, slot.op.name.removeprefix(f"{primary.op.name}/")
+        sizes = (info.full_shape[:rank], info.var_offset[:rank], info.var_shape[:rank])
+        slot._set_save_slice_info(SaveSliceInfo(f"{info.full_name}/{last}", *sizes))
+    return slot
 
 
 def create_zeros_slot(primary: Any, name: str, dtype: Any = None, colocate: bool = True) -> Any:

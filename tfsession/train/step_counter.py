@@ -13,6 +13,7 @@ from tfsession.ops.cond import cond
 from tfsession.ops.initializers import Zeros
 from tfsession.ops.state import is_variable_initialized
 from tfsession.ops.variable_scope import get_variable
+from tfsession.ops.variables import VariableAggregation
 
 _READ_KEY: Final = "global_step_read_op_cache"
 
@@ -58,6 +59,7 @@ def create_global_step(graph: Graph | None = None) -> Any:
             initializer=Zeros(),
             trainable=False,
             collections=[GraphKeys.GLOBAL_VARIABLES, GraphKeys.GLOBAL_STEP],
+            aggregation=VariableAggregation.ONLY_FIRST_REPLICA,
         )
 
 
