@@ -247,3 +247,36 @@ def test_trainings(tf, tmp_path, program):
     assert logs[1] == logs[0]
     assert logs[1]
     assert not [t for t in threading.enumerate() if t.name == "EventLoggerThread" and t.is_alive()]
+
+
+def test_profiles(tf):
+    """Parameters and float operations, as TensorFlow's profiler counts them."""
+    found = []
+    for module in (tf, tfsession):
+        with module.Graph().as_default() as graph:
+            x = module.placeholder(module.float32, [4, 8, 8, 3])
+            with module.variable_scope("net"):
+                w, v = module.get_variable("w", [3, 3, 3, 5]), module.get_variable("v", [80, 10])
+                b = module.get_variable("b", [5], use_resource=True)
+                y = module.nn.relu(
+                    module.nn.bias_add(module.nn.conv2d(x, w, [1, 1, 1, 1], "SAME"), b)
+                )
+                y = module.nn.max_pool(y, [1, 2, 2, 1], [1, 2, 2, 1], "VALID")
+                y = module.nn.avg_pool(y, [1, 2, 1, 1], [1, 1, 1, 1], "SAME")
+                z = module.nn.softmax(module.matmul(module.reshape(y, [4, 80]), v) + 1.0)
+            module.get_variable("fixed", [7], trainable=False)
+            module.reduce_mean(z)
+            loss = module.squared_difference(module.log(z), z)
+            module.gradients(loss, [w, v])
+            builder = module.profiler.ProfileOptionBuilder
+            parameters = builder(builder.trainable_variables_parameter()).with_empty_output()
+            floats = builder(builder.float_operation()).with_empty_output()
+            first = module.profiler.profile(graph, cmd="scope", options=parameters.build())
+            second = module.profiler.profile(graph, cmd="op", options=floats.build())
+        counts = {}
+        while second.children:
+            (second,) = second.children
+            counts[second.name] = second.float_ops
+        names = [(c.name, c.parameters) for c in first.children[0].children]
+        found.append({("parameters", first.total_parameters), *names, *counts.items()})
+    assert found[0] ^ found[1] == set()
