@@ -98,6 +98,7 @@ SECTIONS = {
     "shapes": "TensorShape, Dimension",
     "signatures": "public names",
     "summaries": "summaries and event files",
+    "training": "trainings with hooks",
     "variables": "variables and scopes",
 }
 

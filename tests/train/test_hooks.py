@@ -22,8 +22,10 @@ def logged(monkeypatch):
     logger = verbosity.get_logger()
     monkeypatch.setattr(logger, "handlers", [Keep()])
     monkeypatch.setattr(logger, "propagate", False)
-    monkeypatch.setattr(logger, "level", logging.INFO)
-    return lines
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    yield lines
+    logger.setLevel(level)
 
 
 class Driver:

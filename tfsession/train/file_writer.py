@@ -9,13 +9,12 @@ from typing import Any, ClassVar
 
 from tfsession.core import forking, protos, verbosity
 from tfsession.core.exports import export
-from tfsession.core.op_def import ops
-from tfsession.core.op_def_proto import to_op_def_proto
 from tfsession.graph.default_graph import get_default_graph
 from tfsession.graph.graph import Graph
 from tfsession.train.event_file import EventFileWriter
+from tfsession.train.meta_graph import export_meta_graph
 
-__all__ = ["FileWriter", "FileWriterCache", "get_summary_description", "meta_graph"]
+__all__ = ["FileWriter", "FileWriterCache", "get_summary_description"]
 
 
 class SummaryToEventTransformer:
@@ -33,7 +32,7 @@ class SummaryToEventTransformer:
         self._tags_with_metadata: set[str] = set()
         if graph is not None or graph_def is not None:
             message = self._add_graph(graph, None, graph_def)
-            self.add_meta_graph(meta_graph(message))
+            self.add_meta_graph(export_meta_graph(graph_def=message, collection_list=()))
 
     def add_summary(self, summary: Any, global_step: Any = None) -> None:
         """Write a summary: serialized, as a step gives it, or a `tf.Summary`.
@@ -129,17 +128,7 @@ class SummaryToEventTransformer:
         self.event_writer.add_event(event)
 
 
-def meta_graph(graph_def: Any, saver_def: Any = None) -> Any:
-    """A MetaGraphDef of a graph alone, with the definitions of its ops, and what saves it."""
-    message = protos.MetaGraphDef(graph_def=graph_def, saver_def=saver_def)
-    message.meta_info_def.tensorflow_version = "2.21.0"
-    for op_type in sorted({node.op for node in graph_def.node}):
-        if op_type in ops:
-            message.meta_info_def.stripped_op_list.op.append(to_op_def_proto(ops[op_type]))
-    return message
-
-
-@export("summary.FileWriter")
+@export("summary.FileWriter", "python.summary.summary.FileWriter")
 class FileWriter(SummaryToEventTransformer):
     """Writes summaries and other events to a file that TensorBoard reads; a context that closes it.
 
@@ -213,7 +202,7 @@ class FileWriter(SummaryToEventTransformer):
         self.event_writer.reopen()
 
 
-@export("summary.FileWriterCache")
+@export("summary.FileWriterCache", "python.summary.summary.FileWriterCache")
 class FileWriterCache:
     """The writers of directories: one for each, of the default graph when it was first asked."""
 

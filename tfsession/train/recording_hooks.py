@@ -13,8 +13,10 @@ from tfsession.core.file_system import file_errors, local_path
 from tfsession.graph.default_graph import get_collection, get_default_graph
 from tfsession.graph.graph_keys import GraphKeys
 from tfsession.tracing.timeline import Timeline
-from tfsession.train.file_writer import FileWriterCache, meta_graph
+from tfsession.train.file_writer import FileWriterCache
+from tfsession.train.frozen_graph import write_graph
 from tfsession.train.hooks import SecondOrStepTimer, hook_names, required_global_step
+from tfsession.train.meta_graph import export_meta_graph
 from tfsession.train.session_hooks import (
     SessionRunArgs,
     SessionRunContext,
@@ -42,17 +44,6 @@ class CheckpointSaverListener:
 
     def end(self, session: Any, global_step_value: int) -> None:
         """The training is at its end."""
-
-
-@file_errors()
-def write_graph_text(graph: Any, directory: Any) -> None:
-    """Write the graph as `graph.pbtxt`, put in place at once."""
-    folder = Path(local_path(directory))
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "graph.pbtxt"
-    aside = path.with_name(f"{path.name}.tmp{os.getpid()}")
-    aside.write_text(str(graph.as_graph_def(add_shapes=True)), encoding="utf-8")
-    aside.replace(path)
 
 
 @export(*hook_names("CheckpointSaverHook"))
@@ -106,11 +97,14 @@ class CheckpointSaverHook(SessionRunHook):
         step = session.run(self._global_step_tensor)
         graph = get_default_graph()
         if self._save_graph_def:
-            write_graph_text(graph, self._checkpoint_dir)
+            graph_def = graph.as_graph_def(add_shapes=True)
+            write_graph(graph_def, self._checkpoint_dir, "graph.pbtxt")
         saver = self._get_saver()
-        graph_def = graph.as_graph_def(add_shapes=True)
         self._summary_writer.add_graph(graph)
-        self._summary_writer.add_meta_graph(meta_graph(graph_def, saver and saver.saver_def))
+        saver_def = saver and saver.saver_def
+        self._summary_writer.add_meta_graph(
+            export_meta_graph(graph=graph, saver_def=saver_def, collection_list=())
+        )
         self._save(session, step)
         self._timer.update_last_triggered_step(step)
 
@@ -143,7 +137,7 @@ class CheckpointSaverHook(SessionRunHook):
             listener.before_save(session, step)
         verbosity.info("Saving checkpoints for %d into %s.", step, self._save_path)
         self._get_saver().save(
-            session, self._save_path, global_step=step, write_meta_graph=self._save_graph_def
+            session, self._save_path, global_step=int(step), write_meta_graph=self._save_graph_def
         )
         log = protos.SessionLog(
             status=protos.SessionLog.CHECKPOINT, checkpoint_path=self._save_path
