@@ -100,7 +100,7 @@ def _load_train() -> None:
     """Load the modules that declare public names, but that only training programs need."""
     _import_module("tfsession.gradients.engine")
     _import_module("tfsession.imports.finder")
-    _load_rooms("train", "program")
+    _load_rooms("train", "program", "tracing")
 
 
 def _load_contrib() -> None:
