@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from tfsession.core import exports, protos
 from tfsession.imports.module_names import (
     CHANGED,
+    CONTRIB,
     MODULES,
     RENAMED,
     TEXTS,
@@ -78,7 +79,10 @@ def _known() -> frozenset[str]:
 
 @cache
 def _known_modules() -> frozenset[str]:
-    return frozenset(above for name in _known() for above in prefixes(name))
+    modules = {*MODULES, *(f"contrib.{name}" for name in CONTRIB)}
+    return frozenset(
+        {*modules, *(above for name in _known() | modules for above in prefixes(name))}
+    )
 
 
 @cache
@@ -140,6 +144,10 @@ def status(dotted: str) -> Status:
     if dotted in CHANGED:
         new, change = CHANGED[dotted]
         return Status(REFUSED, f"TensorFlow 1.0 has tf.{new} in its place: {change}")
+    module, _, name = dotted.rpartition(".")
+    # A private module's name has the reason of the public one.
+    public = (space + name for space in searched(module)[1:])
+    dotted = next((name for name in public if name in _known()), dotted)
     for patterns, found in _reasons():
         if any(fnmatchcase(dotted, pattern) for pattern in patterns):
             return found

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 __all__ = [
-    *("CHANGED", "MODULES", "RENAMED", "TEXTS"),
+    *("CHANGED", "CONTRIB", "MODULES", "RENAMED", "TEXTS"),
     *("is_message_module", "plain", "prefixes", "searched"),
 ]
 
@@ -153,6 +153,44 @@ MODULES: Final = {
     "python.training.training_util": "train",
     "python.util.compat": "compat",
     "python.util.nest": "nest",
+    "contrib.framework.python.framework": "contrib.framework",
+    "contrib.framework.python.ops.variables": "contrib.framework train",
+    "contrib.legacy_seq2seq.python.ops.seq2seq": "contrib.legacy_seq2seq",
+    "contrib.rnn.python.ops.rnn_cell": "contrib.rnn nn.rnn_cell",
+    "contrib.seq2seq.python.ops.attention_wrapper": "contrib.seq2seq",
+    "contrib.seq2seq.python.ops.basic_decoder": "contrib.seq2seq",
+    "contrib.seq2seq.python.ops.beam_search_decoder": "contrib.seq2seq",
+    "contrib.seq2seq.python.ops.decoder": "contrib.seq2seq",
+    "contrib.seq2seq.python.ops.helper": "contrib.seq2seq",
+    "python.eager.context": ".",
+    "python.ops.bitwise_ops": "bitwise",
+    "python.ops.confusion_matrix": ". math",
+    "python.ops.custom_gradient": ".",
+    "python.ops.distributions.bernoulli": "distributions",
+    "python.ops.distributions.categorical": "distributions",
+    "python.ops.distributions.distribution": "distributions",
+    "python.ops.distributions.normal": "distributions",
+    "python.ops.histogram_ops": ".",
+    "python.ops.manip_ops": "manip .",
+    "python.ops.map_fn": ".",
+    "python.ops.numerics": ". debugging",
+    "python.ops.resource_variable_ops": ".",
+    "python.ops.session_ops": ".",
+    "python.ops.sets": "sets",
+    "python.ops.spectral_ops": "spectral signal .",
+    "python.saved_model.builder": "saved_model.builder saved_model",
+    "python.saved_model.loader": "saved_model.loader saved_model",
+    "python.saved_model.main_op": "saved_model.main_op saved_model",
+    "python.saved_model.signature_constants": "saved_model.signature_constants saved_model",
+    "python.saved_model.signature_def_utils": "saved_model.signature_def_utils saved_model",
+    "python.saved_model.simple_save": "saved_model",
+    "python.saved_model.tag_constants": "saved_model.tag_constants saved_model",
+    "python.saved_model.utils": "saved_model.utils saved_model",
+    "python.training.summary_io": "summary train",
+    "python.training.training_ops": "python.ops.gen_ops",
+    "python.debug": "",
+    "python.keras": "",
+    "python.tools.freeze_graph": "",
     "nn.seq2seq": "contrib.legacy_seq2seq",
     "models.rnn.rnn": "nn",
     "models.rnn.rnn_cell": "nn.rnn_cell",
@@ -204,6 +242,10 @@ RENAMED: Final = {
     "sub": "subtract",
     "train.SummaryWriter": "summary.FileWriter",
     "unpack": "unstack",
+    "contrib.stateless.stateless_multinomial": "random.stateless_multinomial",
+    "contrib.stateless.stateless_random_normal": "random.stateless_normal",
+    "contrib.stateless.stateless_random_uniform": "random.stateless_uniform",
+    "contrib.stateless.stateless_truncated_normal": "random.stateless_truncated_normal",
     "contrib.util.constant_value": "get_static_value",
 }
 # A name of before TensorFlow 1.0 that another one took the place of, with other arguments: the new
@@ -213,6 +255,26 @@ CHANGED: Final = {
     "batch_self_adjoint_eig": ("self_adjoint_eig", "it gives a pair instead of one tensor"),
     "batch_svd": ("svd", "compute_uv and full_matrices have changed places there"),
 }
+# The packages of tf.contrib in TensorFlow 1.15: a program may import any, and use it or not.
+CONTRIB: Final = frozenset(
+    (
+        *("all_reduce", "autograph", "batching", "bayesflow", "bigtable", "boosted_trees"),
+        *("checkpoint", "cloud", "cluster_resolver", "coder", "compiler"),
+        *("constrained_optimization", "copy_graph", "crf", "cudnn_rnn", "data", "decision_trees"),
+        *("deprecated", "distribute", "distributions", "eager", "estimator", "factorization"),
+        *("feature_column", "framework", "fused_conv", "gan", "graph_editor", "grid_rnn"),
+        *("hadoop", "image", "input_pipeline", "integrate", "kafka", "keras", "kernel_methods"),
+        *("kinesis", "labeled_tensor", "layers", "learn", "legacy_seq2seq", "libsvm"),
+        *("linear_optimizer", "lookup", "losses", "memory_stats", "meta_graph_transform"),
+        *("metrics", "mixed_precision", "model_pruning", "nccl", "nearest_neighbor", "nn", "opt"),
+        *("optimizer_v2", "periodic_resample", "predictor", "proto", "quantization", "quantize"),
+        *("rate", "receptive_field", "recurrent", "reduce_slice_ops", "remote_fused_graph"),
+        *("resampler", "rnn", "rpc", "saved_model", "seq2seq", "session_bundle", "signal"),
+        *("slim", "solvers", "sparsemax", "specs", "staging", "stat_summarizer", "stateless"),
+        *("summary", "tensor_forest", "tensorboard", "tensorrt", "testing", "tfprof"),
+        *("timeseries", "tpu", "training", "util"),
+    )
+)
 _MESSAGES: Final = re.compile(r"core(\.(example|framework|protobuf|util)(\.\w+_pb2)?)?")
 
 
