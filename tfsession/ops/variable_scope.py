@@ -182,7 +182,8 @@ class VariableScope:
             arguments["dtype"] = self._dtype
         if arguments.pop("reuse", None) is None:
             arguments["reuse"] = self._reuse
-        full_name = "/".join(filter(None, (self._name, name)))
+        # Of a variable without a name, as slots are, the slash at the end keeps the scope's name.
+        full_name = f"{self._name}/{name}" if self._name else name
         with get_default_graph().name_scope(None):
             return store.get_variable(full_name, **arguments)
 
