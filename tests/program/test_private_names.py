@@ -60,6 +60,27 @@ def test_shapes():
     assert shapes.as_dimension(3) == tf.Dimension(3)
 
 
+def test_variables(session):
+    v = tf.get_variable("v", [2], use_resource=True)
+    assert isinstance(v, python.ops.resource_variable_ops.ResourceVariable)
+    assert python.ops.resource_variable_ops.is_resource_variable(v)
+    slot = python.training.slot_creator.create_zeros_slot(v, name="moment")
+    assert (slot.name, slot.shape) == ("v/moment:0", [2])
+
+
+def test_decorators(caplog):
+    @python.util.tf_export.tf_export("nn.mine", v1=["nn.mine"])
+    def mine():
+        return 3
+
+    old = python.util.deprecation.deprecated("2018-01-01", "Use yours.")(mine)
+    with caplog.at_level("WARNING"):
+        assert [old(), old(), old.__name__] == [3, 3, "mine"]
+    (told,) = [r.getMessage() for r in caplog.records]
+    assert "mine (from" in told
+    assert "will be removed after 2018-01-01.\nInstructions for updating:\nUse yours." in told
+
+
 def plain(a, b=2, *c, **d):
     pass
 

@@ -5,17 +5,19 @@ Only what has no public name: `tfsession.imports.module_names` finds the rest.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from tfsession.core import protos
 from tfsession.core.dimension import Dimension
 from tfsession.core.exports import export, export_value
 from tfsession.core.shape import TensorShape
+from tfsession.core.verbosity import get_logger
 from tfsession.graph.constant_value import get_static_value
 from tfsession.graph.conversion import convert_to_tensor
 from tfsession.graph.tensor import Tensor
@@ -23,11 +25,19 @@ from tfsession.ops import constant
 from tfsession.ops.cond import cond
 from tfsession.ops.defun import Defun
 from tfsession.ops.partitioned_variable import PartitionedVariable
+from tfsession.ops.resource_variable import ResourceVariable
 from tfsession.session import Session
+from tfsession.train.slots import create_zeros_slot, is_resource
 
 export_value(Defun, "python.framework.function.Defun")
 export_value(PartitionedVariable, "python.ops.variables.PartitionedVariable")
+export_value(ResourceVariable, "python.ops.resource_variable_ops.ResourceVariable")
+export_value(is_resource, "python.ops.resource_variable_ops.is_resource_variable")
+export_value(create_zeros_slot, "python.training.slot_creator.create_zeros_slot")
+export_value(contextlib.contextmanager, "python.util.tf_contextlib.contextmanager")
 
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 _SMART: Final = (
     *("python.framework.smart_cond", "python.layers.utils"),
     *("contrib.framework", "contrib.layers.utils"),
@@ -126,6 +136,52 @@ def vector(length: Any) -> TensorShape:
 def matrix(rows: Any, cols: Any) -> TensorShape:
     """The shape [rows, cols]."""
     return TensorShape([rows, cols])
+
+
+# --- decorators of TensorFlow's own source, which programs have copied with it ---
+
+
+@export("python.util.tf_export.tf_export", "python.util.tf_export.keras_export",
+        "python.util.tf_export.estimator_export")  # fmt: skip
+def tf_export(*names: str, **options: Any) -> Callable[[T], T]:
+    """A decorator that leaves its function or class as it is: programs add no names to `tf`.
+
+    Args:
+        names: the names that it would have.
+        options: not used.
+    """
+    return lambda value: value
+
+
+@export("python.util.deprecation.deprecated")
+def deprecated(date: str | None, instructions: str, warn_once: bool = True) -> Callable[[F], F]:
+    """A decorator of functions; the first call, or each, logs a warning.
+
+    Args:
+        date: when the function will go, None for some time.
+        instructions: what to use in its place.
+        warn_once: warn at the first call only.
+    """
+
+    def decorate(function: F) -> F:
+        warned = False
+
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            nonlocal warned
+            if not (warned and warn_once):
+                warned = True
+                get_logger().warning(
+                    "%s (from %s) is deprecated and will be removed %s.\n"
+                    "Instructions for updating:\n%s",
+                    *(function.__name__, function.__module__),
+                    *(f"after {date}" if date else "in a future version", instructions),
+                )
+            return function(*args, **kwargs)
+
+        return wrapper  # type: ignore[return-value]
+
+    return decorate
 
 
 # --- the interpreter and the machine ---
