@@ -170,7 +170,12 @@ def _advisable() -> Iterator[str]:
 
 
 def nearest(dotted: str) -> str | None:
-    """The name that tfsession has and that is most like `dotted`; None where none is."""
+    """The name that tfsession has and that is most like `dotted`; None where none is.
+
+    For a planned name none is: it will come under its own.
+    """
+    if status(dotted).kind == PLANNED:
+        return None
     if (new := CHANGED.get(plain(dotted), ("",))[0]) in exports.names:
         return new
     last = plain(dotted).rpartition(".")[2]
