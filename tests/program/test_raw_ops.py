@@ -9,8 +9,9 @@ from tfsession.core.op_def import ops
 
 
 def test_each_op_has_a_function():
-    assert [n for n in sorted(ops.names()) if "tests/" not in ops.site(n)] == dir(tf.raw_ops)
-    for name in dir(tf.raw_ops):
+    names = {name for name in ops.names() if "tests/" not in ops.site(name)}
+    assert names <= set(dir(tf.raw_ops))
+    for name in names:
         function = getattr(tf.raw_ops, name)
         *parameters, last = inspect.signature(function).parameters.values()
         assert all(p.kind is p.KEYWORD_ONLY for p in parameters)
