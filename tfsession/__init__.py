@@ -120,7 +120,8 @@ def _find(prefix: str, name: str) -> _Any:
     module, dotted = f"{__name__}.{prefix}"[:-1], prefix + name
     # Not for what Python and its tools look for in every module, nor for a submodule, for which the
     # import system asks before it loads one.
-    if not name.startswith("_") and (dotted == "gradients" or dotted not in _submodules()):
+    public = not name.startswith("_") and (dotted == "gradients" or dotted not in _submodules())
+    if public:
         _load_until_there(dotted)
     if dotted in _exports.names:
         value = _exports.lookup(dotted)
@@ -129,7 +130,7 @@ def _find(prefix: str, name: str) -> _Any:
     elif f"{module}.{name}" in _sys.modules:
         value = _sys.modules[f"{module}.{name}"]
     else:
-        told = "" if name.startswith("_") else f": {_import_module(_LISTING).explain(dotted)}"
+        told = f": {_import_module(_LISTING).explain(dotted)}" if public else ""
         raise AttributeError(f"module {module!r} has no attribute {name!r}{told}")
     setattr(_sys.modules[module], name, value)
     return value

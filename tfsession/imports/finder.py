@@ -12,7 +12,7 @@ from typing import Any
 import tfsession
 from tfsession.core import exports, protos
 from tfsession.core.exports import export_value
-from tfsession.imports.listing import explain, is_module, present
+from tfsession.imports.listing import explain, is_known_module, present
 from tfsession.imports.module_names import TEXTS, is_message_module, plain, searched
 
 __all__ = ["install_as_tensorflow", "remove"]
@@ -27,7 +27,7 @@ class _StandIn(ModuleType):
         own = self.__name__.partition(".")[2]
         dotted = f"{own}.{name}" if own else name
         value = _value(plain(own), name, dotted)
-        if value is None and name[:2] != "__" and is_module(dotted):
+        if value is None and name[:2] != "__" and is_known_module(dotted):
             value = import_module(f"{_ROOT}.{dotted}")
         if value is None:
             told = "" if name.startswith("__") else f": {explain(dotted)}"
@@ -64,7 +64,11 @@ def _value(module: str, name: str, dotted: str) -> tuple[Any] | None:
 
 
 class _Finder:
-    """Finds `tensorflow` and all below it; what tfsession lacks there it explains."""
+    """Finds `tensorflow` and all below it; what tfsession lacks there it explains.
+
+    A module of TensorFlow that tfsession lacks is found, too: a program may import what it does not
+    use. Its names are missing when they are asked for.
+    """
 
     @staticmethod
     def find_spec(
@@ -74,7 +78,7 @@ class _Finder:
         root, _, dotted = name.partition(".")
         if root != _ROOT:
             return None
-        if plain(dotted) and not is_module(dotted):
+        if plain(dotted) and not is_known_module(dotted):
             # Without the `name` that `from tensorflow import x` would take as "no module x".
             raise ModuleNotFoundError(f"No module named {name!r}: {explain(dotted)}")
         return ModuleSpec(name, _Finder, is_package=True)  # type: ignore[arg-type]

@@ -16,8 +16,11 @@ from typing import Final, NamedTuple
 
 from tfsession.core import exports, protos
 from tfsession.imports.module_names import (
+    CHANGED,
+    CONTRIB,
     MODULES,
     RENAMED,
+    TEXTS,
     is_message_module,
     plain,
     prefixes,
@@ -76,7 +79,10 @@ def _known() -> frozenset[str]:
 
 @cache
 def _known_modules() -> frozenset[str]:
-    return frozenset(above for name in _known() for above in prefixes(name))
+    modules = {*MODULES, *(f"contrib.{name}" for name in CONTRIB)}
+    return frozenset(
+        {*modules, *(above for name in _known() | modules for above in prefixes(name))}
+    )
 
 
 @cache
@@ -99,6 +105,8 @@ def present(dotted: str) -> str | None:
     module, _, name = plain(dotted).rpartition(".")
     if module and is_message_module(module):
         return plain(dotted) if hasattr(protos, name) else None
+    if module.startswith("python.ops.gen_"):
+        name = name.removeprefix("_")
     renamed = RENAMED.get(plain(dotted))
     for candidate in (*(space + name for space in searched(module)), renamed):
         if candidate in exports.names:
@@ -131,13 +139,20 @@ def is_known_module(dotted: str) -> bool:
 def status(dotted: str) -> Status:
     """How things stand with `tf.<dotted>`, of which all public names must have been loaded."""
     dotted = plain(dotted)
-    if present(dotted) is not None or is_module(dotted):
+    if present(dotted) is not None or is_module(dotted) or dotted in TEXTS:
         return Status(PRESENT)
+    if dotted in CHANGED:
+        new, change = CHANGED[dotted]
+        return Status(REFUSED, f"TensorFlow 1.0 has tf.{new} in its place: {change}")
+    module, _, name = dotted.rpartition(".")
+    # A private module's name has the reason of the public one.
+    public = (space + name for space in searched(module)[1:])
+    dotted = next((name for name in public if name in _known()), dotted)
     for patterns, found in _reasons():
         if any(fnmatchcase(dotted, pattern) for pattern in patterns):
             return found
     if dotted in _known() or dotted in _known_modules():
-        return Status(PLANNED, "the op surface")
+        return Status(PLANNED, "room ops: the op surface")
     return Status(REFUSED, _UNLISTED.get(dotted.partition(".")[0], _UNLISTED[""]))
 
 
@@ -150,12 +165,19 @@ def _by_last_part(count: int) -> dict[str, list[str]]:
 
 
 def _advisable() -> Iterator[str]:
-    """All names but those of tf.raw_ops, which few programs write."""
-    return (name for name in exports.names if not name.startswith("raw_ops."))
+    """All names but those of raw ops and private modules, which few programs write."""
+    return (name for name in exports.names if not name.startswith(("raw_ops.", "python.")))
 
 
 def nearest(dotted: str) -> str | None:
-    """The name that tfsession has and that is most like `dotted`; None where none is."""
+    """The name that tfsession has and that is most like `dotted`; None where none is.
+
+    For a planned name none is: it will come under its own.
+    """
+    if status(dotted).kind == PLANNED:
+        return None
+    if (new := CHANGED.get(plain(dotted), ("",))[0]) in exports.names:
+        return new
     last = plain(dotted).rpartition(".")[2]
     alike = _by_last_part(len(exports.names)).get(last.lower())
     if alike:

@@ -10,7 +10,10 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["MODULES", "RENAMED", "TEXTS", "is_message_module", "plain", "prefixes", "searched"]
+__all__ = [
+    *("CHANGED", "CONTRIB", "MODULES", "RENAMED", "TEXTS"),
+    *("is_message_module", "plain", "prefixes", "searched"),
+]
 
 # The release whose names programs find; what tfsession follows in all else is tfsession.VERSION.
 _VERSION: Final = "1.15.5"
@@ -58,7 +61,7 @@ MODULES: Final = {
     "python.framework.ops": ". dtypes",
     "python.framework.random_seed": ".",
     "python.framework.sparse_tensor": ".",
-    "python.framework.tensor_shape": ".",
+    "python.framework.tensor_shape": ". compat",
     "python.framework.tensor_util": ".",
     "python.framework.test_util": "test",
     "python.framework.versions": "version .",
@@ -79,9 +82,6 @@ MODULES: Final = {
     "python.ops.data_flow_ops": ". queue lookup",
     "python.ops.embedding_ops": "nn",
     "python.ops.functional_ops": ".",
-    "python.ops.gen_array_ops": ".",
-    "python.ops.gen_math_ops": ". math",
-    "python.ops.gen_nn_ops": "nn",
     "python.ops.gradients": ".",
     "python.ops.gradients_impl": ".",
     "python.ops.image_ops": "image",
@@ -153,31 +153,128 @@ MODULES: Final = {
     "python.training.training_util": "train",
     "python.util.compat": "compat",
     "python.util.nest": "nest",
+    "contrib.framework.python.framework": "contrib.framework",
+    "contrib.framework.python.ops.variables": "contrib.framework train",
+    "contrib.legacy_seq2seq.python.ops.seq2seq": "contrib.legacy_seq2seq",
+    "contrib.rnn.python.ops.rnn_cell": "contrib.rnn nn.rnn_cell",
+    "contrib.seq2seq.python.ops.attention_wrapper": "contrib.seq2seq",
+    "contrib.seq2seq.python.ops.basic_decoder": "contrib.seq2seq",
+    "contrib.seq2seq.python.ops.beam_search_decoder": "contrib.seq2seq",
+    "contrib.seq2seq.python.ops.decoder": "contrib.seq2seq",
+    "contrib.seq2seq.python.ops.helper": "contrib.seq2seq",
+    "python.eager.context": ".",
+    "python.ops.bitwise_ops": "bitwise",
+    "python.ops.confusion_matrix": ". math",
+    "python.ops.custom_gradient": ".",
+    "python.ops.distributions.bernoulli": "distributions",
+    "python.ops.distributions.categorical": "distributions",
+    "python.ops.distributions.distribution": "distributions",
+    "python.ops.distributions.normal": "distributions",
+    "python.ops.histogram_ops": ".",
+    "python.ops.manip_ops": "manip .",
+    "python.ops.map_fn": ".",
+    "python.ops.numerics": ". debugging",
+    "python.ops.resource_variable_ops": ".",
+    "python.ops.session_ops": ".",
+    "python.ops.sets": "sets",
+    "python.ops.spectral_ops": "spectral signal .",
+    "python.saved_model.builder": "saved_model.builder saved_model",
+    "python.saved_model.loader": "saved_model.loader saved_model",
+    "python.saved_model.main_op": "saved_model.main_op saved_model",
+    "python.saved_model.signature_constants": "saved_model.signature_constants saved_model",
+    "python.saved_model.signature_def_utils": "saved_model.signature_def_utils saved_model",
+    "python.saved_model.simple_save": "saved_model",
+    "python.saved_model.tag_constants": "saved_model.tag_constants saved_model",
+    "python.saved_model.utils": "saved_model.utils saved_model",
+    "python.training.summary_io": "summary train",
+    "python.training.training_ops": "python.ops.gen_ops",
+    "python.debug": "",
+    "python.keras": "",
+    "python.tools.freeze_graph": "",
+    "nn.seq2seq": "contrib.legacy_seq2seq",
+    "models.rnn.rnn": "nn",
+    "models.rnn.rnn_cell": "nn.rnn_cell",
+    "models.rnn.seq2seq": "contrib.legacy_seq2seq",
+    # A function for each op, with arguments by place.
+    **{
+        f"python.ops.gen_{family}_ops": "python.ops.gen_ops"
+        for family in (
+            *("array", "bitwise", "candidate_sampling", "control_flow", "ctc", "data_flow"),
+            *("functional", "image", "io", "linalg", "list", "logging", "lookup", "math", "nn"),
+            *("parsing", "random", "resource_variable", "rnn", "script", "set", "sparse"),
+            *("spectral", "state", "stateless_random", "string", "user"),
+        )
+    },
+    "python.training.gen_training_ops": "python.ops.gen_ops",
 }
 # A name of before TensorFlow 1.0, or of a private module, whose public name is another one.
 RENAMED: Final = {
-    "batch_matmul": "matmul",
+    "audio_summary": "summary.audio",
+    "batch_cholesky": "cholesky",
+    "batch_matrix_band_part": "matrix_band_part",
+    "batch_matrix_determinant": "matrix_determinant",
+    "batch_matrix_diag": "matrix_diag",
+    "batch_matrix_diag_part": "matrix_diag_part",
+    "batch_matrix_inverse": "matrix_inverse",
+    "batch_matrix_solve": "matrix_solve",
+    "batch_matrix_transpose": "matrix_transpose",
     "complex_abs": "abs",
     "concat_v2": "concat",
     "histogram_summary": "summary.histogram",
     "image_summary": "summary.image",
     "inv": "reciprocal",
+    "listdiff": "setdiff1d",
     "merge_all_summaries": "summary.merge_all",
     "merge_summary": "summary.merge",
     "mul": "multiply",
     "neg": "negative",
+    "nn.bidirectional_rnn": "nn.static_bidirectional_rnn",
     "nn.deconv2d": "nn.conv2d_transpose",
+    "nn.rnn": "nn.static_rnn",
+    "nn.state_saving_rnn": "nn.static_state_saving_rnn",
     "pack": "stack",
     "python.framework.tensor_util.MakeNdarray": "make_ndarray",
     "python.framework.tensor_util.constant_value": "get_static_value",
     "python.ops.math_ops.mul": "multiply",
+    "python.ops.variable_v1.VariableV1": "Variable",
     "scalar_summary": "summary.scalar",
     "select": "where",
     "sub": "subtract",
     "train.SummaryWriter": "summary.FileWriter",
     "unpack": "unstack",
+    "contrib.stateless.stateless_multinomial": "random.stateless_multinomial",
+    "contrib.stateless.stateless_random_normal": "random.stateless_normal",
+    "contrib.stateless.stateless_random_uniform": "random.stateless_uniform",
+    "contrib.stateless.stateless_truncated_normal": "random.stateless_truncated_normal",
     "contrib.util.constant_value": "get_static_value",
 }
+# A name of before TensorFlow 1.0 that another one took the place of, with other arguments: the new
+# name, and what has changed.
+CHANGED: Final = {
+    "batch_matmul": ("matmul", "adj_x and adj_y are adjoint_a and adjoint_b there"),
+    "batch_self_adjoint_eig": ("self_adjoint_eig", "it gives a pair instead of one tensor"),
+    "batch_svd": ("svd", "compute_uv and full_matrices have changed places there"),
+}
+# The packages of tf.contrib in TensorFlow 1.15: a program may import any, and use it or not.
+CONTRIB: Final = frozenset(
+    (
+        *("all_reduce", "autograph", "batching", "bayesflow", "bigtable", "boosted_trees"),
+        *("checkpoint", "cloud", "cluster_resolver", "coder", "compiler"),
+        *("constrained_optimization", "copy_graph", "crf", "cudnn_rnn", "data", "decision_trees"),
+        *("deprecated", "distribute", "distributions", "eager", "estimator", "factorization"),
+        *("feature_column", "framework", "fused_conv", "gan", "graph_editor", "grid_rnn"),
+        *("hadoop", "image", "input_pipeline", "integrate", "kafka", "keras", "kernel_methods"),
+        *("kinesis", "labeled_tensor", "layers", "learn", "legacy_seq2seq", "libsvm"),
+        *("linear_optimizer", "lookup", "losses", "memory_stats", "meta_graph_transform"),
+        *("metrics", "mixed_precision", "model_pruning", "nccl", "nearest_neighbor", "nn", "opt"),
+        *("optimizer_v2", "periodic_resample", "predictor", "proto", "quantization", "quantize"),
+        *("rate", "receptive_field", "recurrent", "reduce_slice_ops", "remote_fused_graph"),
+        *("resampler", "rnn", "rpc", "saved_model", "seq2seq", "session_bundle", "signal"),
+        *("slim", "solvers", "sparsemax", "specs", "staging", "stat_summarizer", "stateless"),
+        *("summary", "tensor_forest", "tensorboard", "tensorrt", "testing", "tfprof"),
+        *("timeseries", "tpu", "training", "util"),
+    )
+)
 _MESSAGES: Final = re.compile(r"core(\.(example|framework|protobuf|util)(\.\w+_pb2)?)?")
 
 

@@ -11,4 +11,3 @@ def load() -> None:
     """Import every family, so that its ops are defined and its builders public."""
     for module in iter_modules(__path__):
         import_module(f"{__name__}.{module.name}")
-    import_module(f"{__name__}.raw").export_all()

@@ -352,11 +352,11 @@ def count_up_to(ref: Any, limit: int, name: str | None = None) -> Tensor:
 
 
 @export("is_variable_initialized")
-def is_variable_initialized(ref: Any, name: str | None = None) -> Tensor:
+def is_variable_initialized(variable: Any, name: str | None = None) -> Tensor:
     """Whether a variable has a value: a bool scalar."""
-    if _is_reference(ref):
-        return create_op("IsVariableInitialized", [ref], name=name)
-    return ref.is_initialized(name=name)
+    if _is_reference(variable):
+        return create_op("IsVariableInitialized", [variable], name=name)
+    return variable.is_initialized(name=name)
 
 
 def _scatter(

@@ -22,19 +22,22 @@ _numbers = itertools.count()
 
 
 @export("custom_gradient")
-def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
+def custom_gradient(f: Callable[..., Any] | None = None) -> Callable[..., Any]:
     """The function, with a gradient that it gives itself.
 
     Args:
-        f: gives its results, and a function of the gradients of these that gives those of its
-            arguments. Where `f` uses variables, that function takes them as `variables`, and gives
-            a pair: the gradients of the arguments, and a list of those of the variables.
+        f: None makes a decorator. The function gives its results, and a function of the gradients
+            of these that gives those of its arguments. Where `f` uses variables, that function
+            takes them as `variables`, and gives a pair: the gradients of the arguments, and a list
+            of those of the variables.
 
     A call raises:
         ValueError: it has keyword arguments.
         TypeError: `f` uses variables that are no resource variables, or for which the gradient's
             function does not ask.
     """
+    if f is None:
+        return custom_gradient
 
     @wraps(f)
     def decorated(*args: Any, **kwargs: Any) -> Any:

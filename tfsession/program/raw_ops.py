@@ -1,4 +1,7 @@
-"""`tf.raw_ops`: a function for each op, made from its definition when it is first asked for."""
+"""`tf.raw_ops`: a function for each op, made from its definition when it is first asked for.
+
+The same with arguments by place is what TensorFlow's `gen_nn_ops` and their like hold.
+"""
 
 from __future__ import annotations
 
@@ -25,16 +28,19 @@ _RENAMED: Final = {
     "Squeeze": {"squeeze_dims": "axis"},
     "Where": {"input": "condition"},
 }
+# Where one word of an op's name ends and the next begins.
 _WORDS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z0-9])(?=[A-Z][a-z])")
 
 
-def export_all() -> None:
-    """Show each op that is defined as `raw_ops.<op type>`."""
-    for op_type in list(ops.names()):
-        export_value(Deferred(partial(_function, op_type)), f"raw_ops.{op_type}")
+_BY_KEYWORD, _POSITIONAL = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-def _function(op_type: str) -> Callable[..., Any]:
+def _title(op_type: str) -> str:
+    """The op's name in small letters: `Conv2DBackpropInput` is conv2d_backprop_input."""
+    return "_".join(_WORDS.split(op_type)).lower()
+
+
+def _function(op_type: str, by_keyword: bool) -> Callable[..., Any]:
     op_def = ops[op_type]
     renamed = _RENAMED.get(op_type, {})
     own = [attr for attr in op_def.attrs.values() if attr.name not in op_def.inferred]
@@ -46,27 +52,42 @@ def _function(op_type: str) -> Callable[..., Any]:
     needed = list(sources)
     optional = [attr for attr in own if attr.default is not NO_DEFAULT]
     sources |= {renamed.get(attr.name, attr.name): attr.name for attr in optional}
-    title = "_".join(_WORDS.split(op_type)).lower()
+    title = _title(op_type)
 
-    def raw_op(*args: Any, **kwargs: Any) -> Any:
+    def positional(*args: Any, **kwargs: Any) -> Any:
+        names = [*sources, "name"]
+        if len(args) > len(names):
+            raise TypeError(
+                f"{title}() takes from {len(needed)} to {len(names)} positional arguments but "
+                f"{len(args)} were given"
+            )
+        given = dict(zip(names, args, strict=False))
+        for key, value in kwargs.items():
+            if key in given:
+                raise TypeError(f"{title}() got multiple values for argument {key!r}")
+            if key not in names:
+                raise TypeError(f"{title}() got an unexpected keyword argument {key!r}")
+            given[key] = value
+        if missing := [key for key in needed if key not in given]:
+            raise TypeError(_missing(title, missing))
+        name = given.pop("name", None)
+        inputs = [given.pop(key) for key in needed[:input_count]]
+        return create_op(op_type, inputs, {sources[k]: v for k, v in given.items()}, name)
+
+    def by_name(*args: Any, **kwargs: Any) -> Any:
         if args:
             raise TypeError(
                 f"{title} only takes keyword args (possible keys: {[*sources, 'name']}). "
                 "Please pass these args as kwargs instead."
             )
-        name = kwargs.pop("name", None)
-        for key in kwargs:
-            if key not in sources:
-                raise TypeError(f"{title}() got an unexpected keyword argument {key!r}")
-        if missing := [key for key in needed if key not in kwargs]:
-            raise TypeError(_missing(title, missing))
-        inputs = [kwargs.pop(key) for key in needed[:input_count]]
-        return create_op(op_type, inputs, {sources[k]: v for k, v in kwargs.items()}, name)
+        return positional(**kwargs)
 
+    raw_op = by_name if by_keyword else positional
     defaults = [_shown(attr) for attr in optional]
-    raw_op.__signature__ = _signature(list(sources), len(needed), defaults)  # type: ignore[attr-defined]
+    kind = _BY_KEYWORD if by_keyword else _POSITIONAL
+    raw_op.__signature__ = _signature(kind, list(sources), len(needed), defaults)  # type: ignore[attr-defined]
     raw_op.__name__ = raw_op.__qualname__ = title
-    raw_op.__module__ = "tfsession.raw_ops"
+    raw_op.__module__ = f"tfsession.{'raw_ops' if by_keyword else 'python.ops.gen_ops'}"
     raw_op.__doc__ = _doc(op_def)
     return raw_op
 
@@ -83,9 +104,10 @@ def _missing(title: str, names: Sequence[str]) -> str:
     )
 
 
-def _signature(names: list[str], needed: int, defaults: list[Any]) -> inspect.Signature:
-    kind = inspect.Parameter.KEYWORD_ONLY
-    values = [inspect.Parameter.empty] * needed + defaults
+def _signature(
+    kind: Any, names: Sequence[str], needed: int, defaults: Sequence[Any]
+) -> inspect.Signature:
+    values = [*[inspect.Parameter.empty] * needed, *defaults]
     parameters = [inspect.Parameter(n, kind, default=v) for n, v in zip(names, values, strict=True)]
     return inspect.Signature([*parameters, inspect.Parameter("name", kind, default=None)])
 
@@ -105,3 +127,11 @@ def _doc(op_def: OpDef) -> str:
         f"The op {op_def.name}; arguments are given by name.\n\n"
         f"Inputs: {inputs}.\nOutputs: {outputs}.\nAttributes: {attrs}."
     )
+
+
+for _op_type in list(ops.names()):
+    export_value(Deferred(partial(_function, _op_type, True)), f"raw_ops.{_op_type}")
+    # What TensorFlow generates for its own use, and programs call for an op without a public name:
+    # gen_nn_ops.relu_grad(dy, y).
+    export_value(Deferred(partial(_function, _op_type, False)),
+                 f"python.ops.gen_ops.{_title(_op_type)}")  # fmt: skip
