@@ -182,7 +182,9 @@ class VariableScope:
             arguments["dtype"] = self._dtype
         if arguments.pop("reuse", None) is None:
             arguments["reuse"] = self._reuse
-        full_name = "/".join(filter(None, (self._name, name)))
+        # With a slash at its end when `name` is empty: such a name is taken as it is, not made
+        # unique beside the name scope of the same name. Slots are named so.
+        full_name = "/".join(part for part in (self._name or None, name) if part is not None)
         with get_default_graph().name_scope(None):
             return store.get_variable(full_name, **arguments)
 
