@@ -37,6 +37,7 @@ def test_the_page_is_true():
 
 
 @pytest.mark.oracle
+@pytest.mark.spec("signatures")
 def test_the_names_are_tensorflow_s():
     done = api("--names")
     assert done.returncode == 0, done.stdout + done.stderr

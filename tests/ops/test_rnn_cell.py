@@ -92,10 +92,15 @@ def test_peepholes_clips_and_projections(fresh_graph):
     np.testing.assert_array_equal(output, state.h)
 
 
-def test_shards_are_accepted(fresh_graph):
+def test_kernels_in_slices(fresh_graph):
     cell = CELLS.LSTMCell(4, num_unit_shards=2, num_proj=2, num_proj_shards=2)
-    cell(tf.constant(X), cell.zero_state(3, tf.float32))
-    assert [v.shape.as_list() for v in cell.variables] == [[4, 16], [16], [4, 2]]
+    for _ in range(2):
+        output, _ = cell(tf.constant(X), cell.zero_state(3, tf.float32))
+    assert [v.name for v in tf.trainable_variables()] == [
+        *("lstm_cell/kernel/part_0:0", "lstm_cell/kernel/part_1:0", "lstm_cell/bias:0"),
+        *("lstm_cell/projection/kernel/part_0:0", "lstm_cell/projection/kernel/part_1:0"),
+    ]
+    assert values(output).shape == (3, 2)
 
 
 def test_a_second_call_takes_the_same_variables(fresh_graph):
