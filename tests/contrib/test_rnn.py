@@ -30,7 +30,7 @@ def test_how_it_is_imported():
     assert module is tf.contrib.rnn
     assert module.NASCell is importlib.import_module("tfsession").contrib.rnn.NASCell
     assert "static_rnn" in dir(module)
-    core = importlib.import_module("tfsession.contrib.rnn.python.ops.core_rnn_cell")
+    core = importlib.import_module("tfsession.contrib.rnn.core_rnn_cell")
     assert core.GRUCell is tf.nn.rnn_cell.GRUCell
     with pytest.raises(ModuleNotFoundError, match=r"No module named 'tfsession\.contrib\.none'"):
         importlib.import_module("tfsession.contrib.none")

@@ -256,4 +256,4 @@ def test_all_names_of_a_cell_are_one(fresh_graph):
     wanted = CELLS.LSTMCell
     assert tf.contrib.rnn.LSTMCell is wanted
     assert tf.contrib.rnn.core_rnn_cell.LSTMCell is wanted
-    assert tf.python.ops.rnn_cell.LSTMCell is wanted
+    assert tf.contrib.rnn.rnn_cell.LSTMCell is wanted

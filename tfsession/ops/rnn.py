@@ -32,7 +32,7 @@ from tfsession.ops.variable_scope import variable_scope
 from tfsession.ops.while_loop import while_loop
 
 
-@export("nn.dynamic_rnn", "python.ops.rnn.dynamic_rnn")
+@export("nn.dynamic_rnn")
 def dynamic_rnn(
     cell: Any,
     inputs: Any,
@@ -240,7 +240,7 @@ def _known_shape(size: Any) -> TensorShape:
     return TensorShape(constant_value(size) if isinstance(size, Tensor) else size)
 
 
-@export("nn.bidirectional_dynamic_rnn", "python.ops.rnn.bidirectional_dynamic_rnn")
+@export("nn.bidirectional_dynamic_rnn")
 def bidirectional_dynamic_rnn(
     cell_fw: Any,
     cell_bw: Any,

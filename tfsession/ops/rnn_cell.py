@@ -33,9 +33,7 @@ from tfsession.ops.variable_scope import get_variable_scope, variable_scope
 
 def cell_names(name: str) -> tuple[str, ...]:
     """The public names of what belongs to cells."""
-    rooms = ("nn.rnn_cell", "python.ops.rnn_cell", "python.ops.rnn_cell_impl", "contrib.rnn",
-             "contrib.rnn.rnn_cell", "contrib.rnn.core_rnn_cell",
-             "contrib.rnn.python.ops.core_rnn_cell")  # fmt: skip
+    rooms = ("nn.rnn_cell", "contrib.rnn", "contrib.rnn.rnn_cell", "contrib.rnn.core_rnn_cell")
     return tuple(f"{room}.{name}" for room in rooms)
 
 
@@ -96,7 +94,6 @@ def zero_states(state_size: Any, batch_size: Any, dtype: Any) -> Any:
 # --- what a cell is -------------------------------------------------------------------------------
 
 
-@export("python.ops.rnn_cell_impl.assert_like_rnncell")
 def assert_like_rnncell(cell_name: str, cell: Any) -> None:
     """Hold an object to what a cell is.
 
