@@ -1,5 +1,7 @@
 """Recurrent cells: their formulas in NumPy, variables, states; cells around cells."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -257,3 +259,21 @@ def test_all_names_of_a_cell_are_one(fresh_graph):
     assert tf.contrib.rnn.LSTMCell is wanted
     assert tf.contrib.rnn.core_rnn_cell.LSTMCell is wanted
     assert tf.contrib.rnn.rnn_cell.LSTMCell is wanted
+
+
+def test_copies(fresh_graph):
+    keep = tf.placeholder_with_default(1.0, [])
+    cells = [CELLS.DropoutWrapper(CELLS.GRUCell(4), keep), CELLS.BasicLSTMCell(3, dtype=tf.float32)]
+    row = CELLS.MultiRNNCell(cells)
+    before = copy.deepcopy(row)
+    with tf.variable_scope("one"):
+        output, _ = row(tf.constant(X), row.zero_state(3, tf.float32))
+    assert before.variables == []
+    with tf.variable_scope("two"):
+        before(tf.constant(X), before.zero_state(3, tf.float32))
+    assert {v.name.split("/")[0] for v in before.variables} == {"two"}
+    after = copy.deepcopy(row)
+    assert all(a is b for a, b in zip(after.variables, row.variables, strict=True))
+    again, _ = after(tf.constant(X), after.zero_state(3, tf.float32))
+    assert len(tf.global_variables()) == 12
+    np.testing.assert_array_equal(*values([output, again]))

@@ -71,9 +71,8 @@ def dynamic_rnn(
     assert_like_rnncell("cell", cell)
     with variable_scope(scope or "rnn") as varscope:
         read_variables_once(varscope)
-        flat = nest.flatten(inputs)
+        flat = [convert_to_tensor(each) for each in nest.flatten(inputs)]
         if not time_major:
-            flat = [convert_to_tensor(each) for each in flat]
             flat = [swapped(each) for each in flat]
         if sequence_length is not None:
             sequence_length = cast(sequence_length, int32)

@@ -178,6 +178,12 @@ class RNNCell(Layer):
         with self._opened:
             return super().__call__(inputs, state)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """A copy that opens a scope of its own, and shares what it has made already."""
+        made = super().__deepcopy__(memo)
+        made._opened = None
+        return made
+
     def _note_variable(self, getter: Any, *args: Any, **kwargs: Any) -> Any:
         variable = getter(*args, **kwargs)
         # The slices of a partitioned variable are trained, or not, together.
