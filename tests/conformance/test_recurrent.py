@@ -72,6 +72,11 @@ def _same_drops(tf, cells):
     )  # fmt: skip
 
 
+def _row_in_slices(tf, cells):
+    tf.get_variable_scope().set_partitioner(tf.fixed_size_partitioner(2))
+    return cells.MultiRNNCell([cells.GRUCell(4), cells.BasicRNNCell(2)])
+
+
 def own_cell(tf, cells):
     class Cell(cells.RNNCell):
         @property
@@ -189,6 +194,10 @@ PROGRAMS = {
         lambda tf, cells: cells.BasicLSTMCell(4, state_is_tuple=False), sequence_length=[1, 0, 5]
     ),
     "lstm, all options": _dynamic(_lstm, known=False),
+    "kernels in slices": _dynamic(
+        lambda tf, cells: cells.LSTMCell(4, num_unit_shards=2, num_proj=3, num_proj_shards=2)
+    ),
+    "a row in slices": _dynamic(_row_in_slices),
     "joined": _dynamic(_joined, known=False),
     "dropout": _dynamic(_dropped, **DROPPING),
     "same dropout": _dynamic(_same_drops, **DROPPING),

@@ -21,7 +21,7 @@ from tfsession.graph.tensor import Tensor
 from tfsession.ops.cast import cast
 from tfsession.ops.compare import equal, logical_not, logical_or, where
 from tfsession.ops.cond import cond
-from tfsession.ops.constant import fill, zeros
+from tfsession.ops.constant import fill, ones_like, zeros, zeros_like
 from tfsession.ops.elementwise import minimum
 from tfsession.ops.join import concat, stack
 from tfsession.ops.layer import Layer
@@ -220,7 +220,7 @@ class BeamSearchDecoder(Decoder):
             attended += state.accumulated_attention_probs
         scores = totals / self._length_penalty(lengths, totals.dtype)
         if attended is not None:
-            coverage = reduce_sum(log(minimum(attended, 1.0)), 2) * cast(going, attended.dtype)
+            coverage = where(state.finished, _coverage(attended), zeros_like(attended[:, :, 0]))
             scores += expand_dims(coverage * self._coverage_weight, 2)
         best, places = top_k(reshape(scores, stack([self._batch_size, -1])), k=self._width)
         best.set_shape([self._known_size, self._width])
@@ -280,6 +280,15 @@ def _only_end(steps: Tensor, end_token: Any, finished: Tensor, classes: Any) -> 
     rows = zeros(shape_of(steps), steps.dtype) + row
     mask = tile(expand_dims(finished, 2), stack([1, 1, classes]))
     return where(mask, rows, steps)
+
+
+def _coverage(attended: Tensor) -> Tensor:
+    """How well all states were attended to, `[batch, beam]`; zero is best.
+
+    States behind a memory's length are never attended to, and must not count.
+    """
+    counts = where(attended > 0, minimum(attended, 1.0), ones_like(attended))
+    return reduce_sum(log(counts), 2)
 
 
 def _of_parents(x: Any, parents: Tensor) -> Any:

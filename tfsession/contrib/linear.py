@@ -14,7 +14,7 @@ from tfsession.ops.nn import bias_add
 from tfsession.ops.variable_scope import get_variable
 
 
-@export("contrib.rnn.python.ops.core_rnn_cell._linear")
+@export("contrib.rnn.core_rnn_cell._linear", "contrib.rnn._linear")
 def linear(
     args: Any,
     output_size: int,

@@ -6,6 +6,7 @@ same ones at each further call.
 
 from __future__ import annotations
 
+import copy
 import inspect
 import re
 from collections.abc import Callable
@@ -26,9 +27,10 @@ from tfsession.graph.graph_keys import GraphKeys
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.cast import cast
 from tfsession.ops.cond import cond
+from tfsession.ops.partitioned_variable import PartitionedVariable
 from tfsession.ops.shape import shape as shape_of
 from tfsession.ops.variable_scope import VariableScope, get_variable, variable_scope
-from tfsession.ops.variables import VariableAggregation, VariableSynchronization
+from tfsession.ops.variables import Variable, VariableAggregation, VariableSynchronization
 
 # How many layers without a name each graph has of each kind.
 _counts: WeakKeyDictionary[Graph, dict[str, int]] = WeakKeyDictionary()
@@ -322,6 +324,15 @@ class Layer:
         return variable
 
     add_variable = add_weight
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """A copy that shares variables and scopes with this one."""
+        made = memo[id(self)] = object.__new__(type(self))
+        kinds = (Variable, PartitionedVariable, VariableScope, variable_scope)
+        shared = [v for v in nest.flatten(list(self.__dict__.values())) if isinstance(v, kinds)]
+        memo.update((id(value), value) for value in shared)
+        made.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return made
 
     # --- calls ------------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ from tfsession.ops.variable_scope import variable_scope
 from tfsession.ops.while_loop import while_loop
 
 
-@export("nn.dynamic_rnn", "python.ops.rnn.dynamic_rnn")
+@export("nn.dynamic_rnn")
 def dynamic_rnn(
     cell: Any,
     inputs: Any,
@@ -71,9 +71,8 @@ def dynamic_rnn(
     assert_like_rnncell("cell", cell)
     with variable_scope(scope or "rnn") as varscope:
         read_variables_once(varscope)
-        flat = nest.flatten(inputs)
+        flat = [convert_to_tensor(each) for each in nest.flatten(inputs)]
         if not time_major:
-            flat = [convert_to_tensor(each) for each in flat]
             flat = [swapped(each) for each in flat]
         if sequence_length is not None:
             sequence_length = cast(sequence_length, int32)
@@ -240,7 +239,7 @@ def _known_shape(size: Any) -> TensorShape:
     return TensorShape(constant_value(size) if isinstance(size, Tensor) else size)
 
 
-@export("nn.bidirectional_dynamic_rnn", "python.ops.rnn.bidirectional_dynamic_rnn")
+@export("nn.bidirectional_dynamic_rnn")
 def bidirectional_dynamic_rnn(
     cell_fw: Any,
     cell_bw: Any,

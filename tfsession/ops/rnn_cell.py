@@ -23,6 +23,8 @@ from tfsession.ops.join import concat, split
 from tfsession.ops.layer import InputSpec, Layer, activation_of
 from tfsession.ops.matmul import matmul
 from tfsession.ops.nn import bias_add
+from tfsession.ops.partitioned_variable import PartitionedVariable
+from tfsession.ops.partitioner import fixed_size_partitioner
 from tfsession.ops.shape import expand_dims
 from tfsession.ops.shape import shape as shape_of
 from tfsession.ops.unary import sigmoid, tanh
@@ -31,9 +33,7 @@ from tfsession.ops.variable_scope import get_variable_scope, variable_scope
 
 def cell_names(name: str) -> tuple[str, ...]:
     """The public names of what belongs to cells."""
-    rooms = ("nn.rnn_cell", "python.ops.rnn_cell", "python.ops.rnn_cell_impl", "contrib.rnn",
-             "contrib.rnn.rnn_cell", "contrib.rnn.core_rnn_cell",
-             "contrib.rnn.python.ops.core_rnn_cell")  # fmt: skip
+    rooms = ("nn.rnn_cell", "contrib.rnn", "contrib.rnn.rnn_cell", "contrib.rnn.core_rnn_cell")
     return tuple(f"{room}.{name}" for room in rooms)
 
 
@@ -94,7 +94,6 @@ def zero_states(state_size: Any, batch_size: Any, dtype: Any) -> Any:
 # --- what a cell is -------------------------------------------------------------------------------
 
 
-@export("python.ops.rnn_cell_impl.assert_like_rnncell")
 def assert_like_rnncell(cell_name: str, cell: Any) -> None:
     """Hold an object to what a cell is.
 
@@ -179,9 +178,17 @@ class RNNCell(Layer):
         with self._opened:
             return super().__call__(inputs, state)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """A copy that opens a scope of its own, and shares what it has made already."""
+        made = super().__deepcopy__(memo)
+        made._opened = None
+        return made
+
     def _note_variable(self, getter: Any, *args: Any, **kwargs: Any) -> Any:
         variable = getter(*args, **kwargs)
-        kept = self._trainable_weights if variable.trainable else self._non_trainable_weights
+        # The slices of a partitioned variable are trained, or not, together.
+        first = next(iter(variable)) if isinstance(variable, PartitionedVariable) else variable
+        kept = self._trainable_weights if first.trainable else self._non_trainable_weights
         if all(variable is not other for other in kept):
             kept.append(variable)
         return variable
@@ -251,9 +258,15 @@ class LayerRNNCell(RNNCell):
         """The output and the new state."""
         return Layer.__call__(self, inputs, state, *args, scope=scope, **kwargs)
 
-    def add_parts(self, sizes: Sequence[tuple[str, Sequence[int], Any]]) -> list[Any]:
-        """Make variables by name, shape and initializer."""
-        return [self.add_weight(name, shape, initializer=make) for name, shape, make in sizes]
+    def add_parts(
+        self, sizes: Sequence[tuple[str, Sequence[int], Any]], shards: int | None = None
+    ) -> list[Any]:
+        """Make variables by name, shape and initializer; each in so many slices, if so asked."""
+        partitioner = None if shards is None else fixed_size_partitioner(shards)
+        return [
+            self.add_weight(name, shape, initializer=make, partitioner=partitioner)
+            for name, shape, make in sizes
+        ]
 
 
 # --- cells ----------------------------------------------------------------------------------------

@@ -136,7 +136,8 @@ class LSTMCell(LayerRNNCell):
         initializer: for kernels and peepholes.
         num_proj: size of `h`, which is projected by a matrix; `num_units`, and none, when None.
         proj_clip: bound of the absolute values of what is projected.
-        num_unit_shards, num_proj_shards: accepted; variables stay whole.
+        num_unit_shards, num_proj_shards: how many slices the kernels are cut into; older than
+            partitioners of variable scopes.
         forget_bias: added to the forget gate's inputs.
         state_is_tuple: whether the state is an LSTMStateTuple, or `[c, h]` joined in one tensor.
         activation: function, or its name in `tf.nn`; tanh when None.
@@ -172,6 +173,8 @@ class LSTMCell(LayerRNNCell):
         self._initializer = initializer
         self._num_proj = num_proj
         self._proj_clip = proj_clip
+        self._num_unit_shards = num_unit_shards
+        self._num_proj_shards = num_proj_shards
         self._forget_bias = forget_bias
         self._state_is_tuple = state_is_tuple
         self._activation = function_of(activation)
@@ -192,9 +195,10 @@ class LSTMCell(LayerRNNCell):
         units, depth, make = self._num_units, depth_of(input_shape), self._initializer
         check_dtypes(self.dtype)
         output = units if self._num_proj is None else self._num_proj
-        self._kernel, self._bias = self.add_parts(
-            [("kernel", [depth + output, 4 * units], make), ("bias", [4 * units], Zeros())]
+        (self._kernel,) = self.add_parts(
+            [("kernel", [depth + output, 4 * units], make)], self._num_unit_shards
         )
+        (self._bias,) = self.add_parts([("bias", [4 * units], Zeros())])
         if self._use_peepholes:
             names = ("w_f_diag", "w_i_diag", "w_o_diag")
             self._w_f_diag, self._w_i_diag, self._w_o_diag = self.add_parts(
@@ -202,7 +206,7 @@ class LSTMCell(LayerRNNCell):
             )
         if self._num_proj is not None:
             (self._proj_kernel,) = self.add_parts(
-                [("projection/kernel", [units, self._num_proj], make)]
+                [("projection/kernel", [units, self._num_proj], make)], self._num_proj_shards
             )
         self.built = True
 

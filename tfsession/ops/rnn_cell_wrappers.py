@@ -34,7 +34,7 @@ class _MadeOfCells(RNNCell):
         """The variables of the cells that are trained."""
         if not self.trainable:
             return []
-        return self._weights_of("trainable_weights") + self._trainable_weights
+        return self._weights_of("trainable_weights")
 
     @property
     def non_trainable_weights(self) -> list[Any]:

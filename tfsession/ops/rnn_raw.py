@@ -23,7 +23,7 @@ from tfsession.ops.variable_scope import variable_scope
 from tfsession.ops.while_loop import while_loop
 
 
-@export("nn.raw_rnn", "contrib.rnn.raw_rnn", "python.ops.rnn.raw_rnn")
+@export("nn.raw_rnn", "contrib.rnn.raw_rnn")
 def raw_rnn(
     cell: Any,
     loop_fn: Callable[..., Any],

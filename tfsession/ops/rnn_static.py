@@ -23,7 +23,7 @@ from tfsession.ops.shape import shape as shape_of
 from tfsession.ops.variable_scope import variable_scope
 
 
-@export("nn.static_rnn", "contrib.rnn.static_rnn", "python.ops.rnn.static_rnn")
+@export("nn.static_rnn", "contrib.rnn.static_rnn")
 def static_rnn(
     cell: Any,
     inputs: Any,
@@ -117,8 +117,7 @@ def _zero_output(cell: Any, batch_size: Any, known: int | None, dtype: Any) -> A
     return nest.pack(cell.output_size, made)
 
 
-@export("nn.static_state_saving_rnn", "contrib.rnn.static_state_saving_rnn",
-        "python.ops.rnn.static_state_saving_rnn")  # fmt: skip
+@export("nn.static_state_saving_rnn", "contrib.rnn.static_state_saving_rnn")
 def static_state_saving_rnn(
     cell: Any,
     inputs: Any,
@@ -165,8 +164,7 @@ def static_state_saving_rnn(
         return outputs, nest.map_structure(identity, state)
 
 
-@export("nn.static_bidirectional_rnn", "contrib.rnn.static_bidirectional_rnn",
-        "python.ops.rnn.static_bidirectional_rnn")  # fmt: skip
+@export("nn.static_bidirectional_rnn", "contrib.rnn.static_bidirectional_rnn")
 def static_bidirectional_rnn(
     cell_fw: Any,
     cell_bw: Any,
