@@ -151,6 +151,7 @@ def _file_of(module, image, **kwargs):
 JPEG_WAYS = [{}, {"quality": 40}, {"chroma_downsampling": False}, {"optimize_size": True},
              {"progressive": True}, {"x_density": 7, "density_unit": "cm"}]  # fmt: skip
 ROWS = [
+    *(_row("Substr", "is_jpeg", file, label) for file, label in ((JPEG, "jpeg"), (PNG, "png"))),
     *_decoders(),
     *(Row("EncodeJpeg", _file_of, [ints(9, 11, c, high=256, dtype="uint8")], way,
           label=f"{c}{way}") for c in (1, 3) for way in JPEG_WAYS),

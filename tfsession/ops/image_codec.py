@@ -14,9 +14,11 @@ from tfsession.graph.create import convert_to_tensor, create_op, graph_of
 from tfsession.graph.operation import Operation
 from tfsession.graph.shape_fns import unknown, with_rank, with_rank_at_least
 from tfsession.graph.tensor import Tensor
+from tfsession.ops.compare import equal
 from tfsession.ops.image_color import convert_image_dtype
 from tfsession.ops.image_shape import is_tensor
 from tfsession.ops.random import random_uniform
+from tfsession.ops.string import substr
 
 
 def _decoded(op: Operation) -> list[Shape]:
@@ -255,6 +257,14 @@ def decode_image(
         if not expand_animations:
             image.set_shape([None, None, channels or None])
         return image
+
+
+@export("image.is_jpeg", "io.is_jpeg")
+def is_jpeg(contents: Any, name: str | None = None) -> Tensor:
+    """Whether the bytes begin as those of a JPEG file."""
+    graph = graph_of([contents])
+    with graph.as_default(), graph.name_scope(name or "is_jpeg"):
+        return equal(substr(contents, 0, 3), b"\xff\xd8\xff", name=name)
 
 
 @export("image.extract_jpeg_shape", "io.extract_jpeg_shape")
