@@ -46,7 +46,7 @@ def test_row(case, device):
 @pytest.mark.parametrize("name", ["psnr", "ssim"])
 def test_images_that_do_not_fit(name, fresh_graph):
     measure = getattr(tf.image, name)
-    with pytest.raises(ValueError, match="compatible|must be equal"):
+    with pytest.raises(ValueError, match=r"compatible|must be equal"):
         measure(tf.zeros([2, 20, 20, 1]), tf.zeros([3, 20, 20, 1]), 1.0)
     x = tf.placeholder("float32")
     y = measure(x, tf.zeros([20, 20, 1]), 1.0)
