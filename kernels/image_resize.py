@@ -23,7 +23,7 @@ from tfsession.kernels.image_resize_taps import (
 
 # Bytes of the result that are worked on at a time, so that what is made on the way stays in the
 # cache of a CPU; elsewhere large parts fill the machine.
-_BLOCK = {"CPU": 1 << 18, None: 1 << 28}
+_BLOCK = {"CPU": 1 << 19, None: 1 << 28}
 _MANY = 8  # channels from which on it pays to move pixels whole
 
 

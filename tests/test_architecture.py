@@ -40,6 +40,7 @@ LIBRARIES = {
     "examples": {"sklearn", "matplotlib", "rich"},
     "testing": {"pytest"},
     "cli": {"rich"},
+    "kernels": {"PIL"},
     "program": {"absl", "google"},
 }
 GPU_LIBRARIES = {
@@ -48,6 +49,7 @@ GPU_LIBRARIES = {
     "kernels/cuda/": {"cupy", "cupyx", "cuda"},
 }
 IMPORTED_LATE = {"hashlib", "cupy", "cupyx", "cuda", "pynvml", "sklearn", "matplotlib", "rich"}
+IMPORTED_LATE |= {"PIL"}
 # These load modules by name: families at their first look-up, a command when it is asked for.
 LOADERS = {
     *(f"{room}/__init__.py" for room in ("tfsession", "tfsession/ops", "tfsession/gradients")),

@@ -27,7 +27,7 @@ from tfsession.ops.unary import rsqrt
 
 def _three_channels(op: Operation) -> list[Shape]:
     image = with_rank_at_least(op.inputs[0]._shape, 1)
-    return [None if image is None else (*image[:-1], *merge(image[-1:], (3,)))]  # type: ignore[misc]
+    return [None if image is None else (*image[:-1], *merge(image[-1:], (3,)))]
 
 
 for _name in ("RGBToHSV", "HSVToRGB"):

@@ -38,7 +38,7 @@ def _like_image(op: Operation) -> list[Shape]:
     grads, image = (with_rank(x._shape, 4) for x in op.inputs)
     assert image is not None
     assert grads is not None
-    return [(*merge((image[0],), (grads[0],)), *image[1:3], *merge((image[3],), (grads[3],)))]  # type: ignore[misc]
+    return [(*merge((image[0],), (grads[0],)), *image[1:3], *merge((image[3],), (grads[3],)))]
 
 
 _ANY = "int8, uint8, int16, uint16, int32, int64"
