@@ -13,7 +13,7 @@ from tfsession.devices.blas import threads_for
 from tfsession.kernels.segment import add_rows
 
 # How many gathered numbers are multiplied at once: they stay in the cache.
-_BLOCK = 1 << 19
+_BLOCK = 1 << 15
 
 
 def refuse(text: str) -> InvalidArgumentError:
