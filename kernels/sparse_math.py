@@ -9,10 +9,11 @@ from typing import Any
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
+from tfsession.devices.blas import threads_for
 from tfsession.kernels.segment import add_rows
 
 # How many gathered numbers are multiplied at once: they stay in the cache.
-_BLOCK = 1 << 19
+_BLOCK = 1 << 15
 
 
 def refuse(text: str) -> InvalidArgumentError:
@@ -60,7 +61,9 @@ def product(
         a_values = a_values.conj() if adjoint_a else a_values
         b = b.conj() if adjoint_b else b
     dense = xp.ascontiguousarray(b.T if adjoint_b else b)
-    return _weighted_sums(xp, rows, columns, a_values, count, dense).astype(kind, copy=False)
+    with threads_for(0):
+        sums = _weighted_sums(xp, rows, columns, a_values, count, dense)
+    return sums.astype(kind, copy=False)
 
 
 def _check_factors(a_indices: Any, a_values: Any, a_shape: Any, b: Any) -> None:
@@ -143,8 +146,19 @@ def _blocks(edges: list[int], sizes: list[int], width: int) -> Iterator[list[tup
 
 def flat_places(xp: Any, places: Any, sizes: list[int]) -> Any:
     """The number of each place in a flat dense tensor of these sizes."""
+    if math.prod(sizes) >= 1 << 63:
+        raise refuse(f"A dense shape of {sizes} has too many elements")
     strides = [math.prod(sizes[axis + 1 :]) for axis in range(len(sizes))]
     return (places * xp.asarray(strides, xp.int64)).sum(axis=1, dtype=xp.int64)
+
+
+def split_places(xp: Any, flat: Any, sizes: list[int]) -> Any:
+    """The places that have these numbers: the way back from `flat_places`."""
+    places = xp.zeros((flat.size, len(sizes)), xp.int64)
+    for axis in reversed(range(len(sizes))):
+        places[:, axis] = flat % max(sizes[axis], 1)
+        flat = flat // max(sizes[axis], 1)
+    return places
 
 
 def _met(xp: Any, places: Any, sizes: list[int], dense: Any) -> Any:
@@ -231,12 +245,17 @@ def dense_sum(xp: Any, a_indices: Any, a_values: Any, a_shape: Any, b: Any) -> A
 # --- two sparse tensors ---------------------------------------------------------------------------
 
 
+def row_major_order(xp: Any, places: Any) -> Any:
+    """A stable order of places, the first column first."""
+    if not places.shape[1]:
+        return xp.arange(len(places))
+    return xp.lexsort(xp.ascontiguousarray(places.T[::-1]))
+
+
 def _union(xp: Any, a: Any, b: Any) -> tuple[Any, Any, Any]:
     """The places of either, in order, and where each place of `a` and of `b` is among them."""
     both = xp.concatenate([a, b])
-    order = (
-        xp.lexsort(xp.ascontiguousarray(both.T[::-1])) if both.shape[1] else xp.arange(len(both))
-    )
+    order = row_major_order(xp, both)
     there = both[order]
     is_new = xp.ones(len(both), bool)
     is_new[1:] = (there[1:] != there[:-1]).any(axis=1)
@@ -296,10 +315,12 @@ def sparse_sum_grad(
     """For each stored element of the operands, the gradient of the sum that it went into, or 0."""
     if backprop_val_grad.ndim != 1 or len(backprop_val_grad) != len(sum_indices):
         raise refuse("# elements in backprop_val_grad and # rows in sum_indices should match.")
-    return tuple(_found(xp, sum_indices, backprop_val_grad, own) for own in (a_indices, b_indices))
+    return tuple(
+        found_values(xp, sum_indices, backprop_val_grad, own) for own in (a_indices, b_indices)
+    )
 
 
-def _found(xp: Any, places: Any, values: Any, wanted: Any) -> Any:
+def found_values(xp: Any, places: Any, values: Any, wanted: Any) -> Any:
     """The value at each wanted place, 0 where there is none."""
     all_places, here, there = _union(xp, places, wanted)
     table = xp.zeros(len(all_places), values.dtype)

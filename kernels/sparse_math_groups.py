@@ -8,7 +8,7 @@ from typing import Any
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
 from tfsession.kernels.segment import add_rows
-from tfsession.kernels.sparse_math import check_places, flat_places, refuse
+from tfsession.kernels.sparse_math import check_places, flat_places, refuse, split_places
 
 
 def _reduced_axes(reduction_axes: list[int], rank: int) -> set[int]:
@@ -63,12 +63,7 @@ class _Groups:
         """The same as indices, values and shape."""
         xp = self.xp
         sizes = self.full_sizes if keep_dims else self.sizes
-        places = xp.zeros((self.keys.size, len(sizes)), xp.int64)
-        rest = self.keys
-        for column in reversed(range(len(self.sizes))):
-            size = self.sizes[column]
-            places[:, self.kept[column] if keep_dims else column] = rest % size
-            rest = rest // size
+        places = split_places(xp, self.keys, sizes)
         return places, results, xp.asarray(sizes, xp.int64)
 
 

@@ -43,6 +43,14 @@ def test_fixed_values(fresh_graph, initializer, shape, expected):
     assert value(initializer(shape)).tolist() == expected
 
 
+def test_orthonormal_rows_or_columns(fresh_graph):
+    first = tf.orthogonal_initializer(gain=3.0, seed=1, dtype=tf.float64)
+    again = tf.initializers.orthogonal.from_config(first.get_config() | {"dtype": "float64"})
+    wide, tall = value(first([2, 2, 9])).reshape(4, 9), value(again([3, 3, 4])).reshape(9, 4)
+    np.testing.assert_allclose(wide @ wide.T, 9 * np.eye(4), atol=1e-12)
+    np.testing.assert_array_equal(wide.T, tall)
+
+
 def test_variances(fresh_graph):
     for scale, mode, fan in ((1.0, "fan_in", 200), (2.0, "fan_out", 300), (3.0, "fan_avg", 250)):
         for distribution in ("uniform", "truncated_normal", "untruncated_normal"):
@@ -69,6 +77,7 @@ def test_variances(fresh_graph):
         (lambda: tf.constant_initializer([1, 2, 3], verify_shape=True)([2, 2]), TypeError,
          r"Expected Tensor's shape: \(2, 2\), but got \(3,\)"),
         (lambda: tf.initializers.identity()([2]), ValueError, "must be at least two-dimensional"),
+        (lambda: tf.orthogonal_initializer()([2]), ValueError, "must be at least two-dimensional"),
     ],
 )  # fmt: skip
 def test_errors(fresh_graph, make, error, text):

@@ -17,8 +17,13 @@ from tfsession.core.exports import export
 from tfsession.graph.create import create_op
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.constant import constant, ones, zeros
+from tfsession.ops.decompose import qr
+from tfsession.ops.diag import diag_part
 from tfsession.ops.random import random_normal, random_uniform, truncated_normal
 from tfsession.ops.sequence import one_hot
+from tfsession.ops.shape import reshape
+from tfsession.ops.transpose import matrix_transpose
+from tfsession.ops.unary import sign
 
 # The deviation of a standard normal distribution cut off at two: draws are scaled up by it.
 _TRUNCATED_DEVIATION = 0.87962566103423978
@@ -370,3 +375,37 @@ class Identity(Initializer):
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
         return {"gain": self.gain, "dtype": self.dtype.name}
+
+
+@export("orthogonal_initializer", "initializers.orthogonal")
+class Orthogonal(Initializer):
+    """Matrices with orthonormal rows or columns, whichever are fewer, times `gain`.
+
+    All dimensions but the last are rows. Drawn as the `q` of a normal matrix (Saxe et al., 2014).
+    """
+
+    def __init__(self, gain: float = 1.0, seed: int | None = None, dtype: Any = float32) -> None:
+        self.gain = gain
+        self.seed = seed
+        self.dtype = _floating(dtype)
+
+    def __call__(self, shape: Any, dtype: Any = None, partition_info: Any = None) -> Tensor:
+        """A random matrix of the shape; ValueError for a shape of less than two dimensions."""
+        dtype = self.dtype if dtype is None else dtype
+        sizes = [int(size) for size in _full_shape(shape, partition_info)]
+        if len(sizes) < 2:
+            raise ValueError(
+                "The tensor to initialize must be at least two-dimensional. Received: shape="
+                f"{shape} of rank {len(sizes)}."
+            )
+        rows, columns = math.prod(sizes[:-1]), sizes[-1]
+        is_wide = rows < columns
+        flat = (columns, rows) if is_wide else (rows, columns)
+        q, r = qr(random_normal(flat, dtype=dtype, seed=self.seed))
+        # Signs of the diagonal spread the matrices evenly.
+        q *= sign(diag_part(r))
+        return self.gain * reshape(matrix_transpose(q) if is_wide else q, shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {"gain": self.gain, "seed": self.seed, "dtype": self.dtype.name}

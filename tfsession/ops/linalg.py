@@ -1,4 +1,4 @@
-"""Linear algebra that needs no decompositions: identity, trace, norms, bands, cross products."""
+"""Identity matrices, traces, norms, bands of matrices, cross products."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from tfsession.graph.shape_fns import same_as, with_rank_at_least
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.cast import cast, conj
 from tfsession.ops.constant import ones, zeros
+from tfsession.ops.decompose import svd
 from tfsession.ops.diag import matrix_diag, matrix_diag_part, matrix_set_diag
 from tfsession.ops.elementwise import minimum, pow
 from tfsession.ops.join import concat
 from tfsession.ops.reduce import reduce_max, reduce_sum
-from tfsession.ops.shape import renamed, squeeze
-from tfsession.ops.transpose import matrix_transpose
+from tfsession.ops.sequence import range_
+from tfsession.ops.shape import rank, renamed, squeeze
+from tfsession.ops.transpose import invert_permutation, matrix_transpose, transpose
 from tfsession.ops.unary import abs, sqrt
+from tfsession.ops.unique import setdiff1d
 
 define_op(
     "MatrixBandPart",
@@ -154,7 +157,6 @@ def norm(
 
     Raises:
         ValueError: such a norm or such an axis is not known.
-        NotImplementedError: the 2-norm of matrices.
     """
     keepdims = renamed("keepdims", keepdims, "keep_dims", keep_dims)
     matrices = isinstance(axis, tuple | list) and len(axis) == 2
@@ -164,11 +166,29 @@ def norm(
         tensor = convert_to_tensor(tensor)
         if ord in _EUCLIDEAN:
             if matrices and ord == 2:
-                raise NotImplementedError("The 2-norm of matrices needs their singular values.")
-            result = sqrt(reduce_sum(tensor * conj(tensor), axes, True))
+                result = _spectral_norm(tensor, *axis)
+            else:
+                result = sqrt(reduce_sum(tensor * conj(tensor), axes, True))
         else:
             result = _norm_of_sizes(abs(tensor), ord, axes, matrices)
         return result if keepdims else squeeze(result, axes)
+
+
+def _spectral_norm(tensor: Tensor, first: int, last: int) -> Tensor:
+    """The greatest singular values of matrices along two axes, which stay with size 1."""
+    order: Any
+    if tensor.shape.rank is None:
+        count = rank(tensor)
+        pair = (convert_to_tensor([first, last]) + count) % count
+        order = concat([setdiff1d(range_(count), pair)[0], pair], 0)
+        back: Any = invert_permutation(order)
+    else:
+        every = range(tensor.shape.rank)
+        last_two = [every[first], every[last]]
+        order = [axis for axis in every if axis not in last_two] + last_two
+        back = [order.index(axis) for axis in every]
+    values = reduce_max(svd(transpose(tensor, order), compute_uv=False), -1, True)
+    return transpose(values[..., None], back)
 
 
 def _norm_of_sizes(sizes: Tensor, ord: Any, axes: Any, matrices: bool) -> Tensor:

@@ -28,6 +28,7 @@ from tfsession.graph.shape_fns import (
     with_rank_at_least,
     with_rank_at_most,
 )
+from tfsession.graph.sparse_tensor import SparseTensor
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.constant import constant_of
 
@@ -290,9 +291,19 @@ def _out_type(out_type: Any) -> DType:
     return int32 if out_type is None else as_dtype(out_type)
 
 
+def _sparse_sizes(sparse: SparseTensor, name: str, out_type: Any) -> tuple[Tensor, str]:
+    """The dense shape of a sparse tensor in a scope, and the scope."""
+    graph = graph_of([sparse.dense_shape])
+    with graph.as_default(), graph.name_scope(name) as scope:
+        attrs = {"DstT": _out_type(out_type)}
+        return create_op("Cast", [sparse.dense_shape], attrs), scope
+
+
 @export("shape")
 def shape(input: Any, name: str | None = None, out_type: Any = None) -> Tensor:
     """The shape of a tensor as an integer vector (int32, or `out_type`)."""
+    if isinstance(input, SparseTensor):
+        return _sparse_sizes(input, name or "Shape", out_type)[0]
     (tensor, name), dtype = _scoped(input, name or "Shape"), _out_type(out_type)
     if is_fully_defined(tensor._shape):
         value = np.array(tensor._shape, dtype.numpy)
@@ -310,6 +321,10 @@ def shape_n(input: Any, out_type: Any = int32, name: str | None = None) -> list[
 @export("size")
 def size(input: Any, name: str | None = None, out_type: Any = None) -> Tensor:
     """The number of elements of a tensor as a scalar (int32, or `out_type`)."""
+    if isinstance(input, SparseTensor):
+        sizes, scope = _sparse_sizes(input, name or "Size", out_type)
+        product: Tensor = create_op("Prod", [sizes, 0], name=scope)
+        return product
     (tensor, name), dtype = _scoped(input, name or "Size"), _out_type(out_type)
     if is_fully_defined(tensor._shape):
         value = np.array(shape_lib.num_elements(tensor._shape), dtype.numpy)
@@ -321,6 +336,9 @@ def size(input: Any, name: str | None = None, out_type: Any = None) -> Tensor:
 @export("rank")
 def rank(input: Any, name: str | None = None) -> Tensor:
     """The number of dimensions of a tensor as an int32 scalar."""
+    if isinstance(input, SparseTensor):
+        count: Tensor = create_op("Size", [input.dense_shape], name=name or "Rank")
+        return count
     tensor, name = _scoped(input, name or "Rank")
     if tensor._shape is not None:
         value = np.array(len(tensor._shape), np.int32)

@@ -4,17 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
-from tfsession.core.dtypes import int64
+from tfsession.core.dtypes import float32, int64
 from tfsession.core.exports import export
 from tfsession.core.op_def import define_op
 from tfsession.core.shape import Shape, TensorShape
 from tfsession.graph.constant_value import constant_shape, told_shape
 from tfsession.graph.conversion import convert_to_tensor
-from tfsession.graph.create import create_op
+from tfsession.graph.create import create_op, graph_of
+from tfsession.graph.indexed_slices import IndexedSlices
 from tfsession.graph.operation import Operation
 from tfsession.graph.sparse_tensor import SparseTensor
 from tfsession.graph.tensor import Tensor
-from tfsession.ops.constant import placeholder, placeholder_with_default
+from tfsession.ops.cast import cast
+from tfsession.ops.compare import not_equal, where
+from tfsession.ops.constant import (
+    fill,
+    ones,
+    placeholder,
+    placeholder_with_default,
+    zeros,
+    zeros_like,
+)
+from tfsession.ops.elementwise import minimum
+from tfsession.ops.gather import gather, gather_nd
+from tfsession.ops.join import concat, stack
+from tfsession.ops.sequence import range_
+from tfsession.ops.shape import expand_dims
+from tfsession.ops.shape import shape as shape_of
+from tfsession.ops.sparse_math import as_sparse, parts_of
+from tfsession.ops.sparse_shape import sparse_reorder
+from tfsession.ops.unique import setdiff1d
 
 
 def _dense_shape(op: Operation) -> list[Shape]:
@@ -60,6 +79,125 @@ def sparse_to_dense(
     attrs = {"validate_indices": validate_indices}
     result: Tensor = create_op("SparseToDense", inputs, attrs, name)
     return result
+
+
+@export("sparse_tensor_to_dense", "sparse.to_dense")
+def sparse_tensor_to_dense(
+    sp_input: Any, default_value: Any = None, validate_indices: bool = True, name: str | None = None
+) -> Tensor:
+    """The dense tensor that a sparse one stands for.
+
+    Args:
+        sp_input: SparseTensor.
+        default_value: what elements are that it does not store; None stands for zeros.
+        validate_indices: hold the places to be in order, and none to come twice.
+        name: name of the operation.
+    """
+    sparse = as_sparse(sp_input)
+    with graph_of(parts_of(sparse)).as_default():
+        default = zeros([], sparse.dtype) if default_value is None else default_value
+    places, values, sizes = parts_of(sparse)
+    return sparse_to_dense(places, sizes, values, default, validate_indices, name)
+
+
+@export("sparse.from_dense")
+def from_dense(tensor: Any, name: str | None = None) -> SparseTensor:
+    """The elements of a dense tensor that are not zero."""
+    with graph_of([tensor]).as_default() as graph, graph.name_scope(name or "dense_to_sparse"):
+        tensor = convert_to_tensor(tensor)
+        places = where(not_equal(tensor, zeros_like(tensor)))
+        values = gather_nd(tensor, places)
+        return SparseTensor(places, values, shape_of(tensor, out_type=int64))
+
+
+@export("sparse.eye")
+def sparse_eye(
+    num_rows: Any, num_columns: Any = None, dtype: Any = float32, name: str | None = None
+) -> SparseTensor:
+    """A sparse identity matrix."""
+    graph = graph_of([num_rows, num_columns])
+    with graph.as_default(), graph.name_scope(name or "eye"):
+        rows = convert_to_tensor(num_rows, int64, "num_rows")
+        columns = rows
+        if num_columns is not None:
+            columns = convert_to_tensor(num_columns, int64, "num_columns")
+        numbers = range_(minimum(rows, columns), dtype=int64)
+        values = ones(shape_of(numbers), dtype)
+        return SparseTensor(stack([numbers, numbers], 1), values, [rows, columns])
+
+
+@export("sparse_mask", "sparse.mask")
+def sparse_mask(a: Any, mask_indices: Any, name: str | None = None) -> IndexedSlices:
+    """IndexedSlices without the slices of some indices."""
+    graph = graph_of([a.values, a.indices, mask_indices])
+    with graph.as_default(), graph.name_scope(name or "sparse_mask") as scope:
+        kept, places = setdiff1d(a.indices, mask_indices)
+        return IndexedSlices(gather(a.values, places, name=scope), kept, a.dense_shape)
+
+
+@export("sparse_merge", "sparse.merge")
+def sparse_merge(
+    sp_ids: Any,
+    sp_values: Any,
+    vocab_size: Any,
+    name: str | None = None,
+    already_sorted: bool = False,
+) -> SparseTensor:
+    """Values at the places that ids name: the last dimension is replaced by the ids.
+
+    Args:
+        sp_ids: SparseTensor of int32 or int64, or a list of them, one for each new dimension.
+        sp_values: SparseTensor of the values, with the same places.
+        vocab_size: the size of the new dimension, or a list of sizes.
+        name: a prefix of the names of the operations.
+        already_sorted: leave the elements in their order, which is right already.
+
+    Raises:
+        TypeError: `vocab_size` is a list, and `sp_ids` not; or the other way around.
+        ValueError: the two lists have different lengths.
+    """  # fmt: skip
+    as_list = isinstance(sp_ids, list | tuple)
+    if as_list != isinstance(vocab_size, list | tuple):
+        raise TypeError(
+            "vocab_size has to be a list or tuple where sp_ids is one, and a scalar where it is "
+            f"not. Found: {vocab_size}"
+        )
+    all_ids = list(sp_ids) if as_list else [sp_ids]
+    sizes = list(vocab_size) if as_list else [vocab_size]
+    if len(all_ids) != len(sizes):
+        raise ValueError(
+            f"sp_ids and vocab_size have to have equal lengths. {len(all_ids)} != {len(sizes)}"
+        )
+    all_ids = [as_sparse(ids) for ids in all_ids]
+    values = as_sparse(sp_values)
+    with graph_of(parts_of(values)).as_default() as graph, graph.name_scope(name or "SparseMerge"):
+        columns = [expand_dims(cast(ids.values, int64), 1) for ids in all_ids]
+        limits = [cast(size, int64) for size in sizes]
+        places = concat([all_ids[0].indices[:, :-1], *columns], 1)
+        dense_shape = concat([all_ids[0].dense_shape[:-1], stack(limits)], 0)
+        result = SparseTensor(places, values.values, dense_shape)
+        if already_sorted:
+            return result
+        ordered = sparse_reorder(result)
+        return SparseTensor(ordered.indices, ordered.values, dense_shape)
+
+
+@export("sparse_to_indicator", "sparse.to_indicator")
+def sparse_to_indicator(sp_input: Any, vocab_size: Any, name: str | None = None) -> Tensor:
+    """A dense bool tensor that is true at the ids that each row stores.
+
+    Args:
+        sp_input: SparseTensor of int32 or int64.
+        vocab_size: the size of the last dimension; every id is below it.
+        name: a prefix of the names of the operations.
+    """
+    sparse = as_sparse(sp_input)
+    graph = graph_of(parts_of(sparse))
+    with graph.as_default(), graph.name_scope(name or "SparseToIndicator") as scope:
+        count = shape_of(sparse.indices)[0]
+        marks = sparse.with_values(fill(expand_dims(count, 0), True))
+        merged = sparse_merge(sparse, marks, vocab_size, scope)
+        return sparse_tensor_to_dense(merged, False, False, scope)
 
 
 @export("sparse.placeholder", "sparse_placeholder")
