@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "train": BELOW_TRAIN | {"checkpoint", "tracing"},
     "tracing": BELOW_TRAIN,
     "distributed": BELOW_TRAIN,
-    "program": BELOW_TRAIN | {"testing"},
+    "program": BELOW_TRAIN | {"testing", "train"},
     "contrib": BELOW_TRAIN | {"train"},
 }  # a room that is not named here (cli, testing, examples, __init__) may import all
 # An ops family imports families to its left only.
