@@ -63,9 +63,12 @@ SCORES = np.round(RNG.uniform(0, 1, 40), 1)
 def _chosen(name, boxes=MANY, dtypes=("float32",), most=12, label="", **kwargs):
     op = {"non_max_suppression": "NonMaxSuppressionV3",
           "non_max_suppression_with_scores": "NonMaxSuppressionV5",
+          "non_max_suppression_padded": "NonMaxSuppressionV4",
           "non_max_suppression_overlaps": "NonMaxSuppressionWithOverlaps"}[name]  # fmt: skip
     inputs = [value(boxes), value(SCORES), value(most, "int32")]
-    return Row(op, f"image.{name}", inputs, kwargs, dtypes, label=f"{most}{kwargs}{label}")
+    same = "TensorFlow's calls a function" if name.endswith("padded") else True
+    return Row(op, f"image.{name}", inputs, kwargs, dtypes, same_graph=same,
+               label=f"{most}{kwargs}{label}")  # fmt: skip
 
 
 def _by_type(op, *thresholds, attrs=None):
@@ -119,6 +122,8 @@ ROWS = [
     _chosen("non_max_suppression_with_scores", soft_nms_sigma=0.2, score_threshold=0.2, most=40),
     _chosen("non_max_suppression_with_scores", iou_threshold=0.3),
     _chosen("non_max_suppression_overlaps", RNG.uniform(0, 1, (40, 40)), overlap_threshold=0.8),
+    _chosen("non_max_suppression_padded", most=30),
+    _chosen("non_max_suppression_padded", most=30, pad_to_max_output_size=True),
     _by_type("NonMaxSuppressionV2", 0.4),
     _by_type("NonMaxSuppression"),
     _by_type("NonMaxSuppressionV4", 0.1, 0.2, attrs={"pad_to_max_output_size": False}),

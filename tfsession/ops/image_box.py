@@ -261,6 +261,41 @@ def non_max_suppression_with_scores(
         return found[0], found[1]
 
 
+@export("image.non_max_suppression_padded")
+def non_max_suppression_padded(
+    boxes: Any,
+    scores: Any,
+    max_output_size: Any,
+    iou_threshold: Any = 0.5,
+    score_threshold: Any = float("-inf"),
+    pad_to_max_output_size: bool = False,
+    name: str | None = None,
+    sorted_input: bool = False,
+    canonicalized_coordinates: bool = False,
+    tile_size: int = 512,
+) -> tuple[Tensor, Tensor]:
+    """`non_max_suppression` with zeros behind it, and how many boxes are kept.
+
+    The last three arguments, which tell how to go about it, must be what they are.
+
+    Raises:
+        NotImplementedError: they are not.
+    """
+    if sorted_input or canonicalized_coordinates or tile_size != 512:
+        raise NotImplementedError(
+            "sorted_input, canonicalized_coordinates and tile_size of non_max_suppression_padded "
+            "are not supported; leave them out, the boxes that are kept are the same"
+        )
+    graph = graph_of([boxes, scores, max_output_size, iou_threshold, score_threshold])
+    with graph.as_default(), graph.name_scope(name or "non_max_suppression_padded"):
+        iou = convert_to_tensor(iou_threshold, name="iou_threshold")
+        least = convert_to_tensor(score_threshold, name="score_threshold")
+        inputs = [boxes, scores, max_output_size, iou, least]
+        attrs = {"pad_to_max_output_size": pad_to_max_output_size}
+        found = create_op("NonMaxSuppressionV4", inputs, attrs)
+        return found[0], found[1]
+
+
 @export("image.non_max_suppression_overlaps")
 def non_max_suppression_overlaps(
     overlaps: Any,
