@@ -89,7 +89,7 @@ def log_uniform_candidate_sampler(
     """
     attrs = {"num_true": num_true, "num_sampled": num_sampled, "unique": unique,
              "range_max": range_max, **seed_attrs(seed)}  # fmt: skip
-    return tuple(create_op("LogUniformCandidateSampler", [true_classes], attrs, name))  # type: ignore[return-value]
+    return create_op("LogUniformCandidateSampler", [true_classes], attrs, name)  # type: ignore[no-any-return]
 
 
 @export("random.uniform_candidate_sampler", "nn.uniform_candidate_sampler")
@@ -105,7 +105,7 @@ def uniform_candidate_sampler(
     """Classes drawn with equal chances; see `log_uniform_candidate_sampler`."""
     attrs = {"num_true": num_true, "num_sampled": num_sampled, "unique": unique,
              "range_max": range_max, **seed_attrs(seed)}  # fmt: skip
-    return tuple(create_op("UniformCandidateSampler", [true_classes], attrs, name))  # type: ignore[return-value]
+    return create_op("UniformCandidateSampler", [true_classes], attrs, name)  # type: ignore[no-any-return]
 
 
 @export("random.all_candidate_sampler", "nn.all_candidate_sampler")
@@ -120,7 +120,7 @@ def all_candidate_sampler(
     """All classes, each once: to see what sampling costs; see `log_uniform_candidate_sampler`."""
     attrs = {"num_true": num_true, "num_sampled": num_sampled, "unique": unique,
              **seed_attrs(seed)}  # fmt: skip
-    return tuple(create_op("AllCandidateSampler", [true_classes], attrs, name))  # type: ignore[return-value]
+    return create_op("AllCandidateSampler", [true_classes], attrs, name)  # type: ignore[no-any-return]
 
 
 @export("nn.compute_accidental_hits")
@@ -139,4 +139,4 @@ def compute_accidental_hits(
     """
     attrs = {"num_true": num_true, **seed_attrs(seed)}
     inputs = [true_classes, sampled_candidates]
-    return tuple(create_op("ComputeAccidentalHits", inputs, attrs, name))  # type: ignore[return-value]
+    return create_op("ComputeAccidentalHits", inputs, attrs, name)  # type: ignore[no-any-return]
