@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,20 @@ import numpy as np
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 
+_ESCAPES = {code: f"\\{code:03o}".encode() for code in (*range(32), 127)}
+_ESCAPES |= {9: b"\\t", 10: b"\\n", 13: b"\\r", 34: b'\\"', 39: b"\\'", 92: b"\\\\"}
+_SPECIAL = re.compile(b"[\x00-\x1f\"'\\\\\x7f]")
+
+
+def escaped(text: bytes) -> bytes:
+    """A text as C writes it in its source, but for the bytes of other characters than ASCII's."""
+    return _SPECIAL.sub(lambda match: _ESCAPES[match[0][0]], text)
+
 
 def _element(value: Any) -> str:
     """One element as TensorFlow's errors show it."""
     if isinstance(value, bytes):
-        return value.decode(errors="replace")
+        return escaped(value).decode(errors="replace")
     if isinstance(value, bool):
         return str(int(value))
     return str(value)

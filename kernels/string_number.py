@@ -13,7 +13,7 @@ import numpy as np
 from tfsession.core.dtypes import DType, as_dtype
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
-from tfsession.kernels.control import shown_element
+from tfsession.kernels.control import escaped, shown_element
 from tfsession.kernels.string import texts
 
 
@@ -159,15 +159,8 @@ def string_to_number(xp: Any, array: Any, *, out_type: DType) -> Any:
 # --- tensors in texts -----------------------------------------------------------------------------
 
 
-_ESCAPES = {34: '\\"', 39: "\\'", 92: "\\\\", 10: "\\n", 13: "\\r", 9: "\\t"}
-
-
 def _quoted(text: bytes) -> str:
-    """As C writes a text in its source."""
-    inner = "".join(
-        _ESCAPES.get(c) or (f"\\{c:03o}" if c < 32 or c == 127 else chr(c)) for c in text
-    )
-    return f'"{inner}"'
+    return f'"{escaped(text).decode("latin-1")}"'
 
 
 def _shown(array: Any, edge: int) -> str:
