@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -71,13 +72,11 @@ def _unsupported(value: Any) -> errors.InternalError:
     return errors.InternalError(None, None, f"Unsupported object type {type(value).__name__}")
 
 
-@kernel("PyFunc", device="CPU")
-@kernel("PyFuncStateless", device="CPU")
-def py_func(xp: Any, *inputs: Any, token: str, Tout: list[DType]) -> Any:
-    """What the function of the token gives, held to the dtypes that were promised."""
+def _values(token: str | bytes, arguments: Iterable[Any], Tout: list[DType]) -> list[Any]:
+    """What the function of the token gives, as many values as were promised."""
     name = token.decode() if isinstance(token, bytes) else token
     try:
-        values = host_function(name)(*map(_argument, inputs))
+        values = host_function(name)(*arguments)
     except Exception as error:
         raise _raised(error) from error
     if values is None:
@@ -88,5 +87,51 @@ def py_func(xp: Any, *inputs: Any, token: str, Tout: list[DType]) -> Any:
         raise _refuse(
             f"{name} returns {len(values)} values, but expects to see {len(Tout)} values."
         )
+    return list(values)
+
+
+@kernel("PyFunc", device="CPU")
+@kernel("PyFuncStateless", device="CPU")
+def py_func(xp: Any, *inputs: Any, token: str, Tout: list[DType]) -> Any:
+    """What the function of the token gives, held to the dtypes that were promised."""
+    values = _values(token, map(_argument, inputs), Tout)
+    name = token.decode() if isinstance(token, bytes) else token
     pairs = zip(values, Tout, strict=True)
     return [_result(name, i, value, dtype) for i, (value, dtype) in enumerate(pairs)]
+
+
+class HostArray(np.ndarray[Any, Any]):
+    """An array that a function of `tf.py_function` gets; it stands for an eager tensor."""
+
+    def numpy(self) -> Any:
+        """The plain array, or NumPy's scalar."""
+        return np.asarray(self)[()]
+
+
+def _converted(value: Any, dtype: DType) -> Any:
+    """A result as an array of the dtype; it is refused where that would lose its kind."""
+    if hasattr(value, "graph") and hasattr(value, "op"):
+        raise _refuse(
+            f"The function of tf.py_function gave {value!r}, a tensor of a graph, which has no "
+            "value yet: the function gets arrays, and computes with NumPy"
+        )
+    array = np.asarray(value)
+    if array.dtype.kind in "SUO":
+        array = _strings(array, value)
+    if array.dtype.kind == "O" or dtype is string:
+        fits = array.dtype.kind == "O" and dtype is string
+    else:
+        fits = np.can_cast(array.dtype, dtype.numpy, "same_kind")
+    if not fits:
+        raise _refuse(
+            f"Cannot convert {value!r}, which tf.py_function's function gave, to {dtype.name}"
+        )
+    return np.array(array, dtype.numpy, subok=False)
+
+
+@kernel("EagerPyFunc", device="CPU")
+def eager_py_func(xp: Any, *inputs: Any, token: str, Tout: list[DType]) -> Any:
+    """What the function of the token gives, made arrays of the dtypes that were promised."""
+    arguments = (np.asarray(array).copy().view(HostArray) for array in inputs)
+    values = _values(token, arguments, Tout)
+    return [_converted(value, dtype) for value, dtype in zip(values, Tout, strict=True)]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tfsession as tf
-from tfsession.testing import Row, floats, strings
+from tfsession.testing import Row, case_name, check_row, floats, row_cases, strings
 
 ROWS = [
     Row("PyFunc", lambda tf, x: tf.py_func(np.sin, [x], x.dtype), [floats(3, 4)],
@@ -18,7 +18,15 @@ ROWS = [
         [strings(b"a", b"b")], reference=lambda x: x[::-1], label="texts"),
     Row("PyFuncStateless", lambda tf, x: tf.py_func(np.cos, [x], x.dtype, stateful=False, name="f"),
         [floats(3, 4)], reference=np.cos),
+    Row("EagerPyFunc", lambda tf, x, y: tf.py_function(lambda a, b: a.numpy() + b, [x, y], x.dtype),
+        [floats(3, 4), floats(3, 4)], dtypes=("float32", "float64"),
+        reference=lambda x, y: x + y),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", row_cases(ROWS), ids=case_name)
+def test_row(case, device):
+    check_row(*case, device)
 
 
 def _raising(error):
@@ -135,3 +143,41 @@ def test_gradients_by_override(fresh_graph):
     assert tf.gradients(tf.py_func(np.square, [x], tf.float32), x) == [None]
     with tf.Session() as session:
         assert session.run([y, slope], {x: [1, 3]})[1].tolist() == [2, 6]
+
+
+def test_py_function_gives_what_converts(fresh_graph):
+    def run(function, *inputs, Tout=tf.float32):
+        with tf.Session() as session:
+            return session.run(tf.py_function(function, list(inputs), Tout))
+
+    assert run(lambda: 2) == np.float32(2)
+    assert run(lambda: [1, 2.5], Tout=[tf.float32, tf.float64]) == [1, 2.5]
+    assert run(lambda x: x.numpy().decode() + "b", "a", Tout=tf.string) == b"ab"
+    assert run(lambda x: type(x.numpy()) is np.float32 and x.shape == (), 1.0, Tout=tf.bool)
+    assert run(lambda x: x * 2, [1, 2], Tout=tf.int64).dtype == np.int64
+    for bad, text in (
+        (lambda: 1.5, "Cannot convert 1.5"),
+        (lambda: "a", "Cannot convert 'a'"),
+        (lambda: tf.constant(1), "a tensor of a graph"),
+        (lambda: [1, 2], "returns 2 values, but expects to see 1"),
+        (_raising(ValueError("v")), "ValueError: v"),
+    ):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=text):
+            run(bad, Tout=tf.int32)
+
+
+def test_py_function_has_no_gradient_of_its_own(fresh_graph):
+    @tf.RegisterGradient("SquareOfFunction")
+    def _square(op, grad):
+        return grad * 2 * op.inputs[0]
+
+    x = tf.constant([1.0, 3.0])
+    y = tf.py_function(np.square, [x], tf.float32)
+    with pytest.raises(NotImplementedError, match="gradient_override_map"):
+        tf.gradients(y, x)
+    with tf.get_default_graph().gradient_override_map({"EagerPyFunc": "SquareOfFunction"}):
+        y = tf.py_function(np.square, [x], tf.float32)
+    with tf.Session() as session:
+        assert session.run(tf.gradients(y, x)[0]).tolist() == [2, 6]
+    with pytest.raises(TypeError, match="needs func, inp and Tout"):
+        tf.py_function(np.square)
