@@ -1,7 +1,5 @@
-"""No gradient flows through texts."""
-
-from __future__ import annotations
+"""No gradient flows back through texts."""
 
 from tfsession.core.rules import no_gradient
 
-no_gradient("StaticRegexFullMatch")
+no_gradient("StaticRegexFullMatch", "RegexFullMatch", "StaticRegexReplace", "RegexReplace")
