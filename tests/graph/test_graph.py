@@ -294,3 +294,15 @@ def test_default_graphs(graph):
     thread.start()
     thread.join()
     assert len({graph, *found}) == 3
+
+
+def test_what_a_graph_tells_of_its_operations():
+    with tf.Graph().as_default() as graph:
+        tf.constant(1, name="a")
+    assert graph.num_operations() == 1
+    assert graph.operations == graph.get_operations()
+    assert graph.op_def_for_type("Const").name == "Const"
+    with pytest.raises(ValueError, match="Op type not registered 'None such'"):
+        graph.op_def_for_type("None such")
+    assert graph.building_function is False
+    graph.switch_to_thread_local()

@@ -334,3 +334,11 @@ def test_containers_keep_variables_apart(fresh_graph):
     with tf.Session() as session:
         session.run([tf.assign(values[0], 1.0).op, tf.assign(values[1], 2.0).op])
         assert session.run(values) == [1.0, 2.0]
+
+
+def test_references_to_variables(fresh_graph):
+    for use_resource in (False, True):
+        variable = tf.Variable([[1.0, 2.0], [3.0, 4.0]], use_resource=use_resource)
+        assert variable.ref() == variable.experimental_ref()
+        assert variable.ref().deref() is variable
+        assert len({variable.ref(), variable.ref(), tf.constant(1).ref()}) == 2

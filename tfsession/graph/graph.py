@@ -11,6 +11,8 @@ from typing import Any
 
 from tfsession.core import forking
 from tfsession.core.dtypes import as_dtype
+from tfsession.core.op_def import ops as op_defs
+from tfsession.core.op_def_proto import to_op_def_proto
 from tfsession.graph import node_builder
 from tfsession.graph import scopes as scope_lib
 from tfsession.graph.graph_def import PRODUCER as PRODUCER
@@ -191,6 +193,25 @@ class Graph:
     def get_operations(self) -> list[Operation]:
         """All operations in order of creation."""
         return list(self._ops.values())
+
+    @property
+    def operations(self) -> list[Operation]:
+        """As `get_operations` gives."""
+        return self.get_operations()
+
+    def num_operations(self) -> int:
+        """How many operations there are."""
+        return len(self._ops)
+
+    def op_def_for_type(self, type: str) -> Any:
+        """The OpDef message of an op type; ValueError if there is none."""
+        op_def = op_defs.get(type)
+        if op_def is None:
+            raise ValueError(f"Op type not registered '{type}'")
+        return to_op_def_proto(op_def)
+
+    def switch_to_thread_local(self) -> None:
+        """Nothing: the scopes of each thread are its own already."""
 
     def get_operation_by_name(self, name: str) -> Operation:
         """The operation called `name`; KeyError when there is none, TypeError for a non-string."""

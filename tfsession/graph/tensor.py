@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from tfsession.core import shape as shape_lib
 from tfsession.core.dtypes import DType
@@ -28,6 +28,7 @@ def evaluate_in_session(value: Any, feed_dict: Any, session: Any) -> Any:
 class Tensor:
     """A symbolic output of an operation. Equality is identity; tensors can be dict keys."""
 
+    OVERLOADABLE_OPERATORS: ClassVar[set[str]]  # told where the operators are defined
     __array_priority__ = 100
     __slots__ = ("__weakref__", "_shape", "dtype", "op", "value_index")
 
@@ -83,6 +84,10 @@ class Tensor:
     def ref(self) -> TensorReference:
         """A hashable reference to this tensor."""
         return TensorReference(self)
+
+    def experimental_ref(self) -> TensorReference:
+        """Older name of `ref`."""
+        return self.ref()
 
     def eval(self, feed_dict: Any = None, session: Any = None) -> Any:
         """The value of this tensor in `session`, or in the default session."""
@@ -164,15 +169,15 @@ class Tensor:
 
 
 class TensorReference:
-    """What `tensor.ref()` gives: equal when the tensors are the same object."""
+    """What `ref()` of a tensor or variable gives: equal when these are the same object."""
 
     __slots__ = ("_tensor",)
 
-    def __init__(self, tensor: Tensor) -> None:
+    def __init__(self, tensor: Any) -> None:
         self._tensor = tensor
 
-    def deref(self) -> Tensor:
-        """The tensor itself."""
+    def deref(self) -> Any:
+        """The tensor, or the variable, itself."""
         return self._tensor
 
     def __eq__(self, other: object) -> bool:

@@ -199,3 +199,24 @@ for _name, _function in (
     ("__invert__", _invert),
 ):
     setattr(Tensor, _name, _function)
+
+# What TensorFlow lets its tensors overload.
+_BINARY = (
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "truediv",
+    "floordiv",
+    "mod",
+    "pow",
+    "and",
+    "or",
+    "xor",
+    "matmul",
+)
+Tensor.OVERLOADABLE_OPERATORS = {
+    *(f"__{reflected}{name}__" for name in _BINARY for reflected in ("", "r")),
+    *(f"__{name}__" for name in ("lt", "le", "gt", "ge", "eq", "ne")),
+    *("__getitem__", "__invert__", "__neg__", "__abs__"),
+}

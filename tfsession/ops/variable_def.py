@@ -19,27 +19,27 @@ from tfsession.ops.save_slice_info import SaveSliceInfo
 from tfsession.ops.variables import Variable
 
 
-def to_proto(variable: Any, export_scope: str | None = None) -> Any:
+def to_proto(self: Any, export_scope: str | None = None) -> Any:
     """The VariableDef of a variable; None for one outside of `export_scope`."""
     prefix = export_scope.rstrip("/") + "/" if export_scope else ""
-    if not variable._tensor.name.startswith(prefix):
+    if not self._tensor.name.startswith(prefix):
         return None
-    is_resource = isinstance(variable, ResourceVariable)
-    snapshot = variable._graph_element if is_resource else variable._snapshot
-    initial = variable._initial_value
+    is_resource = isinstance(self, ResourceVariable)
+    snapshot = self._graph_element if is_resource else self._snapshot
+    initial = self._initial_value
     found = protos.VariableDef(
-        variable_name=without_scope(variable._tensor.name, export_scope),
-        initializer_name=without_scope(variable.initializer.name, export_scope),
+        variable_name=without_scope(self._tensor.name, export_scope),
+        initializer_name=without_scope(self.initializer.name, export_scope),
         snapshot_name=without_scope(snapshot.name, export_scope),
         is_resource=is_resource,
-        trainable=variable.trainable,
-        synchronization=variable.synchronization,
-        aggregation=variable.aggregation,
+        trainable=self.trainable,
+        synchronization=self.synchronization,
+        aggregation=self.aggregation,
     )
     if initial is not None:
         found.initial_value_name = without_scope(initial.name, export_scope)
-    if variable._save_slice_info is not None:
-        found.save_slice_info_def.MergeFrom(variable._save_slice_info.to_proto(export_scope))
+    if self._save_slice_info is not None:
+        found.save_slice_info_def.MergeFrom(self._save_slice_info.to_proto(export_scope))
     return found
 
 

@@ -17,7 +17,7 @@ from tfsession.graph.create import (
 from tfsession.graph.graph import Graph, get_default_graph
 from tfsession.graph.graph_keys import GraphKeys
 from tfsession.graph.operation import Operation
-from tfsession.graph.tensor import Tensor
+from tfsession.graph.tensor import Tensor, TensorReference
 from tfsession.ops.compare import logical_not
 from tfsession.ops.constant import constant, group, no_op
 from tfsession.ops.initial_value import initialized_value
@@ -227,6 +227,14 @@ class Variable:
 
     def _set_save_slice_info(self, info: Any) -> None:
         self._save_slice_info = info
+
+    def ref(self) -> TensorReference:
+        """A hashable reference to this variable."""
+        return TensorReference(self)
+
+    def experimental_ref(self) -> TensorReference:
+        """Older name of `ref`."""
+        return self.ref()
 
     def set_shape(self, shape: Any) -> None:
         """Merge `shape` into the static shape."""
