@@ -89,3 +89,16 @@ out = result, nodes
 @pytest.mark.parametrize("call", KINDS)
 def test_kinds(assert_same, call):
     assert_same("", OF_KIND.format(call=call))
+
+
+@pytest.mark.spec("ops")
+def test_all_floats_of_a_graph(assert_same):
+    program = """
+x = tf.placeholder(tf.float32, [], name="x")
+y = tf.constant([2, 3]), tf.log(x), tf.cast(x, tf.float64)
+op = tf.add_check_numerics_ops()
+nodes = [(n.name, n.type) for n in tf.get_default_graph().get_operations()]
+with tf.Session() as s:
+    out = nodes, err(lambda: s.run(op, {x: 1.0})), err(lambda: s.run(op, {x: 0.0}))
+"""
+    assert_same("", program)

@@ -61,3 +61,17 @@ def test_data_and_the_same_tensor(fresh_graph):
     check = tf.assert_equal(x, 0, data=["see", x], summarize=1)
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"\[see\] \[5\.\.\.\]"):
         tf.Session().run(check, {x: [5, 6]})
+
+
+def test_all_floats_of_a_graph_are_checked(fresh_graph):
+    x = tf.placeholder(tf.float32, [], name="x")
+    tf.log(x, name="logarithm")
+    tf.constant("no number")
+    check = tf.add_check_numerics_ops()
+    with tf.Session() as session:
+        assert session.run(check, {x: 1.0}) is None
+        with pytest.raises(tf.errors.InvalidArgumentError, match="logarithm:0 : Tensor had Inf"):
+            session.run(check, {x: 0.0})
+    tf.cond(x > 0, lambda: x + 1, lambda: x)
+    with pytest.raises(ValueError, match="not compatible with TensorFlow control flow"):
+        tf.add_check_numerics_ops()

@@ -7,16 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from tfsession.core.dtypes import float16, float32, float64
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.exports import export
 from tfsession.graph.constant_value import get_static_value
 from tfsession.graph.create import convert_to_tensor, graph_of
+from tfsession.graph.default_graph import get_default_graph
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.compare import equal, greater, greater_equal, less, less_equal, not_equal
-from tfsession.ops.constant import constant, no_op
+from tfsession.ops.constant import constant, group, no_op
 from tfsession.ops.control import assert_
 from tfsession.ops.reduce import reduce_all
+from tfsession.ops.unary import check_numerics
 
 
 @export("assert_equal", "debugging.assert_equal")
@@ -225,3 +228,26 @@ def _check_now(holds: Any, data: Sequence[Any]) -> None:
         known = [get_static_value(item) for item in data]
         shown = [item if value is None else value for item, value in zip(data, known, strict=True)]
         raise InvalidArgumentError(None, None, "\n".join(map(str, shown)))
+
+
+@export("add_check_numerics_ops")
+def add_check_numerics_ops() -> Operation:
+    """An operation that fails for infinities and NaNs in any float tensor of the graph, in order.
+
+    Raises:
+        ValueError: there are float tensors in branches or loops.
+    """
+    checks: list[Operation] = []
+    graph = get_default_graph()
+    for op in graph.get_operations():
+        for output in op.outputs:
+            if output.dtype not in (float16, float32, float64):
+                continue
+            if op._control_flow_context is not None:
+                raise ValueError(
+                    "`tf.add_check_numerics_ops() is not compatible with TensorFlow control flow "
+                    "operations such as `tf.cond()` or `tf.while_loop()`."
+                )
+            with graph.control_dependencies(checks):
+                checks = [check_numerics(output, message=output.name).op]
+    return group(*checks)
