@@ -156,7 +156,7 @@ def _ragged(found: Any) -> RaggedTensor:
     return RaggedTensor.from_value_rowids(values, indices[:, 0], shape[0], validate=False)
 
 
-def _as_nested(texts: Tensor, parts: RaggedTensor) -> RaggedTensor:
+def as_nested(texts: Tensor, parts: RaggedTensor) -> RaggedTensor:
     """Rows of parts, one for each element of a tensor, nested as these are."""
     sizes = shape_of(texts, out_type=int64)
     for axis in range(texts.shape.ndims - 1, 0, -1):
@@ -171,7 +171,7 @@ def _ragged_parts(texts: Any, sep: Any, maxsplit: int) -> RaggedTensor:
             return texts.with_flat_values(_ragged_parts(texts.flat_values, sep, maxsplit))
         if texts.shape.ndims in (1, None):
             return _ragged(_cut(texts, sep, maxsplit))
-        return _as_nested(texts, _ragged(_cut(reshape(texts, [-1]), sep, maxsplit)))
+        return as_nested(texts, _ragged(_cut(reshape(texts, [-1]), sep, maxsplit)))
 
 
 @export("strings.bytes_split")
@@ -193,4 +193,4 @@ def bytes_split(input: Any, name: str | None = None) -> Any:
             raise ValueError("input must have a statically-known rank.")
         flat = texts if texts.shape.ndims == 1 else reshape(texts, [-1])
         parts = _ragged(create_op("StringSplit", [flat, ""], {"skip_empty": False}))
-        return parts.values if texts.shape.ndims == 0 else _as_nested(texts, parts)
+        return parts.values if texts.shape.ndims == 0 else as_nested(texts, parts)
