@@ -29,7 +29,9 @@ def gone_through(dataset, times=2, most=50):
 """
 
 DATASETS = {
-    "slices of a dict": "D.from_tensor_slices({'a': np.arange(6.0), 'b': np.ones([6, 2])}).batch(4)",
+    "slices of a dict": (
+        "D.from_tensor_slices({'a': np.arange(6.0), 'b': np.ones([6, 2])}).batch(4)"
+    ),
     "tensors": "D.from_tensors((1, tf.constant(['a', 'b']))).repeat(2)",
     "map and filter": (
         "D.from_tensor_slices({'a': np.arange(6.0), 'b': np.arange(6)})"
@@ -59,7 +61,8 @@ DATASETS = {
         "D.from_generator(lambda: iter([(1, 'a'), (2, 'b')]), (tf.int32, tf.string), ((), ()))"
     ),
     "generator with arguments": (
-        "D.from_generator(lambda n: range(n), tf.int64, args=(tf.constant(3),)).map(lambda x: x * x)"
+        "D.from_generator(lambda n: range(n), tf.int64, args=(tf.constant(3),))"
+        ".map(lambda x: x * x)"
     ),
     "random numbers": "R(3).map(lambda x: tf.random_uniform([], seed=3))",
     "enumerate": "R(4).enumerate(5)",
