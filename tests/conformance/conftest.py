@@ -72,6 +72,7 @@ SECTIONS = {
     "9.4": "Saver",
     "9.5": "bundles",
     "9.6": "saved slices",
+    "9.7": "SavedModel",
     "9.8": "freezing",
     "10": "error classes",
     "11.1": "control flow at run time",

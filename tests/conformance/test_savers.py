@@ -396,3 +396,43 @@ def test_branches_and_loops_have_gradients_in_both(tf):
                 session.run(library.global_variables_initializer())
                 results.append([session.run(gradients, {x: v}) for v in (2.0, -0.5, -3.0)])
     assert results == [[[96, 192], [9, -3], [-120, 540]]] * 4
+
+
+def _serve(library, directory, words):
+    """Write a SavedModel whose main operation notes where a file is."""
+    with library.Graph().as_default(), library.Session() as session:
+        x = library.placeholder(library.float32, [None, 2], name="x")
+        w = library.get_variable("w", [2, 3], initializer=library.ones_initializer())
+        where = library.get_variable("where", initializer=library.constant("nowhere"))
+        name = library.constant(words, name="words")
+        library.add_to_collection(library.GraphKeys.ASSET_FILEPATHS, name)
+        session.run(library.global_variables_initializer())
+        y = library.matmul(x, w, name="y")
+        main = library.assign(where, name).op
+        library.saved_model.simple_save(session, directory, {"x": x}, {"y": y}, main)
+
+
+def _loaded(library, directory, scope):
+    prefix = f"{scope}/" if scope else ""
+    with library.Graph().as_default(), library.Session() as session:
+        message = library.saved_model.loader.load(session, ["serve"], directory, scope)
+        signature = message.signature_def["serving_default"]
+        feeds = {prefix + signature.inputs["x"].name: [[1, 2]]}
+        fetches = [prefix + signature.outputs["y"].name, f"{prefix}where:0"]
+        y, where = session.run(fetches, feeds)
+        return y.tolist(), where.decode()
+
+
+@pytest.mark.spec("9.7")
+@pytest.mark.parametrize("scope", [None, "loaded"])
+def test_saved_models_are_served_by_both(tf, tmp_path, scope):
+    words = tmp_path / "words.txt"
+    words.write_text("a\nb\n")
+    for writes in (tf, tfsession):
+        directory = str(tmp_path / writes.__name__)
+        _serve(writes, directory, str(words))
+        for reads in (tf, tfsession):
+            assert _loaded(reads, directory, scope) == (
+                [[3, 3, 3]],
+                f"{directory}/assets/words.txt",
+            )

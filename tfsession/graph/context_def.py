@@ -104,10 +104,11 @@ def from_proto(message: Any, import_scope: str | None = None) -> ControlFlowCont
     context.external_values = {tensor(key): value for key, value in known.items()}
     context.values.update(map(tensor, values.values))
     _take_in(graph, context, [one for one in values.values if one not in known], import_scope)
-    with context.entered():
+    made: ControlFlowContext = context
+    with made.entered():
         for nested in message.nested_contexts:
             from_proto(getattr(nested, nested.WhichOneof("ctxt")), import_scope)
-    return context
+    return made
 
 
 def _take_in(

@@ -257,12 +257,16 @@ def import_into_graph(
         name=import_scope or "",
         producer_op_list=op_list if op_list.op else None,
     )
+    made: dict[tuple[str, bytes], Any] = {}
     for key in sorted(message.collection_def):
-        _restore_collection(graph, key, message.collection_def[key], scope)
+        _restore_collection(graph, key, message.collection_def[key], scope, made)
     return message, scope, elements
 
 
-def _restore_collection(graph: Graph, key: str, found: Any, scope: str) -> None:
+def _restore_collection(
+    graph: Graph, key: str, found: Any, scope: str, made: dict[tuple[str, bytes], Any]
+) -> None:
+    """Fill a collection; `made` are objects by their messages, which several may hold."""
     kind = found.WhichOneof("kind")
     if kind is None:
         log_error("Cannot identify data type for collection %s. Skipping.", key)
@@ -270,7 +274,9 @@ def _restore_collection(graph: Graph, key: str, found: Any, scope: str) -> None:
     known = collection_protos.get(key)
     for value in getattr(found, kind).value:
         if known is not None and kind == "bytes_list":
-            item = _item(graph, known, value, scope)
+            item = made.get((known.message, value))
+            if item is None:
+                item = made[known.message, value] = known.parse(value, scope)
         elif kind == "node_list":
             item = graph.as_graph_element(within_scope(value, scope))
         elif kind == "int64_list":
@@ -278,14 +284,3 @@ def _restore_collection(graph: Graph, key: str, found: Any, scope: str) -> None:
         else:
             item = value
         graph.add_to_collection(key, item)
-
-
-def _item(graph: Graph, known: Any, data: bytes, scope: str) -> Any:
-    """The object of a message: the same one in all collections that hold it."""
-    made = known.parse(data, scope)
-    if known.message == "VariableDef":
-        for key in graph.get_all_collection_keys():
-            for item in graph.get_collection_ref(key):
-                if type(item) is type(made) and item.name == made.name:
-                    return item
-    return made

@@ -373,6 +373,11 @@ def import_meta_graph(
     message, scope, _ = meta_graph.import_into_graph(
         meta_graph_or_file, clear_devices, import_scope, **kwargs
     )
+    return saver_of(message, scope)
+
+
+def saver_of(message: Any, scope: str) -> Saver | None:
+    """The Saver of a MetaGraphDef that was imported under `scope`, or one for its variables."""
     if message.HasField("saver_def"):
         return Saver(saver_def=message.saver_def, name=scope)
     if all_saveable_objects():
