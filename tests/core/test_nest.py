@@ -4,6 +4,7 @@ from collections import OrderedDict, defaultdict, namedtuple
 
 import pytest
 
+import tfsession
 from tfsession.core import nest
 
 Pair = namedtuple("Pair", "b a")
@@ -62,3 +63,41 @@ def test_another_form(first, second, error, text):
 def test_keys_must_have_an_order():
     with pytest.raises(TypeError, match="sortable keys"):
         nest.flatten({1: 2, "a": 3})
+
+
+UP_TO = [
+    (1, [2, 3], [[2, 3]]),
+    ([1, 2], [[3, 4], 5], [[3, 4], 5]),
+    ((1, (2, 3)), (4, (5, [6])), [4, 5, [6]]),
+    ({"b": 1, "a": [2]}, {"a": [(3,)], "b": 4}, [(3,), 4]),
+    (Pair(1, [2]), Pair({"x": 3}, [4]), [{"x": 3}, 4]),
+    ([], [], []),
+]
+NOT_UP_TO = [
+    (TypeError, [1], 2),
+    (TypeError, [1], (2,)),
+    (TypeError, [1], {"a": 2}),
+    (ValueError, [1, 2], [3]),
+    (ValueError, {"a": 1}, {"b": 1}),
+]
+
+
+@pytest.mark.parametrize(("shallow", "structure", "parts"), UP_TO)
+def test_parts_where_another_structure_ends(shallow, structure, parts):
+    assert tfsession.contrib.framework.nest.flatten_up_to(shallow, structure) == parts
+    mapped = tfsession.contrib.framework.nest.map_structure_up_to(
+        shallow, lambda part, other: (part, other), structure, structure
+    )
+    assert mapped == nest.pack(shallow, [(part, part) for part in parts])
+
+
+@pytest.mark.parametrize(("error", "shallow", "structure"), NOT_UP_TO)
+def test_structures_that_do_not_go_so_deep(error, shallow, structure):
+    with pytest.raises(error):
+        nest.flatten_up_to(shallow, structure)
+
+
+def test_types_may_differ_if_told_so():
+    assert nest.flatten_up_to([1, (2,)], ((3,), [4]), check_types=False) == [(3,), 4]
+    with pytest.raises(ValueError, match="no sequences"):
+        tfsession.contrib.framework.nest.map_structure_up_to([1], len)

@@ -34,12 +34,12 @@ def map_structure(function: Callable[..., Any], *structures: Any) -> Any:
     return pack(structures[0], [function(*leaves) for leaves in columns])
 
 
-def flatten_up_to(shallow: Any, structure: Any) -> list[Any]:
+def flatten_up_to(shallow: Any, structure: Any, check_types: bool = True) -> list[Any]:
     """The parts of `structure` where `shallow` has leaves.
 
     Raises:
-        TypeError: `shallow` goes deeper somewhere, or has another kind of sequence or mapping.
-        ValueError: it has other sizes.
+        TypeError: `shallow` goes deeper somewhere, or has another type if `check_types`.
+        ValueError: it has other sizes or keys.
     """
     if not is_nested(shallow):
         return [structure]
@@ -48,7 +48,8 @@ def flatten_up_to(shallow: Any, structure: Any) -> list[Any]:
             "If shallow structure is a sequence, input must also be a sequence. "
             f"Input has type: {type(structure)}."
         )
-    if isinstance(shallow, Mapping) != isinstance(structure, Mapping):
+    are_maps = isinstance(shallow, Mapping), isinstance(structure, Mapping)
+    if check_types and not all(are_maps) and type(shallow) is not type(structure):
         raise TypeError(
             "The two structures don't have the same sequence type. Input structure has type "
             f"{type(structure)}, while shallow structure has type {type(shallow)}."
@@ -58,14 +59,13 @@ def flatten_up_to(shallow: Any, structure: Any) -> list[Any]:
             "The two structures don't have the same sequence length. Input structure has length "
             f"{len(structure)}, while shallow structure has length {len(shallow)}."
         )
+    if all(are_maps) and set(shallow) != set(structure):
+        raise ValueError(
+            f"The keys {list(shallow)} of the shallow structure are not those of the input, "
+            f"{list(structure)}."
+        )
     pairs = zip(parts_of(shallow), parts_of(structure), strict=True)
-    return [part for pair in pairs for part in flatten_up_to(*pair)]
-
-
-def map_up_to(shallow: Any, function: Callable[..., Any], *structures: Any) -> Any:
-    """The results of `function` over what stands where `shallow` has leaves, in its form."""
-    columns = zip(*(flatten_up_to(shallow, each) for each in structures), strict=True)
-    return pack(shallow, [function(*parts) for parts in columns])
+    return [part for pair in pairs for part in flatten_up_to(*pair, check_types)]
 
 
 def check_same(first: Any, second: Any) -> None:

@@ -111,6 +111,46 @@ def map_structure(func: Callable[..., Any], *structure: Any, **kwargs: Any) -> A
     return nest.map_structure(func, *structure)
 
 
+@export(*_names("flatten_up_to")[1:])
+def flatten_up_to(
+    shallow_tree: Any, input_tree: Any, check_types: bool = True, expand_composites: bool = False
+) -> list[Any]:
+    """The parts of `input_tree` where `shallow_tree` has leaves; they may be structures.
+
+    Args:
+        shallow_tree: a structure that ends where the other may go on.
+        input_tree: the structure.
+        check_types: hold types of sequences equal, too.
+        expand_composites: accepted; composites are leaves.
+
+    Raises:
+        TypeError: `shallow_tree` goes deeper, or types of sequences differ and `check_types`.
+        ValueError: sizes differ.
+    """
+    return nest.flatten_up_to(shallow_tree, input_tree, check_types)
+
+
+@export(*_names("map_structure_up_to")[1:])
+def map_structure_up_to(
+    shallow_tree: Any, func: Callable[..., Any], *inputs: Any, **kwargs: Any
+) -> Any:
+    """What `func` gives for the parts of structures where `shallow_tree` has leaves, in its form.
+
+    Args:
+        shallow_tree, kwargs: as for `flatten_up_to`.
+        func: a function of as many parts as there are structures.
+        inputs: the structures.
+
+    Raises:
+        TypeError, ValueError: as for `flatten_up_to`; there are no structures.
+    """
+    if not inputs:
+        raise ValueError("Cannot map over no sequences")
+    check_types = kwargs.get("check_types", True)
+    parts = [nest.flatten_up_to(shallow_tree, each, check_types) for each in inputs]
+    return nest.pack(shallow_tree, [func(*column) for column in zip(*parts, strict=True)])
+
+
 @export(*_names("assert_same_structure"))
 def assert_same_structure(
     nest1: Any, nest2: Any, check_types: bool = True, expand_composites: bool = False
