@@ -65,6 +65,12 @@ def _batch_rank(params: Any, indices: Any, at: int, batch_dims: int) -> int:
     return batch_dims
 
 
+@kernel("GatherV2", host=["axis"], device="CPU", types={"Tparams": ["string"]})
+def gather_texts(xp: Any, params: Any, indices: Any, axis: Any, batch_dims: int) -> Any:
+    """Slices of texts; a single one is still an array, which NumPy would hand out as bytes."""
+    return xp.asarray(gather_v2_checked(xp, params, indices, axis, batch_dims), params.dtype)
+
+
 @kernel("GatherV2", host=["axis"], device="CPU")
 def gather_v2_checked(xp: Any, params: Any, indices: Any, axis: Any, batch_dims: int) -> Any:
     """Slices along a dimension; an index out of range is an error."""
@@ -100,6 +106,12 @@ def gather_v2(xp: Any, params: Any, indices: Any, axis: Any, batch_dims: int) ->
     front, back = valid.shape[:batch_dims], valid.shape[batch_dims:]
     mask = valid.reshape((*front, *(1,) * between, *back, *(1,) * after))
     return xp.where(mask, chosen, xp.zeros((), params.dtype))
+
+
+@kernel("Gather", device="CPU", types={"Tparams": ["string"]})
+def gather_texts_in_front(xp: Any, params: Any, indices: Any) -> Any:
+    """Slices of texts along the first dimension."""
+    return gather_texts(xp, params, indices, 0, 0)
 
 
 @kernel("Gather", device="CPU")

@@ -2,6 +2,7 @@
 
 import inspect
 
+import numpy as np
 import pytest
 
 import tfsession
@@ -9,6 +10,7 @@ from tfsession.core import protos
 from tfsession.core.attr_value import attr_from_proto
 from tfsession.core.op_def import ops
 from tfsession.core.op_def_proto import to_op_def_proto
+from tfsession.core.tensor_proto import make_ndarray
 
 pytestmark = [pytest.mark.oracle, pytest.mark.spec("op_defs")]
 
@@ -41,12 +43,18 @@ def test_same_definition(tf, name):
     assert comparable(to_op_def_proto(ops[name])) == comparable(real)
 
 
+def plain(default):
+    """A default value that can be compared: a dtype as its number, a tensor as a list."""
+    if hasattr(default, "tensor_shape"):
+        default = make_ndarray(default)
+    if isinstance(default, np.ndarray):
+        return default.dtype, default.tolist()
+    return getattr(default, "as_datatype_enum", default)
+
+
 def parameters(function):
-    defaults = {
-        p.name: getattr(p.default, "as_datatype_enum", p.default)
-        for p in inspect.signature(function).parameters.values()
-    }
-    return function.__name__.removeprefix("_"), list(defaults.items())
+    found = inspect.signature(function).parameters.values()
+    return function.__name__.removeprefix("_"), [(p.name, plain(p.default)) for p in found]
 
 
 @pytest.mark.parametrize("name", NAMES)

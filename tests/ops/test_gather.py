@@ -41,6 +41,8 @@ ROWS = [
     Row("GatherV2", "gather", [floats(4, 0), ints(3, high=4)], label="empty slices"),
     Row("GatherV2", "gather", [floats(4, 2), ints(0, high=4)], label="no indices"),
     Row("GatherV2", "gather", [strings(b"a", b"b"), value([1, 1, 0], "int32")], label="texts"),
+    Row("GatherV2", lambda tf, x, i: tf.string_to_number(tf.gather(x, i)),
+        [strings(b"1", b"2"), value(1, "int32")], label="a text"),
     Row("GatherV2", lambda tf, x, i: tf.gather(x, i, axis=1), [floats(2, 3, 2), ints(2, 2, high=3)],
         dtypes=["float32", "int32", "bool"], reference=lambda x, i: x[:, i], grad=True,
         label="axis"),

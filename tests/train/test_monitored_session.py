@@ -397,3 +397,24 @@ def test_a_worker_waits_for_the_chief(counted):
         is_chief=False, scaffold=scaffold, checkpoint_dir="never used"
     ) as session:
         assert np.asarray(session.run(counted)) == 1
+
+
+def test_an_input_that_ends_is_the_end(counted):
+    (item,) = tf.train.slice_input_producer([tf.range(5)], num_epochs=2, shuffle=False)
+    batch, seen = tf.train.batch([item], 2), []
+    with tf.train.MonitoredTrainingSession() as session:
+        while not session.should_stop():
+            seen += session.run([batch, counted])[0].tolist()
+    assert seen == [*range(5)] * 2
+    assert not [t for t in threading.enumerate() if t.name.startswith("QueueRunnerThread")]
+
+
+def test_an_input_that_fails_is_an_error(counted):
+    (item,) = tf.train.slice_input_producer([["1", "2", "three"]], num_epochs=1, shuffle=False)
+    batch = tf.train.batch([tf.string_to_number(item)], 1)
+    with (
+        pytest.raises(tf.errors.InvalidArgumentError, match="three"),
+        tf.train.MonitoredTrainingSession() as session,
+    ):
+        while not session.should_stop():
+            session.run([batch, counted])

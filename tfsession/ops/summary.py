@@ -114,7 +114,7 @@ def _summary(
     return _collect(create_op(op_type, inputs, attrs, scope), collections, [GraphKeys.SUMMARIES])
 
 
-@export("summary.scalar", "python.summary.summary.scalar")
+@export("summary.scalar")
 def scalar(
     name: str, tensor: Any, collections: Sequence[Any] | None = None, family: str | None = None
 ) -> Tensor:
@@ -133,7 +133,7 @@ def scalar(
         return _summary("ScalarSummary", [tag, tensor], scope, collections)
 
 
-@export("summary.histogram", "python.summary.summary.histogram")
+@export("summary.histogram")
 def histogram(
     name: str, values: Any, collections: Sequence[Any] | None = None, family: str | None = None
 ) -> Tensor:
@@ -150,7 +150,7 @@ def histogram(
         return _summary("HistogramSummary", [tag, values], scope, collections)
 
 
-@export("summary.image", "python.summary.summary.image")
+@export("summary.image")
 def image(
     name: str,
     tensor: Any,
@@ -175,7 +175,7 @@ def image(
         return _summary("ImageSummary", [tag, tensor], scope, collections, attrs)
 
 
-@export("summary.audio", "python.summary.summary.audio")
+@export("summary.audio")
 def audio(
     name: str,
     tensor: Any,
@@ -200,7 +200,7 @@ def audio(
         return _summary("AudioSummaryV2", [tag, tensor, rate], scope, collections, attrs)
 
 
-@export("summary.tensor_summary", "python.summary.summary.tensor_summary")
+@export("summary.tensor_summary")
 def tensor_summary(
     name: str,
     tensor: Any,
@@ -230,7 +230,7 @@ def tensor_summary(
         return _summary("TensorSummaryV2", inputs, scope, collections)
 
 
-@export("summary.text", "python.summary.summary.text")
+@export("summary.text")
 def text(name: str, tensor: Any, collections: Sequence[Any] | None = None) -> Tensor:
     """A summary of texts, in Markdown. For the other arguments, and the result, see `scalar`.
 
@@ -247,7 +247,7 @@ def text(name: str, tensor: Any, collections: Sequence[Any] | None = None) -> Te
     return tensor_summary(name, tensor, summary_metadata=metadata, collections=collections)
 
 
-@export("summary.merge", "python.summary.summary.merge")
+@export("summary.merge")
 def merge(
     inputs: Sequence[Any], collections: Sequence[Any] | None = None, name: str | None = None
 ) -> Tensor:
@@ -265,7 +265,7 @@ def merge(
         return _collect(create_op("MergeSummary", [inputs], name=name), collections, [])
 
 
-@export("summary.merge_all", "python.summary.summary.merge_all")
+@export("summary.merge_all")
 def merge_all(
     key: Any = GraphKeys.SUMMARIES, scope: str | None = None, name: str | None = None
 ) -> Tensor | None:

@@ -33,7 +33,7 @@ class _RoundRobin:
         return task
 
 
-@export("train.replica_device_setter", "python.training.device_setter.replica_device_setter")
+@export("train.replica_device_setter")
 def replica_device_setter(
     ps_tasks: int = 0,
     ps_device: str = "/job:ps",

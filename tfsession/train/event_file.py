@@ -30,7 +30,7 @@ _VERSION: Final = "brain.Event:2"
 _FLUSH: Final = object()
 
 
-@export("train.summary_iterator", "python.summary.summary_iterator.summary_iterator")
+@export("train.summary_iterator")
 def summary_iterator(path: Any) -> Iterator[Any]:
     """The `tf.Event` messages of an event file, one after the other.
 

@@ -128,7 +128,7 @@ class SummaryToEventTransformer:
         self.event_writer.add_event(event)
 
 
-@export("summary.FileWriter", "python.summary.summary.FileWriter")
+@export("summary.FileWriter")
 class FileWriter(SummaryToEventTransformer):
     """Writes summaries and other events to a file that TensorBoard reads; a context that closes it.
 
@@ -202,7 +202,7 @@ class FileWriter(SummaryToEventTransformer):
         self.event_writer.reopen()
 
 
-@export("summary.FileWriterCache", "python.summary.summary.FileWriterCache")
+@export("summary.FileWriterCache")
 class FileWriterCache:
     """The writers of directories: one for each, of the default graph when it was first asked."""
 

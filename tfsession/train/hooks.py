@@ -20,13 +20,6 @@ from tfsession.train.session_hooks import (
 )
 from tfsession.train.step_counter import global_step_read
 
-_PREFIXES = ("train.", "python.training.basic_session_run_hooks.")
-
-
-def hook_names(name: str) -> tuple[str, ...]:
-    """The public names of a hook: its own, and that of the module where TensorFlow has it."""
-    return tuple(prefix + name for prefix in _PREFIXES)
-
 
 def required_global_step(hook: str) -> Any:
     """A tensor that reads the global step; RuntimeError, which names the hook, without one."""
@@ -36,7 +29,7 @@ def required_global_step(hook: str) -> Any:
     return step
 
 
-@export(*hook_names("SecondOrStepTimer"))
+@export("train.SecondOrStepTimer")
 class SecondOrStepTimer:
     """Tells when so many seconds or steps have passed since it was last told that it was time.
 
@@ -96,7 +89,7 @@ class _NeverTimer(SecondOrStepTimer):
         return None, None
 
 
-@export(*hook_names("LoggingTensorHook"))
+@export("train.LoggingTensorHook")
 class LoggingTensorHook(SessionRunHook):
     """Logs the values of tensors, at the level INFO.
 
@@ -190,7 +183,7 @@ def _element(item: Any) -> Any:
     return element
 
 
-@export(*hook_names("StopAtStepHook"))
+@export("train.StopAtStepHook")
 class StopAtStepHook(SessionRunHook):
     """Ends the training at a value of the global step.
 
@@ -234,7 +227,7 @@ class StopAtStepHook(SessionRunHook):
                 run_context.request_stop()
 
 
-@export(*hook_names("NanLossDuringTrainingError"))
+@export("train.NanLossDuringTrainingError")
 class NanLossDuringTrainingError(RuntimeError):
     """The loss is not a number any more."""
 
@@ -242,7 +235,7 @@ class NanLossDuringTrainingError(RuntimeError):
         return "NaN loss during training."
 
 
-@export(*hook_names("NanTensorHook"))
+@export("train.NanTensorHook")
 class NanTensorHook(SessionRunHook):
     """Ends the training when the loss is not a number.
 
@@ -270,7 +263,7 @@ class NanTensorHook(SessionRunHook):
             run_context.request_stop()
 
 
-@export(*hook_names("GlobalStepWaiterHook"))
+@export("train.GlobalStepWaiterHook")
 class GlobalStepWaiterHook(SessionRunHook):
     """Holds the first step back until the global step, which others count, has come so far.
 
@@ -297,7 +290,7 @@ class GlobalStepWaiterHook(SessionRunHook):
         self._worker_is_started = True
 
 
-@export(*hook_names("FinalOpsHook"))
+@export("train.FinalOpsHook")
 class FinalOpsHook(SessionRunHook):
     """Fetches something once, at the end.
 
@@ -332,7 +325,7 @@ class FinalOpsHook(SessionRunHook):
             raise
 
 
-@export(*hook_names("FeedFnHook"))
+@export("train.FeedFnHook")
 class FeedFnHook(SessionRunHook):
     """Feeds each step.
 

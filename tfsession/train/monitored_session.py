@@ -46,10 +46,6 @@ _LOST_TEXT = (
 USE_DEFAULT = object()
 
 
-def _names(name: str) -> tuple[str, str]:
-    return f"train.{name}", f"python.training.monitored_session.{name}"
-
-
 class _Layer:
     """What the layers share: they hand on to the next."""
 
@@ -397,7 +393,7 @@ class _MonitoredSession:
         return self._raw
 
 
-@export(*_names("MonitoredSession"))
+@export("train.MonitoredSession")
 class MonitoredSession(_MonitoredSession):
     """A session with hooks, which makes a new session when one is lost.
 
@@ -420,7 +416,7 @@ class MonitoredSession(_MonitoredSession):
         super().__init__(session_creator, hooks, True, stop_grace_period_secs)
 
 
-@export(*_names("SingularMonitoredSession"))
+@export("train.SingularMonitoredSession")
 class SingularMonitoredSession(_MonitoredSession):
     """A session with hooks, which is not made anew: it may be used beside others.
 
@@ -465,7 +461,7 @@ def _is_due(steps: Any, secs: Any) -> bool:
     return bool((steps and steps > 0) or (secs and secs > 0))
 
 
-@export(*_names("MonitoredTrainingSession"))
+@export("train.MonitoredTrainingSession")
 def MonitoredTrainingSession(
     master: str = "",
     is_chief: bool = True,

@@ -15,7 +15,7 @@ from tfsession.graph.graph_keys import GraphKeys
 from tfsession.tracing.timeline import Timeline
 from tfsession.train.file_writer import FileWriterCache
 from tfsession.train.frozen_graph import write_graph
-from tfsession.train.hooks import SecondOrStepTimer, hook_names, required_global_step
+from tfsession.train.hooks import SecondOrStepTimer, required_global_step
 from tfsession.train.meta_graph import export_meta_graph
 from tfsession.train.session_hooks import (
     SessionRunArgs,
@@ -29,7 +29,7 @@ from tfsession.train.step_counter import get_global_step
 _MANY_STEPS: Final = 1_000_000
 
 
-@export(*hook_names("CheckpointSaverListener"))
+@export("train.CheckpointSaverListener")
 class CheckpointSaverListener:
     """What is told of the checkpoints of a CheckpointSaverHook; does nothing unless overridden."""
 
@@ -46,7 +46,7 @@ class CheckpointSaverListener:
         """The training is at its end."""
 
 
-@export(*hook_names("CheckpointSaverHook"))
+@export("train.CheckpointSaverHook")
 class CheckpointSaverHook(SessionRunHook):
     """Saves checkpoints: at the beginning, every so often, and at the end.
 
@@ -165,7 +165,7 @@ class CheckpointSaverHook(SessionRunHook):
         return self._saver
 
 
-@export(*hook_names("StepCounterHook"))
+@export("train.StepCounterHook")
 class StepCounterHook(SessionRunHook):
     """Logs steps a second, and writes them as a summary.
 
@@ -233,7 +233,7 @@ class StepCounterHook(SessionRunHook):
         verbosity.info("%s: %g", self._summary_tag, speed)
 
 
-@export(*hook_names("SummarySaverHook"))
+@export("train.SummarySaverHook")
 class SummarySaverHook(SessionRunHook):
     """Writes summaries: of the first step, and then every so often.
 
@@ -309,7 +309,7 @@ class SummarySaverHook(SessionRunHook):
         return found if found is None or isinstance(found, list) else [found]
 
 
-@export(*hook_names("ProfilerHook"))
+@export("train.ProfilerHook")
 class ProfilerHook(SessionRunHook):
     """Writes traces of steps: `timeline-<step>.json` for Chrome, and RunMetadata for TensorBoard.
 

@@ -25,11 +25,7 @@ from tfsession.train.session_manager import SessionManager
 __all__ = ["ChiefSessionCreator", "Scaffold", "SessionCreator", "WorkerSessionCreator"]
 
 
-def _names(name: str) -> tuple[str, str]:
-    return f"train.{name}", f"python.training.monitored_session.{name}"
-
-
-@export(*_names("Scaffold"))
+@export("train.Scaffold")
 class Scaffold:
     """The operations that a training needs beside its own: `finalize` makes those not given.
 
@@ -143,7 +139,7 @@ def _default_init_op() -> Any:
     return group(global_variables_initializer(), *get_collection("saved_model_initializers"))
 
 
-@export(*_names("SessionCreator"))
+@export("train.SessionCreator")
 class SessionCreator(ABC):
     """Makes sessions for a monitored session."""
 
@@ -173,7 +169,7 @@ class _ScaffoldedCreator(SessionCreator):
         return self._session_manager
 
 
-@export(*_names("ChiefSessionCreator"))
+@export("train.ChiefSessionCreator")
 class ChiefSessionCreator(_ScaffoldedCreator):
     """Makes sessions that restore the newest checkpoint, or else initialize the model.
 
@@ -212,7 +208,7 @@ class ChiefSessionCreator(_ScaffoldedCreator):
         )
 
 
-@export(*_names("WorkerSessionCreator"))
+@export("train.WorkerSessionCreator")
 class WorkerSessionCreator(_ScaffoldedCreator):
     """Makes sessions of a model that another process initializes: waits for that.
 

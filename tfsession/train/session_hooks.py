@@ -6,14 +6,8 @@ from typing import Any, NamedTuple
 
 from tfsession.core.exports import export
 
-_PREFIXES = ("train.", "python.training.session_run_hook.")
 
-
-def _names(name: str) -> tuple[str, ...]:
-    return tuple(prefix + name for prefix in _PREFIXES)
-
-
-@export(*_names("SessionRunArgs"))
+@export("train.SessionRunArgs")
 class SessionRunArgs(NamedTuple):
     """What a hook adds to a step.
 
@@ -28,7 +22,7 @@ class SessionRunArgs(NamedTuple):
     options: Any = None
 
 
-@export(*_names("SessionRunValues"))
+@export("train.SessionRunValues")
 class SessionRunValues(NamedTuple):
     """What a hook gets of a step.
 
@@ -43,7 +37,7 @@ class SessionRunValues(NamedTuple):
     run_metadata: Any
 
 
-@export(*_names("SessionRunContext"))
+@export("train.SessionRunContext")
 class SessionRunContext:
     """What a hook may know and ask of a step."""
 
@@ -72,7 +66,7 @@ class SessionRunContext:
         self._stop_requested = True
 
 
-@export(*_names("SessionRunHook"))
+@export("train.SessionRunHook")
 class SessionRunHook:
     """What is told of the steps of a monitored session; each method does nothing unless overridden.
 

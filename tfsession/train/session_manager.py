@@ -17,7 +17,7 @@ from tfsession.session import Session
 from tfsession.train.checkpoint_state import get_checkpoint_state
 
 
-@export("train.SessionManager", "python.training.session_manager.SessionManager")
+@export("train.SessionManager")
 class SessionManager:
     """Makes sessions, restores or initializes what is in them, and sees that all is ready.
 

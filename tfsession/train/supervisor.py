@@ -47,7 +47,7 @@ def _found_or_made(given: Any, key: Any, make: Callable[[], Any]) -> Any:
     return made
 
 
-@export("train.Supervisor", "python.training.supervisor.Supervisor")
+@export("train.Supervisor")
 class Supervisor:
     """Makes sessions that are ready, and saves checkpoints and summaries in threads beside them.
 
