@@ -104,12 +104,10 @@ SECTIONS = {
 }
 
 _FATES = ("equal", "by choice", "different")
-_count = pytest.StashKey[Counter]()  # by (section, fate)
+_count = Counter()  # by (section, fate)
 _rows_of_item = pytest.StashKey[int]()
-
-
-def pytest_configure(config):
-    config.stash[_count] = Counter()
+# What a report carries from the process of a test to the one that counts.
+_COMPARED = "compared with real TensorFlow"
 
 
 def pytest_generate_tests(metafunc):
@@ -146,18 +144,28 @@ def pytest_runtest_makereport(item, call):
     mark = item.get_closest_marker("spec")
     # Without a section: about the tests themselves, no comparison.
     if mark and mark.args:
-        count = item.config.stash[_count]
+        found = None
         if hasattr(report, "wasxfail") or (report.failed and report.when != "teardown"):
-            count[mark.args[0], "different"] += 1
+            found = [mark.args[0], "different", 1]
         elif report.passed and report.when == "call":
             fate = "by choice" if "choice" in mark.kwargs else "equal"
-            count[mark.args[0], fate] += item.stash.get(_rows_of_item, 1)
+            found = [mark.args[0], fate, item.stash.get(_rows_of_item, 1)]
+        if found:
+            report.user_properties = [*report.user_properties, (_COMPARED, found)]
     return report
 
 
-def pytest_terminal_summary(terminalreporter, config):
+def pytest_runtest_logreport(report):
+    """Count what was compared, in whatever process."""
+    for name, value in report.user_properties:
+        if name == _COMPARED:
+            section, fate, rows = value
+            _count[section, fate] += rows
+
+
+def pytest_terminal_summary(terminalreporter):
     """Print how many rows were tried, by section, and what came of them."""
-    count = config.stash[_count]
+    count = _count
     if not count:
         return
     terminalreporter.section("compared with real TensorFlow, by section of the specification")
