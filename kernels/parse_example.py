@@ -15,28 +15,42 @@ from tfsession.core.rules import kernel
 from tfsession.core.shape import Shape, debug_string
 
 
-def _type_name(dtype: DType) -> str:
+def type_name(dtype: DType) -> str:
+    """What errors call the type of a feature's values."""
     return "float" if dtype is float32 else dtype.name
 
 
-class _Batch:
-    """Serialized Examples, one or several, as columns."""
+def texts_of(serialized: Any, names: Any) -> tuple[list[bytes], list[bytes]]:
+    """The serialized examples and their names, if they have any; both may be scalars."""
+    if serialized.ndim > 1:
+        raise refusal(
+            "Expected serialized to be a scalar or vector, got shape: "
+            f"{debug_string(serialized.shape)}"
+        )
+    if names.size and names.shape != serialized.shape:
+        raise refusal(
+            "Expected names have the same shape as serialized: "
+            f"name.shape={debug_string(names.shape)}, "
+            f"serialized.shape={debug_string(serialized.shape)}"
+        )
+    return serialized.ravel().tolist(), names.ravel().tolist()
 
-    def __init__(self, serialized: Any, names: Any) -> None:
-        if serialized.ndim > 1:
-            raise _error(
-                "Expected serialized to be a scalar or vector, got shape: "
-                f"{debug_string(serialized.shape)}"
-            )
-        if names.size and names.shape != serialized.shape:
-            raise _error(
-                "Expected names have the same shape as serialized: "
-                f"name.shape={debug_string(names.shape)}, "
-                f"serialized.shape={debug_string(serialized.shape)}"
-            )
-        self.is_single = serialized.ndim == 0
-        self._names = names.ravel().tolist()
-        self._features = [_features(text) for text in serialized.ravel().tolist()]
+
+class Batch:
+    """The features of examples, one or several, as columns.
+
+    Args:
+        features: serialized, by name, of each example.
+        names: of the examples, for errors; may be empty.
+        is_single: it is one example, whose values have no dimension for a batch.
+    """
+
+    def __init__(
+        self, features: list[dict[bytes, bytes]], names: list[bytes], is_single: bool
+    ) -> None:
+        self._features = features
+        self._names = names
+        self.is_single = is_single
 
     def __len__(self) -> int:
         return len(self._features)
@@ -53,12 +67,12 @@ class _Batch:
         try:
             return column([features.get(key) for features in self._features], dtype)
         except WrongKindError as error:
-            text = mismatch.format(found=error.found, wanted=_type_name(dtype))
-            raise _error(
+            text = mismatch.format(found=error.found, wanted=type_name(dtype))
+            raise refusal(
                 f"{self._where(key, error.index)}.  Data types don't match. {text}"
             ) from None
         except ValueError:
-            raise _error(f"Could not parse the values of feature {key!r}") from None
+            raise refusal(f"Could not parse the values of feature {key!r}") from None
 
     def lists(self, key: bytes, dtype: DType) -> Column:
         """The values of a feature of which there may be any number."""
@@ -80,14 +94,14 @@ class _Batch:
             return found.values.reshape(len(self), *shape)
         if found.missing and not default.size and size:
             where = self._where(key, found.missing[0], "Feature")
-            raise _error(
-                f"{where} (data type: {_type_name(dtype)}) is required but could not be found."
+            raise refusal(
+                f"{where} (data type: {type_name(dtype)}) is required but could not be found."
             )
         missing = set(found.missing)
         for index, count in enumerate(found.counts):
             if count != size and index not in missing:
-                raise _error(
-                    f"{self._where(key, index)}.  Number of {_type_name(dtype)} values != "
+                raise refusal(
+                    f"{self._where(key, index)}.  Number of {type_name(dtype)} values != "
                     f"expected.  Values size: {count} but output shape: {debug_string(shape)}"
                 )
         result = np.empty((len(self), size), found.values.dtype)
@@ -101,8 +115,8 @@ class _Batch:
         stride = math.prod(shape)
         for index, count in enumerate(found.counts):
             if count % stride if stride else count:
-                raise _error(
-                    f"{self._where(key, index)}.  Number of {_type_name(dtype)} values is not a "
+                raise refusal(
+                    f"{self._where(key, index)}.  Number of {type_name(dtype)} values is not a "
                     f"multiple of stride length. Saw {count} values but output shape is: "
                     f"{debug_string((None, *shape))}"
                 )
@@ -138,38 +152,45 @@ def _features(text: bytes) -> dict[bytes, bytes]:
         return example_features(text)
     except ValueError:
         shown = text.decode("latin-1").encode("unicode_escape").decode()
-        raise _error(f"Could not parse example input, value: '{shown}'") from None
+        raise refusal(f"Could not parse example input, value: '{shown}'") from None
 
 
-def _error(message: str) -> OpError:
+def refusal(message: str) -> OpError:
+    """The error for examples that are not as they were described."""
     return InvalidArgumentError(None, None, message)
 
 
-def _check_defaults(defaults: Sequence[Any], shapes: Sequence[Shape]) -> None:
+def check_defaults(defaults: Sequence[Any], shapes: Sequence[Shape]) -> None:
+    """Raise InvalidArgumentError for a default that does not fit its feature."""
     for index, (default, shape) in enumerate(zip(defaults, shapes, strict=True)):
         assert shape is not None
         if shape and shape[0] is None:
             if default.size != 1:
-                raise _error(
+                raise refusal(
                     f"dense_shape[{index}] is a variable length shape: {debug_string(shape)}, "
                     f"therefore def_value[{index}] must contain a single element (the padding "
                     f"element).  But its shape is: {debug_string(default.shape)}"
                 )
         elif default.size and default.shape != shape:
-            raise _error(
+            raise refusal(
                 f"def_value[{index}].shape() == {debug_string(default.shape)} is not compatible "
                 f"with dense_shapes_[{index}] == {debug_string(shape)}"
             )
 
 
+def _batch(serialized: Any, names: Any) -> Batch:
+    texts, known = texts_of(serialized, names)
+    return Batch([_features(text) for text in texts], known, serialized.ndim == 0)
+
+
 def _parsed(
-    batch: _Batch,
+    batch: Batch,
     sparse: Sequence[tuple[bytes, DType]],
     dense: Sequence[tuple[bytes, DType, Shape, Any]],
     ragged: Sequence[tuple[bytes, DType, DType]] = (),
 ) -> tuple[Any, ...]:
     """The outputs of a parsing op, in its order."""
-    _check_defaults([d[3] for d in dense], [d[2] for d in dense])
+    check_defaults([d[3] for d in dense], [d[2] for d in dense])
     sparse_columns = [batch.sparse(*one) for one in sparse]
     dense_values = [batch.dense(*one) for one in dense]
     ragged_columns = [batch.ragged(*one) for one in ragged]
@@ -188,7 +209,7 @@ def parse_example_v2(
 ) -> Any:  # fmt: skip
     """Sparse indices, values and shapes; dense values; ragged values and row splits."""
     return _parsed(
-        _Batch(serialized, names),
+        _batch(serialized, names),
         list(zip(sparse_keys.tolist(), sparse_types, strict=True)),
         list(zip(dense_keys.tolist(), Tdense, dense_shapes, defaults, strict=True)),
         list(zip(ragged_keys.tolist(), ragged_value_types, ragged_split_types, strict=True)),
@@ -204,7 +225,7 @@ def parse_example(
     keys = [key.item() for key in keys_and_defaults[: Nsparse + Ndense]]
     defaults = keys_and_defaults[Nsparse + Ndense :]
     return _parsed(
-        _Batch(serialized, names),
+        _batch(serialized, names),
         list(zip(keys[:Nsparse], sparse_types, strict=True)),
         list(zip(keys[Nsparse:], Tdense, dense_shapes, defaults, strict=True)),
     )
@@ -218,9 +239,9 @@ def parse_single_example(
     """Sparse indices, values and shapes; dense values."""
     if serialized.ndim:
         shape = debug_string(serialized.shape)
-        raise _error(f"Expected serialized to be a scalar, got shape: {shape}")
+        raise refusal(f"Expected serialized to be a scalar, got shape: {shape}")
     return _parsed(
-        _Batch(serialized, np.empty(0, object)),
+        _batch(serialized, np.empty(0, object)),
         list(zip(sparse_keys, sparse_types, strict=True)),
         list(zip(dense_keys, Tdense, dense_shapes, defaults, strict=True)),
     )

@@ -71,20 +71,34 @@ def _define(version: str) -> None:
         compression = _encoding(compression_type)
         return _found(ctx, TFRecordReader, container, shared_name, compression=compression)
 
-    @kernel(f"FixedLengthRecordReader{version}", device="CPU", stateful=True)
-    def fixed_length_record_reader(
-        ctx: Any, *, header_bytes: int, record_bytes: int, footer_bytes: int, hop_bytes: int,
-        container: bytes, shared_name: bytes, encoding: bytes = b"",
-    ) -> Reader:  # fmt: skip
-        sizes = {"header_bytes": header_bytes, "footer_bytes": footer_bytes, "hop_bytes": hop_bytes}
-        for name, size in (("record_bytes", record_bytes - 1), *sizes.items()):
-            if size < 0:
-                least = "positive" if name == "record_bytes" else ">= 0"
-                raise InvalidArgumentError(None, None, f"{name} must be {least}")
-        return _found(
-            ctx, FixedLengthRecordReader, container, shared_name, size=record_bytes,
-            header=header_bytes, footer=footer_bytes, hop=hop_bytes, encoding=_encoding(encoding),
-        )  # fmt: skip
+
+@kernel("FixedLengthRecordReader", device="CPU", stateful=True)
+def fixed_length_record_reader(
+    ctx: Any, *, header_bytes: int, record_bytes: int, footer_bytes: int, hop_bytes: int,
+    container: bytes, shared_name: bytes,
+) -> Reader:  # fmt: skip
+    """The reader of the node."""
+    return fixed_length_record_reader_v2(
+        ctx, header_bytes=header_bytes, record_bytes=record_bytes, footer_bytes=footer_bytes,
+        hop_bytes=hop_bytes, container=container, shared_name=shared_name, encoding=b"",
+    )  # fmt: skip
+
+
+@kernel("FixedLengthRecordReaderV2", device="CPU", stateful=True)
+def fixed_length_record_reader_v2(
+    ctx: Any, *, header_bytes: int, record_bytes: int, footer_bytes: int, hop_bytes: int,
+    container: bytes, shared_name: bytes, encoding: bytes,
+) -> Reader:  # fmt: skip
+    """As above; files may be compressed."""
+    sizes = {"header_bytes": header_bytes, "footer_bytes": footer_bytes, "hop_bytes": hop_bytes}
+    for name, size in (("record_bytes", record_bytes - 1), *sizes.items()):
+        if size < 0:
+            least = "positive" if name == "record_bytes" else ">= 0"
+            raise InvalidArgumentError(None, None, f"{name} must be {least}")
+    return _found(
+        ctx, FixedLengthRecordReader, container, shared_name, size=record_bytes,
+        header=header_bytes, footer=footer_bytes, hop=hop_bytes, encoding=_encoding(encoding),
+    )  # fmt: skip
 
 
 for _version in ("", "V2"):

@@ -189,15 +189,16 @@ def test_a_wait_ends(fresh_graph, files, end):
         session.close()
 
 
-def test_state_of_an_identity_reader(fresh_graph):
-    queue, reader = tf.FIFOQueue(9, tf.string, [[]]), tf.IdentityReader()
+@pytest.mark.parametrize("make", [tf.IdentityReader, tf.WholeFileReader])
+def test_state_of_a_reader(fresh_graph, files, make):
+    queue, reader = tf.FIFOQueue(9, tf.string, [[]]), make()
     read, state, text = reader.read(queue), reader.serialize_state(), tf.placeholder(tf.string, [])
     restore, reset, produced = (
         reader.restore_state(text), reader.reset(), reader.num_records_produced(),
     )  # fmt: skip
     assert reader.supports_serialize
     with tf.Session() as session:
-        session.run(queue.enqueue_many([["a", "b"]]))
+        session.run(queue.enqueue_many([["more", "text"]]))
         session.run(read)
         saved = session.run(state)
         session.run(read)
@@ -211,7 +212,7 @@ def test_state_of_an_identity_reader(fresh_graph):
 
 
 def test_other_readers_have_no_state(fresh_graph):
-    reader = tf.WholeFileReader()
+    reader = tf.TextLineReader()
     assert not reader.supports_serialize
     with tf.Session() as session:
         for op, name in [(reader.serialize_state(), "Serialize"),

@@ -53,7 +53,7 @@ def test_the_last_batch_may_be_smaller(fresh_graph, table):
     found, error = everything([batch])
     assert error is None
     assert [len(b) for (b,) in found] == [8, 8, 4]
-    assert sum((b for (b,) in found), []) == list(range(10)) * 2
+    assert [n for (b,) in found for n in b] == list(range(10)) * 2
 
 
 def test_shuffled_batches_hold_every_row_once(fresh_graph, table):
@@ -192,7 +192,7 @@ def test_what_cannot_be_built(fresh_graph, build, message):
 
 
 def test_types_must_agree(fresh_graph):
-    with pytest.raises(TypeError, match="Expected types to be consistent: int32 vs. float32"):
+    with pytest.raises(TypeError, match="Expected types to be consistent: int32 vs"):
         tf.train.batch_join([[tf.constant(1)], [tf.constant(1.0)]], 4)
     sparse = tf.SparseTensor([[0]], [1], [3])
     with pytest.raises(NotImplementedError, match="Batches of SparseTensors cannot be made"):

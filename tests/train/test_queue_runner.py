@@ -67,9 +67,8 @@ def test_a_closed_session_ends_threads_that_wait(fresh_graph):
 
 
 def test_an_error_stops_all_and_names_its_cause(fresh_graph):
-    bad = tf.placeholder_with_default([1], [1])
     queue = tf.FIFOQueue(3, tf.int32)
-    enqueue = queue.enqueue(tf.gather(bad, 7, name="cause"))
+    enqueue = queue.enqueue(tf.decode_csv("x", [[0]], name="cause"))
     tf.train.add_queue_runner(tf.train.QueueRunner(queue, [enqueue]))
     counting(1000)
     with initialized() as session:
@@ -83,7 +82,7 @@ def test_an_error_stops_all_and_names_its_cause(fresh_graph):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_without_a_coordinator_errors_are_kept(fresh_graph):
     queue = tf.FIFOQueue(3, tf.int32)
-    enqueue = queue.enqueue(tf.gather(tf.placeholder_with_default([1], [1]), 7))
+    enqueue = queue.enqueue(tf.decode_csv("x", [[0]]))
     runner = tf.train.QueueRunner(queue, [enqueue])
     with tf.Session() as session:
         (thread,) = runner.create_threads(session, start=True)
@@ -96,7 +95,7 @@ def test_without_a_coordinator_errors_are_kept(fresh_graph):
 
 def test_other_errors_may_mean_the_end(fresh_graph):
     queue = tf.FIFOQueue(3, tf.int32)
-    enqueue = queue.enqueue(tf.gather(tf.placeholder_with_default([1], [1]), 7))
+    enqueue = queue.enqueue(tf.decode_csv("x", [[0]]))
     closed = (tf.errors.InvalidArgumentError,)
     runner = tf.train.QueueRunner(queue, [enqueue], queue_closed_exception_types=closed)
     assert runner.queue_closed_exception_types == closed
@@ -105,7 +104,7 @@ def test_other_errors_may_mean_the_end(fresh_graph):
             thread.join(5)
         assert session.run(queue.is_closed())
     for wrong in ([], (), (ValueError,)):
-        with pytest.raises(TypeError, match="must be a tuple of tf.error types"):
+        with pytest.raises(TypeError, match="when provided, must be a tuple of"):
             tf.train.QueueRunner(queue, [enqueue], queue_closed_exception_types=wrong)
 
 
@@ -148,7 +147,7 @@ def test_runners_go_with_meta_graphs(fresh_graph):
 def test_starting_needs_a_session(fresh_graph):
     with pytest.raises(ValueError, match="Cannot start queue runners: No default session"):
         tf.train.start_queue_runners()
-    with pytest.raises(TypeError, match="sess must be a `tf.Session` object. Given class: <class"):
+    with pytest.raises(TypeError, match="Given class: <class"):
         tf.train.start_queue_runners(3)
     counting(5)
     with initialized().as_default():

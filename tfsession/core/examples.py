@@ -56,6 +56,16 @@ def example_features(data: bytes) -> dict[bytes, bytes]:
     return {part.key: part.value for part in parts}
 
 
+def sequence_features(data: bytes) -> tuple[dict[bytes, bytes], dict[bytes, list[bytes]]]:
+    """The context and the feature lists of a SequenceExample; ValueError when it is none."""
+    message = protos.parsed(protos.SequenceExampleParts, data)
+    lists = {
+        part.key: list(protos.parsed(protos.FeatureListParts, part.value).feature)
+        for part in message.feature_lists.feature
+    }
+    return {part.key: part.value for part in message.context.feature}, lists
+
+
 def column(features: Sequence[bytes | None], dtype: DType) -> Column:
     """The values of a feature.
 

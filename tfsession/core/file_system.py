@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 from tfsession.core import errors
 
+_WILDCARD: Final = re.compile(r"[*?\[]")
 _ERRORS: Final[dict[int, Any]] = {
     errno.ENOENT: errors.NotFoundError,
     errno.EACCES: errors.PermissionDeniedError,
@@ -62,5 +64,12 @@ def local_path(name: Any) -> str:
 
 
 def matching_paths(pattern: Any) -> list[str]:
-    """The paths that fit a pattern, sorted: `*`, `?` and `[...]` stand for parts of a name."""
-    return sorted(glob.glob(local_path(pattern), include_hidden=True))  # noqa: PTH207 (keeps "./")
+    """The paths that fit a pattern, sorted: `*`, `?` and `[...]` stand for parts of a name.
+
+    Those found in the working directory begin with "./", as TensorFlow's do.
+    """
+    text = local_path(pattern).replace("[^", "[!")
+    fixed = _WILDCARD.split(text)[0]
+    if fixed != text and "/" not in fixed:
+        text = f"./{text}"
+    return sorted(glob.glob(text, include_hidden=True))  # noqa: PTH207 (keeps "./")

@@ -204,9 +204,10 @@ class RecordWriter:
         file.raw.close()  # type: ignore[attr-defined]
 
     def close(self) -> None:
-        """End the file; FailedPreconditionError when that was done before."""
-        file = self._opened()
-        self._file = None
+        """End the file, unless that was done before."""
+        file, self._file = self._file, None
+        if file is None:
+            return
         with file_errors(), file:
             if self._deflate is not None:
                 file.write(self._deflate.flush())
@@ -215,8 +216,7 @@ class RecordWriter:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._file is not None:
-            self.close()
+        self.close()
 
 
 def decompressed(file: BinaryIO, compression: str) -> BinaryIO:

@@ -75,7 +75,8 @@ class Columns:
 
     def _add(self, key: str, feature: Any) -> None:
         if not feature.dtype:
-            raise ValueError(f"Missing type for feature {key}. Received feature={feature}.")
+            end = "" if isinstance(feature, VarLenFeature) else "."
+            raise ValueError(f"Missing type for feature {key}. Received feature={feature}{end}")
         if isinstance(feature, VarLenFeature):
             self.sparse_keys.append(key)
             self.sparse_types.append(as_dtype(feature.dtype))

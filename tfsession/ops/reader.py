@@ -165,7 +165,7 @@ class WholeFileReader(ReaderBase):
     """Gives each file as one record, under its name."""
 
     def __init__(self, name: str | None = None) -> None:
-        super().__init__(create_op("WholeFileReaderV2", name=name))
+        super().__init__(create_op("WholeFileReaderV2", name=name), supports_serialize=True)
 
 
 @export("TextLineReader")

@@ -125,7 +125,7 @@ class TFRecordWriter:
         self._writer.flush()
 
     def close(self) -> None:
-        """End the file; FailedPreconditionError when that was done before."""
+        """End the file, unless that was done before."""
         self._writer.close()
 
     def __enter__(self) -> TFRecordWriter:

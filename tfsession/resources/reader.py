@@ -40,7 +40,7 @@ class Reader:
         self._lock = forking.lock()
         self._reads: deque[_Read] = deque()
         # Only the read that stands first touches what follows, and counts only under the lock.
-        self._work: bytes | None = None
+        self._work: bytes | None = None  # the latest one
         self._records: Records | None = None
         self._started = 0
         self._finished = 0
@@ -132,7 +132,7 @@ class Reader:
         with self._lock:
             self._started, self._finished = started, finished
             self._produced = message.num_records_produced
-            self._work, self._records = None, None
+            self._work, self._records = message.current_work, None
 
     def release(self) -> None:
         """End all waits and close the file: the session is closed."""
@@ -171,9 +171,7 @@ class Reader:
                     raise CancelledError(None, None, "Read operation was cancelled")
                 item = read.queue.dequeue()
                 if isinstance(item, Pending):
-                    read.waits_for = item
-                    if read.is_cancelled:  # before the line above could tell whom to ask
-                        item.cancel()
+                    read.wait_for(item)
                     item.when_done(partial(self._resume, read))
                     return False
                 self._begin(_name_in(item))
@@ -226,7 +224,7 @@ class Reader:
             self._produced += count
             self._finished += is_whole
             if self._records is records:
-                self._work, self._records = None, None
+                self._records = None
 
     # --- what a reference to a reader is as a value: TF1's first readers are string references ----
 
@@ -251,6 +249,12 @@ class _Read:
         self.error: BaseException | None = None
         self.waits_for: Pending | None = None
         self.is_cancelled = False
+
+    def wait_for(self, item: Pending) -> None:
+        """Remember whom to ask for an end of the wait; ask at once if it is wanted already."""
+        self.waits_for = item
+        if self.is_cancelled:
+            item.cancel()
 
     def cancel(self, pending: Pending) -> None:
         """Give up: take it out if it waits for its turn, else ask the queue."""

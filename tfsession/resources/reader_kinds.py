@@ -24,6 +24,8 @@ class TextLineReader(Reader):
 class WholeFileReader(Reader):
     """Whole files."""
 
+    has_state = True
+
     def begin(self, work: bytes) -> Records:
         """The contents of a file."""
         return whole_file(work)
