@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tfsession.contrib.fully_connected import finished, shown
+from tfsession.contrib.fully_connected import applied, shown
 from tfsession.contrib.initializers import xavier_initializer
-from tfsession.contrib.layer_scope import collect_output, collect_variable, renaming_getter
+from tfsession.contrib.layer_scope import collect_output, renaming_getter
 from tfsession.core.exports import export
 from tfsession.graph.create import convert_to_tensor
 from tfsession.graph.default_graph import name_scope
@@ -33,6 +33,8 @@ _SEPARABLE = {
     "depthwise_kernel": "depthwise_weights",
     "pointwise_kernel": "pointwise_weights",
 }
+# The layer for each rank of the inputs.
+_KINDS: dict[int, Any] = {3: Conv1D, 4: Conv2D, 5: Conv3D}
 _FIRST = ("NCW", "NCHW", "NCDHW")
 _LAYOUTS = (None, "NWC", "NHWC", "NDHWC", *_FIRST)
 
@@ -64,6 +66,8 @@ def _convolution(
     trainable: bool = True,
     scope: Any = None,
     conv_dims: int | None = None,
+    _kinds: Any = _KINDS,
+    _default_scope: str = "Conv",
 ) -> Tensor:
     """`activation_fn(conv(inputs, weights) + biases)`.
 
@@ -90,12 +94,12 @@ def _convolution(
         ValueError: the layout or the rank is not one of these, or the channels are not known.
     """
     order, getter = _order(data_format), renaming_getter(_CONV)
-    with variable_scope(scope, "Conv", [inputs], reuse=reuse, custom_getter=getter) as sc:
+    with variable_scope(scope, _default_scope, [inputs], reuse=reuse, custom_getter=getter) as sc:
         inputs = convert_to_tensor(inputs)
         rank = inputs.shape.ndims
         if conv_dims is not None and conv_dims + 2 != rank:
             raise ValueError(f"Convolution expects input with rank {conv_dims + 2}, got {rank}")
-        layer_class = {3: Conv1D, 4: Conv2D, 5: Conv3D}.get(rank or 0)
+        layer_class = _kinds.get(rank or 0)
         if layer_class is None:
             raise ValueError(f"Convolution not supported for input with rank {rank}")
         layer = layer_class(
@@ -104,7 +108,6 @@ def _convolution(
             strides=stride,
             padding=padding,
             data_format=order,
-            dilation_rate=rate,
             use_bias=normalizer_fn is None and biases_initializer is not None,
             kernel_initializer=weights_initializer,
             bias_initializer=biases_initializer,
@@ -115,14 +118,12 @@ def _convolution(
             dtype=inputs.dtype.base_dtype,
             _scope=sc,
             _reuse=reuse,
+            **({} if rate == 1 else {"dilation_rate": rate}),
         )
-        outputs = layer.apply(inputs)
-        collect_variable(layer.kernel, variables_collections, "weights")
-        if layer.bias is not None:
-            collect_variable(layer.bias, variables_collections, "biases")
-        return finished(
-            outputs, normalizer_fn, normalizer_params, activation_fn, outputs_collections, sc.name
-        )
+        return applied(
+            layer, inputs, ["kernel"], variables_collections,
+            normalizer_fn, normalizer_params, activation_fn, outputs_collections, sc.name,
+        )  # fmt: skip
 
 
 convolution = shown("convolution")(_convolution)
@@ -157,7 +158,7 @@ def _joined(planes: list[Tensor]) -> Tensor:
     return planes[0] if len(planes) == 1 else concat(planes, -1)
 
 
-def _transpose(dims: int, layer_class: Any, default_scope: str) -> Any:
+def _transpose(dims: int, layer_class: Any) -> Any:
     def layer(
         inputs: Any,
         num_outputs: Any,
@@ -166,61 +167,21 @@ def _transpose(dims: int, layer_class: Any, default_scope: str) -> Any:
         padding: str = "SAME",
         data_format: str | None = None,
         activation_fn: Any = nn.relu,
-        normalizer_fn: Any = None,
-        normalizer_params: dict[str, Any] | None = None,
-        weights_initializer: Any = _XAVIER,
-        weights_regularizer: Any = None,
-        biases_initializer: Any = _ZEROS,
-        biases_regularizer: Any = None,
-        reuse: bool | None = None,
-        variables_collections: Any = None,
-        outputs_collections: Any = None,
-        trainable: bool = True,
-        scope: Any = None,
+        **kwargs: Any,
     ) -> Tensor:
-        order = _order(data_format)
-        getter = renaming_getter(_CONV)
-        with variable_scope(
-            scope, default_scope, [inputs], reuse=reuse, custom_getter=getter
-        ) as sc:
-            inputs = convert_to_tensor(inputs)
-            made = layer_class(
-                filters=num_outputs,
-                kernel_size=kernel_size,
-                strides=stride,
-                padding=padding,
-                data_format=order,
-                use_bias=normalizer_fn is None and biases_initializer is not None,
-                kernel_initializer=weights_initializer,
-                bias_initializer=biases_initializer,
-                kernel_regularizer=weights_regularizer,
-                bias_regularizer=biases_regularizer,
-                trainable=trainable,
-                name=sc.name,
-                dtype=inputs.dtype.base_dtype,
-                _scope=sc,
-                _reuse=reuse,
-            )
-            outputs = made.apply(inputs)
-            collect_variable(made.kernel, variables_collections, "weights")
-            if made.bias is not None:
-                collect_variable(made.bias, variables_collections, "biases")
-            return finished(
-                outputs,
-                normalizer_fn,
-                normalizer_params,
-                activation_fn,
-                outputs_collections,
-                sc.name,
-            )
+        return _convolution(
+            inputs, num_outputs, kernel_size, stride, padding, data_format,
+            activation_fn=activation_fn, _kinds={dims + 2: layer_class},
+            _default_scope=f"Conv{dims}d_transpose", **kwargs,
+        )  # fmt: skip
 
     layer.__name__ = f"conv{dims}d_transpose"
     layer.__doc__ = "From what a convolution gives to what it takes; arguments as of `convolution`."
     return shown(f"conv{dims}d_transpose", f"convolution{dims}d_transpose")(layer)
 
 
-conv2d_transpose = _transpose(2, Conv2DTranspose, "Conv2d_transpose")
-conv3d_transpose = _transpose(3, Conv3DTranspose, "Conv3d_transpose")
+conv2d_transpose = _transpose(2, Conv2DTranspose)
+conv3d_transpose = _transpose(3, Conv3DTranspose)
 
 
 @shown("separable_conv2d", "separable_convolution2d")
@@ -294,14 +255,11 @@ def separable_conv2d(
             _scope=sc,
             _reuse=reuse,
         )
-        outputs = layer.apply(inputs)
-        for kernel in (layer.depthwise_kernel, layer.pointwise_kernel):
-            collect_variable(kernel, variables_collections, "weights")
-        if layer.bias is not None:
-            collect_variable(layer.bias, variables_collections, "biases")
-        return finished(
-            outputs, normalizer_fn, normalizer_params, activation_fn, outputs_collections, sc.name
-        )
+        kernels = ["depthwise_kernel", "pointwise_kernel"]
+        return applied(
+            layer, inputs, kernels, variables_collections,
+            normalizer_fn, normalizer_params, activation_fn, outputs_collections, sc.name,
+        )  # fmt: skip
 
 
 # --- pools ----------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tfsession.contrib.arg_scope import add_arg_scope
@@ -36,6 +36,30 @@ def shown(*names: str) -> Callable[[Any], Any]:
     dotted = [f"contrib.{room}.{name}" for room in ("layers", "slim") for name in names]
     register = export(*dotted)
     return lambda function: register(add_arg_scope(function))
+
+
+def applied(
+    layer: Any,
+    inputs: Tensor,
+    kernels: Sequence[str],
+    variables_collections: Any,
+    *end: Any,
+) -> Tensor:
+    """The output of a layer with kernels and perhaps a bias; `end` are the arguments of `finished`.
+
+    Args:
+        layer: one of `tf.layers`.
+        inputs: what it is called with.
+        kernels: the attributes of the layer that are weights.
+        variables_collections: for all variables, or a dict of those for each.
+        end: as of `finished`.
+    """
+    outputs = layer.apply(inputs)
+    for kernel in kernels:
+        collect_variable(getattr(layer, kernel), variables_collections, "weights")
+    if layer.bias is not None:
+        collect_variable(layer.bias, variables_collections, "biases")
+    return finished(outputs, *end)
 
 
 def finished(
@@ -110,13 +134,10 @@ def fully_connected(
             _scope=sc,
             _reuse=reuse,
         )
-        outputs = layer.apply(inputs)
-        collect_variable(layer.kernel, variables_collections, "weights")
-        if layer.bias is not None:
-            collect_variable(layer.bias, variables_collections, "biases")
-        return finished(
-            outputs, normalizer_fn, normalizer_params, activation_fn, outputs_collections, sc.name
-        )
+        return applied(
+            layer, inputs, ["kernel"], variables_collections,
+            normalizer_fn, normalizer_params, activation_fn, outputs_collections, sc.name,
+        )  # fmt: skip
 
 
 def _with_activation(name: str, activation_fn: Any, text: str) -> Any:

@@ -17,6 +17,7 @@ from tfsession.ops.dataset_function import ElementFunction
 from tfsession.ops.dataset_generator import GeneratorState
 from tfsession.ops.dataset_structure import (
     ElementSpec,
+    OfElements,
     components_of,
     is_structure,
     known_of_both,
@@ -41,7 +42,7 @@ def _batched(size: Any, drop_remainder: Any, shape: Shape) -> Shape:
 
 
 @export("data.Dataset")
-class Dataset:
+class Dataset(OfElements):
     """A sequence of elements; each is a structure of tensors.
 
     It is made by the functions of this class, not by calling it. What a step takes of it comes
@@ -63,21 +64,6 @@ class Dataset:
 
     def __repr__(self) -> str:
         return f"<Dataset shapes: {self.output_shapes}, types: {self.output_types}>"
-
-    @property
-    def output_types(self) -> Any:
-        """The dtypes of an element's components, in their structure."""
-        return self._spec.types
-
-    @property
-    def output_shapes(self) -> Any:
-        """The shapes of an element's components, in their structure."""
-        return self._spec.tensor_shapes
-
-    @property
-    def output_classes(self) -> Any:
-        """The classes of an element's components, in their structure."""
-        return self._spec.classes
 
     def _made(
         self, kind: str, inputs: Sequence[Any] = (), spec: ElementSpec | None = None, **attrs: Any

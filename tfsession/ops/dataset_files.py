@@ -42,8 +42,28 @@ def _settings(compression_type: Any, buffer_size: Any) -> list[Tensor]:
     return [compression, convert_to_tensor(size, int64, name="buffer_size")]
 
 
+class _Records(_FileDataset):
+    """Files whose records an operation reads that takes names and a compression."""
+
+    op_type: str
+
+    def __init__(
+        self,
+        filenames: Any,
+        compression_type: Any = None,
+        buffer_size: Any = None,
+        num_parallel_reads: Any = None,
+        name: str | None = None,
+    ) -> None:
+        self._arguments = compression_type, buffer_size
+        self._read_each(filenames, num_parallel_reads)
+
+    def _read(self, name: Tensor) -> Dataset:
+        return Dataset(create_op(self.op_type, [name, *_settings(*self._arguments)]), _RECORDS)
+
+
 @export("data.TextLineDataset")
-class TextLineDataset(_FileDataset):
+class TextLineDataset(_Records):
     """The lines of text files, without their ends.
 
     Args:
@@ -54,49 +74,14 @@ class TextLineDataset(_FileDataset):
         name: not used.
     """
 
-    def __init__(
-        self,
-        filenames: Any,
-        compression_type: Any = None,
-        buffer_size: Any = None,
-        num_parallel_reads: Any = None,
-        name: str | None = None,
-    ) -> None:
-        self._arguments = compression_type, buffer_size
-        self._read_each(filenames, num_parallel_reads)
-
-    def _read(self, name: Tensor) -> Dataset:
-        variant = create_op("TextLineDataset", [name, *_settings(*self._arguments)])
-        return Dataset(variant, _RECORDS)
+    op_type = "TextLineDataset"
 
 
 @export("data.TFRecordDataset")
-class TFRecordDataset(_FileDataset):
-    """The records of TFRecord files, held to their checksums.
+class TFRecordDataset(_Records):
+    """The records of TFRecord files, held to their checksums; arguments as of `TextLineDataset`."""
 
-    Args:
-        filenames: a string tensor, or a dataset of names.
-        compression_type: "", "GZIP" or "ZLIB".
-        buffer_size: accepted.
-        num_parallel_reads: from how many files records are taken in turn; one after another if
-            None.
-        name: not used.
-    """
-
-    def __init__(
-        self,
-        filenames: Any,
-        compression_type: Any = None,
-        buffer_size: Any = None,
-        num_parallel_reads: Any = None,
-        name: str | None = None,
-    ) -> None:
-        self._arguments = compression_type, buffer_size
-        self._read_each(filenames, num_parallel_reads)
-
-    def _read(self, name: Tensor) -> Dataset:
-        variant = create_op("TFRecordDataset", [name, *_settings(*self._arguments)])
-        return Dataset(variant, _RECORDS)
+    op_type = "TFRecordDataset"
 
 
 @export("data.FixedLengthRecordDataset")

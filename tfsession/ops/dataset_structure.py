@@ -101,6 +101,27 @@ class ElementSpec:
         return self.packed([Tensor] * len(self.dtypes))
 
 
+class OfElements:
+    """What has elements of a known kind."""
+
+    _spec: ElementSpec
+
+    @property
+    def output_types(self) -> Any:
+        """The dtypes of an element's components, in their structure."""
+        return self._spec.types
+
+    @property
+    def output_shapes(self) -> Any:
+        """The shapes of an element's components, in their structure."""
+        return self._spec.tensor_shapes
+
+    @property
+    def output_classes(self) -> Any:
+        """The classes of an element's components, in their structure."""
+        return self._spec.classes
+
+
 def _up_to(types: Any, shapes: Any) -> list[Any]:
     """The shapes for each of `types`: lists and tuples of numbers are shapes, not structures."""
     if not is_structure(types):

@@ -13,7 +13,7 @@ from tfsession.graph.create import convert_to_tensor, create_op, create_operatio
 from tfsession.graph.graph import get_default_graph
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
-from tfsession.ops.dataset_structure import ElementSpec
+from tfsession.ops.dataset_structure import ElementSpec, OfElements
 from tfsession.ops.defun import DefinedFunction
 
 _ITERATORS = "iterators"
@@ -22,7 +22,7 @@ _MANY_CALLS = 32
 
 
 @export("data.Iterator")
-class Iterator:
+class Iterator(OfElements):
     """An iterator of a session; each step that reads what `get_next` gives takes one element.
 
     Args:
@@ -121,21 +121,6 @@ class Iterator:
         if name is None:
             return self._string_handle
         return create_op("IteratorToStringHandle", [self._iterator_resource], name=name)  # type: ignore[no-any-return]
-
-    @property
-    def output_types(self) -> Any:
-        """The dtypes of an element's components, in their structure."""
-        return self._spec.types
-
-    @property
-    def output_shapes(self) -> Any:
-        """The shapes of an element's components, in their structure."""
-        return self._spec.tensor_shapes
-
-    @property
-    def output_classes(self) -> Any:
-        """The classes of an element's components, in their structure."""
-        return self._spec.classes
 
 
 def _resource(spec: ElementSpec, shared_name: str | None) -> Tensor:
