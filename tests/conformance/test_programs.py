@@ -54,4 +54,6 @@ def test_a_program_runs_alike(path, tf, monkeypatch):
     assert [where for where, _ in ours[0]] == [where for where, _ in theirs[0]]
     for (where, mine), (_, wanted) in zip(ours[0], theirs[0], strict=True):
         assert mine.dtype == wanted.dtype, where
-        np.testing.assert_allclose(mine, wanted, rtol=2e-4, atol=2e-6, err_msg=where)
+        # What is left of a loss near zero, and what training makes of weights, adds up roundings.
+        rtol = 1e-4 if where.startswith("/losses") else 2e-4
+        np.testing.assert_allclose(mine, wanted, rtol=rtol, atol=2e-6, err_msg=where)
