@@ -27,7 +27,7 @@ def _sparse(rows: list[list[bytes]]) -> tuple[Any, Any, Any]:
     columns = np.arange(len(ids)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     flat = [part for row in rows for part in row]
     indices = np.stack([ids, columns], 1).astype(np.int64)
-    shape = np.array([len(rows), lengths.max(initial=0)], np.int64)
+    shape = np.array([len(rows), max(lengths.tolist(), default=0)], np.int64)
     return indices, texts(flat, (len(flat),)), shape
 
 
