@@ -111,6 +111,12 @@ def test_by_a_variable(fresh_graph, use_resource):
     assert _run(grads)[0].tolist() == [3.0, 5.0]
 
 
+@pytest.mark.parametrize(("name", "scope"), [(None, "gradients/"), ("mine", "mine/"), ("", "")])
+def test_the_scope_of_a_call(name, scope, fresh_graph):
+    x = tf.constant(2.0)
+    assert tf.gradients(x * 2.0, x, name=name)[0].name == f"{scope}mul_grad/Mul:0"
+
+
 def test_names_and_gates(fresh_graph):
     x, y = tf.constant(2.0, name="x"), tf.constant(3.0, name="y")
     z = tf.multiply(x, y, name="z")

@@ -25,6 +25,7 @@ ROWS = [
     Row("Const", lambda tf, x: tf.constant(7, tf.float64, [2, 3]) * x, [floats(2, 3)],
         dtypes=["float64"], label="repeated"),
     Row("Const", lambda tf, x: [tf.constant(["a"]), x], [strings(b"x")], label="text"),
+    Row("Const", lambda tf, x: tf.constant(1.5, name=None) + x, [floats()], label="no-name"),
     Row("Placeholder", lambda tf, x: tf.identity(x), [floats(2, 3)], dtypes=ANY),
     Row("PlaceholderWithDefault", lambda tf, x: tf.placeholder_with_default(x, [2, 3]),
         [floats(2, 3)], dtypes=ANY, grad=True),

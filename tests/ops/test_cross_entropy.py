@@ -55,6 +55,11 @@ def _sparse_row(label, labels_shape, classes, dtypes=("float32",), **kwargs):
     )
 
 
+def _of_unknown_sizes(module, labels, logits):
+    labels = module.placeholder_with_default(labels, [None, 3])
+    return module.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+
+
 def _logistic(op, name, **kwargs):
     return [
         Row(op, f"nn.{name}", [floats(3, 4, low=0, high=1), floats(3, 4)], kwargs, FLOATS,
@@ -92,6 +97,8 @@ ROWS = [
     _sparse_row("wide", (2,), 50),
     Row(SPARSE, "nn.sparse_softmax_cross_entropy_with_logits",
         [ints(0), floats(0, 3)], {}, FLOATS, label="empty"),
+    Row(SPARSE, _of_unknown_sizes, [ints(2, 3, high=4), floats(2, 3, 4)], grad=True,
+        label="unknown-sizes"),
     *_logistic("Log1p", "sigmoid_cross_entropy_with_logits"),
     *_logistic("Log1p", "weighted_cross_entropy_with_logits", pos_weight=2.5),
     Row("Exp", "nn.log_poisson_loss", [floats(6, low=0, high=9), floats(6)], {}, FLOATS,
@@ -182,6 +189,17 @@ def test_labels_that_are_no_class_are_refused_and_the_session_goes_on(labels, fr
             session.run(loss, {fed: labels})
         assert text in str(caught.value)
         assert session.run(loss, {fed: [0, 1, 2]}).shape == (3,)
+
+
+def test_labels_in_another_order_of_sizes_are_refused(fresh_graph):
+    labels, logits = ph(None, None, dtype="int32"), ph(None, None, 4)
+    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+    zeros = np.zeros([2, 3, 4])
+    with tf.Session() as session:
+        with pytest.raises(tf.errors.InvalidArgumentError, match="x == y did not hold"):
+            session.run(loss, {labels: np.zeros([3, 2]), logits: zeros})
+        found = session.run(loss, {labels: np.zeros([2, 3]), logits: zeros})
+    np.testing.assert_allclose(found, np.full([2, 3], np.log(4)), rtol=1e-6)
 
 
 def test_a_gpu_gives_nan_where_a_label_is_no_class(fresh_graph):

@@ -102,7 +102,7 @@ def gradients(
     ys: Any,
     xs: Any,
     grad_ys: Any = None,
-    name: str = "gradients",
+    name: str | None = "gradients",
     colocate_gradients_with_ops: bool = False,
     gate_gradients: bool = False,
     aggregation_method: int | None = None,
@@ -133,6 +133,7 @@ def gradients(
     unconnected = UnconnectedGradients(unconnected_gradients)
     targets, sources = _as_list(ys), [_source_tensor(x) for x in _as_list(xs)]
     graph = _graph_of(targets)
+    name = "gradients" if name is None else name
     with graph.as_default(), graph.name_scope(name) as scope:
         outputs = [_dense_or_slices(y) for y in targets]
         engine = _Engine(graph, scope, colocate_gradients_with_ops, gate_gradients)

@@ -188,7 +188,7 @@ def constant(
     value: Any,
     dtype: Any = None,
     shape: Any = None,
-    name: str = "Const",
+    name: str | None = "Const",
     verify_shape: bool = False,
 ) -> Tensor:
     """A constant tensor.
@@ -207,18 +207,19 @@ def constant(
     return constant_of(get_default_graph(), to_ndarray(value, dtype, shape, verify_shape), name)
 
 
-def constant_of(graph: Graph, value: Array, name: str) -> Tensor:
+def constant_of(graph: Graph, value: Array, name: str | None) -> Tensor:
     """A constant operation whose value is `value` itself, which nobody may change any more."""
     attrs = {"value": value, "dtype": as_dtype(value.dtype)}
     definition = ops["Const"]
-    op = build_operation(graph, definition, graph.node_name(name), (), attrs)
+    name = graph.node_name("Const" if name is None else name)
+    op = build_operation(graph, definition, name, (), attrs)
     return op.outputs[0]
 
 
 def _convert_value(
     value: Any, dtype: DType | None = None, name: str | None = None, as_ref: bool = False
 ) -> Tensor:
-    return constant_of(get_default_graph(), to_ndarray(value, dtype), name or "Const")
+    return constant_of(get_default_graph(), to_ndarray(value, dtype), name)
 
 
 def _convert_sizes(

@@ -15,6 +15,7 @@ from tfsession.graph.operation import Operation
 from tfsession.graph.shape_fns import merge_dims, product, with_rank
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.cast import cast
+from tfsession.ops.check import assert_equal
 from tfsession.ops.compare import logical_and, where
 from tfsession.ops.constant import constant, ones_like, stop_gradient, zeros_like
 from tfsession.ops.elementwise import add, subtract
@@ -179,7 +180,8 @@ def sparse_softmax_cross_entropy_with_logits(
 
     Raises:
         ValueError: labels or logits are missing, or the shapes do not fit.
-        InvalidArgumentError: at run time, a label is not the number of a class.
+        InvalidArgumentError: at run time, a label is not the number of a class, or the shapes,
+            unknown before, do not fit.
     """
     _require_both("sparse_softmax_cross_entropy_with_logits", labels, logits)
     graph = graph_of((labels, logits))
@@ -194,10 +196,13 @@ def sparse_softmax_cross_entropy_with_logits(
             loss, _ = create_op(default, (precise, labels), None, name)
         else:
             static = labels._shape
-            classes = shape_of(logits)[rank(logits) - 1]
-            precise, labels = reshape(precise, [-1, classes]), reshape(labels, [-1])
-            loss, _ = create_op(default, (precise, labels), None, name)
-            loss = reshape(loss, labels_shape)
+            # Laid out flat, labels of another shape could fit all the same.
+            checks = [] if _is_known(labels, logits) else [_checked(labels, logits)]
+            with graph.control_dependencies(checks):
+                classes = shape_of(logits)[rank(logits) - 1]
+                precise, labels = reshape(precise, [-1, classes]), reshape(labels, [-1])
+                loss, _ = create_op(default, (precise, labels), None, name)
+                loss = reshape(loss, labels_shape)
             loss._shape = shape_lib.merge(loss._shape, static)
         return cast(loss, logits.dtype) if is_half else loss
 
@@ -214,11 +219,22 @@ def _check_sparse(labels: Tensor, logits: Tensor) -> None:
             f"labels.shape={labels.shape} of rank {len(have)} and logits.shape={logits.shape} of "
             f"rank {len(want)}"
         )
-    if None not in have and None not in want[:-1] and have != want[:-1]:
+    if _is_known(labels, logits) and have != want[:-1]:
         raise ValueError(
             "`labels.shape` must equal `logits.shape` except for the last dimension. Received: "
             f"labels.shape={labels.shape} and logits.shape={logits.shape}"
         )
+
+
+def _is_known(labels: Tensor, logits: Tensor) -> bool:
+    have, want = labels._shape, logits._shape
+    if have is None or want is None:
+        return False
+    return None not in have and None not in want[:-1]
+
+
+def _checked(labels: Tensor, logits: Tensor) -> Operation:
+    return assert_equal(shape_of(labels), shape_of(logits)[:-1])
 
 
 # --- sigmoid --------------------------------------------------------------------------------------
