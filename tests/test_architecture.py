@@ -36,6 +36,7 @@ DOWNWARDS = [
     *("random", "nn", "initializers", "state", "variable_scope"),
 ]
 LIBRARIES = {
+    "contrib": {"scipy"},
     "core": {"google", "google_crc32c"},
     "examples": {"sklearn", "matplotlib", "rich"},
     "testing": {"pytest"},
@@ -44,12 +45,13 @@ LIBRARIES = {
     "program": {"absl", "google"},
 }
 GPU_LIBRARIES = {
+    "contrib": {"scipy"},
     "devices/cuda.py": {"cupy", "cupyx", "cuda"},
     "devices/nvml.py": {"pynvml"},
     "kernels/cuda/": {"cupy", "cupyx", "cuda"},
 }
 IMPORTED_LATE = {"hashlib", "cupy", "cupyx", "cuda", "pynvml", "sklearn", "matplotlib", "rich"}
-IMPORTED_LATE |= {"PIL"}
+IMPORTED_LATE |= {"PIL", "scipy"}
 # These load modules by name: families at their first look-up, a command when it is asked for.
 LOADERS = {
     *(f"{room}/__init__.py" for room in ("tfsession", "tfsession/ops", "tfsession/gradients")),
