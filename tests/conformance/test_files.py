@@ -142,6 +142,7 @@ def main(argv):
     print(argv[1:], FLAGS.steps, FLAGS.name, FLAGS.fast, FLAGS.rate, FLAGS.sizes, FLAGS.kind)
     FLAGS.steps = 7
     print(FLAGS.steps, FLAGS["steps"].value, "steps" in FLAGS, hasattr(FLAGS, "no"))
+    print([FLAGS.__flags[name].value for name in ("name", "sizes")], "no" in FLAGS.__flags)
     return 3
 
 

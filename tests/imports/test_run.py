@@ -11,6 +11,8 @@ PROGRAMS = [
     (("flags.py", "--steps=2", "--rate", "0.25", "more"),
      "neighbour ['--steps=2', '--rate', '0.25', 'more'] ['more'] 1.0\n"),
     (("flags.py", "--quiet"), ""),
+    (("old_flags.py", "--size", "4", "--other=1", "rest"),
+     "['--other=1', 'rest'] [('folder', ''), ('size', 4)]\n['x'] 5 5\n"),
     (("-m", "package.train", "--epochs", "10", "-m", "x"),
      "__main__ package ['--epochs', '10', '-m', 'x'] package.model [42.]\n"),
 ]  # fmt: skip

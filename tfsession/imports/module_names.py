@@ -27,7 +27,7 @@ TEXTS: Final = {
 # Module -> the namespaces that hold its names, "." for `tf` itself. Only where what stands there
 # under a name is the same function; a module's own public names come first anyway.
 MODULES: Final = {
-    "contrib.data": "data.experimental",
+    "contrib.data": "data.experimental data",
     "contrib.distributions": "distributions",
     "contrib.framework": "train",
     "contrib.framework.python.ops": "contrib.framework",

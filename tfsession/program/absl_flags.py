@@ -22,12 +22,20 @@ class _Flags:
         self.__dict__["_flags"] = flags
 
     def __getattr__(self, name: str) -> Any:
+        flags = self.__dict__["_flags"]
+        if name == "__flags":  # programs of before absl show all flags by it
+            return vars(flags)[name]
         if name.startswith("__"):
             raise AttributeError(name)
-        flags = self.__dict__["_flags"]
         if name in flags and not flags.is_parsed():
             flags(sys.argv)
         return getattr(flags, name)
+
+    def _parse_flags(self, args: Sequence[str] | None = None) -> list[str]:
+        """Read the flags of a line without its program, as before TensorFlow 1.5; gives the rest."""
+        line = sys.argv if args is None else [sys.argv[0], *args]
+        rest: list[str] = self.__dict__["_flags"](line, known_only=True)
+        return rest[1:]
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self.__dict__["_flags"], name, value)
