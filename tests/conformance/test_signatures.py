@@ -27,10 +27,6 @@ MESSAGES = (
     *("RunMetadata",),
 )
 
-_OF_VARIABLES = {
-    *("batch_scatter_update", "scatter_div", "scatter_max", "scatter_min", "scatter_mul"),
-    *("scatter_nd_add", "scatter_nd_sub", "scatter_nd_update"),
-}
 # TensorFlow's, and not here; what C++ lends to Python stays so.
 MISSING = {
     "Graph": {
@@ -38,10 +34,8 @@ MISSING = {
     },
     "Operation": {"experimental_set_type", "from_node_def"},
     # TensorFlow's sparse_read and gather_nd raise AttributeError there.
-    "Variable": _OF_VARIABLES | {"gather_nd", "sparse_read"},
-    "RefVariable": _OF_VARIABLES | {"gather_nd", "sparse_read", "scatter_nd_max", "scatter_nd_min"},
-    "ResourceVariable": _OF_VARIABLES
-    | {"create", "numpy", "read_value_no_copy", "scatter_nd_max", "scatter_nd_min"},
+    "Variable": {"gather_nd", "sparse_read"},
+    "RefVariable": {"gather_nd", "sparse_read"},
 }
 # Here, and not TensorFlow's.
 OF_SESSIONS = {"counting", "explain_placement", "memory_stats", "placement"}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tfsession.core.rules import gradient
+from tfsession.core.rules import gradient, no_gradient
 from tfsession.graph.operation import Operation
 
 
 @gradient("CTCLoss")
 def _loss(op: Operation, grad: Any, _: Any) -> Any:
     return op.outputs[1] * grad[:, None], None, None, None
+
+
+no_gradient("CTCGreedyDecoder", "CTCBeamSearchDecoder")

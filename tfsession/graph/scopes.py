@@ -36,6 +36,8 @@ class Scopes(threading.local):
         self.attrs: dict[str, Any] = {}
         self.gradient_overrides: dict[str, str] = {}
         self.control_flow_context: Any = None
+        # Functions that make variables, the innermost scope's last.
+        self.variable_creators: tuple[Callable[..., Any], ...] = ()
 
     def check_scope_name(self, name: str) -> None:
         """Raise ValueError unless `name` may be opened as a scope inside the current one."""

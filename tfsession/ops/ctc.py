@@ -85,3 +85,122 @@ def ctc_loss(
             "CTCLoss", [inputs, labels.indices, labels.values, sequence_length], attrs
         )[0]
         return loss
+
+
+def _greedy_shape(op: Operation) -> list[Shape]:
+    batch = _batch(op)
+    return [(None, 2), (None,), (2,), (batch, 1)]
+
+
+def _beam_shape(op: Operation) -> list[Shape]:
+    paths = op.attrs["top_paths"]
+    places: list[Shape] = [(None, 2)] * paths
+    return [*places, *[(None,)] * paths, *[(2,)] * paths, (_batch(op), paths)]
+
+
+def _batch(op: Operation) -> int | None:
+    inputs, lengths = with_rank(op.inputs[0]._shape, 3), with_rank(op.inputs[1]._shape, 1)
+    assert inputs is not None
+    assert lengths is not None
+    return merge_dims(inputs[1], lengths[0])
+
+
+define_op(
+    "CTCGreedyDecoder",
+    inputs=["inputs: T", "sequence_length: int32"],
+    outputs=[
+        "decoded_indices: int64",
+        "decoded_values: int64",
+        "decoded_shape: int64",
+        "log_probability: T",
+    ],
+    attrs=[
+        "merge_repeated: bool = false",
+        "blank_index: int = -1",
+        "T: {float, double} = DT_FLOAT",
+    ],
+    shape=_greedy_shape,
+)
+define_op(
+    "CTCBeamSearchDecoder",
+    inputs=["inputs: T", "sequence_length: int32"],
+    outputs=[
+        "decoded_indices: top_paths * int64",
+        "decoded_values: top_paths * int64",
+        "decoded_shape: top_paths * int64",
+        "log_probability: T",
+    ],
+    attrs=[
+        "beam_width: int >= 1",
+        "top_paths: int >= 1",
+        "merge_repeated: bool = true",
+        "T: {float, double} = DT_FLOAT",
+    ],
+    shape=_beam_shape,
+)
+
+
+@export("nn.ctc_greedy_decoder")
+def ctc_greedy_decoder(
+    inputs: Any, sequence_length: Any, merge_repeated: bool = True, blank_index: int | None = None
+) -> tuple[list[SparseTensor], Tensor]:
+    """The likeliest class of each step, blanks left out.
+
+    Args:
+        inputs: logits `[steps, batch, classes]`.
+        sequence_length: int32 vector, how many steps of each sequence count.
+        merge_repeated: take a class that lasts several steps for one label.
+        blank_index: the blank's class; the last one when None, negative ones count from the end.
+
+    Returns:
+        A list of one int64 SparseTensor of labels, `[batch, most labels]`; and a matrix
+        `[batch, 1]`, the negative sum of the greatest logits.
+
+    Raises:
+        FailedPreconditionError: at run time, where lengths do not fit; InvalidArgumentError where
+            there is no sequence, or no such blank.
+    """
+    attrs = {"merge_repeated": merge_repeated}
+    if blank_index is not None:
+        attrs["blank_index"] = blank_index
+    *decoded, scores = create_op("CTCGreedyDecoder", [inputs, sequence_length], attrs)
+    return [SparseTensor(*decoded)], scores
+
+
+@export("nn.ctc_beam_search_decoder")
+def ctc_beam_search_decoder(
+    inputs: Any,
+    sequence_length: Any,
+    beam_width: int = 100,
+    top_paths: int = 1,
+    merge_repeated: bool = True,
+) -> tuple[list[SparseTensor], Tensor]:
+    """The likeliest sequences of labels, found by a search that keeps the best beginnings.
+
+    Args:
+        inputs: logits `[steps, batch, classes]`, of which the last class is the blank.
+        sequence_length: int32 vector, how many steps of each sequence count.
+        beam_width: how many beginnings are kept after each step.
+        top_paths: how many sequences of labels are given, the best one first.
+        merge_repeated: merge equal labels that follow each other in what is found; this also
+            merges those that a blank parts.
+
+    Returns:
+        A list of `top_paths` int64 SparseTensors of labels, `[batch, most labels]`; and their log
+        probabilities, `[batch, top_paths]`.
+
+    Raises:
+        FailedPreconditionError: at run time, where lengths do not fit.
+        InvalidArgumentError: at run time, where fewer sequences are found than asked for.
+    """
+    attrs = {"beam_width": beam_width, "top_paths": top_paths, "merge_repeated": merge_repeated}
+    *parts, scores = create_op("CTCBeamSearchDecoder", [inputs, sequence_length], attrs)
+    return [SparseTensor(*path) for path in zip(*parts, strict=True)], scores
+
+
+@export("nn.ctc_beam_search_decoder_v2")
+def ctc_beam_search_decoder_v2(
+    inputs: Any, sequence_length: Any, beam_width: int = 100, top_paths: int = 1
+) -> tuple[list[SparseTensor], Tensor]:
+    """As `ctc_beam_search_decoder`, with the labels as they are found."""
+    return ctc_beam_search_decoder(inputs, sequence_length, beam_width, top_paths, False)

@@ -15,10 +15,11 @@ from tfsession.ops.initial_value import without_uninitialized
 from tfsession.ops.state import assign as assign_reference
 from tfsession.ops.state import assign_add as add_to_reference
 from tfsession.ops.state import assign_sub as subtract_from_reference
+from tfsession.ops.variable_scatter import ScatterExtremes
 from tfsession.ops.variables import Variable, initializer_scope
 
 
-class RefVariable(Variable, is_resource=False):
+class RefVariable(ScatterExtremes, Variable, is_resource=False):
     """A variable whose operation gives a reference, updated in place: TF1's default."""
 
     def _build(
@@ -95,10 +96,17 @@ class RefVariable(Variable, is_resource=False):
         result = subtract_from_reference(self._variable, delta, use_locking=use_locking, name=name)
         return result if read_value else result.op
 
-    def _scatter(self, kind: str, slices: Any, name: str | None) -> Any:
-        return create_op(
-            f"Scatter{kind}", [self._variable, slices.indices, slices.values], name=name
-        )
+    def _scatter(self, kind: str, slices: Any, use_locking: bool, name: str | None) -> Any:
+        inputs = [self._variable, slices.indices, slices.values]
+        return create_op(f"Scatter{kind}", inputs, {"use_locking": use_locking}, name)
+
+    def _scatter_nd(self, kind: str, indices: Any, updates: Any, name: str | None) -> Any:
+        inputs = [self._variable, indices, updates]
+        return create_op(f"ScatterNd{kind}", inputs, {"use_locking": True}, name)
+
+    @staticmethod
+    def _no_slices(value: Any) -> str:
+        return f"sparse_delta is not IndexedSlices: {value}"
 
     def _as_graph_element(self) -> Any:
         return self._variable

@@ -12,10 +12,11 @@ from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.constant import identity
 from tfsession.ops.initial_value import without_uninitialized
+from tfsession.ops.variable_scatter import ScatterExtremes
 from tfsession.ops.variables import Variable, initializer_scope
 
 
-class ResourceVariable(Variable, is_resource=True):
+class ResourceVariable(ScatterExtremes, Variable, is_resource=True):
     """A variable behind a handle: reads are snapshots, in the order that the graph asks for."""
 
     def _build(
@@ -87,11 +88,24 @@ class ResourceVariable(Variable, is_resource=True):
             value = self._read()
         return identity(value)
 
-    def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
+    def read_value_no_copy(self) -> Tensor:
+        """As `read_value`: reading copies nothing."""
+        return self.read_value()
+
+    @property
+    def create(self) -> Operation:
+        """The operation that assigns the initial value."""
+        return self.initializer
+
+    def numpy(self) -> NoReturn:
+        """Raise NotImplementedError: a variable has its value in a session."""
         raise NotImplementedError(
             f"numpy() is only available when eager execution is enabled: run {self.name} in a "
             "session to get its value."
         )
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
+        self.numpy()
 
     def is_initialized(self, name: str | None = None) -> Tensor:
         """Whether the variable has a value: a bool scalar."""
@@ -145,12 +159,20 @@ class ResourceVariable(Variable, is_resource=True):
         op = create_operation(op_type, [self._handle, value], name=name)
         return self._lazy_read(op) if read_value else op
 
-    def _scatter(self, kind: str, slices: Any, name: str | None) -> Any:
+    def _scatter(self, kind: str, slices: Any, use_locking: bool, name: str | None) -> Any:
         values = convert_to_tensor(slices.values, self._dtype)
         op = create_operation(
             f"ResourceScatter{kind}", [self._handle, slices.indices, values], name=name
         )
         return self._lazy_read(op)
+
+    def _scatter_nd(self, kind: str, indices: Any, updates: Any, name: str | None) -> Any:
+        inputs = [self._handle, indices, convert_to_tensor(updates, self._dtype)]
+        return self._lazy_read(create_operation(f"ResourceScatterNd{kind}", inputs, name=name))
+
+    @staticmethod
+    def _no_slices(value: Any) -> str:
+        return f"Argument `sparse_delta` must be a `tf.IndexedSlices`. Received arg: {value}"
 
     def _lazy_read(self, op: Operation) -> Any:
         return _UpdatedVariable(self, op)

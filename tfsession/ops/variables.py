@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any, ClassVar
 
 from tfsession.core.dtypes import DType, as_dtype, string
@@ -12,6 +14,7 @@ from tfsession.core.modes import modes
 from tfsession.core.shape import TensorShape
 from tfsession.graph.create import (
     convert_to_tensor,
+    create_op,
     register_tensor_conversion_function,
 )
 from tfsession.graph.graph import Graph, get_default_graph
@@ -24,6 +27,7 @@ from tfsession.ops.initial_value import initialized_value
 from tfsession.ops.join import stack
 from tfsession.ops.slice import boolean_mask
 from tfsession.ops.state import count_up_to, is_variable_initialized
+from tfsession.ops.variable_scatter import ScatterMethods
 
 
 @export("VariableSynchronization")
@@ -46,8 +50,48 @@ class VariableAggregation:
     ONLY_FIRST_REPLICA = 3
 
 
+class _Creators(type):
+    """Making a Variable asks the creators of the graph's scopes, the innermost one first."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        creators = get_default_graph()._scopes.variable_creators if cls in _asking else ()
+        if not creators:
+            return super().__call__(*args, **kwargs)
+        bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs)
+        bound.apply_defaults()
+        asked = dict(bound.arguments)
+        del asked["self"]
+        make: Callable[..., Any] = super().__call__
+        for creator in creators:
+            make = partial(creator, make)
+        return make(**asked)
+
+
+# The classes whose objects creators may make; variables made otherwise are what they are.
+_asking: set[type] = set()
+
+
+@export("variable_creator_scope")
+@contextmanager
+def variable_creator_scope(variable_creator: Callable[..., Any]) -> Iterator[None]:
+    """Let `variable_creator(next_creator, **kwargs)` make the variables of this block.
+
+    Args:
+        variable_creator: function that gives a variable, usually what `next_creator(**kwargs)`
+            gives; `kwargs` are those of `tf.Variable`. Of nested scopes the innermost is asked
+            first, and its `next_creator` is the next one's.
+    """
+    scopes = get_default_graph()._scopes
+    previous = scopes.variable_creators
+    scopes.variable_creators = (*previous, variable_creator)
+    try:
+        yield
+    finally:
+        scopes.variable_creators = previous
+
+
 @export("Variable")
-class Variable:
+class Variable(ScatterMethods, metaclass=_Creators):
     """State that outlives a run: a tensor that operations read and update.
 
     `tf.Variable(...)` makes a reference variable, as TF1 does, or a resource variable with
@@ -269,25 +313,10 @@ class Variable:
         """Add one; gives the value before. OutOfRangeError at `limit`."""
         return count_up_to(self, limit)
 
-    def scatter_add(
-        self, sparse_delta: Any, use_locking: bool = False, name: str | None = None
-    ) -> Any:
-        """Add an IndexedSlices."""
-        return self._scatter("Add", sparse_delta, name)
+    def _scatter(self, kind: str, slices: Any, use_locking: bool, name: str | None) -> Any:
+        raise NotImplementedError
 
-    def scatter_sub(
-        self, sparse_delta: Any, use_locking: bool = False, name: str | None = None
-    ) -> Any:
-        """Subtract an IndexedSlices."""
-        return self._scatter("Sub", sparse_delta, name)
-
-    def scatter_update(
-        self, sparse_delta: Any, use_locking: bool = False, name: str | None = None
-    ) -> Any:
-        """Set rows to those of an IndexedSlices."""
-        return self._scatter("Update", sparse_delta, name)
-
-    def _scatter(self, kind: str, slices: Any, name: str | None) -> Any:
+    def _scatter_nd(self, kind: str, indices: Any, updates: Any, name: str | None) -> Any:
         raise NotImplementedError
 
     def _as_graph_element(self) -> Any:
@@ -337,6 +366,7 @@ def give_operators(cls: type) -> None:
 
 
 give_operators(Variable)
+_asking.add(Variable)
 
 
 def initializer_scope(graph: Graph, name: str) -> AbstractContextManager[Any]:
@@ -425,9 +455,7 @@ def report_uninitialized_variables(
     """
     graph = get_default_graph()
     if var_list is None:
-        var_list = [*global_variables(), *local_variables()] or [
-            op.outputs[0] for op in graph.get_operations() if op.type in ("Variable", "VariableV2")
-        ]
+        var_list = _global_and_local()
     with graph.name_scope(name):
         flags = [is_variable_initialized(variable) for variable in var_list]
         with graph.device("/cpu:0"):
@@ -435,3 +463,34 @@ def report_uninitialized_variables(
                 return constant([], string)
             mask = logical_not(stack(flags))
             return boolean_mask(constant([variable.op.name for variable in var_list]), mask)
+
+
+@export("assert_variables_initialized")
+def assert_variables_initialized(var_list: Sequence[Any] | None = None) -> Tensor | None:
+    """A tensor that fails with FailedPreconditionError where a variable has no value yet.
+
+    Args:
+        var_list: the variables to ask; all global and local ones when None, or without any those
+            that were made as operations.
+
+    Returns:
+        None where there is no variable.
+    """
+    if var_list is None:
+        var_list = _global_and_local()
+    ranks = []
+    for variable in var_list:
+        with get_default_graph().colocate_with(variable.op):
+            ranks.append(create_op("Rank", [variable]))
+    if len(ranks) == 1:
+        return ranks[0]
+    return stack(ranks) if ranks else None
+
+
+def _global_and_local() -> list[Any]:
+    """All variables, or without any those that were made as operations."""
+    return [*global_variables(), *local_variables()] or [
+        op.outputs[0]
+        for op in get_default_graph().get_operations()
+        if op.type in ("Variable", "VariableV2")
+    ]

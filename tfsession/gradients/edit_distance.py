@@ -1,0 +1,7 @@
+"""Edit distances have no gradients."""
+
+from __future__ import annotations
+
+from tfsession.core.rules import no_gradient
+
+no_gradient("EditDistance")
