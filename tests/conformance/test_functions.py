@@ -67,6 +67,33 @@ def test_graphs_of_functions_give_the_same_here(tf, functional):
                     np.testing.assert_allclose(sess.run(name, feeds), value, err_msg=name)
 
 
+def test_gradients_that_tensorflow_built_of_functions_run_here(tf, functional):
+    with tf.Graph().as_default() as graph:
+        x = tf.placeholder(tf.float32, [3], name="x")
+        k = tf.placeholder(tf.int32, [], name="k")
+        w = tf.constant([0.5, 1.5, 2.0])
+        _, looped = tf.while_loop(
+            lambda i, z: i < k,
+            lambda i, z: (i + 1, tf.cond(i % 2 < 1, lambda: z * tf.sin(w * z), lambda: z + x)),
+            [0, x],
+        )
+        mapped = tf.map_fn(lambda a: a * a + tf.sin(a), x)
+        total = tf.reduce_sum(looped) + tf.reduce_sum(mapped * mapped)
+        names = [t.name for t in [looped, mapped, *tf.gradients(total, [x, w])]]
+        message = graph.as_graph_def()
+        feeds = [{"x:0": X, "k:0": turns} for turns in (0, 1, 5)]
+        with tf.Session() as sess:
+            expected = [sess.run(names, fed) for fed in feeds]
+    kinds = {node.op for f in message.library.function for node in f.node_def}
+    assert {"TensorListPushBack", "TensorListPopBack", "OptionalFromValue"} <= kinds
+    with tfsession.Graph().as_default():
+        tfsession.import_graph_def(message, name="")
+        with tfsession.Session() as sess:
+            for fed, row in zip(feeds, expected, strict=True):
+                for name, found, value in zip(names, sess.run(names, fed), row, strict=True):
+                    np.testing.assert_allclose(found, value, rtol=1e-5, err_msg=name)
+
+
 def _calls(tf, Defun, ops):
     @Defun(tf.float32, tf.float32)
     def pair(a, b):
