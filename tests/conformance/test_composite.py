@@ -418,9 +418,9 @@ CHOICES = {
             "StridedSlice",
         ),
         (
-            "operators of SparseTensor and RaggedTensor, conversions between them and Tensors",
-            "out = err(lambda: sp * 2.0)",
-            ("TypeError", "unsupported operand type(s) for *: 'SparseTensor' and 'float'"),
+            "operators of RaggedTensor, conversions between ragged and sparse tensors",
+            "out = err(lambda: tf.ragged.constant([[1.0]]) * 2.0)",
+            ("TypeError", "unsupported operand type(s) for *: 'RaggedTensor' and 'float'"),
         ),
     ],
 }

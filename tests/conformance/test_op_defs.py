@@ -49,6 +49,8 @@ def plain(default):
         default = make_ndarray(default)
     if isinstance(default, np.ndarray):
         return default.dtype, default.tolist()
+    if isinstance(default, list):
+        return [float(np.float32(v)) if isinstance(v, float) else v for v in default]
     return getattr(default, "as_datatype_enum", default)
 
 

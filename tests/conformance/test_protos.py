@@ -23,7 +23,12 @@ NOT_IMPORTED = [
 ]
 
 # What only tfsession has, at numbers that TensorFlow does not use.
-OWN_MESSAGES = {"tensorflow.DeviceOptions"}
+OWN_MESSAGES = {
+    "tensorflow.DeviceOptions",
+    # Examples with their parts left as bytes, to be read by other means.
+    *("tensorflow.ExampleParts", "tensorflow.FeaturesParts", "tensorflow.FeaturePart"),
+    *("tensorflow.SequenceExampleParts", "tensorflow.FeatureListParts"),
+}
 OWN_FIELDS = {("tensorflow.ConfigProto", "device_options")}
 
 # Public in TensorFlow's compat.v1 and not here, with the reason.

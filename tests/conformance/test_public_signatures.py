@@ -13,6 +13,9 @@ pytestmark = [pytest.mark.oracle, pytest.mark.spec("signatures")]
 # Another signature here, on purpose.
 DIFFERENT = {
     # Made by the library, not by programs.
+    *("data.Dataset", "data.Options"),
+    # A default that stands for none.
+    *("profiler.profile", "sparse.split", "sparse_split"),
     *("DType", "dtypes.DType", "Operation", "Tensor", "VariableAggregation"),
     "VariableSynchronization",
     # What only TensorFlow 2 or its eager mode has is not taken.

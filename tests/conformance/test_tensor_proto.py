@@ -149,9 +149,7 @@ def test_what_no_shape_allows(same):
     same(1, shape=[2], verify_shape=True, allow_broadcast=True)
 
 
-@pytest.mark.parametrize(
-    "dtype", [d for d in dtypes.ALL_DTYPES if d.is_numpy_compatible], ids=str
-)
+@pytest.mark.parametrize("dtype", [d for d in dtypes.ALL_DTYPES if d.is_numpy_compatible], ids=str)
 def test_every_type_and_size(tf, same, dtype):
     for shape in ((), (1,), (2,), (0,), (2, 0), (2, 3)):
         array = np.zeros(shape, dtype.numpy)

@@ -36,8 +36,8 @@ class Iterator(OfElements):
         iterator_resource: Tensor,
         initializer: Operation | None,
         output_types: Any,
-        output_shapes: Any = None,
-        output_classes: Any = None,
+        output_shapes: Any,
+        output_classes: Any,
     ) -> None:
         self._iterator_resource = iterator_resource
         self._initializer = initializer
@@ -55,7 +55,9 @@ class Iterator(OfElements):
     ) -> Iterator:
         """An iterator for any datasets of such elements; `make_initializer` says of which."""
         spec = ElementSpec.declared(output_types, output_shapes)
-        return Iterator(_resource(spec, shared_name), None, spec.types, spec.tensor_shapes)
+        return Iterator(
+            _resource(spec, shared_name), None, spec.types, spec.tensor_shapes, spec.classes
+        )
 
     @staticmethod
     def from_string_handle(
@@ -65,7 +67,7 @@ class Iterator(OfElements):
         spec = ElementSpec.declared(output_types, output_shapes)
         handle = convert_to_tensor(string_handle, string)
         resource = create_op("IteratorFromStringHandleV2", [handle], spec.attrs)
-        return Iterator(resource, None, spec.types, spec.tensor_shapes)
+        return Iterator(resource, None, spec.types, spec.tensor_shapes, spec.classes)
 
     @property
     def initializer(self) -> Operation:
@@ -135,7 +137,7 @@ def initializable_iterator(dataset: Tensor, spec: ElementSpec, shared_name: str 
         resource = _resource(spec, shared_name)
     with graph.colocate_with(resource.op):
         initializer = create_operation("MakeIterator", [dataset, resource])
-    return Iterator(resource, initializer, spec.types, spec.tensor_shapes)
+    return Iterator(resource, initializer, spec.types, spec.tensor_shapes, spec.classes)
 
 
 def one_shot_iterator(dataset: Tensor, spec: ElementSpec) -> Iterator:
@@ -161,4 +163,4 @@ def one_shot_iterator(dataset: Tensor, spec: ElementSpec) -> Iterator:
         ) from None
     attrs = {"dataset_factory": protos.NameAttrList(name=factory.name), **spec.attrs}
     resource = create_op("OneShotIterator", [], attrs)
-    return Iterator(resource, None, spec.types, spec.tensor_shapes)
+    return Iterator(resource, None, spec.types, spec.tensor_shapes, spec.classes)
