@@ -110,6 +110,8 @@ n.assert_same_structure([1, (2, 3)], [4, [5, 6]])
 n.assert_same_structure([1, (2, 3)], [4, [5, 6]], check_types=False)
 n.assert_same_structure([1, (2, 3)], [4, 5])
 n.assert_same_structure({"a": 1}, {"b": 1})
+n.flatten([{"b": 1, "a": 2}.values(), {"b": 1}.items(), {"b": 1, "a": 2}.keys()])
+n.map_structure(str, {"b": 1, "a": [2]}.values()), n.pack_sequence_as({"b": 1}.values(), [3])
 """.strip().splitlines()
 
 

@@ -196,6 +196,19 @@ def test_rates_may_be_tensors_and_functions(fresh_graph):
         assert session.run(w) == 0.25
 
 
+def test_a_dict_s_values_are_variables(fresh_graph):
+    layers = {"b": tf.Variable(3.0), "a": tf.Variable(2.0)}
+    other = tf.Variable(1.0)
+    loss = layers["a"] * layers["b"] * other
+    descent = tf.train.GradientDescentOptimizer(0.5)
+    step = descent.minimize(loss, var_list=layers.values())
+    with tf.Session() as sess:
+        sess.run(tf.global_variables_initializer())
+        sess.run(tf.group(layers.values()))
+        sess.run(step)
+        assert sess.run([layers["a"], layers["b"], other]) == [0.5, 2.0, 1.0]
+
+
 def test_a_constraint_holds_after_the_update(fresh_graph):
     w = tf.Variable(0.05, constraint=lambda value: tf.maximum(value, 0.0))
     train = tf.train.GradientDescentOptimizer(1.0).minimize(w)

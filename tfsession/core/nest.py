@@ -1,18 +1,19 @@
 """Nests: structures of lists, tuples, named tuples and mappings around leaves, as in `tf.nest`.
 
-Mappings are walked in the order of their sorted keys. Everything else is a leaf.
+Mappings are walked in the order of their sorted keys, views of them (`d.values()`) in their own; a
+view is packed as a list. Everything else is a leaf.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MappingView
 from typing import Any
 
 
 def is_nested(value: Any) -> bool:
     """Whether `value` is a structure, not a leaf."""
-    return isinstance(value, list | tuple | Mapping)
+    return isinstance(value, list | tuple | Mapping | MappingView)
 
 
 def flatten(structure: Any) -> list[Any]:
@@ -116,7 +117,7 @@ def with_parts(structure: Any, parts: list[Any]) -> Any:
         return kind(pairs)
     if hasattr(structure, "_fields"):
         return type(structure)(*parts)
-    return type(structure)(parts)
+    return parts if isinstance(structure, MappingView) else type(structure)(parts)
 
 
 def _difference(first: Any, second: Any) -> tuple[type[Exception], str] | None:

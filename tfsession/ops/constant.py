@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tfsession.core import nest
 from tfsession.core import shape as shape_lib
 from tfsession.core.dimension import Dimension
 from tfsession.core.dtypes import (
@@ -432,7 +433,7 @@ def group(*inputs: Any, **kwargs: Any) -> Operation:
     if kwargs:
         raise ValueError("Unknown keyword arguments: " + ", ".join(kwargs))
     by_device: dict[str, list[Any]] = {}
-    flat = _flatten(inputs)
+    flat = [part for item in nest.flatten(inputs) for part in _components(item)]
     for item in flat:
         if not hasattr(item, "device"):
             raise TypeError(
@@ -448,13 +449,9 @@ def group(*inputs: Any, **kwargs: Any) -> Operation:
         return _wait_for(graph, waits, "", scope)
 
 
-def _flatten(values: Any) -> list[Any]:
-    if isinstance(values, dict):
-        return [item for key in sorted(values) for item in _flatten(values[key])]
-    if isinstance(values, list | tuple):
-        return [item for value in values for item in _flatten(value)]
-    composite = composite_type_of(values)
-    return [values] if composite is None else list(composite.components(values))
+def _components(value: Any) -> list[Any]:
+    composite = composite_type_of(value)
+    return [value] if composite is None else list(composite.components(value))
 
 
 def _wait_for(graph: Graph, items: list[Any], device: str, name: str | None = None) -> Operation:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from tfsession.core import dtypes
+from tfsession.core import dtypes, nest
 from tfsession.core.exports import export
 from tfsession.gradients.engine import gradients
 from tfsession.graph.create import convert_to_tensor
@@ -110,7 +110,7 @@ class Optimizer:
             variables = graph.get_collection(GraphKeys.TRAINABLE_VARIABLES)
             variables += graph.get_collection(GraphKeys.TRAINABLE_RESOURCE_VARIABLES)
         else:
-            variables = _flat(var_list)
+            variables = nest.flatten(var_list)
         if not variables:
             raise ValueError("No variables to optimize.")
         self._assert_trainable([loss])
@@ -307,12 +307,6 @@ class Optimizer:
 
     def _call_if_callable(self, param: Any) -> Any:
         return param() if callable(param) else param
-
-
-def _flat(variables: Any) -> list[Any]:
-    if isinstance(variables, list | tuple):
-        return [item for variable in variables for item in _flat(variable)]
-    return [variables]
 
 
 def _as_gradient(grad: Any) -> Any:
