@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tfsession.core.dtypes import DType
+from tfsession.core.dtypes import ALL_DTYPES, DType, variant
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import Shape, debug_string
@@ -58,7 +58,7 @@ def empty_texts_like(xp: Any, x: Any) -> Any:
     return xp.full(x.shape, b"", object)
 
 
-@kernel("ZerosLike")
+@kernel("ZerosLike", types={"T": set(ALL_DTYPES) - {variant}})
 def zeros_like(xp: Any, x: Any) -> Any:
     """Zeros of the same shape and dtype."""
     return xp.zeros(x.shape, x.dtype)

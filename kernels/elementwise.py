@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tfsession.core.dtypes import ALL_DTYPES, variant
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import elementwise, kernel
 from tfsession.core.shape import debug_string
@@ -183,7 +184,8 @@ def clip_by_value(xp: Any, t: Any, clip_value_min: Any, clip_value_max: Any) -> 
     return xp.maximum(xp.minimum(t, clip_value_max), clip_value_min)
 
 
-@kernel("AddN", "AccumulateNV2", aliases=True)
+@kernel("AddN", aliases=True, types={"T": set(ALL_DTYPES) - {variant}})
+@kernel("AccumulateNV2", aliases=True)
 def add_n(xp: Any, *inputs: Any) -> Any:
     """The sum, from the first to the last."""
     shape = inputs[0].shape

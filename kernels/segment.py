@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ml_dtypes import finfo
+
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
@@ -24,9 +26,8 @@ def add_rows(xp: Any, result: Any, ids: Any, rows: Any) -> None:
     xp.add.at(result.reshape(-1), places, rows.reshape(-1))
 
 
-@kernel("SegmentSum", host=["segment_ids"])
-def segment_sum(xp: Any, data: Any, segment_ids: Any) -> Any:
-    """Sums of runs of rows; ids that are left out give zeros."""
+def _segments(data: Any, segment_ids: Any) -> int:
+    """How many segments there are; InvalidArgumentError where ids are wrong."""
     if segment_ids.ndim != 1 or data.ndim < 1 or data.shape[0] != segment_ids.size:
         raise _refuse("segment_ids should be the same size as dimension 0 of input.")
     count = int(segment_ids[-1]) + 1 if segment_ids.size else 0
@@ -37,9 +38,66 @@ def segment_sum(xp: Any, data: Any, segment_ids: Any) -> Any:
             f"Segment id {segment_ids[0]} out of range [0, {count}), possibly because "
             "'segment_ids' input is not sorted."
         )
-    result = xp.zeros((count, *data.shape[1:]), data.dtype)
+    return count
+
+
+@kernel("SegmentSum", host=["segment_ids"])
+def segment_sum(xp: Any, data: Any, segment_ids: Any) -> Any:
+    """Sums of runs of rows; ids that are left out give zeros."""
+    result = xp.zeros((_segments(data, segment_ids), *data.shape[1:]), data.dtype)
     add_rows(xp, result, xp.asarray(segment_ids), data)
     return result
+
+
+@kernel("SegmentMean", host=["segment_ids"])
+def segment_mean(xp: Any, data: Any, segment_ids: Any) -> Any:
+    """Means of runs of rows; ids that are left out give zeros."""
+    total = segment_sum(xp, data, segment_ids)
+    if not len(total):
+        return total
+    counts = xp.maximum(xp.bincount(xp.asarray(segment_ids), minlength=len(total)), 1)
+    divisors = counts.reshape(-1, *[1] * (data.ndim - 1)).astype(data.dtype)
+    is_whole = data.dtype.kind in "iu"
+    return (total // divisors if is_whole else total / divisors).astype(data.dtype, copy=False)
+
+
+def _extreme(xp: Any, kind: str, dtype: Any) -> Any:
+    """What a segment without rows starts from."""
+    if kind == "Prod":
+        return 1
+    sign = -1 if kind == "Max" else 1
+    if dtype.kind in "iu":
+        limits = xp.iinfo(dtype)
+        return limits.min if sign < 0 else limits.max
+    return sign * float(finfo(dtype).max)
+
+
+_UFUNCS = {"Max": "maximum", "Min": "minimum", "Prod": "multiply"}
+
+
+def _reduced(xp: Any, kind: str, start: Any, ids: Any, rows: Any) -> Any:
+    """Rows combined with those of `start` by id, in order."""
+    getattr(xp, _UFUNCS[kind]).at(start, ids, rows)
+    return start
+
+
+def _register(kind: str) -> None:
+    @kernel(f"Segment{kind}", device="CPU")
+    def _(xp: Any, data: Any, segment_ids: Any) -> Any:
+        count = _segments(data, segment_ids)
+        start = xp.full((count, *data.shape[1:]), _extreme(xp, kind, data.dtype), data.dtype)
+        result = _reduced(xp, kind, start, segment_ids, data)
+        if kind != "Prod":
+            result[xp.bincount(segment_ids, minlength=count)[:count] == 0] = 0
+        return result
+
+    @kernel(f"UnsortedSegment{kind}", device="CPU")
+    def _(xp: Any, data: Any, segment_ids: Any, num_segments: Any) -> Any:
+        result = _empty_sums(xp, data, segment_ids, num_segments)
+        result[...] = _extreme(xp, kind, data.dtype)
+        _check_ids(xp, segment_ids, result.shape[0])
+        kept = segment_ids >= 0
+        return _reduced(xp, kind, result, segment_ids[kept], data[kept])
 
 
 def _empty_sums(xp: Any, data: Any, ids: Any, num_segments: Any, spare: int = 0) -> Any:
@@ -54,17 +112,26 @@ def _empty_sums(xp: Any, data: Any, ids: Any, num_segments: Any, spare: int = 0)
     return xp.zeros((count + spare, *data.shape[ids.ndim :]), data.dtype)
 
 
+def _check_ids(xp: Any, segment_ids: Any, count: int) -> None:
+    if not segment_ids.size or segment_ids.max() < count:
+        return
+    place = [int(i[0]) for i in xp.nonzero(segment_ids >= count)]
+    text = ",".join(map(str, place))
+    bad = segment_ids[tuple(place)]
+    raise _refuse(f"segment_ids[{text}] = {bad} is out of range [0, {count})")
+
+
+for _kind in _UFUNCS:
+    _register(_kind)
+
+
 @kernel("UnsortedSegmentSum", device="CPU")
 def unsorted_segment_sum_checked(xp: Any, data: Any, segment_ids: Any, num_segments: Any) -> Any:
     """Sums of rows by id; an id that is too large is an error."""
     result = _empty_sums(xp, data, segment_ids, num_segments)
+    _check_ids(xp, segment_ids, result.shape[0])
     if segment_ids.size == 0:
         return result
-    if segment_ids.max() >= result.shape[0]:
-        place = [int(i[0]) for i in xp.nonzero(segment_ids >= result.shape[0])]
-        text = ",".join(map(str, place))
-        bad = segment_ids[tuple(place)]
-        raise _refuse(f"segment_ids[{text}] = {bad} is out of range [0, {result.shape[0]})")
     ids = segment_ids.reshape(-1)
     rows = data.reshape(ids.size, -1) if data.size else data.reshape(ids.size, 0)
     if ids.min() < 0:

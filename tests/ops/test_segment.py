@@ -18,6 +18,29 @@ def summed(count):
     return reference
 
 
+def reduced(kind, count, known=None):
+    def reference(data, ids=known):
+        ids, absent = np.asarray(ids), 1 if kind == "Prod" else 0
+        result = np.full((count, *data.shape[1:]), absent, data.dtype)
+        for segment in set(ids.tolist()):
+            function = getattr(np, kind.lower())
+            result[segment] = function(data[ids == segment], axis=0)
+        return result
+
+    return reference
+
+
+def of_two(kind):
+    name = f"segment_{kind.lower()}"
+    return lambda tf, x: tf.reshape(getattr(tf, name)(x, [0, 0, 1, 1, 1]), [2, 2])
+
+
+def unsorted(kind, count):
+    return lambda tf, x, i: getattr(tf, f"unsorted_segment_{kind.lower()}")(x, i, count)
+
+
+REAL = ["float16", "bfloat16", "float32", "float64", "int32", "int64", "uint8"]
+OWN = "the same gradient by fewer operations"
 UNSORTED = value([0, 2, -1, 2, 0], "int32")
 ROWS = [
     Row("SegmentSum", "segment_sum", [floats(5, 2), value([0, 0, 2, 2, 2])],
@@ -38,6 +61,38 @@ ROWS = [
         [floats(2, 0), value([1, 0], "int32")], label="empty rows"),
     Row("UnsortedSegmentSum", lambda tf, x, i: tf.unsorted_segment_sum(x, i, 2),
         [floats(), value(1, "int32")], grad=True, label="scalar"),
+    *(
+        row
+        for kind, dtypes in (("Max", REAL), ("Min", REAL), ("Prod", ["float32", "int32"]),
+                             ("Mean", ["float32", "float64"]))
+        for row in (
+            Row(f"Segment{kind}", f"segment_{kind.lower()}",
+                [floats(5, 2, low=0.5), value([0, 0, 2, 2, 2])], dtypes=["int32", "int64"],
+                reference=reduced(kind, 3) if kind != "Mean" else None),
+            Row(f"Segment{kind}", of_two(kind), [floats(5, 2, low=0.5)], dtypes=dtypes, grad=True,
+                reference=reduced(kind, 2, [0, 0, 1, 1, 1]), same_graph=OWN, label="known"),
+            Row(f"Segment{kind}", f"segment_{kind.lower()}", [floats(0, 2), value([], "int32")],
+                label="empty"),
+        )
+    ),
+    *(
+        row
+        for kind, dtypes in (("Max", REAL), ("Min", REAL), ("Prod", ["float32", "int32"]))
+        for row in (
+            Row(f"UnsortedSegment{kind}",
+                unsorted(kind, 4),
+                [floats(5, 2, low=0.5), UNSORTED], dtypes=dtypes, label="gaps"),
+            Row(f"UnsortedSegment{kind}",
+                unsorted(kind, 2),
+                [floats(2, 2, 3, low=0.5), value([[0, -1], [1, 1]], "int32")], grad=True,
+                same_graph=OWN, label="matrix of ids"),
+        )
+    ),
+    *(
+        Row("UnsortedSegmentSum", lambda tf, x, i, name=name: getattr(tf, name)(x, i, 4),
+            [floats(5, 2), UNSORTED], grad=True, label=name, same_graph=OWN)
+        for name in ("unsorted_segment_mean", "unsorted_segment_sqrt_n")
+    ),
 ]  # fmt: skip
 
 
@@ -96,3 +151,14 @@ def test_the_gradient_of_a_segment_sum(fresh_graph):
     (grad,) = tf.gradients(tf.segment_sum(x, [0, 0, 1, 1]) * [1.0, 2.0], x)
     with tf.Session() as session:
         assert session.run(grad, {x: np.zeros(4)}).tolist() == [1.0, 1.0, 2.0, 2.0]
+
+
+@pytest.mark.parametrize("values", [[2.0, 3, 5], [0.0, 3, 5], [0.0, 0, 5]])
+@pytest.mark.parametrize("is_sorted", [True, False])
+def test_the_gradient_of_a_product_with_zeros(fresh_graph, values, is_sorted):
+    x = tf.placeholder(tf.float32, [3])
+    y = tf.segment_prod(x, [0] * 3) if is_sorted else tf.unsorted_segment_prod(x, [0] * 3, 1)
+    (grad,) = tf.gradients(y, x)
+    with tf.Session() as session:
+        found = session.run(grad, {x: values}).tolist()
+    assert found == [np.prod(np.delete(values, i)) for i in range(3)]

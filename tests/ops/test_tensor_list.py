@@ -194,7 +194,8 @@ WRONG = [
     (lambda: with_item(tf, reserve(tf, 3), -1, 1.0), "Trying to modify element -1 in a list"),
     (lambda: stacked(tf, empty(tf), [-1]), "empty list with non-fully-defined element_shape"),
     (lambda: stacked(tf, pushed(tf, [1.0], [1.0, 2.0])), "only contains elements of shapes"),
-    (lambda: stacked(tf, reserve(tf, 2, [2]), [3]), "does not fit the list"),
+    (lambda: stacked(tf, reserve(tf, 2, [2]), tf.placeholder_with_default([3], [1])),
+     "does not fit the list"),
     (lambda: pushed(tf, [1.0], shape=[2]), "does not fit the list"),
     (lambda: pushed(tf, [1.0], [1.0], limit=1), "push item into a full list"),
     (lambda: tf.raw_ops.TensorListPopBack(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tfsession.core.exports import export
@@ -55,6 +56,34 @@ define_op(
 )
 
 
+_REAL = "T: realnumbertype"
+for _kind, _types in (
+    ("Max", _REAL),
+    ("Min", _REAL),
+    ("Prod", "T: numbertype"),
+    ("Mean", "T: numbertype"),
+):
+    define_op(
+        f"Segment{_kind}",
+        inputs=["data: T", "segment_ids: Tindices"],
+        outputs=["output: T"],
+        attrs=[_types, "Tindices: {int32, int64}"],
+        shape=_segment_shape,
+    )
+    if _kind != "Mean":
+        define_op(
+            f"UnsortedSegment{_kind}",
+            inputs=["data: T", "segment_ids: Tindices", "num_segments: Tnumsegments"],
+            outputs=["output: T"],
+            attrs=[
+                _types,
+                "Tindices: {int32, int64}",
+                "Tnumsegments: {int32, int64} = DT_INT32",
+            ],
+            shape=unsorted_segment_shape,
+        )
+
+
 @export("segment_sum", "math.segment_sum")
 def segment_sum(data: Any, segment_ids: Any, name: str | None = None) -> Tensor:
     """The sum of the rows of each segment; `segment_ids` has one id for each row, in order."""
@@ -80,3 +109,59 @@ def unsorted_segment_sum(
     inputs = [data, segment_ids, num_segments]
     result: Tensor = create_op("UnsortedSegmentSum", inputs, name=name)
     return result
+
+
+def _sorted_builder(kind: str, what: str, absent: str) -> Callable[..., Tensor]:
+    label = f"segment_{kind.lower()}"
+
+    @export(label, f"math.{label}")
+    def reduce(data: Any, segment_ids: Any, name: str | None = None) -> Tensor:
+        result: Tensor = create_op(f"Segment{kind}", [data, segment_ids], name=name)
+        return result
+
+    reduce.__name__ = reduce.__qualname__ = label
+    reduce.__doc__ = f"""{what} of the rows of each segment.
+
+    Args:
+        data: tensor of rank 1 at least.
+        segment_ids: integer vector, the segment of each row, in ascending order; a segment without
+            rows gets {absent}.
+        name: name of the operation.
+
+    Raises:
+        InvalidArgumentError: at run time, where ids are negative or not ascending.
+    """
+    return reduce
+
+
+def _unsorted_builder(kind: str, what: str, absent: str) -> Callable[..., Tensor]:
+    label = f"unsorted_segment_{kind.lower()}"
+
+    @export(label, f"math.{label}")
+    def reduce(data: Any, segment_ids: Any, num_segments: Any, name: str | None = None) -> Tensor:
+        inputs = [data, segment_ids, num_segments]
+        result: Tensor = create_op(f"UnsortedSegment{kind}", inputs, name=name)
+        return result
+
+    reduce.__name__ = reduce.__qualname__ = label
+    reduce.__doc__ = f"""{what} of the slices of each of `num_segments` segments.
+
+    Args:
+        data: tensor whose shape begins with that of `segment_ids`.
+        segment_ids: integer tensor, the segment of each slice; a negative one is left out.
+        num_segments: scalar; a segment without slices gets {absent}.
+        name: name of the operation.
+
+    Raises:
+        InvalidArgumentError: at run time on the CPU, when an id is not below `num_segments`.
+    """
+    return reduce
+
+
+segment_max = _sorted_builder("Max", "The maximum", "zeros")
+segment_min = _sorted_builder("Min", "The minimum", "zeros")
+segment_prod = _sorted_builder("Prod", "The product", "ones")
+segment_mean = _sorted_builder("Mean", "The mean", "zeros")
+unsorted_segment_max = _unsorted_builder("Max", "The maximum", "the least number of the dtype")
+unsorted_segment_min = _unsorted_builder("Min", "The minimum", "the greatest number of the dtype")
+unsorted_segment_prod = _unsorted_builder("Prod", "The product", "ones")

@@ -7,21 +7,42 @@ no public name makes one but `tf.raw_ops`.
 from __future__ import annotations
 
 from tfsession.core.op_def import define_op
-from tfsession.core.shape import Shape
+from tfsession.core.shape import Shape, merge
 from tfsession.graph.constant_value import constant_shape
 from tfsession.graph.operation import Operation
 from tfsession.graph.shape_fns import merge_dims, scalar, with_rank, with_rank_at_least
+from tfsession.graph.tensor import Tensor
 
 _ELEMENT = "element_dtype: type"
 _SHAPE = "shape_type: {int32, int64}"
+
+# Of the operations that make lists: the input that tells the shape of elements.
+_SHAPE_INPUTS = {
+    "EmptyTensorList": 0,
+    "TensorListReserve": 0,
+    "TensorListFromTensor": 1,
+    "TensorListScatterV2": 2,
+}
+_KEEPS_SHAPE = {
+    *("Identity", "TensorListPushBack", "TensorListPopBack", "TensorListSetItem"),
+    "TensorListResize",
+}
 
 
 def _element_shape(op: Operation, index: int) -> Shape:
     """The shape that an input asks of elements; a scalar asks nothing."""
     given = op.inputs[index]
-    if given._shape is None or not given._shape:
+    return merge(constant_shape(given) if given._shape else None, list_shape(op.inputs[0]))
+
+
+def list_shape(handle: Tensor) -> Shape:
+    """What the operations that made a list tell of the shape of its elements."""
+    while handle.op.type in _KEEPS_SHAPE:
+        handle = handle.op.inputs[0]
+    if handle.op.type not in _SHAPE_INPUTS:
         return None
-    return constant_shape(given)
+    given = handle.op.inputs[_SHAPE_INPUTS[handle.op.type]]
+    return constant_shape(given) if given._shape else None
 
 
 def _stack_shape(op: Operation) -> list[Shape]:
@@ -100,7 +121,7 @@ define_op(
     inputs=["input_handle: variant"],
     outputs=["element_shape: shape_type"],
     attrs=[_SHAPE],
-    shape=lambda op: [None],
+    shape=lambda op: [None if (known := list_shape(op.inputs[0])) is None else (len(known),)],
 )
 define_op(
     "TensorListResize",
