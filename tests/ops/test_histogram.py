@@ -38,8 +38,6 @@ def test_row(case, device):
 def test_errors(fresh_graph):
     with pytest.raises(ValueError, match="must be either 'right' or 'left'"):
         tf.searchsorted([1], [1], side="middle")
-    with pytest.raises(NotImplementedError, match="axis"):
-        tf.bincount([1], axis=-1)
     with (
         tf.Session() as session,
         pytest.raises(tf.errors.InvalidArgumentError, match="non-negative"),

@@ -57,9 +57,6 @@ def bincount(
     minlength: Any = None,
     maxlength: Any = None,
     dtype: Any = dtypes.int32,
-    name: str | None = None,
-    axis: int | None = None,
-    binary_output: bool = False,
 ) -> Tensor:
     """How often each whole number is in `arr`, or the sum of its weights.
 
@@ -69,21 +66,15 @@ def bincount(
         minlength: scalar, how long the result is at least.
         maxlength: scalar, how long it is at most: greater numbers are left out.
         dtype: dtype of the counts, where there are no weights.
-        name: name scope of the operations.
-        axis: None.
-        binary_output: False.
 
     Returns:
         A vector, as long as the greatest number and one.
 
     Raises:
-        NotImplementedError: another `axis`, or `binary_output`.
         InvalidArgumentError: at run time, where a number is negative.
     """
-    if axis is not None or binary_output:
-        raise NotImplementedError("bincount counts all of a tensor: axis and binary_output are not")
     graph = graph_of([arr, weights, minlength, maxlength])
-    with graph.as_default(), graph.name_scope(name or "bincount"):
+    with graph.as_default(), graph.name_scope("bincount"):
         numbers = cast(convert_to_tensor(arr, name="arr"), dtypes.int32)
         is_any = cast(reduce_prod(shape_of(numbers)) > 0, dtypes.int32)
         size = is_any * (reduce_max(numbers) + 1)
