@@ -117,6 +117,19 @@ def test_the_scope_of_a_call(name, scope, fresh_graph):
     assert tf.gradients(x * 2.0, x, name=name)[0].name == f"{scope}mul_grad/Mul:0"
 
 
+def test_values_of_a_dict_are_as_good_as_a_list(fresh_graph):
+    weights = {"b": tf.Variable(3.0, name="b"), "a": tf.Variable(2.0, name="a")}
+    losses = {"product": weights["a"] * weights["b"]}
+    pairs = tf.train.GradientDescentOptimizer(1.0).compute_gradients(
+        losses["product"], var_list=weights.values()
+    )
+    assert [variable.op.name for _, variable in pairs] == ["b", "a"]
+    grads = [grad for grad, _ in pairs] + tf.gradients(losses.values(), weights["a"])
+    with tf.Session() as session:
+        session.run(tf.group({k: v.initializer for k, v in weights.items()}.values()))
+        assert session.run(grads) == [2.0, 3.0, 3.0]
+
+
 def test_names_and_gates(fresh_graph):
     x, y = tf.constant(2.0, name="x"), tf.constant(3.0, name="y")
     z = tf.multiply(x, y, name="z")

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from enum import Enum
 from typing import Any
 
-from tfsession.core import dtypes
+from tfsession.core import dtypes, nest
 from tfsession.core.dtypes import DType
 from tfsession.core.exports import export
 from tfsession.core.rules import caller_site
@@ -131,7 +131,7 @@ def gradients(
         ValueError: grad_ys do not match ys.
     """
     unconnected = UnconnectedGradients(unconnected_gradients)
-    targets, sources = _as_list(ys), [_source_tensor(x) for x in _as_list(xs)]
+    targets, sources = nest.flatten(ys), [_source_tensor(x) for x in _as_list(xs)]
     graph = _graph_of(targets)
     name = "gradients" if name is None else name
     with graph.as_default(), graph.name_scope(name) as scope:
