@@ -83,3 +83,9 @@ def test_errors_at_run_time(fresh_graph, build, text):
     result = build(x, p)
     with tf.Session() as session, pytest.raises(tf.errors.InvalidArgumentError, match=text):
         session.run(result, {x: np.zeros((2, 3, 4)), p: [1, 1, 0]})
+
+
+def test_a_range_is_an_order(fresh_graph):
+    y = tf.transpose(tf.constant([[1, 2], [3, 4]]), range(1, -1, -1))
+    with tf.Session() as sess:
+        assert sess.run(y).tolist() == [[1, 3], [2, 4]]

@@ -107,6 +107,8 @@ def transpose(
         op_type = "ConjugateTranspose" if conjugate and tensor.dtype.is_complex else "Transpose"
         if perm is None:
             perm = _reversed_dims(tensor)
+        elif isinstance(perm, range):
+            perm = list(perm)
         result: Tensor = create_op(op_type, [tensor, perm], name=scope)
         return result
 
