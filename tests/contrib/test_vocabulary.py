@@ -1,5 +1,6 @@
 """`tf.contrib.learn.preprocessing`: numbers of words as TensorFlow 1.15 gave them."""
 
+import os
 import pickle
 import pickletools
 
@@ -69,6 +70,23 @@ def test_saved_and_restored(tmp_path):
     (tmp_path / "other").write_bytes(b"some text")
     with pytest.raises((pickle.UnpicklingError, EOFError)):
         learn.VocabularyProcessor.restore(tmp_path / "other")
+
+
+class Runs:
+    """What would run code when it is made of a file."""
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_file_runs_no_code(tmp_path, protocol):
+    planted = Runs()
+    planted.path = str(tmp_path / "made")
+    (tmp_path / "vocab").write_bytes(pickle.dumps(planted, protocol=protocol))
+    with pytest.raises(pickle.UnpicklingError, match="not trusted"):
+        learn.VocabularyProcessor.restore(tmp_path / "vocab")
+    assert not (tmp_path / "made").exists()
 
 
 def test_what_tensorflow_saved_is_restored(tmp_path):

@@ -175,7 +175,8 @@ class VocabularyProcessor:
     def restore(cls, filename: Any) -> VocabularyProcessor:
         """The processor that `save` wrote, here or in TensorFlow 1.
 
-        As all of `pickle`, the file can run any code: restore only what you trust.
+        A file is not trusted: nothing but vocabularies, their processors and plain containers is
+        made of it. A processor with a tokenizer of the program's own has to be made anew.
 
         Raises:
             NotFoundError: there is no such file.
@@ -186,12 +187,28 @@ class VocabularyProcessor:
         return _Reader(io.BytesIO(content)).load()
 
 
+_PICKLED: Final = {
+    *((__name__, name) for name in ("VocabularyProcessor", "CategoricalVocabulary", "tokenizer")),
+    ("collections", "defaultdict"),
+    *(("builtins", name) for name in ("int", "float", "str", "bytes", "list", "dict", "set")),
+    # As protocols before the third write what has no state of its own.
+    *(("copyreg", "_reconstructor"), ("copy_reg", "_reconstructor")),
+    *((module, "object") for module in ("builtins", "__builtin__")),
+    *(("__builtin__", name) for name in ("int", "long", "unicode", "str", "list", "dict", "set")),
+}
+
+
 class _Reader(pickle.Unpickler):
-    """Takes TensorFlow's classes as those of this module, whether `tensorflow` is there or not."""
+    """Takes TensorFlow's classes as those of this module, and refuses what could run code."""
 
     def find_class(self, module: str, name: str) -> Any:
         if module.startswith(f"tensorflow.{_THERE}."):
             module = __name__
+        if (module, name) not in _PICKLED:
+            raise pickle.UnpicklingError(
+                f"{module}.{name} is not made of a file that is not trusted. If it is a tokenizer, "
+                "make the processor anew with it, and fit it again."
+            )
         return super().find_class(module, name)
 
 

@@ -32,11 +32,7 @@ class _Flags:
         return getattr(flags, name)
 
     def _parse_flags(self, args: Sequence[str] | None = None) -> list[str]:
-<<<<<<< HEAD
         """Read the flags of a line without its program, as before 1.5; gives the rest."""
-=======
-        """Read the flags of a line without its program, as until 1.4; gives what is left."""
->>>>>>> pub3
         line = sys.argv if args is None else [sys.argv[0], *args]
         rest: list[str] = self.__dict__["_flags"](line, known_only=True)
         return rest[1:]
