@@ -45,6 +45,7 @@ def test_refuses_what_is_no_configuration(tmp_path):
 
 
 @pytest.mark.oracle
+@pytest.mark.spec("summaries")
 def test_tensorboard_reads_it(tmp_path):
     theirs = pytest.importorskip("tensorboard.plugins.projector")
     from google.protobuf import text_format  # noqa: PLC0415
