@@ -28,6 +28,8 @@ OWN_MESSAGES = {
     # Examples with their parts left as bytes, to be read by other means.
     *("tensorflow.ExampleParts", "tensorflow.FeaturesParts", "tensorflow.FeaturePart"),
     *("tensorflow.SequenceExampleParts", "tensorflow.FeatureListParts"),
+    # TensorBoard's: tests/contrib/test_projector.py has it read them.
+    *("tensorflow.ProjectorConfig", "tensorflow.EmbeddingInfo", "tensorflow.SpriteMetadata"),
 }
 OWN_FIELDS = {("tensorflow.ConfigProto", "device_options")}
 

@@ -42,12 +42,13 @@ def remove_squeezable_dimensions(
                 labels = squeeze(labels, [-1])
             return labels, predictions
         difference = rank(predictions) - rank(labels)
-        predictions = _squeezed_if(equal(expected_rank_diff + 1, difference), predictions)
-        labels = _squeezed_if(equal(expected_rank_diff - 1, difference), labels)
+        predictions = squeezed_if(equal(expected_rank_diff + 1, difference), predictions)
+        labels = squeezed_if(equal(expected_rank_diff - 1, difference), labels)
         return labels, predictions
 
 
-def _squeezed_if(condition: Tensor, tensor: Tensor) -> Tensor:
+def squeezed_if(condition: Tensor, tensor: Tensor) -> Tensor:
+    """A tensor without its last dimension, where a condition says so and the size may be one."""
     shape = tensor._shape
     if shape is not None and (not shape or shape[-1] not in (1, None)):
         return tensor

@@ -12,7 +12,8 @@ from tfsession.graph.graph import get_default_graph
 from tfsession.graph.graph_keys import GraphKeys
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.cast import cast
-from tfsession.ops.compare import where
+from tfsession.ops.compare import equal, where
+from tfsession.ops.confusion import remove_squeezable_dimensions, squeezed_if
 from tfsession.ops.constant import constant, ones_like, stop_gradient, zeros_like
 from tfsession.ops.cross_entropy import (
     sigmoid_cross_entropy_with_logits,
@@ -394,20 +395,14 @@ def sparse_softmax_cross_entropy(
 
 def _squeezed(labels: Any, logits: Any, weights: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Labels one rank below logits, and weights of the labels' rank, without a last size of one."""
-    with get_default_graph().name_scope("remove_squeezable_dimensions"):
-        logits, labels = convert_to_tensor(logits), convert_to_tensor(labels)
-        if _may_lose_last(labels, logits, 0):
-            labels = squeeze(labels, [-1])
+    labels, logits = remove_squeezable_dimensions(labels, logits, expected_rank_diff=1)
     weights = convert_to_tensor(weights)
-    if weights._shape and _may_lose_last(weights, labels, 1):
-        weights = squeeze(weights, [-1])
+    if weights._shape is not None and labels._shape is not None:
+        if len(weights._shape) - len(labels._shape) == 1:
+            weights = squeeze(weights, [-1])
+    elif weights._shape != ():
+        weights = squeezed_if(equal(1, rank(weights) - rank(labels)), weights)
     return labels, logits, weights
-
-
-def _may_lose_last(x: Tensor, other: Tensor, surplus: int) -> bool:
-    if x._shape is None or other._shape is None or not x._shape:
-        return False
-    return len(x._shape) - len(other._shape) == surplus and x._shape[-1] in (1, None)
 
 
 # --- what was collected ---------------------------------------------------------------------------
