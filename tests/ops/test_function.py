@@ -64,6 +64,19 @@ def test_a_call_is_one_operation_and_gives_what_the_body_gives(x, device):
         sess.run(first.op, {x: X})
 
 
+def test_what_a_call_runs_is_explained_and_traced(x):
+    y = doubled(x, name="call")
+    metadata = tf.RunMetadata()
+    options = tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE, output_partition_graphs=True)
+    with tf.Session() as sess:
+        assert "call/mul" in str(sess.explain_placement(y))
+        sess.run(y, {x: X}, options, metadata)
+    nodes = {node.name for graph in metadata.partition_graphs for node in graph.node}
+    assert "call/mul" in nodes
+    traced = {s.node_name for d in metadata.step_stats.dev_stats for s in d.node_stats}
+    assert "call/mul" in traced
+
+
 def test_gradients_flow_through_calls_to_any_order(x):
     w = tf.get_variable("w", initializer=[3.0, 5.0], use_resource=True)
     y = product_and_difference(x, w * x)[0]

@@ -260,14 +260,16 @@ class Engine:
             with self.as_seen():
                 yield self._placer
 
-    def layout(self, signature: Signature) -> tuple[list[Operation], Layout]:
-        """What a step runs, in order, and how it is cut; nothing is made ready for running.
+    def layout(self, signature: Signature) -> tuple[Signature, list[Operation], Layout]:
+        """The step with the bodies of functions for calls, what it runs, and how it is cut.
+
+        Nothing is made ready for running.
 
         Raises as `plan` does.
         """
         with self.placed():
             signature, ops, placement = self._placed_for(signature)
-            return ops, lay_out(ops, placement, signature, self.strips_debug)
+            return signature, ops, lay_out(ops, placement, signature, self.strips_debug)
 
     def _extend(self) -> None:
         version = self.graph._version

@@ -72,7 +72,7 @@ def explain_step(
             if not placeholders:
                 break
             fed |= dict.fromkeys(placeholders)
-        ops, layout = engine.layout(signature)
+        signature, ops, layout = engine.layout(signature)
         rows = operation_rows(placer, ops)
         moves = moves_of(layout, signature.feed_memories, fetch_transfers(layout, signature)[1])
         transfers = [_transfer_row(move, placer) for move in moves]

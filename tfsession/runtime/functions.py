@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from tfsession.core.errors import ResourceExhaustedError
+from tfsession.core.lazy import lazy
 from tfsession.graph.graph import Graph
 from tfsession.graph.lowering import Lowered, graph_beside, is_lowered, lower, lower_alone
 from tfsession.graph.operation import Operation
@@ -28,9 +29,13 @@ class Functions:
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        self._beside: Graph | None = None
         self._lowered: dict[Operation, Lowered] = {}
         self._depth: dict[Operation, int] = {}
+
+    @lazy
+    def _beside(self) -> Graph:
+        """Where the bodies are written."""
+        return graph_beside(self._graph)
 
     def lowered(self, signature: Signature) -> Signature:
         """A step in which bodies of functions stand for the calls of them.
@@ -63,8 +68,6 @@ class Functions:
 
         Raises as `lowered` does.
         """
-        if self._beside is None:
-            self._beside = graph_beside(self._graph)
         arguments, results, done = lower_alone(name_attrs, self._beside)
         feeds = tuple(arguments)
         return Signature(tuple(results), (done,), feeds, (None,) * len(feeds))
@@ -80,8 +83,6 @@ class Functions:
         wiring.update((tensor, stand_in) for tensor, stand_in in pairs if tensor not in fed)
 
     def _lower(self, op: Operation) -> Lowered:
-        if self._beside is None:
-            self._beside = graph_beside(self._graph)
         beside, depth = self._beside, self._depth.get(op, 0) + 1
         if depth > _DEEPEST or len(beside._ops) > _MOST_OPERATIONS:
             raise ResourceExhaustedError(
