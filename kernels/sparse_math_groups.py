@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from tfsession.core.rules import kernel
@@ -67,71 +68,34 @@ class _Groups:
         return places, results, xp.asarray(sizes, xp.int64)
 
 
+Form = Callable[[_Groups, Any, bool], Any]
 _HOST = {"host": ["input_shape", "reduction_axes"]}
 
 
-@kernel("SparseReduceSum", **_HOST)
-def reduce_sum(
-    xp: Any,
-    input_indices: Any,
-    input_values: Any,
-    input_shape: Any,
-    reduction_axes: Any,
-    *,
-    keep_dims: bool,
-) -> Any:
-    """Sums, as a dense tensor."""
-    axes = reduction_axes.reshape(-1).tolist()
-    groups = _Groups(xp, input_indices, input_values, input_shape, axes)
-    return groups.dense(groups.sums(input_values), keep_dims)
+def _reduction(op_type: str, results: Callable[[_Groups, Any], Any], form: Form) -> None:
+    """Define the kernel of a reduction of stored elements, one result for each group of them."""
+
+    @kernel(op_type, **_HOST)
+    def reduced(
+        xp: Any,
+        input_indices: Any,
+        input_values: Any,
+        input_shape: Any,
+        reduction_axes: Any,
+        *,
+        keep_dims: bool,
+    ) -> Any:
+        axes = reduction_axes.reshape(-1).tolist()
+        groups = _Groups(xp, input_indices, input_values, input_shape, axes)
+        return form(groups, results(groups, input_values), keep_dims)
 
 
-@kernel("SparseReduceSumSparse", **_HOST)
-def reduce_sum_sparse(
-    xp: Any,
-    input_indices: Any,
-    input_values: Any,
-    input_shape: Any,
-    reduction_axes: Any,
-    *,
-    keep_dims: bool,
-) -> Any:
-    """Sums, as a sparse tensor."""
-    axes = reduction_axes.reshape(-1).tolist()
-    groups = _Groups(xp, input_indices, input_values, input_shape, axes)
-    return groups.sparse(groups.sums(input_values), keep_dims)
-
-
-@kernel("SparseReduceMax", **_HOST)
-def reduce_max(
-    xp: Any,
-    input_indices: Any,
-    input_values: Any,
-    input_shape: Any,
-    reduction_axes: Any,
-    *,
-    keep_dims: bool,
-) -> Any:
-    """The greatest stored elements, as a dense tensor."""
-    axes = reduction_axes.reshape(-1).tolist()
-    groups = _Groups(xp, input_indices, input_values, input_shape, axes)
-    return groups.dense(groups.greatest(), keep_dims)
-
-
-@kernel("SparseReduceMaxSparse", **_HOST)
-def reduce_max_sparse(
-    xp: Any,
-    input_indices: Any,
-    input_values: Any,
-    input_shape: Any,
-    reduction_axes: Any,
-    *,
-    keep_dims: bool,
-) -> Any:
-    """The greatest stored elements, as a sparse tensor."""
-    axes = reduction_axes.reshape(-1).tolist()
-    groups = _Groups(xp, input_indices, input_values, input_shape, axes)
-    return groups.sparse(groups.greatest(), keep_dims)
+for _name, _results in (
+    ("Sum", lambda groups, values: groups.sums(values)),
+    ("Max", lambda groups, values: groups.greatest()),
+):
+    _reduction(f"SparseReduce{_name}", _results, _Groups.dense)
+    _reduction(f"SparseReduce{_name}Sparse", _results, _Groups.sparse)
 
 
 @kernel("SparseSoftmax", host=["sp_shape"])
