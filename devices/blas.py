@@ -1,13 +1,13 @@
 """Threads of the BLAS that NumPy carries.
 
 OpenBLAS's threads wait for each other by spinning. For a small product that costs more than it
-gains, and on a machine that does other work besides it costs milliseconds: so small products are
-computed on the calling thread.
+gains, and on a machine that does other work besides it costs milliseconds. So products are cut into
+blocks (`devices.threads`), of which each is computed on one thread; only what LAPACK does with
+large matrices is left to BLAS's own threads.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -20,14 +20,11 @@ import numpy as np
 
 from tfsession.core import forking
 
-__all__ = ["threads_for"]
+__all__ = ["one_thread", "threads_for"]
 
 # Multiplications below which one thread computes: some milliseconds of one core's work. The fewer
 # cores there are, the less there is to gain, and the likelier one of them is busy.
 _SMALL = 512_000_000 // min(os.cpu_count() or 1, 16)
-
-_PREFIXES = ("scipy_openblas_", "openblas_")
-_SUFFIXES = ("64_", "")
 
 
 class _Controls(NamedTuple):
@@ -37,25 +34,21 @@ class _Controls(NamedTuple):
 
 @cache
 def _controls() -> _Controls | None:
-    """Functions of the OpenBLAS in NumPy's wheel; None where NumPy has another BLAS."""
+    """The number of threads of the BLAS of NumPy; None where nobody knows how to set it."""
+    from threadpoolctl import ThreadpoolController  # noqa: PLC0415  only for who computes
+
+    found = ThreadpoolController().select(user_api="blas").lib_controllers
     package = Path(np.__file__).parent
-    folders = (package.parent / "numpy.libs", package / ".dylibs")
-    for path in (path for folder in folders for path in sorted(folder.glob("*openblas*"))):
-        try:
-            library = ctypes.CDLL(str(path))
-        except OSError:
-            continue
-        for prefix in _PREFIXES:
-            for suffix in _SUFFIXES:
-                get = getattr(library, f"{prefix}get_num_threads{suffix}", None)
-                assign = getattr(library, f"{prefix}set_num_threads{suffix}", None)
-                if get is not None and assign is not None:
-                    return _Controls(get, assign)
-    return None
+    own = [c for c in found if package in Path(c.filepath).parents or "numpy" in c.filepath]
+    library = next(iter([*own, *found]), None)
+    return None if library is None else _Controls(library.get_num_threads, library.set_num_threads)
 
 
 class _OneThread:
-    """While anyone is inside, BLAS uses one thread; the last one out restores what was."""
+    """While anyone is inside, BLAS uses one thread; the last one out restores what was.
+
+    Who is inside must not enter again.
+    """
 
     def __init__(self) -> None:
         self._lock = forking.lock()
@@ -93,10 +86,10 @@ class _OneThread:
             self._leave(controls, self._inside - {get_ident()})
 
 
-_one_thread = _OneThread()
+one_thread = _OneThread()
 _as_it_is: AbstractContextManager[None] = nullcontext()
 
 
 def threads_for(multiplications: int) -> AbstractContextManager[None]:
-    """A context for a product of that many multiplications, with as many threads as it is worth."""
-    return _one_thread if multiplications < _SMALL else _as_it_is
+    """A context for so much work of LAPACK, with as many threads as it is worth."""
+    return one_thread if multiplications < _SMALL else _as_it_is

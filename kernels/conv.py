@@ -15,7 +15,6 @@ from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
 from tfsession.core.windows import Axis, spatial_axes
-from tfsession.devices.blas import threads_for
 from tfsession.kernels.conv_windows import (
     PatchMatrix,
     as_it_was,
@@ -25,6 +24,7 @@ from tfsession.kernels.conv_windows import (
     windows,
     with_channels_last,
 )
+from tfsession.kernels.matmul import multiply
 from tfsession.kernels.nn import widened
 
 # With fewer channels than this, their places in a row of memory are too short to work along.
@@ -134,23 +134,18 @@ class _Problem:
 # --- the three products ---------------------------------------------------------------------------
 
 
-def _multiply(xp: Any, a: Any, b: Any, out: Any = None) -> Any:
-    with threads_for(a.shape[0] * a.shape[1] * b.shape[1]):
-        return xp.matmul(a, b) if out is None else xp.matmul(a, b, out=out)
-
-
 def correlate(xp: Any, x: Any, w: Any, axes: Sequence[Axis]) -> Any:
     """The sums over each window of `x`, channels last, times the filters `w`."""
     out_depth = w.shape[-1]
     columns = w.reshape(-1, out_depth)
     shape = (x.shape[0], *(axis.steps for axis in axes), out_depth)
     if all(axis.is_identity for axis in axes):
-        return _multiply(xp, x.reshape(-1, x.shape[-1]), columns).reshape(shape)
+        return multiply(xp, x.reshape(-1, x.shape[-1]), columns).reshape(shape)
     result = xp.empty(shape, x.dtype)
     if result.size:
         matrix = PatchMatrix(xp, windows(xp, padded(xp, x, axes), axes))
         for block in matrix.blocks:
-            _multiply(xp, matrix[block], columns, out=result[block].reshape(-1, out_depth))
+            multiply(xp, matrix[block], columns, out=result[block].reshape(-1, out_depth))
     return result
 
 
@@ -158,13 +153,13 @@ def filter_gradient(xp: Any, x: Any, grad: Any, axes: Sequence[Axis]) -> Any:
     """The gradient for filters, as a matrix of one column a filter."""
     depth, out_depth = x.shape[-1], grad.shape[-1]
     if all(axis.is_identity for axis in axes):
-        return _multiply(xp, x.reshape(-1, depth).T, grad.reshape(-1, out_depth))
+        return multiply(xp, x.reshape(-1, depth).T, grad.reshape(-1, out_depth))
     columns = math.prod(axis.extent for axis in axes) * depth
     total = xp.zeros((columns, out_depth), x.dtype)
     if grad.size:
         matrix = PatchMatrix(xp, windows(xp, padded(xp, x, axes), axes))
         for block in matrix.blocks:
-            total += _multiply(xp, matrix[block].T, grad[block].reshape(-1, out_depth))
+            total += multiply(xp, matrix[block].T, grad[block].reshape(-1, out_depth))
     return total
 
 
@@ -183,7 +178,7 @@ def input_gradient(xp: Any, w: Any, grad: Any, axes: Sequence[Axis]) -> Any:
     """The gradient for the input, channels last."""
     depth, out_depth = w.shape[-2:]
     if all(axis.is_identity for axis in axes):
-        rows = _multiply(xp, grad.reshape(-1, out_depth), w.reshape(depth, out_depth).T)
+        rows = multiply(xp, grad.reshape(-1, out_depth), w.reshape(depth, out_depth).T)
         return rows.reshape(*grad.shape[:-1], depth)
     mirrored = _mirrored(axes) if out_depth <= 2 * depth else None
     if mirrored is not None:
@@ -208,10 +203,10 @@ def _scattered(xp: Any, w: Any, grad: Any, axes: Sequence[Axis]) -> Any:
         part = grad[block]
         flat = part.reshape(-1, out_depth)
         if few:
-            shares = _multiply(xp, rows, flat.T).reshape(*extents, depth, *part.shape[:-1])
+            shares = multiply(xp, rows, flat.T).reshape(*extents, depth, *part.shape[:-1])
             shares = xp.moveaxis(shares, len(extents), -1)
         else:
-            shares = _multiply(xp, flat, rows.T).reshape(*part.shape[:-1], *extents, depth)
+            shares = multiply(xp, flat, rows.T).reshape(*part.shape[:-1], *extents, depth)
         images, first = block[0], block[1].start
         for offset in product(*map(range, extents)):
             place = [

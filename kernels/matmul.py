@@ -5,16 +5,46 @@ Narrow floats are multiplied in float32 and rounded once; integers wrap around.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tfsession.core.dtypes import DType
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
-from tfsession.devices.blas import threads_for
+from tfsession.devices.threads import run_blocks
 
 _HALVES = ["half", "bfloat16"]
 _COMPLEX = {"T": ["complex64", "complex128"]}
+
+
+# Multiplications of a block of a product, a tenth of a millisecond, and below which BLAS itself has
+# one thread.
+_BLOCK, _TINY = 5_000_000, 1 << 18
+# BLAS packs the whole other matrix for each block, so blocks have so many rows or columns if they
+# can, in steps of what its inner loops take at once.
+_BLOCK_SIDE, _SIDE_STEP = 128, 16
+
+
+def multiply(xp: Any, left: Any, right: Any, out: Any = None) -> Any:
+    """The product of two matrices, on several threads where that is worth it.
+
+    Raises:
+        ValueError: the shapes do not match.
+    """
+    (rows, inner), columns = left.shape, right.shape[1]
+    if out is None and rows * inner * columns < _TINY:
+        return xp.dot(left, right)
+    side = max(rows, columns)
+    blocks = min(rows * inner * columns // _BLOCK, max(2, side // _BLOCK_SIDE))
+    if out is None:
+        out = xp.empty((rows, columns), xp.result_type(left, right))
+    step = -(-side // max(blocks, 1) // _SIDE_STEP) * _SIDE_STEP if blocks > 1 else max(side, 1)
+    if rows >= columns:
+        run_blocks(xp, rows, step, lambda i, j: xp.matmul(left[i:j], right, out=out[i:j]))
+    else:
+        run_blocks(xp, columns, step, lambda i, j: xp.matmul(left, right[:, i:j], out=out[:, i:j]))
+    return out
 
 
 def _refuse(text: str, a: Any, b: Any, between: str) -> InvalidArgumentError:
@@ -44,8 +74,7 @@ def matmul(xp: Any, a: Any, b: Any, transpose_a: bool, transpose_b: bool) -> Any
     if a.ndim != 2 or b.ndim != 2:
         raise _mismatch(a, b)
     try:
-        with threads_for(a.size * b.shape[0 if transpose_b else 1]):
-            return xp.dot(a.T if transpose_a else a, b.T if transpose_b else b)
+        return multiply(xp, a.T if transpose_a else a, b.T if transpose_b else b)
     except ValueError:
         raise _mismatch(a, b) from None
 
@@ -58,8 +87,7 @@ def sparse_matmul(xp: Any, a: Any, b: Any, transpose_a: bool, transpose_b: bool)
             raise InvalidArgumentError(None, None, f"{name} is not a matrix")
     left, right = (value.astype(xp.float32, copy=False) for value in (a, b))
     try:
-        with threads_for(a.size * b.shape[0 if transpose_b else 1]):
-            return xp.dot(left.T if transpose_a else left, right.T if transpose_b else right)
+        return multiply(xp, left.T if transpose_a else left, right.T if transpose_b else right)
     except ValueError:
         raise _refuse("Matrix size incompatible: a: ", a, b, ", b: ") from None
 
@@ -73,14 +101,35 @@ def _product(xp: Any, x: Any, y: Any, adj_x: bool, adj_y: bool) -> Any:
     left = x.swapaxes(-1, -2) if adj_x else x
     right = y.swapaxes(-1, -2) if adj_y else y
     try:
-        # The threads work on one product of the batch at a time.
-        with threads_for(left.shape[-2] * left.shape[-1] * right.shape[-1]):
-            return xp.matmul(left, right)
+        return _multiply_all(xp, left, right)
     except ValueError:
         if left.shape[-1] != right.shape[-2]:
             raise _refuse("Matrix size-incompatible: In[0]: ", x, y, ", In[1]: ") from None
         text = "In[0] and In[1] must have compatible batch dimensions: "
         raise _refuse(text, x, y, " vs. ") from None
+
+
+def _multiply_all(xp: Any, left: Any, right: Any) -> Any:
+    """The products of the matrices of two batches, cut into blocks along the first dimension."""
+    if left.ndim == right.ndim == 2:
+        return multiply(xp, left, right)
+    batch = xp.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+    (rows, inner), columns = left.shape[-2:], right.shape[-1]
+    each = math.prod(batch[1:]) * rows * inner * columns
+    if batch[0] * each < _TINY:
+        return xp.matmul(left, right)
+    out = xp.empty((*batch, rows, columns), xp.result_type(left, right))
+
+    def part(value: Any, start: int, stop: int) -> Any:
+        has_own = value.ndim == out.ndim and value.shape[0] > 1
+        return value[start:stop] if has_own else value
+
+    def multiply_part(start: int, stop: int) -> None:
+        pair = part(left, start, stop), part(right, start, stop)
+        xp.matmul(*pair, out=out[start:stop])
+
+    run_blocks(xp, batch[0], -(-_BLOCK // each), multiply_part)
+    return out
 
 
 def _conjugated(xp: Any, x: Any, y: Any, adj_x: bool, adj_y: bool) -> Any:

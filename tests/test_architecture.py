@@ -38,6 +38,7 @@ DOWNWARDS = [
 LIBRARIES = {
     "contrib": {"scipy"},
     "core": {"google", "google_crc32c"},
+    "devices": {"threadpoolctl"},
     "examples": {"sklearn", "matplotlib", "rich"},
     "testing": {"pytest"},
     "cli": {"rich"},
@@ -51,7 +52,7 @@ GPU_LIBRARIES = {
     "kernels/cuda/": {"cupy", "cupyx", "cuda"},
 }
 IMPORTED_LATE = {"hashlib", "cupy", "cupyx", "cuda", "pynvml", "sklearn", "matplotlib", "rich"}
-IMPORTED_LATE |= {"PIL", "scipy"}
+IMPORTED_LATE |= {"PIL", "scipy", "threadpoolctl"}
 # These load modules by name: families at their first look-up, a command when it is asked for.
 LOADERS = {
     *(f"{room}/__init__.py" for room in ("tfsession", "tfsession/ops", "tfsession/gradients")),

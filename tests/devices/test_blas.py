@@ -20,7 +20,7 @@ def threads(monkeypatch):
     return state
 
 
-def test_a_small_product_uses_one_thread(threads):
+def test_a_small_product_usesone_thread(threads):
     with blas.threads_for(1000):
         assert threads["now"] == 1
     assert threads["now"] == 4
@@ -63,7 +63,7 @@ def test_who_was_driven_out_comes_back_to_set_it_right(threads):
     worker = threading.Thread(target=lambda: blas.threads_for(10).__enter__())
     worker.start()
     worker.join()
-    blas._one_thread.after_fork()
+    blas.one_thread.after_fork()
     assert threads["now"] == 4
 
 

@@ -219,7 +219,7 @@ class _RegionCompiler:
         inputs = tuple(name for name in taken if name in reads)
         if segment.arrival:
             (node,) = segment.nodes
-            source = Source(inputs)
+            source = Source(inputs, self._binder.threads)
             kernel = source.bind("k", self._binder.bind(node))
             source.add(f"return {kernel}({', '.join(writer.arguments(node))})", node.op)
             first = writer.number([node])

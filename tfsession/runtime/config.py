@@ -151,6 +151,11 @@ class RunTerms:
         return self.config is not None and self.config.graph_options.build_cost_model > 0
 
     @property
+    def threads(self) -> int:
+        """How many threads may compute for a step; 0 for as many as there are cores."""
+        return 0 if self.config is None else max(0, self.config.intra_op_parallelism_threads)
+
+    @property
     def strips_debug(self) -> bool:
         """Whether checks and prints are taken out of steps: only when asked for by name."""
         if self.config is None:

@@ -312,6 +312,11 @@ class Engine:
     # --- what compile.Binder asks for -----------------------------------------------------------
 
     @property
+    def threads(self) -> int:
+        """How many threads may compute for a step; 0 for as many as there are cores."""
+        return self.terms.threads
+
+    @property
     def strips_debug(self) -> bool:
         """Whether the session's configuration takes checks and prints out of steps."""
         return self.terms.strips_debug

@@ -20,6 +20,7 @@ import numpy as np
 from tfsession.core.dtypes import float32, float64, int32, int64, resource
 from tfsession.core.op_def import ArgDef
 from tfsession.devices.memory import OPERATIONS
+from tfsession.devices.threads import limited_threads
 from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
@@ -51,6 +52,11 @@ class Binder(Protocol):
     @property
     def strips_debug(self) -> bool:
         """Whether checks and prints are left out."""
+
+    @property
+    def threads(self) -> int:
+        """How many threads may compute for a step; 0 for as many as there are cores."""
+        ...
 
     def bind(self, node: Node) -> Function:
         """The kernel of a node as a function of its inputs."""
@@ -138,13 +144,20 @@ def _is_small(op: Operation) -> bool:
 
 
 class Source:
-    """The text of a segment's function as it grows, a line for each operation that computes."""
+    """The text of a segment's function as it grows, a line for each operation that computes.
 
-    def __init__(self, inputs: Sequence[str]) -> None:
+    The function lets so many `threads` compute for it, 0 for as many as there are cores.
+    """
+
+    def __init__(self, inputs: Sequence[str], threads: int) -> None:
         self.lines = [f"def segment({', '.join(inputs)}):"]
         self.ops: list[Operation | None] = [None]
         self.globals: dict[str, Any] = {}
         self._indent = " "
+        if threads:
+            self.globals["limited"] = partial(limited_threads, threads)
+            self.add("with limited():")
+            self._indent += " "
 
     def bind(self, prefix: str, value: Any) -> str:
         """A name for a value that the text uses."""
@@ -230,7 +243,7 @@ class Writer:
 
     def source(self, inputs: Sequence[str]) -> Source:
         """A function of these values, and before them of what is asked for."""
-        return Source([self.asks, *inputs] if self.asks else inputs)
+        return Source([self.asks, *inputs] if self.asks else inputs, self.binder.threads)
 
     def number(self, nodes: Sequence[Node]) -> int:
         """Give numbers to nodes; gives the first one's."""
