@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from tfsession.core import forking, protos
@@ -116,6 +117,65 @@ _named_gates: dict[str, Gate | None] = {}
 _named_gates_lock = forking.lock()
 
 
+# As in TensorFlow, for a folded constant.
+_MOST_BYTES = 10 << 20
+
+
+@dataclass(slots=True, frozen=True)
+class Optimizations:
+    """What may be done to a step before it runs; the bits of what is fetched stay the same.
+
+    `folds`: what depends on constants alone is computed once, unless it is larger than
+    `most_folded_bytes`. `shares`: what would be computed twice is computed once. `simplifies`:
+    arithmetic that gives its input is left out. `bypasses`: who reads an Identity reads what that
+    one reads. `fuses`: several operations may be computed as one.
+    """
+
+    folds: bool = True
+    shares: bool = True
+    simplifies: bool = True
+    bypasses: bool = True
+    fuses: bool = True
+    most_folded_bytes: int = _MOST_BYTES
+
+    @property
+    def rewrites(self) -> bool:
+        """Whether any of them may change which operations run."""
+        return self.folds or self.shares or self.simplifies or self.bypasses
+
+
+def optimizations_of(config: Any) -> Optimizations:
+    """The optimizations that a ConfigProto asks for; all of them where there is none.
+
+    `optimizer_options.opt_level` decides, L0 against all and L1 for all; its `do_...` fields add
+    to L0. Fields of `rewrite_options` go before it, each for its own;
+    `disable_meta_optimizer` voids these, and ends what they alone are about.
+    """
+    if config is None:
+        return Optimizations()
+    options, rewrite = config.graph_options.optimizer_options, config.graph_options.rewrite_options
+    most = options.max_folded_constant_in_bytes
+    is_on: bool = options.opt_level >= protos.OptimizerOptions.L1
+    has_rewriter = not rewrite.disable_meta_optimizer
+
+    def wanted(toggle: int, otherwise: bool) -> bool:
+        if not has_rewriter or toggle == protos.RewriterConfig.DEFAULT:
+            return otherwise
+        return toggle != protos.RewriterConfig.OFF
+
+    return Optimizations(
+        folds=wanted(rewrite.constant_folding, is_on or options.do_constant_folding),
+        shares=wanted(
+            rewrite.common_subgraph_elimination,
+            is_on or options.do_common_subexpression_elimination,
+        ),
+        simplifies=wanted(rewrite.arithmetic_optimization, is_on and has_rewriter),
+        bypasses=wanted(rewrite.dependency_optimization, is_on and has_rewriter),
+        fuses=wanted(rewrite.remapping, is_on),
+        most_folded_bytes=most if most > 0 else _MOST_BYTES,
+    )
+
+
 # All of them run a step's operations one after another.
 _EXECUTORS = ("DEFAULT", "", "SINGLE_THREADED_EXECUTOR")
 
@@ -125,6 +185,7 @@ class RunTerms:
 
     def __init__(self, config: Any = None) -> None:
         self.config = config
+        self.optimizations = optimizations_of(config)
         self._timeout_ms = 0
         self._pools: list[Gate | None] = [None]
         if config is None:
