@@ -8,9 +8,7 @@ large matrices is left to BLAS's own threads.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
 from threading import get_ident
@@ -20,11 +18,7 @@ import numpy as np
 
 from tfsession.core import forking
 
-__all__ = ["one_thread", "threads_for"]
-
-# Multiplications below which one thread computes: some milliseconds of one core's work. The fewer
-# cores there are, the less there is to gain, and the likelier one of them is busy.
-_SMALL = 512_000_000 // min(os.cpu_count() or 1, 16)
+__all__ = ["one_thread"]
 
 
 class _Controls(NamedTuple):
@@ -87,9 +81,3 @@ class _OneThread:
 
 
 one_thread = _OneThread()
-_as_it_is: AbstractContextManager[None] = nullcontext()
-
-
-def threads_for(multiplications: int) -> AbstractContextManager[None]:
-    """A context for so much work of LAPACK, with as many threads as it is worth."""
-    return one_thread if multiplications < _SMALL else _as_it_is

@@ -13,7 +13,7 @@ import threading
 from _queue import SimpleQueue
 from _thread import LockType
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import copy_context
 from functools import cache, partial
 from itertools import count
@@ -25,7 +25,7 @@ import numpy as np
 from tfsession.core import forking
 from tfsession.devices.blas import one_thread
 
-__all__ = ["block_rows", "cores", "limited_threads", "run_blocks"]
+__all__ = ["blas_threads_for", "block_rows", "cores", "limited_threads", "run_blocks"]
 
 # Takes the first row of a block and the one behind its last.
 Task = Callable[[int, int], object]
@@ -33,6 +33,10 @@ Task = Callable[[int, int], object]
 # Bytes that a block may touch: they stay in the cache of one core from one operation to the next.
 BLOCK_BYTES = 256 << 10
 _MOST_THREADS = 64
+# Multiplications for which LAPACK gets one thread: some milliseconds of one core's work. The fewer
+# cores there are, the less there is to gain, and the likelier one of them is busy.
+_SMALL = 512_000_000 // min(os.cpu_count() or 1, 16)
+_as_it_is: AbstractContextManager[None] = nullcontext()
 # How often who waits for a block looks, before it sleeps.
 _LOOKS = 100
 _yield: Callable[[], object] = getattr(os, "sched_yield", partial(sleep, 0))
@@ -82,6 +86,12 @@ def limited_threads(limit: int) -> Iterator[None]:
         yield
     finally:
         _here.limit = before
+
+
+def blas_threads_for(multiplications: int) -> AbstractContextManager[None]:
+    """A context for so much work of LAPACK, in which BLAS has as many threads as it is worth."""
+    is_small = multiplications < _SMALL and not _here.is_inside
+    return one_thread if is_small else _as_it_is
 
 
 def run_blocks(xp: Any, rows: int, step: int, task: Task) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tfsession.core.dtypes import DType
 from tfsession.core.rules import kernel
-from tfsession.devices.blas import threads_for
+from tfsession.devices.threads import blas_threads_for
 from tfsession.kernels.solve import (
     adjoint_of,
     check_matrices,
@@ -103,7 +103,7 @@ def svd(xp: Any, input: Any, *, compute_uv: bool, full_matrices: bool) -> Any:
 def qr(xp: Any, input: Any, *, full_matrices: bool) -> Any:
     """Orthonormal columns and upper triangles."""
     check_matrices(input)
-    with threads_for(input.size * min(input.shape[-2:])):
+    with blas_threads_for(input.size * min(input.shape[-2:])):
         q, r = xp.linalg.qr(wide(xp, input), "complete" if full_matrices else "reduced")
     return q.astype(input.dtype, copy=False), r.astype(input.dtype, copy=False)
 

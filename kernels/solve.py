@@ -10,7 +10,7 @@ from numpy.linalg import LinAlgError
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
-from tfsession.devices.blas import threads_for
+from tfsession.devices.threads import blas_threads_for
 
 # Rows of a triangle that are solved one by one before a product takes the rest.
 _ROWS = 48
@@ -49,7 +49,7 @@ def adjoint_of(value: Any) -> Any:
 def solved(text: str, size: int, function: Callable[[], Any]) -> Any:
     """What a function of LAPACK gives; InvalidArgumentError where it finds no answer."""
     try:
-        with threads_for(size):
+        with blas_threads_for(size):
             return function()
     except LinAlgError:
         raise refuse(text) from None
@@ -59,7 +59,7 @@ def solved(text: str, size: int, function: Callable[[], Any]) -> Any:
 def determinant(xp: Any, input: Any) -> Any:
     """Determinants; those of matrices without elements are 1."""
     check_square(input)
-    with threads_for(input.size * input.shape[-1]):
+    with blas_threads_for(input.size * input.shape[-1]):
         return xp.linalg.det(wide(xp, input)).astype(input.dtype, copy=False)
 
 
@@ -67,7 +67,7 @@ def determinant(xp: Any, input: Any) -> Any:
 def log_determinant(xp: Any, input: Any) -> Any:
     """Signs and logarithms of the sizes of determinants."""
     check_square(input)
-    with threads_for(input.size * input.shape[-1]):
+    with blas_threads_for(input.size * input.shape[-1]):
         sign, size = xp.linalg.slogdet(wide(xp, input))
     return sign.astype(input.dtype, copy=False), size.astype(input.dtype, copy=False)
 
@@ -119,7 +119,7 @@ def triangular_solve(xp: Any, matrix: Any, rhs: Any, *, lower: bool, adjoint: bo
         ) from None
     result = xp.empty((*batch, *right.shape[-2:]), right.dtype)
     result[...] = right
-    with threads_for(left.size * right.shape[-1]):
+    with blas_threads_for(left.size * right.shape[-1]):
         _substitute(xp, left, result, lower)
     return result.astype(rhs.dtype, copy=False)
 

@@ -9,7 +9,7 @@ from typing import Any
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
-from tfsession.devices.blas import threads_for
+from tfsession.devices.threads import blas_threads_for
 from tfsession.kernels.segment import add_rows
 
 # How many gathered numbers are multiplied at once: they stay in the cache.
@@ -61,7 +61,7 @@ def product(
         a_values = a_values.conj() if adjoint_a else a_values
         b = b.conj() if adjoint_b else b
     dense = xp.ascontiguousarray(b.T if adjoint_b else b)
-    with threads_for(0):
+    with blas_threads_for(0):
         sums = _weighted_sums(xp, rows, columns, a_values, count, dense)
     return sums.astype(kind, copy=False)
 

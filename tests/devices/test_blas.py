@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from tfsession.devices import blas
+from tfsession.devices.threads import blas_threads_for
 
 
 @pytest.fixture
@@ -21,20 +22,20 @@ def threads(monkeypatch):
 
 
 def test_a_small_product_usesone_thread(threads):
-    with blas.threads_for(1000):
+    with blas_threads_for(1000):
         assert threads["now"] == 1
     assert threads["now"] == 4
 
 
 def test_a_large_product_is_left_alone(threads):
-    with blas.threads_for(10**9):
+    with blas_threads_for(10**9):
         assert threads["now"] == 4
     assert threads["log"] == []
 
 
 def test_what_was_one_stays_untouched(threads):
     threads["now"] = 1
-    with blas.threads_for(1000):
+    with blas_threads_for(1000):
         pass
     assert threads["log"] == []
 
@@ -43,10 +44,10 @@ def test_the_last_one_out_restores(threads):
     seen = []
 
     def other():
-        with blas.threads_for(10):
+        with blas_threads_for(10):
             seen.append(threads["now"])
 
-    with blas.threads_for(10):
+    with blas_threads_for(10):
         worker = threading.Thread(target=other)
         worker.start()
         worker.join()
@@ -56,11 +57,11 @@ def test_the_last_one_out_restores(threads):
 
 def test_who_was_driven_out_comes_back_to_set_it_right(threads):
     """Ctrl-C before the first line of the exit; or a fork while another thread is inside."""
-    blas.threads_for(10).__enter__()
-    with blas.threads_for(10):
+    blas_threads_for(10).__enter__()
+    with blas_threads_for(10):
         assert threads["now"] == 1
     assert threads["now"] == 4
-    worker = threading.Thread(target=lambda: blas.threads_for(10).__enter__())
+    worker = threading.Thread(target=lambda: blas_threads_for(10).__enter__())
     worker.start()
     worker.join()
     blas.one_thread.after_fork()
@@ -68,7 +69,7 @@ def test_who_was_driven_out_comes_back_to_set_it_right(threads):
 
 
 def test_an_error_restores_too(threads):
-    with pytest.raises(RuntimeError, match="inside"), blas.threads_for(10):
+    with pytest.raises(RuntimeError, match="inside"), blas_threads_for(10):
         raise RuntimeError("inside")
     assert threads["now"] == 4
 
@@ -76,7 +77,7 @@ def test_an_error_restores_too(threads):
 def test_many_threads_leave_it_as_it_was(threads):
     def work():
         for _ in range(200):
-            with blas.threads_for(10):
+            with blas_threads_for(10):
                 pass
 
     workers = [threading.Thread(target=work) for _ in range(8)]
@@ -90,10 +91,10 @@ def test_many_threads_leave_it_as_it_was(threads):
 def test_the_library_of_this_numpy_answers_or_is_left_alone():
     controls = blas._controls()
     if controls is None:
-        with blas.threads_for(10):
+        with blas_threads_for(10):
             pass
         return
     before = controls.get()
-    with blas.threads_for(10):
+    with blas_threads_for(10):
         assert controls.get() == 1
     assert controls.get() == before

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import tfsession as tf
 from tfsession.devices import threads
 from tfsession.devices.blas import _controls
-from tfsession.devices.threads import block_rows, limited_threads, run_blocks
+from tfsession.devices.threads import blas_threads_for, block_rows, limited_threads, run_blocks
 
 
 @pytest.fixture
@@ -188,3 +188,18 @@ def test_a_session_limits_its_threads_and_not_its_results(limit, many, monkeypat
     np.testing.assert_array_equal(
         result, np.concatenate([a[i : i + 128] @ b for i in range(0, 512, 128)])
     )
+
+
+def test_lapack_in_a_block_leaves_blas_with_one_thread():
+    controls = _controls()
+    if controls is None:
+        pytest.skip("nobody knows this BLAS")
+    seen = []
+
+    def task(start, stop):
+        with blas_threads_for(10):
+            pass
+        seen.append(controls.get())
+
+    run_blocks(np, 20, 1, task)
+    assert set(seen) == {1}
