@@ -11,25 +11,27 @@ from works.row import Step, works
 LAYERS = (256, 256, 10)
 
 
-def _matrices(rng: np.random.Generator, width: int) -> list[Any]:
-    """Weights of 784-256-256-10, as arrays."""
-    widths = (width, *LAYERS)
-    return [
+def layers(batch: int) -> tuple[list[Any], Any, Any]:
+    """Weights of 784-256-256-10, images and labels."""
+    rng = np.random.default_rng(0)
+    widths = (784, *LAYERS)
+    matrices = [
         rng.normal(0, 0.05, sizes).astype(np.float32) for sizes in zip(widths, LAYERS, strict=False)
     ]
+    data = rng.normal(0, 1, (batch, 784)).astype(np.float32)
+    return matrices, data, rng.integers(0, 10, batch).astype(np.int32)
 
 
 def _mlp(tf: Any, batch: int) -> tuple[Any, ...]:
-    rng = np.random.default_rng(0)
+    matrices, data, target = layers(batch)
     x = tf.placeholder(tf.float32, [None, 784])
     labels = tf.placeholder(tf.int32, [None])
     layer = x
-    for array in _matrices(rng, 784):
+    for array in matrices:
         units = array.shape[1]
         layer = tf.matmul(layer, tf.Variable(array)) + tf.Variable(np.zeros(units, np.float32))
         layer = tf.nn.relu(layer) if units != 10 else layer
-    data = rng.normal(0, 1, (batch, 784)).astype(np.float32)
-    return x, labels, layer, data, rng.integers(0, 10, batch).astype(np.int32)
+    return x, labels, layer, data, target
 
 
 @works(
@@ -65,11 +67,15 @@ def mlp_training(tf: Any, batch: int) -> Step:
     return lambda: call(data, target)[1]
 
 
+def normal(*sizes: int, mean: float = 0, deviation: float = 1) -> Any:
+    """Normal float32 numbers, the same each time."""
+    return np.random.default_rng(0).normal(mean, deviation, sizes).astype(np.float32)
+
+
 @works({"matmul of 1024 x 1024": (1024,)}, small={"matmul": (33,)})
 def matmul(tf: Any, size: int) -> Step:
     """A product of two square matrices, fetched whole."""
-    rng = np.random.default_rng(0)
-    left, right = rng.normal(0, 1 / 32, (2, size, size)).astype(np.float32)
+    left, right = normal(2, size, size, deviation=1 / 32)
     with tf.Graph().as_default() as graph:
         x, y = tf.placeholder(tf.float32, left.shape), tf.placeholder(tf.float32, right.shape)
         session = tf.Session(graph=graph)
@@ -80,7 +86,7 @@ def matmul(tf: Any, size: int) -> Step:
 @works({"softmax of 4096 x 1000": (4096, 1000)}, small={"softmax": (40, 100)})
 def softmax(tf: Any, rows: int, classes: int) -> Step:
     """Softmax of rows, fetched whole."""
-    logits = np.random.default_rng(0).normal(0, 3, (rows, classes)).astype(np.float32)
+    logits = normal(rows, classes, deviation=3)
     with tf.Graph().as_default() as graph:
         x = tf.placeholder(tf.float32, [None, classes])
         session = tf.Session(graph=graph)
@@ -146,7 +152,7 @@ NORMS = {
 @works(NORMS, small={"layer norm": (40, 64, False), "layer norm, gradients": (40, 64, True)})
 def layer_norm(tf: Any, rows: int, width: int, back: bool) -> Step:
     """Layer normalization, fetched whole, or its gradients."""
-    value = np.random.default_rng(0).normal(1, 2, (rows, width)).astype(np.float32)
+    value = normal(rows, width, mean=1, deviation=2)
     with tf.Graph().as_default() as graph:
         x = tf.placeholder(tf.float32, [None, width])
         y = _normalized(tf, x, width)
@@ -160,19 +166,27 @@ def layer_norm(tf: Any, rows: int, width: int, back: bool) -> Step:
     return lambda: call(value)
 
 
-def _attention(tf: Any, x: Any, length: int, width: int, heads: int, mask: Any) -> Any:
-    rng = np.random.default_rng(1)
+def block(batch: int, length: int, width: int) -> tuple[Any, list[Any]]:
+    """Inputs, and the matrices of a block: attention's two, and those of its dense layers."""
+    rng = np.random.default_rng(0)
+    value = rng.normal(0, 1, (batch, length, width)).astype(np.float32)
+    sizes = [(width, 3 * width), (width, width), (width, 4 * width), (4 * width, width)]
+    return value, [rng.normal(0, s[0] ** -0.5, s).astype(np.float32) for s in sizes]
 
-    def project(value: Any, units: int) -> Any:
-        kernel = tf.Variable(rng.normal(0, width**-0.5, (width, units)).astype(np.float32))
-        return tf.matmul(tf.reshape(value, [-1, width]), kernel)
 
-    three = tf.reshape(project(x, 3 * width), [-1, length, 3, heads, width // heads])
+def _attention(tf: Any, x: Any, heads: int, kernels: list[Any]) -> Any:
+    _, length, width = x.shape.as_list()
+    mask = tf.matrix_band_part(tf.ones([length, length]), -1, 0)
+
+    def project(value: Any, kernel: Any) -> Any:
+        return tf.matmul(tf.reshape(value, [-1, width]), tf.Variable(kernel))
+
+    three = tf.reshape(project(x, kernels[0]), [-1, length, 3, heads, width // heads])
     q, k, v = tf.unstack(tf.transpose(three, [2, 0, 3, 1, 4]))
     scores = tf.matmul(q, k, transpose_b=True) * (width / heads) ** -0.5
     weights = tf.nn.softmax(scores * mask - 1e9 * (1.0 - mask))
     mixed = tf.transpose(tf.matmul(weights, v), [0, 2, 1, 3])
-    return tf.reshape(project(mixed, width), [-1, length, width])
+    return tf.reshape(project(mixed, kernels[1]), [-1, length, width])
 
 
 def _gelu(tf: Any, x: Any) -> Any:
@@ -190,17 +204,14 @@ BLOCKS = {
 )
 def transformer(tf: Any, batch: int, length: int, width: int, heads: int, trains: bool) -> Step:
     """A block of GPT-2: causal attention and two dense layers, each normalized and residual."""
-    rng = np.random.default_rng(0)
-    value = rng.normal(0, 1, (batch, length, width)).astype(np.float32)
+    value, kernels = block(batch, length, width)
     with tf.Graph().as_default() as graph:
         x = tf.placeholder(tf.float32, [None, length, width])
-        mask = tf.matrix_band_part(tf.ones([length, length]), -1, 0)
-        y = x + _attention(tf, _normalized(tf, x, width), length, width, heads, mask)
+        y = x + _attention(tf, _normalized(tf, x, width), heads, kernels[:2])
         inner = tf.reshape(_normalized(tf, y, width), [-1, width])
-        for sizes in ((width, 4 * width), (4 * width, width)):
-            kernel = tf.Variable(rng.normal(0, sizes[0] ** -0.5, sizes).astype(np.float32))
-            inner = tf.matmul(inner, kernel) + tf.Variable(tf.zeros(sizes[1:]))
-            inner = _gelu(tf, inner) if sizes[1] > width else inner
+        biases = [tf.Variable(tf.zeros([size])) for size in (4 * width, width)]
+        inner = _gelu(tf, tf.matmul(inner, tf.Variable(kernels[2])) + biases[0])
+        inner = tf.matmul(inner, tf.Variable(kernels[3])) + biases[1]
         y = y + tf.reshape(inner, [-1, length, width])
         loss = tf.reduce_mean(tf.square(y - tf.reverse(x, [1])))
         train = tf.train.AdamOptimizer(1e-4).minimize(loss) if trains else y

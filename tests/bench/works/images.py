@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from works.dense import normal
 from works.row import Step, works
 
 CONVOLUTIONS = {
@@ -28,8 +29,7 @@ CONVOLUTIONS = {
 )
 def convolution(tf: Any, shape: tuple[int, ...], extent: int, filters: int, back: bool) -> Step:
     """A convolution of images, forward, or with both its gradients."""
-    rng = np.random.default_rng(0)
-    w = rng.normal(0, 0.05, (extent, extent, shape[-1], filters)).astype(np.float32)
+    images, w = normal(*shape), normal(extent, extent, shape[-1], filters, deviation=0.05)
     with tf.Graph().as_default() as graph:
         x, weights = tf.placeholder(tf.float32, shape), tf.constant(w)
         y = tf.nn.conv2d(x, weights, [1, 1, 1, 1], "SAME")
@@ -38,7 +38,6 @@ def convolution(tf: Any, shape: tuple[int, ...], extent: int, filters: int, back
             fetches += [tf.reduce_mean(g) for g in tf.gradients(y * y, [x, weights])]
         session = tf.Session(graph=graph)
     call = session.make_callable(fetches, [x])
-    images = rng.normal(0, 1, shape).astype(np.float32)
     return lambda: call(images)
 
 
@@ -58,7 +57,7 @@ def pools(tf: Any, shape: tuple[int, ...], back: bool) -> Step:
         fetch = tf.reduce_mean(tf.square(tf.gradients(y, x)[0] * x if back else y))
         session = tf.Session(graph=graph)
     call = session.make_callable(fetch, [x])
-    images = np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)
+    images = normal(*shape)
     return lambda: call(images)
 
 
@@ -73,7 +72,7 @@ def batch_norm(tf: Any, batch: int, size: int, depth: int) -> Step:
         fetches = [tf.reduce_mean(y), tf.reduce_mean(tf.square(grads[0]))]
         session = tf.Session(graph=graph)
     call = session.make_callable(fetches, [x])
-    images = np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)
+    images = normal(*shape)
     return lambda: call(images)
 
 
@@ -89,27 +88,31 @@ def resize(tf: Any, shape: tuple[int, ...], size: int) -> Step:
         fetch = y[:, :: size // 8, :: size // 8]
         session = tf.Session(graph=graph)
     call = session.make_callable(fetch, [x])
-    images = np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)
+    images = normal(*shape)
     return lambda: call(images)
+
+
+def digits(batch: int) -> tuple[list[Any], Any, Any]:
+    """Kernels and biases of two convolutions, the last matrix; images and labels."""
+    rng = np.random.default_rng(0)
+    sizes = [(5, 5, 1, 32), (32,), (5, 5, 32, 64), (64,), (7 * 7 * 64, 10)]
+    weights = [rng.normal(0, 0.05, size).astype(np.float32) for size in sizes]
+    data = rng.normal(0, 1, (batch, 784)).astype(np.float32)
+    return weights, data, rng.integers(0, 10, batch).astype(np.int32)
 
 
 @works({"CNN descent step, batch 64": (64,)}, small={"CNN descent step": (2,)})
 def cnn_training(tf: Any, batch: int) -> Step:
     """Two convolutions with pools and a dense layer on 28x28 images: one step of descent."""
-    rng = np.random.default_rng(0)
-
-    def variable(*sizes: int) -> Any:
-        return tf.Variable(rng.normal(0, 0.05, sizes).astype(np.float32))
-
+    weights, data, target = digits(batch)
     with tf.Graph().as_default() as graph:
         x, labels = tf.placeholder(tf.float32, [None, 784]), tf.placeholder(tf.int32, [None])
-        layer, depth = tf.reshape(x, [-1, 28, 28, 1]), 1
-        for filters in (32, 64):
-            layer = tf.nn.conv2d(layer, variable(5, 5, depth, filters), [1, 1, 1, 1], "SAME")
-            layer = tf.nn.relu(tf.nn.bias_add(layer, variable(filters)))
+        layer, variables = tf.reshape(x, [-1, 28, 28, 1]), [tf.Variable(w) for w in weights]
+        for kernel, bias in (variables[:2], variables[2:4]):
+            layer = tf.nn.conv2d(layer, kernel, [1, 1, 1, 1], "SAME")
+            layer = tf.nn.relu(tf.nn.bias_add(layer, bias))
             layer = tf.nn.max_pool(layer, [1, 2, 2, 1], [1, 2, 2, 1], "SAME")
-            depth = filters
-        logits = tf.matmul(tf.reshape(layer, [-1, 7 * 7 * 64]), variable(7 * 7 * 64, 10))
+        logits = tf.matmul(tf.reshape(layer, [-1, 7 * 7 * 64]), variables[4])
         loss = tf.reduce_mean(
             tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
         )
@@ -117,27 +120,47 @@ def cnn_training(tf: Any, batch: int) -> Step:
         session = tf.Session(graph=graph)
         session.run(tf.global_variables_initializer())
     call = session.make_callable([train, loss], [x, labels])
-    data = rng.normal(0, 1, (batch, 784)).astype(np.float32)
-    target = rng.integers(0, 10, batch).astype(np.int32)
     return lambda: call(data, target)[1]
 
 
-def _residual(tf: Any, layer: Any, depth: int, filters: int, rng: np.random.Generator) -> Any:
-    """Two normalized convolutions of 3x3 and a shortcut, in inference."""
+class _Layers:
+    """The layers of the residual network, as `residual_network` asks for them."""
 
-    def normalized(value: Any, extent: int, before: int, stride: int) -> Any:
+    def __init__(self, tf: Any):
+        self.tf, self.relu = tf, tf.nn.relu
+
+    def conv(self, x: Any, kernel: Any, stride: int) -> Any:
+        return self.tf.nn.conv2d(x, kernel, [1, stride, stride, 1], "SAME")
+
+    def norm(self, x: Any, scale: Any, offset: Any, mean: Any, variance: Any) -> Any:
+        norm = self.tf.nn.fused_batch_norm
+        return norm(x, scale, offset, mean, variance, is_training=False)[0]
+
+    def head(self, x: Any, matrix: Any) -> Any:
+        return self.tf.nn.softmax(self.tf.matmul(self.tf.reduce_mean(x, [1, 2]), matrix))
+
+
+def residual_network(layers: Any, x: Any, depth: int) -> Any:
+    """Three blocks of two normalized convolutions and a shortcut; weights the same each time."""
+    rng = np.random.default_rng(0)
+
+    def conv(x: Any, extent: int, before: int, filters: int, stride: int) -> Any:
         w = rng.normal(0, (extent * extent * before) ** -0.5, (extent, extent, before, filters))
-        value = tf.nn.conv2d(value, w.astype(np.float32), [1, stride, stride, 1], "SAME")
-        scale, offset, mean = rng.normal(0, 0.1, (3, filters)).astype(np.float32)
-        variance = np.ones(filters, np.float32)
-        return tf.nn.fused_batch_norm(value, scale + 1, offset, mean, variance, is_training=False)[
-            0
-        ]
+        return layers.conv(x, w.astype(np.float32), stride)
 
-    stride = 1 if depth == filters else 2
-    inner = tf.nn.relu(normalized(layer, 3, depth, stride))
-    inner = normalized(inner, 3, filters, 1)
-    return tf.nn.relu(inner + (layer if stride == 1 else normalized(layer, 1, depth, 2)))
+    def norm(x: Any, filters: int) -> Any:
+        scale, offset, mean = rng.normal(0, 0.1, (3, filters)).astype(np.float32)
+        return layers.norm(x, scale + 1, offset, mean, np.ones(filters, np.float32))
+
+    x, before = layers.relu(conv(x, 3, 3, depth, 2)), depth
+    for filters in (depth, 2 * depth, 4 * depth):
+        stride = 1 if before == filters else 2
+        inner = layers.relu(norm(conv(x, 3, before, filters, stride), filters))
+        inner = norm(conv(inner, 3, filters, filters, 1), filters)
+        if stride == 2:
+            x = norm(conv(x, 1, before, filters, 2), filters)
+        x, before = layers.relu(inner + x), filters
+    return layers.head(x, rng.normal(0, 0.1, (before, 10)).astype(np.float32))
 
 
 @works(
@@ -146,20 +169,12 @@ def _residual(tf: Any, layer: Any, depth: int, filters: int, rng: np.random.Gene
 )
 def frozen(tf: Any, batch: int, size: int, depth: int) -> Step:
     """A small residual network whose weights are constants, imported from its GraphDef."""
-    rng = np.random.default_rng(0)
     with tf.Graph().as_default() as graph:
         x = tf.placeholder(tf.float32, [None, size, size, 3], name="images")
-        w = rng.normal(0, 0.2, (3, 3, 3, depth)).astype(np.float32)
-        layer = tf.nn.relu(tf.nn.conv2d(x, w, [1, 2, 2, 1], "SAME"))
-        for filters in (depth, 2 * depth, 4 * depth):
-            layer = _residual(tf, layer, depth, filters, rng)
-            depth = filters
-        pooled = tf.reduce_mean(layer, [1, 2])
-        head = rng.normal(0, 0.1, (depth, 10)).astype(np.float32)
-        tf.nn.softmax(tf.matmul(pooled, head), name="probabilities")
+        tf.identity(residual_network(_Layers(tf), x, depth), name="probabilities")
     with tf.Graph().as_default() as imported:
         tf.import_graph_def(graph.as_graph_def(), name="")
         session = tf.Session(graph=imported)
     call = session.make_callable("probabilities:0", ["images:0"])
-    images = rng.normal(0, 1, (batch, size, size, 3)).astype(np.float32)
+    images = normal(batch, size, size, 3)
     return lambda: call(images)

@@ -70,13 +70,18 @@ def _cell(tf: Any, kind: str, units: int) -> Any:
     return getattr(cells, f"{kind}Cell")(units)
 
 
-def _fill(tf: Any) -> list[Any]:
-    """Assignments of the same numbers to the trainable variables in each library."""
-    rng = np.random.default_rng(0)
-    return [
-        tf.assign(v, rng.normal(0, 0.1, v.shape.as_list()).astype(np.float32))
-        for v in tf.trainable_variables()
-    ]
+def cell_arrays(kind: str, units: int) -> list[Any]:
+    """Kernels and biases of a cell, in the order of its variables."""
+    rng, width = np.random.default_rng(0), 32 + units
+    sizes = [(width, 4 * units), (4 * units,)]
+    if kind == "GRU":
+        sizes = [(width, 2 * units), (2 * units,), (width, units), (units,)]
+    return [rng.normal(0, 0.1, size).astype(np.float32) for size in sizes]
+
+
+def sequences(steps: int, batch: int) -> Any:
+    """What recurrent networks of cells read."""
+    return np.random.default_rng(1).normal(0, 1, (batch, steps, 32)).astype(np.float32)
 
 
 # Static or dynamic, the cell, steps, batch, units, and whether it trains.
@@ -115,9 +120,10 @@ def cells(
             fetches = [loss, tf.train.GradientDescentOptimizer(0.1).minimize(loss)]
         session = tf.Session(graph=graph)
         session.run(tf.global_variables_initializer())
-        session.run(_fill(tf))
+        given = zip(tf.trainable_variables(), cell_arrays(kind, units), strict=True)
+        session.run([tf.assign(variable, array) for variable, array in given])
     call = session.make_callable(fetches, [x])
-    value = np.random.default_rng(1).normal(0, 1, (batch, steps, 32)).astype(np.float32)
+    value = sequences(steps, batch)
     return lambda: call(value)[0]
 
 

@@ -11,7 +11,8 @@ from works.row import Step, works
 TABLE = (100_000, 64)
 
 
-def _table(sizes: tuple[int, int]) -> Any:
+def vectors(sizes: tuple[int, int]) -> Any:
+    """A table of vectors."""
     return np.random.default_rng(0).normal(0, 0.1, sizes).astype(np.float32)
 
 
@@ -19,6 +20,14 @@ def _ids(most: int, count: int) -> Any:
     """Indices as words are distributed: few of them often."""
     found = np.random.default_rng(1).zipf(1.3, count * 4)
     return found[found <= most][:count].astype(np.int32) - 1
+
+
+def vocabulary(sizes: tuple[int, int], words: int) -> tuple[Any, ...]:
+    """A table, weights of a layer on it, words and a label for each."""
+    rng = np.random.default_rng(2)
+    weights = rng.normal(0, 0.1, (sizes[1], 1)).astype(np.float32)
+    target = rng.integers(0, 2, words).astype(np.float32)
+    return vectors(sizes), weights, _ids(sizes[0], words), target
 
 
 OPTIMIZERS = {
@@ -33,20 +42,18 @@ OPTIMIZERS = {
 )
 def embedding(tf: Any, optimizer: str, sizes: tuple[int, int], words: int) -> Step:
     """A table of vectors looked up, and trained by gradients that are IndexedSlices."""
-    rng = np.random.default_rng(2)
+    table, weights, given, target = vocabulary(sizes, words)
     rates = (0.9,) if optimizer == "Momentum" else ()
     with tf.Graph().as_default() as graph:
         ids, labels = tf.placeholder(tf.int32, [None]), tf.placeholder(tf.float32, [None])
-        table = tf.Variable(_table(sizes))
-        weights = tf.Variable(rng.normal(0, 0.1, (sizes[1], 1)).astype(np.float32))
-        logits = tf.matmul(tf.nn.embedding_lookup(table, ids), weights)[:, 0]
+        looked = tf.nn.embedding_lookup(tf.Variable(table), ids)
+        logits = tf.matmul(looked, tf.Variable(weights))[:, 0]
         losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
         loss = tf.reduce_mean(losses)
         train = getattr(tf.train, f"{optimizer}Optimizer")(0.01, *rates).minimize(loss)
         session = tf.Session(graph=graph)
         session.run(tf.global_variables_initializer())
     call = session.make_callable([train, loss], [ids, labels])
-    given, target = _ids(sizes[0], words), rng.integers(0, 2, words).astype(np.float32)
     return lambda: call(given, target)[1]
 
 
@@ -56,7 +63,7 @@ def word2vec(tf: Any, sizes: tuple[int, int], batch: int, samples: int) -> Step:
     given = np.random.default_rng(3)
     with tf.Graph().as_default() as graph:
         inputs, labels = tf.placeholder(tf.int32, [batch]), tf.placeholder(tf.int64, [batch, 1])
-        table, weights = tf.Variable(_table(sizes)), tf.Variable(_table(sizes))
+        table, weights = tf.Variable(vectors(sizes)), tf.Variable(vectors(sizes))
         noise = tf.constant(given.permutation(sizes[0])[:samples].astype(np.int64))
         counts = tf.fill([samples], 0.01), tf.fill([batch, 1], 0.01)
         loss = tf.reduce_mean(
@@ -85,9 +92,22 @@ def gather(tf: Any, sizes: tuple[int, int], count: int) -> Step:
         x, ids = tf.placeholder(tf.float32, sizes), tf.placeholder(tf.int32, [None])
         session = tf.Session(graph=graph)
         call = session.make_callable(tf.gather(x, ids)[:: count // 20], [x, ids])
-    table, given = _table(sizes), np.random.default_rng(1).integers(0, sizes[0], count)
-    given = given.astype(np.int32)
+    table, given = vectors(sizes), indices(sizes[0], count)
     return lambda: call(table, given)
+
+
+def indices(most: int, count: int) -> Any:
+    """Indices that are equally probable."""
+    return np.random.default_rng(1).integers(0, most, count).astype(np.int32)
+
+
+def updates(name: str, sizes: tuple[int, int], count: int) -> tuple[Any, Any]:
+    """Indices and rows to be scattered to them."""
+    rng = np.random.default_rng(1)
+    given = rng.permutation(sizes[0])[:count].astype(np.int32)
+    if name != "scatter_update":  # there it is not said which of equal indices wins
+        given = indices(sizes[0], count)
+    return given, rng.normal(0, 1e-3, (count, sizes[1])).astype(np.float32)
 
 
 SCATTERS = {
@@ -99,27 +119,23 @@ SCATTERS = {
 @works(SCATTERS, small={name: (sizes[0], (50, 4), 30) for name, sizes in SCATTERS.items()})
 def scatter(tf: Any, name: str, sizes: tuple[int, int], count: int) -> Step:
     """Rows added to or put into a table by indices, a few of them fetched."""
-    rng = np.random.default_rng(1)
-    given = rng.integers(0, sizes[0], count).astype(np.int32)
-    if name == "scatter_update":  # which of equal indices wins is not said
-        given = rng.permutation(sizes[0])[:count].astype(np.int32)
-    rows = rng.normal(0, 1e-3, (count, sizes[1])).astype(np.float32)
+    given, rows = updates(name, sizes, count)
     with tf.Graph().as_default() as graph:
-        ids, updates = tf.placeholder(tf.int32, [None]), tf.placeholder(tf.float32, rows.shape)
+        ids, values = tf.placeholder(tf.int32, [None]), tf.placeholder(tf.float32, rows.shape)
         if name == "scatter_nd":
-            made = tf.scatter_nd(ids[:, None], updates, sizes)
+            made = tf.scatter_nd(ids[:, None], values, sizes)
         elif name == "unsorted_segment_sum":
-            made = tf.math.unsorted_segment_sum(updates, ids, sizes[0])
+            made = tf.math.unsorted_segment_sum(values, ids, sizes[0])
         else:
-            table = tf.Variable(_table(sizes), use_resource=False)
-            made = getattr(tf, name)(table, ids, updates)
+            table = tf.Variable(vectors(sizes), use_resource=False)
+            made = getattr(tf, name)(table, ids, values)
         session = tf.Session(graph=graph)
         session.run(tf.global_variables_initializer())
-        call = session.make_callable(made[: sizes[0] // 5 : sizes[0] // 50], [ids, updates])
+        call = session.make_callable(made[: sizes[0] // 5 : sizes[0] // 50], [ids, values])
     return lambda: call(given, rows)
 
 
-def _adjacency(nodes: int, edges: int) -> tuple[Any, Any]:
+def adjacency(nodes: int, edges: int) -> tuple[Any, Any]:
     """Indices in order, and values, of a matrix of so many edges, its diagonal filled."""
     rng = np.random.default_rng(0)
     ends = rng.integers(0, nodes, (edges, 2))
@@ -139,14 +155,25 @@ PRODUCTS = {
 @works(PRODUCTS, small={"sparse matmul": (20, 30, 3)})
 def product(tf: Any, nodes: int, edges: int, columns: int) -> Step:
     """A sparse matrix times a dense one, fetched whole."""
-    indices, values = _adjacency(nodes, edges)
+    pairs, values = adjacency(nodes, edges)
     dense = np.random.default_rng(1).normal(0, 1, (nodes, columns)).astype(np.float32)
     with tf.Graph().as_default() as graph:
         x = tf.placeholder(tf.float32, [None, columns])
-        matrix = tf.SparseTensor(indices, values, (nodes, nodes))
+        matrix = tf.SparseTensor(pairs, values, (nodes, nodes))
         session = tf.Session(graph=graph)
         call = session.make_callable(tf.sparse_tensor_dense_matmul(matrix, x), [x])
     return lambda: call(dense)
+
+
+def papers(nodes: int, features: int, units: int, classes: int) -> tuple[Any, ...]:
+    """Features of nodes, 1.25 % of them and sparse; two matrices, and a class for each node."""
+    rng = np.random.default_rng(2)
+    words = np.unique(rng.integers(0, (nodes, features), (nodes * features // 80, 2)), axis=0)
+    counts = np.full(len(words), 0.05, np.float32)
+    matrices = [
+        rng.normal(0, 0.1, s).astype(np.float32) for s in ((features, units), (units, classes))
+    ]
+    return words, counts, matrices, rng.integers(0, classes, nodes).astype(np.int32)
 
 
 # Nodes, edges, features, hidden units, classes.
@@ -161,16 +188,12 @@ def graph_convolutions(
     tf: Any, nodes: int, edges: int, features: int, units: int, classes: int
 ) -> Step:
     """Two layers of graph convolution with sparse features and a sparse adjacency, trained."""
-    rng = np.random.default_rng(2)
-    indices, values = _adjacency(nodes, edges)
-    words = np.unique(rng.integers(0, (nodes, features), (nodes * features // 80, 2)), axis=0)
-    counts = np.full(len(words), 0.05, np.float32)
-    target = rng.integers(0, classes, nodes).astype(np.int32)
+    pairs, values = adjacency(nodes, edges)
+    words, counts, matrices, target = papers(nodes, features, units, classes)
     with tf.Graph().as_default() as graph:
-        matrix = tf.SparseTensor(indices, values, (nodes, nodes))
+        matrix = tf.SparseTensor(pairs, values, (nodes, nodes))
         given = tf.sparse_placeholder(tf.float32, (nodes, features))
-        first = tf.Variable(rng.normal(0, 0.1, (features, units)).astype(np.float32))
-        second = tf.Variable(rng.normal(0, 0.1, (units, classes)).astype(np.float32))
+        first, second = (tf.Variable(array) for array in matrices)
         hidden = tf.sparse_tensor_dense_matmul(given, first)
         hidden = tf.nn.relu(tf.sparse_tensor_dense_matmul(matrix, hidden))
         logits = tf.sparse_tensor_dense_matmul(matrix, tf.matmul(hidden, second))
