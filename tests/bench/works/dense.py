@@ -213,9 +213,11 @@ def transformer(tf: Any, batch: int, length: int, width: int, heads: int, trains
         inner = _gelu(tf, tf.matmul(inner, tf.Variable(kernels[2])) + biases[0])
         inner = tf.matmul(inner, tf.Variable(kernels[3])) + biases[1]
         y = y + tf.reshape(inner, [-1, length, width])
-        loss = tf.reduce_mean(tf.square(y - tf.reverse(x, [1])))
-        train = tf.train.AdamOptimizer(1e-4).minimize(loss) if trains else y
+        fetches = [y]
+        if trains:
+            loss = tf.reduce_mean(tf.square(y - tf.reverse(x, [1])))
+            fetches = [loss, tf.train.AdamOptimizer(1e-4).minimize(loss)]
         session = tf.Session(graph=graph)
         session.run(tf.global_variables_initializer())
-    call = session.make_callable([train, loss], [x])
-    return (lambda: call(value)[1]) if trains else (lambda: call(value))
+    call = session.make_callable(fetches, [x])
+    return lambda: call(value)[0]
