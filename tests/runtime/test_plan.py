@@ -300,7 +300,7 @@ def test_a_chain_of_ufuncs_writes_over_its_own_values(fresh_graph):
     with tf.Session() as session:
         (segment,) = _plan(session, [y], [x]).segments
     calls = [line for line in segment.source.splitlines() if " = k" in line]
-    assert ["out=" in call for call in calls] == [False, True, True, True]
+    assert [f", {call.split()[0]})" in call for call in calls] == [False, True, True, True]
 
 
 def test_what_runs_on_a_device_runs_while_it_is_current(fresh_graph, monkeypatch):

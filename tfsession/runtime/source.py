@@ -134,6 +134,8 @@ class Names:
 # A step looks after so many small operations whether its session was closed meanwhile, and after
 # each one that may take its time: that costs a few nanoseconds.
 _CLOSING_CHECK = 8
+# Ufuncs that NumPy would not have called with `out` by its position.
+_OUT_BY_NAME = frozenset({np.maximum, np.minimum})
 # Elements of the tensors of a small operation.
 _SMALL = 1 << 14
 
@@ -153,6 +155,7 @@ class Source:
         self.lines = [f"def segment({', '.join(inputs)}):"]
         self.ops: list[Operation | None] = [None]
         self.globals: dict[str, Any] = {}
+        self._bound: dict[int, str] = {}
         self._indent = " "
         if threads:
             self.globals["limited"] = partial(limited_threads, threads)
@@ -160,10 +163,28 @@ class Source:
             self._indent += " "
 
     def bind(self, prefix: str, value: Any) -> str:
-        """A name for a value that the text uses."""
-        name = f"{prefix}{len(self.globals)}"
-        self.globals[name] = value
+        """A name for a value that the text uses; the same value has one name."""
+        name = self._bound.get(id(value))
+        if name is None:
+            name = self._bound[id(value)] = f"{prefix}{len(self.globals)}"
+            self.globals[name] = value
         return name
+
+    def call(self, function: Function, arguments: Sequence[str], written: str | None = None) -> str:
+        """The text of a call; `written` names the array that the result is written to.
+
+        What `partial` holds is spelled out, and a ufunc's `out` given by its position: both cost
+        a step much of the time of a small kernel.
+        """
+        first, last = [], []
+        if type(function) is partial:
+            first = [self.bind("p", value) for value in function.args]
+            last = [f"{key}={self.bind('p', value)}" for key, value in function.keywords.items()]
+            function = function.func
+        if written is not None:
+            by_place = isinstance(function, np.ufunc) and function not in _OUT_BY_NAME
+            last.append(written if by_place else f"out={written}")
+        return f"{self.bind('k', function)}({', '.join([*first, *arguments, *last])})"
 
     def add(self, line: str, op: Operation | None = None) -> None:
         """A line; its failures are those of `op`."""
@@ -252,35 +273,29 @@ class Writer:
         return first
 
     def add_nodes(self, source: Source, nodes: Sequence[Node], needed: Container[str]) -> int:
-        """A line for each operation; `needed` are the names that are read outside."""
+        """A line for each operation that needs one; `needed` names what is read outside."""
         first = self.number(nodes)
-        dying = self._dying(nodes, needed)
-        buffers = Buffers(self.names, self._reuses)
-        unlooked = 0
-        for index, (node, dead) in enumerate(zip(nodes, dying, strict=True)):
-            if index and self.asks == "deadline":
+        run = Run(self.names, nodes, needed)
+        buffers = Buffers(run, self._reuses)
+        unlooked, is_begun = 0, False
+        for index, node in enumerate(nodes):
+            line = self._line(source, run, index, buffers)
+            if self.asks == "observe":
+                seen = [str(first + index), *map(run.text, run.outputs[index])]
+                line.append(f"observe({', '.join(seen)})")
+            if dead := run.dying[index]:
+                line.append(f"del {', '.join(dead)}")
+            if not line:
+                continue
+            if is_begun and self.asks == "deadline":
                 source.watch_deadline()
             if unlooked >= _CLOSING_CHECK:
                 source.watch_closing(self.binder.cancellation)
                 unlooked = 0
-            self._add_node(source, node, first + index, dead, buffers)
+            source.add("; ".join(line), node.op)
+            is_begun = True
             unlooked += 1 if node.kernel.constant or _is_small(node.op) else _CLOSING_CHECK
         return first
-
-    def _dying(self, nodes: Sequence[Node], needed: Container[str]) -> list[list[str]]:
-        """For each operation, the values that nothing reads after it."""
-        last_use: dict[str, int] = {}
-        for index, node in enumerate(nodes):
-            for name in self.names.inputs(node):
-                last_use[name] = index
-            for name in self.names.outputs(node):
-                if name != "_":
-                    last_use.setdefault(name, index)
-        dying: list[list[str]] = [[] for _ in nodes]
-        for name, index in last_use.items():
-            if name not in needed:
-                dying[index].append(name)
-        return dying
 
     def watch(self, source: Source) -> None:
         """A line that looks whether the step may go on."""
@@ -303,57 +318,134 @@ class Writer:
         enters = [variable.enter for variable in loop.variables]
         return tuple(map(self.names.source_of, [*loop.constants, *enters]))
 
-    def arguments(self, node: Node) -> list[str]:
-        """What an operation takes, as text; a variable's storage is read where a value is asked."""
+    def arguments(self, node: Node, text: Callable[[str], str] = str) -> list[str]:
+        """What an operation takes, as text; a variable's storage is read where a value is asked.
+
+        `text` gives what the value of a name is called there.
+        """
         names, arguments = self.names, []
         for tensor, memory, arg in zip(
             node.inputs, node.input_memories, input_arguments(node.op), strict=True
         ):
-            name = names.of(tensor, memory)
+            name = text(names.of(tensor, memory))
             reads = names.must_read(tensor, memory, arg)
             arguments.append(f"{name}.read()" if reads else name)
         return arguments
 
-    def _scalar(self, source: Source, name: str) -> str:
+    def _scalar(self, source: Source, run: Run, name: str) -> str:
         """An argument of an operator: a constant as a scalar, which is faster than an array."""
         value = self._scalars.get(name)
-        return name if value is None else source.bind("s", value)
+        return run.text(name) if value is None else source.bind("s", value)
 
-    def _add_node(
-        self, source: Source, node: Node, number: int, dying: list[str], buffers: Buffers
-    ) -> None:
-        """The line of one operation."""
-        op, kernel = node.op, node.kernel
-        arguments, results = self.arguments(node), self.names.outputs(node)
-        operator = _operator_of(node)
+    def _line(self, source: Source, run: Run, index: int, buffers: Buffers) -> list[str]:
+        """What computes operation number `index` of a run; nothing where names say it all."""
+        node, inputs, results = run.nodes[index], run.inputs[index], run.outputs[index]
+        kernel, operator = node.kernel, _operator_of(node)
+        arguments = self.arguments(node, run.text)
         if kernel.constant:
             value = self.binder.constant(node)
             call = source.bind("c", value)
             if isinstance(value, np.ndarray) and not value.ndim:
                 self._scalars[results[0]] = value[()]
+            run.call_constant(results[0], call)
         elif kernel.forwards:
             call = arguments[0]
-            if call in self._scalars:
-                self._scalars.update(dict.fromkeys(results, self._scalars[call]))
+            if inputs[0] in self._scalars:
+                self._scalars.update(dict.fromkeys(results, self._scalars[inputs[0]]))
         elif operator is not None:
-            call = operator.join([self._scalar(source, name) for name in arguments])
+            call = operator.join([self._scalar(source, run, name) for name in inputs])
         else:
-            written = buffers.reusable(node, dying)
-            if written is not None:
-                arguments.append(f"out={written}")
-            call = f"{source.bind('k', self.binder.bind(node))}({', '.join(arguments)})"
-        buffers.note(node, results)
-        if kernel.forwards:
-            line = [" = ".join([*results, call])]
-        elif gives_tuple(op.op_def):
-            line = [f"{', '.join(results)}, = {call}" if results else call]
-        else:
-            line = [f"{results[0]} = {call}" if results else call]
-        if self.asks == "observe":
-            line.append(f"observe({', '.join([str(number), *results])})")
-        if dying:
-            line.append(f"del {', '.join(dying)}")
-        source.add("; ".join(line), op)
+            written = buffers.reusable(index)
+            function = self.binder.bind(node)
+            call = source.call(function, arguments, None if written is None else run.text(written))
+        buffers.note(index)
+        targets = [run.text(name) for name in results]
+        if kernel.forwards or kernel.constant:
+            # Both may have the same name by now.
+            targets = [target for target in targets if target != call]
+            return [" = ".join([*targets, call])] if targets else []
+        if not targets:
+            return [call]
+        return [f"{', '.join(targets)}{',' * gives_tuple(node.op.op_def)} = {call}"]
+
+
+class Run:
+    """Operations one after another: what their values are called in the text, and when they end.
+
+    A value that goes through an operation unchanged needs no second name, nor does a constant, and
+    a result takes over the name of a value that ends where it is made: so there is less to do
+    between two kernels. What is `needed` outside has the name by which it is known there.
+    """
+
+    def __init__(self, names: Names, nodes: Sequence[Node], needed: Container[str]) -> None:
+        self.nodes = nodes
+        self.inputs = [names.inputs(node) for node in nodes]
+        self.outputs = [names.outputs(node) for node in nodes]
+        self.ends: dict[str, int] = {}  # the last reader of each value that is not needed
+        self.dying: list[list[str]] = [[] for _ in nodes]  # the names that go with each reader
+        self._needed = needed
+        self._same: dict[str, str] = {}  # what went through, and what it was
+        self._texts: dict[str, str] = {}
+        self._find_ends(names)
+        self._share_names()
+
+    def value(self, name: str) -> str:
+        """The value of this name by the name that it had first."""
+        return self._same.get(name, name)
+
+    def text(self, name: str) -> str:
+        """What the value of this name is called in the text."""
+        value = self._same.get(name, name)
+        return self._texts.get(value, value)
+
+    def call_constant(self, name: str, text: str) -> None:
+        """A constant that only this run reads is called by the name of its global."""
+        if name != "_" and name not in self._needed:
+            self._texts[name] = text
+
+    def _find_ends(self, names: Names) -> None:
+        last_use: dict[str, int] = {}
+        constants: set[str] = set()
+        for index, node in enumerate(self.nodes):
+            last_use.update((self.value(name), index) for name in self.inputs[index])
+            results = self.outputs[index]
+            if node.kernel.constant:
+                constants.update(results)
+            elif node.kernel.forwards and not self._reads_storage(names, node):
+                value, results = self.value(self.inputs[index][0]), results.copy()
+                for name in self.outputs[index]:
+                    if name != "_" and name not in self._needed:
+                        self._same[name] = value
+                        results.remove(name)
+            for name in results:
+                if name != "_":
+                    last_use.setdefault(name, index)
+        for name, index in last_use.items():
+            if name not in self._needed and name not in constants:
+                self.ends[name] = index
+                self.dying[index].append(name)
+
+    def _reads_storage(self, names: Names, node: Node) -> bool:
+        arg = input_arguments(node.op)[0]
+        return names.must_read(node.inputs[0], node.input_memories[0], arg)
+
+    def _share_names(self) -> None:
+        """From the end on: what ends where something is made gets the name of that."""
+        made_at = {
+            name: index
+            for index, results in enumerate(self.outputs)
+            for name in results
+            if name != "_" and name not in self._same
+        }
+        for index in range(len(self.nodes) - 1, -1, -1):
+            results = self.outputs[index]
+            if not results or self.nodes[index].kernel.constant or made_at.get(results[0]) != index:
+                continue
+            for name in self.dying[index]:
+                if made_at.get(name, index) < index:
+                    self._texts[name] = self.text(results[0])
+                    self.dying[index].remove(name)
+                    break
 
 
 # Ufuncs that Python's operators come to; between scalars those take a tenth of the time.
@@ -390,29 +482,32 @@ class Buffers:
     much as the arithmetic.
     """
 
-    def __init__(self, names: Names, reuses: bool) -> None:
-        self._names = names
+    def __init__(self, run: Run, reuses: bool) -> None:
+        self._run = run
         self._reuses = reuses
         self._fresh: set[str] = set()
 
-    def note(self, node: Node, results: Sequence[str]) -> None:
+    def note(self, index: int) -> None:
         """Take in what an operation makes, and what may live on in its result or its state."""
+        run, node, results = self._run, self._run.nodes[index], self._run.outputs[index]
         kernel = node.kernel
+        if kernel.forwards and all(run.value(name) != name for name in results):
+            return  # the same values as before
         if kernel.aliases or kernel.stateful:
-            for tensor, memory in zip(node.inputs, node.input_memories, strict=True):
-                self._fresh.discard(self._names.of(tensor, memory))
+            self._fresh.difference_update(map(run.value, run.inputs[index]))
         elif self._reuses and not kernel.constant and node.memory is None and len(results) == 1:
             self._fresh.update(results)
 
-    def reusable(self, node: Node, dying: Sequence[str]) -> str | None:
-        """The name of an input over which the ufunc of `node` may write, if there is one."""
-        outputs = node.op.outputs
-        if node.kernel.ufunc is None or node.memory is not None or len(outputs) != 1:
+    def reusable(self, index: int) -> str | None:
+        """The value over which ufunc number `index` may write, if there is one."""
+        run, node = self._run, self._run.nodes[index]
+        if node.kernel.ufunc is None or node.memory is not None or len(node.op.outputs) != 1:
             return None
-        for tensor in node.inputs:
-            name = self._names.of(tensor, None)
-            if name in self._fresh and name in dying and _has_the_result(node, tensor):
-                return name
+        for tensor, name in zip(node.inputs, run.inputs[index], strict=True):
+            value = run.value(name)
+            ends_here = run.ends.get(value) == index
+            if ends_here and value in self._fresh and _has_the_result(node, tensor):
+                return value
         return None
 
 
