@@ -12,8 +12,8 @@ import os
 import threading
 from _queue import SimpleQueue
 from _thread import LockType
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from functools import cache, partial
 from itertools import count
@@ -25,7 +25,7 @@ import numpy as np
 from tfsession.core import forking
 from tfsession.devices.blas import one_thread
 
-__all__ = ["blas_threads_for", "block_rows", "cores", "limited_threads", "run_blocks"]
+__all__ = ["blas_threads_for", "block_rows", "cores", "run_blocks", "this_thread"]
 
 # Takes the first row of a block and the one behind its last.
 Task = Callable[[int, int], object]
@@ -42,7 +42,7 @@ _LOOKS = 100
 _yield: Callable[[], object] = getattr(os, "sched_yield", partial(sleep, 0))
 
 
-class _Here(threading.local):
+class _ThisThread(threading.local):
     """What the calling thread may do.
 
     `limit` is how many threads may work for it, 0 for as many as there are cores; `is_inside` says
@@ -53,7 +53,7 @@ class _Here(threading.local):
     is_inside = False
 
 
-_here = _Here()
+this_thread = _ThisThread()
 
 
 def _cores() -> set[int]:
@@ -78,19 +78,9 @@ def block_rows(row_bytes: int, budget: int = BLOCK_BYTES) -> int:
     return max(1, budget // max(1, row_bytes))
 
 
-@contextmanager
-def limited_threads(limit: int) -> Iterator[None]:
-    """At most so many threads compute for this one meanwhile; 0 for as many as there are cores."""
-    before, _here.limit = _here.limit, limit
-    try:
-        yield
-    finally:
-        _here.limit = before
-
-
 def blas_threads_for(multiplications: int) -> AbstractContextManager[None]:
     """A context for so much work of LAPACK, in which BLAS has as many threads as it is worth."""
-    is_small = multiplications < _SMALL and not _here.is_inside
+    is_small = multiplications < _SMALL and not this_thread.is_inside
     return one_thread if is_small else _as_it_is
 
 
@@ -113,17 +103,29 @@ def run_blocks(xp: Any, rows: int, step: int, task: Task) -> None:
         if rows:
             task(0, rows)
         return
-    job = _Job(task, rows, step)
-    if _here.is_inside:
-        job.work()
-        job.finish()
+    if rows <= step or this_thread.limit == 1 or this_thread.is_inside:
+        _run_here(rows, step, task)
         return
-    threads = min(_here.limit or _MOST_THREADS, job.blocks)
+    job = _Job(task, rows, step)
     with one_thread:
-        if threads > 1:
-            _pool.help(job, threads - 1)
+        _pool.help(job, min(this_thread.limit or _MOST_THREADS, job.blocks) - 1)
         job.work()
         job.finish()
+
+
+def _run_here(rows: int, step: int, task: Task) -> None:
+    """Run all blocks on this thread."""
+    if this_thread.is_inside:
+        for start in range(0, rows, step):
+            task(start, min(start + step, rows))
+        return
+    this_thread.is_inside = True
+    try:
+        with one_thread:
+            for start in range(0, rows, step):
+                task(start, min(start + step, rows))
+    finally:
+        this_thread.is_inside = False
 
 
 class _Job:
@@ -149,7 +151,7 @@ class _Job:
         """Run blocks until none is left."""
         task, rows, step, blocks = self._task, self._rows, self._step, self.blocks
         assert task is not None
-        was_inside, _here.is_inside = _here.is_inside, True
+        was_inside, this_thread.is_inside = this_thread.is_inside, True
         try:
             while not self._failures and (block := self._next()) < blocks:
                 start = block * step
@@ -158,7 +160,7 @@ class _Job:
                 except BaseException as error:
                     self._failures.append((block, error))
         finally:
-            _here.is_inside = was_inside
+            this_thread.is_inside = was_inside
 
     def assist(self) -> None:
         """Work, on another thread than the one that asked, if there is work left."""

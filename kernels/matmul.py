@@ -12,7 +12,7 @@ from tfsession.core.dtypes import DType
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
-from tfsession.devices.threads import run_blocks
+from tfsession.devices.threads import blas_threads_for, run_blocks
 
 _HALVES = ["half", "bfloat16"]
 _COMPLEX = {"T": ["complex64", "complex128"]}
@@ -33,13 +33,17 @@ def multiply(xp: Any, left: Any, right: Any, out: Any = None) -> Any:
         ValueError: the shapes do not match.
     """
     (rows, inner), columns = left.shape, right.shape[1]
-    if out is None and rows * inner * columns < _TINY:
-        return xp.dot(left, right)
+    work = rows * inner * columns
+    if work < _TINY:
+        return xp.matmul(left, right, out=out)
     side = max(rows, columns)
-    blocks = min(rows * inner * columns // _BLOCK, max(2, side // _BLOCK_SIDE))
+    blocks = min(work // _BLOCK, max(2, side // _BLOCK_SIDE))
+    if blocks < 2:
+        with blas_threads_for(work):
+            return xp.matmul(left, right, out=out)
     if out is None:
         out = xp.empty((rows, columns), xp.result_type(left, right))
-    step = -(-side // max(blocks, 1) // _SIDE_STEP) * _SIDE_STEP if blocks > 1 else max(side, 1)
+    step = -(-side // blocks // _SIDE_STEP) * _SIDE_STEP
     if rows >= columns:
         run_blocks(xp, rows, step, lambda i, j: xp.matmul(left[i:j], right, out=out[i:j]))
     else:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import tfsession as tf
 from tfsession.devices import threads
 from tfsession.devices.blas import _controls
-from tfsession.devices.threads import blas_threads_for, block_rows, limited_threads, run_blocks
+from tfsession.devices.threads import blas_threads_for, block_rows, run_blocks, this_thread
 
 
 @pytest.fixture
@@ -51,19 +51,20 @@ def test_several_threads_work_and_the_caller_is_one(many):
     assert threading.get_ident() in workers
 
 
-def test_a_limit_holds_and_ends(many):
+def test_a_limit_holds_and_ends(many, monkeypatch):
     workers = set()
 
     def task(start, stop):
         workers.add(threading.get_ident())
         time.sleep(0.001)
 
-    with limited_threads(1):
-        run_blocks(np, 20, 1, task)
+    monkeypatch.setattr(this_thread, "limit", 1)
+    run_blocks(np, 20, 1, task)
     assert workers == {threading.get_ident()}
-    with limited_threads(3):
-        run_blocks(np, 60, 1, task)
+    monkeypatch.setattr(this_thread, "limit", 3)
+    run_blocks(np, 60, 1, task)
     assert len(workers) <= 3
+    monkeypatch.setattr(this_thread, "limit", 0)
     run_blocks(np, 60, 1, task)
     assert len(workers) > 1
 
@@ -184,6 +185,7 @@ def test_a_session_limits_its_threads_and_not_its_results(limit, many, monkeypat
         with tf.Session(config=config) as session:
             session.run(tf.global_variables_initializer())
             result = session.run(product)
+    assert this_thread.limit == 0
     assert all(n < limit for n in asked) if limit else max(asked) >= 3
     np.testing.assert_array_equal(
         result, np.concatenate([a[i : i + 128] @ b for i in range(0, 512, 128)])

@@ -20,7 +20,7 @@ import numpy as np
 from tfsession.core.dtypes import float32, float64, int32, int64, resource
 from tfsession.core.op_def import ArgDef
 from tfsession.devices.memory import OPERATIONS
-from tfsession.devices.threads import limited_threads
+from tfsession.devices.threads import this_thread
 from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
@@ -157,9 +157,11 @@ class Source:
         self.globals: dict[str, Any] = {}
         self._bound: dict[int, str] = {}
         self._indent = " "
+        self._threads = threads
         if threads:
-            self.globals["limited"] = partial(limited_threads, threads)
-            self.add("with limited():")
+            self.globals["here"] = this_thread
+            self.add(f"before, here.limit = here.limit, {threads}")
+            self.add("try:")
             self._indent += " "
 
     def bind(self, prefix: str, value: Any) -> str:
@@ -211,6 +213,9 @@ class Source:
 
     def compile(self) -> Function:
         """The function."""
+        if self._threads:
+            self.lines.append(" finally: here.limit = before")
+            self.ops.append(None)
         self.globals[OPERATIONS] = self.ops
         code = compile("\n".join(self.lines), "<segment>", "exec")
         exec(code, self.globals)
