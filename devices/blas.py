@@ -18,7 +18,7 @@ import numpy as np
 
 from tfsession.core import forking
 
-__all__ = ["one_thread"]
+__all__ = ["description", "one_thread"]
 
 
 class _Controls(NamedTuple):
@@ -27,15 +27,48 @@ class _Controls(NamedTuple):
 
 
 @cache
-def _controls() -> _Controls | None:
-    """The number of threads of the BLAS of NumPy; None where nobody knows how to set it."""
+def _library() -> Any:
+    """The controller of the BLAS of NumPy; None where nobody knows one."""
     from threadpoolctl import ThreadpoolController  # noqa: PLC0415  only for who computes
 
     found = ThreadpoolController().select(user_api="blas").lib_controllers
     package = Path(np.__file__).parent
     own = [c for c in found if package in Path(c.filepath).parents or "numpy" in c.filepath]
-    library = next(iter([*own, *found]), None)
+    return next(iter([*own, *found]), None)
+
+
+@cache
+def _controls() -> _Controls | None:
+    """The number of threads of the BLAS of NumPy; None where nobody knows how to set it."""
+    library = _library()
     return None if library is None else _Controls(library.get_num_threads, library.set_num_threads)
+
+
+# Kernels of OpenBLAS without AVX-512; some of its versions choose them on CPUs that have it.
+_NARROW_KERNELS = frozenset({"Haswell", "Zen"})
+
+
+def _features() -> list[str]:
+    """The extensions of this CPU that NumPy's own loops use, beyond what all of them have."""
+    config: Any = np.show_config("dicts")
+    found: list[str] = config.get("SIMD Extensions", {}).get("found", [])
+    return found
+
+
+def description() -> str:
+    """The BLAS of NumPy in a line, with what to set where it misjudges the CPU."""
+    library = _library()
+    if library is None:
+        return "unknown to threadpoolctl"
+    info = library.info()
+    architecture = info.get("architecture", "unknown")
+    text = (
+        f"{info['internal_api']} {info['version']}, {architecture} kernels, "
+        f"{info['num_threads']} threads"
+    )
+    if architecture in _NARROW_KERNELS and "AVX512_SKX" in _features():
+        text += "; the CPU has AVX-512: OPENBLAS_CORETYPE=SkylakeX may double its speed"
+    return text
 
 
 class _OneThread:

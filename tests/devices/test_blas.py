@@ -1,6 +1,7 @@
 """BLAS threads: small products use one, and what was set before comes back."""
 
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -98,3 +99,27 @@ def test_the_library_of_this_numpy_answers_or_is_left_alone():
     with blas_threads_for(10):
         assert controls.get() == 1
     assert controls.get() == before
+
+
+@pytest.mark.parametrize(
+    ("architecture", "features", "hinted"),
+    [
+        ("Haswell", ["AVX512F", "AVX512_SKX"], True),
+        ("Haswell", ["AVX2"], False),
+        ("SkylakeX", ["AVX512F", "AVX512_SKX"], False),
+    ],
+)
+def test_kernels_too_narrow_for_the_cpu_are_told(monkeypatch, architecture, features, hinted):
+    info = {"internal_api": "openblas", "version": "0.3", "num_threads": 2}
+    info["architecture"] = architecture
+    library = SimpleNamespace(info=lambda: info)
+    monkeypatch.setattr(blas, "_library", lambda: library)
+    monkeypatch.setattr(blas, "_features", lambda: features)
+    text = blas.description()
+    assert text.startswith(f"openblas 0.3, {architecture} kernels, 2 threads")
+    assert ("OPENBLAS_CORETYPE=SkylakeX" in text) is hinted
+
+
+def test_an_unknown_blas_is_no_error(monkeypatch):
+    monkeypatch.setattr(blas, "_library", lambda: None)
+    assert "unknown" in blas.description()
