@@ -46,6 +46,8 @@ def _controls() -> _Controls | None:
 
 # Kernels of OpenBLAS without AVX-512; some of its versions choose them on CPUs that have it.
 _NARROW_KERNELS = frozenset({"Haswell", "Zen"})
+# What NumPy calls it before version 2.4, and since.
+_AVX_512 = frozenset({"AVX512_SKX", "X86_V4"})
 
 
 def _features() -> list[str]:
@@ -66,7 +68,7 @@ def description() -> str:
         f"{info['internal_api']} {info['version']}, {architecture} kernels, "
         f"{info['num_threads']} threads"
     )
-    if architecture in _NARROW_KERNELS and "AVX512_SKX" in _features():
+    if architecture in _NARROW_KERNELS and not _AVX_512.isdisjoint(_features()):
         text += "; the CPU has AVX-512: OPENBLAS_CORETYPE=SkylakeX may double its speed"
     return text
 

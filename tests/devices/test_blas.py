@@ -105,6 +105,7 @@ def test_the_library_of_this_numpy_answers_or_is_left_alone():
     ("architecture", "features", "hinted"),
     [
         ("Haswell", ["AVX512F", "AVX512_SKX"], True),
+        ("Zen", ["X86_V3", "X86_V4"], True),
         ("Haswell", ["AVX2"], False),
         ("SkylakeX", ["AVX512F", "AVX512_SKX"], False),
     ],
