@@ -161,7 +161,7 @@ def optimizations_of(config: Any) -> Optimizations:
     def wanted(toggle: int, otherwise: bool) -> bool:
         if not has_rewriter or toggle == protos.RewriterConfig.DEFAULT:
             return otherwise
-        return toggle != protos.RewriterConfig.OFF
+        return bool(toggle != protos.RewriterConfig.OFF)
 
     return Optimizations(
         folds=wanted(rewrite.constant_folding, is_on or options.do_constant_folding),

@@ -292,7 +292,9 @@ class Writer:
 
     def arguments(self, node: Node) -> list[str]:
         """What an operation takes, as text; a variable's storage is read where a value is asked."""
-        names, arguments = self.names, []
+        names, arguments = self.names, list[str]()
+        if not node.inputs:
+            return arguments
         for tensor, memory, arg in zip(
             node.inputs, node.input_memories, input_arguments(node.op), strict=True
         ):
