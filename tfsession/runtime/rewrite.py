@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from tfsession.core.dtypes import resource, variant
+from tfsession.core.lazy import lazy
 from tfsession.core.op_def import OpDef
 from tfsession.core.rules import kernels
 from tfsession.devices.device import Device
@@ -28,7 +29,7 @@ from tfsession.graph.tensor import Tensor
 from tfsession.runtime.config import Optimizations
 from tfsession.runtime.plan import Signature
 from tfsession.runtime.rewrite_fold import Evaluator, Folding
-from tfsession.runtime.rewrite_rules import IDENTITIES, Rule, rules
+from tfsession.runtime.rewrite_rules import IDENTITIES, NEEDS_NO_CONSTANT, rules
 from tfsession.runtime.wiring import Wired, controls_of, inputs_of, sources_of
 
 # Which of their inputs are there is the business of runtime.regions.
@@ -64,10 +65,8 @@ def rewrite(
     # What is connected may have another shape and dtype than the graph says.
     if not optimizations.rewrites or signature.connections:
         return signature, ops
-    walk = _Walk(placement, signature, optimizations, evaluator)
-    walk.folding.ops = ops
-    for op in ops:
-        walk.visit(op)
+    walk = _Walk(ops, placement, signature, optimizations, evaluator)
+    walk.run()
     if not (walk.wired or walk.instead):
         return signature, ops
     signature = replace(signature, rewired=walk.wired)
@@ -101,6 +100,10 @@ def _is_pure(definition: OpDef) -> bool:
     return bool(found) and not any(kernel.stateful or kernel.blocking for kernel in found)
 
 
+# What an operation reads, and what it waits for.
+_Reads = tuple[tuple[Tensor, ...], tuple[Operation, ...]]
+
+
 class _Walk:
     """What is known of a step while its operations are visited in order.
 
@@ -110,6 +113,7 @@ class _Walk:
 
     def __init__(
         self,
+        ops: Sequence[Operation],
         placement: Mapping[Operation, Device],
         signature: Signature,
         optimizations: Optimizations,
@@ -117,108 +121,92 @@ class _Walk:
     ) -> None:
         self.instead: dict[Tensor, Tensor] = {}
         self.wired: dict[Operation, Wired] = {}
+        self._ops = ops
         self._placement = placement
         self._optimizations = optimizations
         self._wiring = signature.wiring
         self._feeds = signature.feed_memories
         self._is_arriving = signature.arriving
-        self._fixed = {tensor.op for tensor in (*signature.feeds, *signature.fetches)}
-        self._fixed.update(signature.targets)
         self._fed = {tensor.op for tensor in signature.feeds}
+        self._fixed = {*self._fed, *signature.targets, *(t.op for t in signature.fetches)}
         self._done_by: dict[Operation, Operation] = {}
-        self._kinds: dict[str, bool] = {}
-        self._twins: dict[tuple[Any, ...], list[Operation]] = {}
+        self._purity: dict[str, bool] = {}
+        # By a hash: no container for each operation, which the garbage collector would look after.
+        self._twins: dict[int, Operation] = {}
         # References: who reads one reads a variable, whose value changes.
         self._volatile: set[Tensor] = set()
-        # What has effects, is not always alive, or depends on such.
-        self._bound: set[Operation] = set()
-        self.folding = Folding(
-            placement, self._feeds, self._wiring, optimizations.most_folded_bytes, evaluator
+        # What those that are constants by now would read and wait for.
+        self._folded: dict[Operation, _Reads] = {}
+        self._folding = Folding(
+            ops, placement, self._feeds, self._wiring, optimizations.most_folded_bytes, evaluator
         )
 
-    def visit(self, op: Operation) -> None:
-        """Take in an operation, all sources of which were visited."""
-        inputs, controls, is_changed = self._reads(op)
-        is_pure = self._kinds.get(op.type)
-        if is_pure is None:
-            is_pure = self._kinds[op.type] = _is_pure(op.op_def)
-        wired = None
-        if is_pure:
-            is_open = op not in self._fed and self._volatile.isdisjoint(inputs)
-            if self._is_arriving and op.control_inputs:
-                is_open = False  # it may wait for what is fed later
-            if is_open and not self._give_way(op, inputs, controls):
-                wired = self._fold(op, inputs, controls)
-            if self._is_bound(inputs, controls):
-                self._bound.add(op)
-        else:
-            self._take_in(op, inputs)
-        if wired is not None:
-            self.wired[op] = wired
-        elif is_changed:
-            self.wired[op] = Wired(inputs, controls)
-
-    def _reads(self, op: Operation) -> tuple[Sequence[Tensor], Sequence[Operation], bool]:
-        """What an operation reads and waits for by now, and whether that was changed here."""
-        inputs = inputs_of(op, self._wiring) if self._wiring else op.inputs
-        controls: Sequence[Operation] = ()
-        is_changed = False
-        instead, done_by = self.instead, self._done_by
-        if instead and not instead.keys().isdisjoint(inputs) and op.type not in _READS_AS_IN_GRAPH:
-            inputs = tuple([instead.get(tensor, tensor) for tensor in inputs])
-            is_changed = True
-        if op.control_inputs:
-            controls = controls_of(op, self._feeds, self._wiring)
-            if done_by and not done_by.keys().isdisjoint(controls):
-                controls = tuple(dict.fromkeys(done_by.get(c, c) for c in controls))
+    def run(self) -> None:
+        """Visit all operations; all that each one needs comes before it."""
+        wired, purity, volatile, fed = self.wired, self._purity, self._volatile, self._fed
+        is_wired, instead, done_by = bool(self._wiring), self.instead, self._done_by
+        for op in self._ops:
+            inputs = tuple(inputs_of(op, self._wiring)) if is_wired else op.inputs
+            controls: tuple[Operation, ...] = ()
+            is_changed = False
+            if op.control_inputs:
+                controls = tuple(controls_of(op, self._feeds, self._wiring))
+                if done_by and not done_by.keys().isdisjoint(controls):
+                    controls = tuple(dict.fromkeys(done_by.get(c, c) for c in controls))
+                    is_changed = True
+            is_replaced = instead and not instead.keys().isdisjoint(inputs)
+            if is_replaced and op.type not in _READS_AS_IN_GRAPH:
+                inputs = tuple([instead.get(tensor, tensor) for tensor in inputs])
                 is_changed = True
-        return inputs, controls, is_changed
-
-    def _is_bound(self, inputs: Sequence[Tensor], controls: Sequence[Operation]) -> bool:
-        bound = self._bound
-        if not bound:
-            return False
-        for tensor in inputs:
-            if tensor.op in bound:
-                return True
-        return not bound.isdisjoint(controls)
+            if is_changed:
+                wired[op] = Wired(inputs, controls)
+            is_pure = purity.get(op.type)
+            if is_pure is None:
+                is_pure = purity[op.type] = _is_pure(op.op_def)
+            may_wait_for_feed = self._is_arriving and op.control_inputs
+            if not is_pure:
+                self._take_in(op, inputs)
+            elif op not in fed and volatile.isdisjoint(inputs) and not may_wait_for_feed:
+                self._improve(op, inputs, controls)
 
     def _take_in(self, op: Operation, inputs: Sequence[Tensor]) -> None:
         """Note what an operation that is not pure means for others."""
-        self._bound.add(op)
-        self._volatile.update([tensor for tensor in op.outputs if tensor.dtype.is_ref])
+        for tensor in op.outputs:
+            if tensor.dtype.is_ref:
+                self._volatile.add(tensor)
         if op.type == "Enter" and op.attrs["is_constant"] and self._optimizations.folds:
-            self.folding.enter(op, inputs[0])
+            self._folding.enter(op, inputs[0])
 
-    # --- what gives way to another --------------------------------------------------------------
-
-    def _give_way(
-        self, op: Operation, inputs: Sequence[Tensor], controls: Sequence[Operation]
-    ) -> bool:
-        """Whether others read something else in place of what an operation gives."""
-        optimizations = self._optimizations
-        if op in self._fixed:
-            if optimizations.shares:
-                self._twin(op, inputs, controls)
-            return False
-        rule: Rule | None = None
-        if op.type in IDENTITIES:
-            rule = rules[op.type] if optimizations.bypasses else None
-        elif optimizations.simplifies:
-            rule = rules.get(op.type)
-        if rule is not None and not controls:
+    def _improve(
+        self, op: Operation, inputs: tuple[Tensor, ...], controls: tuple[Operation, ...]
+    ) -> None:
+        """Replace a pure operation, or make it a constant, if that may be."""
+        optimizations, folding = self._optimizations, self._folding
+        if not inputs:
+            folding.take_constant(op, controls)
+        is_fixed = op in self._fixed
+        if optimizations.shares:
+            twin = self._twin(op, inputs, controls)
+            if twin is not None and not is_fixed:
+                self.instead.update(zip(op.outputs, twin.outputs, strict=True))
+                self._done_by[op] = twin
+                return
+        has_known = not folding.known.keys().isdisjoint(inputs)
+        if optimizations.folds and (has_known or op.type in _TELL_SHAPES):
+            constant = self._fold(op, inputs, controls)
+            if constant is not None:
+                self.wired[op] = constant
+                self._folded[op] = inputs, controls
+                return
+        rule = rules.get(op.type) if has_known or op.type in NEEDS_NO_CONSTANT else None
+        if rule is None or is_fixed or controls:
+            return
+        if optimizations.bypasses if op.type in IDENTITIES else optimizations.simplifies:
             tensor = rule(op, inputs, self)
             if tensor is not None and self._is_there(tensor, op):
                 self.instead[op.outputs[0]] = self.instead.get(tensor, tensor)
-                return True
-        if not optimizations.shares:
-            return False
-        twin = self._twin(op, inputs, controls)
-        if twin is None:
-            return False
-        self.instead.update(zip(op.outputs, twin.outputs, strict=True))
-        self._done_by[op] = twin
-        return True
+
+    # --- what gives way to another --------------------------------------------------------------
 
     def _is_there(self, tensor: Tensor, op: Operation) -> bool:
         """Whether a tensor lies where `op` puts out: no copy then takes the place of that one."""
@@ -229,36 +217,51 @@ class _Walk:
         return self._placement[tensor.op] is device
 
     def _twin(
-        self, op: Operation, inputs: Sequence[Tensor], controls: Sequence[Operation]
+        self, op: Operation, inputs: tuple[Tensor, ...], controls: tuple[Operation, ...]
     ) -> Operation | None:
         """An earlier operation that gives the same, if there is one."""
-        key: tuple[Any, ...] = (op.type, *inputs, self._placement[op])
+        device = self._placement[op]
+        key = hash((op.type, device, *inputs, *controls))
         if not inputs:
             if op.type != "Const":
                 return None
             value = op.attrs["value"]
             if value.nbytes > _SMALL or value.dtype.hasobject:
                 return None
-            key = (value.dtype, value.shape, value.tobytes(), self._placement[op])
-        if controls:
-            key = (*key, frozenset(controls))
-        twins = self._twins.setdefault(key, [])
-        for twin in twins:
-            if not inputs or _says_the_same(op, twin):
+            key = hash((device, value.dtype, value.shape, value.tobytes(), *controls))
+        twins = self._twins
+        while (twin := twins.get(key)) is not None:
+            if (
+                twin.type == op.type
+                and self._placement[twin] is device
+                and self._reads_of(twin) == (inputs, controls)
+                and _says_the_same(op, twin)
+            ):
                 return twin
-        twins.append(op)
+            key += 1
+        twins[key] = op
         return None
+
+    def _reads_of(self, op: Operation) -> _Reads:
+        """What an operation that was visited reads and waits for, a constant one, too."""
+        found = self._folded.get(op)
+        if found is not None:
+            return found
+        wired = self.wired.get(op)
+        if wired is not None:
+            return tuple(wired.inputs), tuple(wired.controls)
+        controls = controls_of(op, self._feeds, self._wiring)
+        return tuple(inputs_of(op, self._wiring)), tuple(controls)
 
     # --- what rules ask for ---------------------------------------------------------------------
 
     def value_of(self, tensor: Tensor) -> np.ndarray[Any, Any] | None:
         """The value of a tensor that is known on the host."""
-        return self.folding.value_of(tensor)
+        return self._folding.value_of(tensor)
 
     def inputs_of(self, op: Operation) -> Sequence[Tensor]:
         """What an operation that was visited reads."""
-        wired = self.wired.get(op)
-        return inputs_of(op, self._wiring) if wired is None else wired.inputs
+        return self._reads_of(op)[0]
 
     def is_fed(self, tensor: Tensor) -> bool:
         """Whether a tensor is fed, whatever would make it."""
@@ -267,25 +270,34 @@ class _Walk:
     # --- what is known --------------------------------------------------------------------------
 
     def _fold(
-        self, op: Operation, inputs: Sequence[Tensor], controls: Sequence[Operation]
+        self, op: Operation, inputs: tuple[Tensor, ...], controls: tuple[Operation, ...]
     ) -> Wired | None:
         """An operation as a constant, if its value is known."""
-        if not self._optimizations.folds:
-            return None
-        if not inputs:
-            self.folding.take_constant(op, controls)
-            return None
-        folding = self.folding
-        if op.type not in _TELL_SHAPES:
+        folding = self._folding
+        values = folding.static_values(op, inputs) if op.type in _TELL_SHAPES else None
+        if values is None:
             return folding.fold(op, inputs, controls)
-        bound = [t.op for t in inputs if t.op in self._bound and t not in self._feeds]
-        return folding.fold_shape(op, inputs, (*controls, *bound)) or folding.fold(
-            op, inputs, controls
-        )
+        bound = [t.op for t in inputs if t not in self._feeds and t.op in self._bound]
+        return folding.tell(op, values, inputs, (*controls, *bound))
+
+    @lazy
+    def _bound(self) -> set[Operation]:
+        """What has effects or is not always alive, and what depends on such."""
+        bound: set[Operation] = set()
+        feeds, wiring = self._feeds, self._wiring
+        for op in self._ops:
+            if not self._purity.setdefault(op.type, _is_pure(op.op_def)) or not bound.isdisjoint(
+                sources_of(op, feeds, wiring)
+            ):
+                bound.add(op)
+        return bound
 
 
 def _says_the_same(op: Operation, other: Operation) -> bool:
     """Whether the attributes that a kernel sees are the same."""
-    if op.attrs == other.attrs:
-        return True
-    return all(op.attrs.get(name) == other.attrs.get(name) for name in op.op_def.attrs)
+    if op.type == "Const":
+        value, twin = op.attrs["value"], other.attrs["value"]
+        is_like = value.dtype == twin.dtype and value.shape == twin.shape
+        return bool(is_like and value.tobytes() == twin.tobytes())
+    attrs, others = op.attrs, other.attrs
+    return attrs == others or all(attrs.get(n) == others.get(n) for n in op.op_def.attrs)

@@ -48,9 +48,10 @@ class Evaluator(Protocol):
 
 
 class Folding:
-    """The known values of a step; `ops` are all that it runs.
+    """The known values of a step, in `known`.
 
     Args:
+        ops: all that the step runs.
         placement: the device of each operation.
         feeds: the fed tensors.
         wiring: what is read in place of what the graph says.
@@ -60,47 +61,48 @@ class Folding:
 
     def __init__(
         self,
+        ops: Sequence[Operation],
         placement: Mapping[Operation, Device],
         feeds: Mapping[Tensor, Memory],
         wiring: Connections,
         most_bytes: int,
         evaluator: Evaluator,
     ) -> None:
-        self.ops: Sequence[Operation] = ()
+        self._ops = ops
         self._placement = placement
         self._feeds = feeds
         self._wiring = wiring
         self._most = most_bytes
         self._left = most_bytes * _MOST_RESULTS
         self._evaluator = evaluator
-        self._known: dict[Tensor, Value] = {}
+        self.known: dict[Tensor, Value] = {}
         # What must be alive, or done, where a known value is read.
         self._anchors: dict[Operation, Sequence[Operation]] = {}
         self._readers: dict[Tensor, set[str]] | None = None
 
     def value_of(self, tensor: Tensor) -> np.ndarray[Any, Any] | None:
         """The value of a tensor, if it is known."""
-        value = self._known.get(tensor)
+        value = self.known.get(tensor)
         return None if value is None else np.asarray(value)
 
     def take_constant(self, op: Operation, controls: Sequence[Operation]) -> None:
         """Take in an operation without inputs."""
         if op.type == "Const":
-            self._known[op.outputs[0]] = op.attrs["value"]
+            self.known[op.outputs[0]] = op.attrs["value"]
             if controls:
                 self._anchors[op] = controls
 
     def enter(self, op: Operation, tensor: Tensor) -> None:
         """Take in an Enter that gives the same to every iteration of its loop."""
-        if tensor in self._known:
-            self._known[op.outputs[0]] = self._known[tensor]
+        if tensor in self.known:
+            self.known[op.outputs[0]] = self.known[tensor]
             self._anchors[op] = (op,)
 
     def fold(
         self, op: Operation, inputs: Sequence[Tensor], controls: Sequence[Operation]
     ) -> Wired | None:
         """An operation as a constant, if all that it reads is known."""
-        known = self._known
+        known = self.known
         for tensor in inputs:
             if tensor not in known:
                 return None
@@ -117,44 +119,37 @@ class Folding:
                 return None  # it fails again when it runs, if it does
         return self._constant(node, value, self._awaited(inputs, controls))
 
-    def fold_shape(
-        self, op: Operation, inputs: Sequence[Tensor], controls: Sequence[Operation]
-    ) -> Wired | None:
-        """An operation that tells a shape, or a part of one, as a constant, if it is static."""
+    def static_values(self, op: Operation, inputs: Sequence[Tensor]) -> list[Value] | None:
+        """The values of an operation that tells a shape, or a part of one, if that is static."""
         if op.type == "StridedSlice":
-            return self._fold_part(op, inputs, controls)
+            if inputs[0].op.type != "Shape" or any(t not in self.known for t in inputs[1:]):
+                return None
+            value = None if inputs[0] in self._feeds else constant_value(op.outputs[0])
+            return None if value is None else [value]
         values = []
         for tensor, output in zip(inputs, op.outputs, strict=True):
-            shape, dtype = tensor._shape, output.dtype.numpy
+            shape = tensor._shape
             if shape is None or (op.type != "Rank" and None in shape):
                 return None
-            size: Any = shape
-            if op.type != "Shape" and op.type != "ShapeN":
-                size = len(shape) if op.type == "Rank" else prod(shape)
-            values.append(np.array(size, dtype))
-        return self._on_host(op, values, controls)
+            told: Any = shape
+            if op.type not in ("Shape", "ShapeN"):
+                told = len(shape) if op.type == "Rank" else prod(shape)
+            values.append(np.array(told, output.dtype.numpy))
+        return values
 
-    def _fold_part(
-        self, op: Operation, inputs: Sequence[Tensor], controls: Sequence[Operation]
+    def tell(
+        self,
+        op: Operation,
+        values: Sequence[Value],
+        inputs: Sequence[Tensor],
+        controls: Sequence[Operation],
     ) -> Wired | None:
-        """A part of a shape as a constant, if the graph tells that part."""
-        if op.type != "StridedSlice" or inputs[0].op.type != "Shape" or inputs[0] in self._feeds:
-            return None
-        if any(tensor not in self._known for tensor in inputs[1:]):
-            return None
-        value = constant_value(op.outputs[0])
-        if value is None:
-            return None
-        return self._on_host(op, [value], self._awaited(inputs[1:], controls))
-
-    def _on_host(
-        self, op: Operation, values: Sequence[Value], controls: Sequence[Operation]
-    ) -> Wired | None:
+        """An operation as a constant with these values, which lie on the host."""
         node = self._node(op)
         if node is None or any(memory is not None for memory in node.output_memories):
             return None
         value = tuple(values) if gives_tuple(op.op_def) else values[0]
-        return self._constant(node, value, controls)
+        return self._constant(node, value, self._awaited(inputs, controls))
 
     def _node(self, op: Operation) -> Node | None:
         node = make_node(
@@ -163,7 +158,7 @@ class Folding:
         return None if node.kernel.unseen or node.kernel.stateful else node
 
     def _evaluate(self, node: Node, inputs: Sequence[Tensor]) -> Value:
-        values = [self._known[tensor] for tensor in inputs]
+        values = [self.known[tensor] for tensor in inputs]
         if node.kernel.forwards:
             return values[0]
         return self._evaluator.evaluate(node, values)
@@ -187,7 +182,7 @@ class Folding:
         if nbytes > self._most_for(op):
             return None
         self._left -= nbytes
-        self._known.update(zip(op.outputs, values, strict=True))
+        self.known.update(zip(op.outputs, values, strict=True))
         if controls:
             self._anchors[op] = controls
         constant = replace(
@@ -221,7 +216,7 @@ class Folding:
         """Whether all that reads an operation puts it into variables: that is done once or so."""
         if self._readers is None:
             self._readers = {}
-            for reader in self.ops:
+            for reader in self._ops:
                 for tensor in reader.inputs:
                     self._readers.setdefault(tensor, set()).add(reader.type)
         readers = set[str]().union(*(self._readers.get(tensor, ()) for tensor in op.outputs))

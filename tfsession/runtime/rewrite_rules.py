@@ -38,6 +38,8 @@ Rule = Callable[[Operation, Sequence[Tensor], Seen], Tensor | None]
 rules: dict[str, Rule] = {}
 
 IDENTITIES = frozenset({"Identity", "PreventGradient", "StopGradient"})
+# Rules that need to know no value.
+NEEDS_NO_CONSTANT = frozenset({*IDENTITIES, "AccumulateNV2", "AddN", "Cast", "LogicalNot", "Neg"})
 
 
 def _gives_input(*op_types: str) -> Callable[[Rule], Rule]:
