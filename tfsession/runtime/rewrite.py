@@ -36,10 +36,10 @@ from tfsession.runtime.wiring import Wired, controls_of, inputs_of, sources_of
 _CONTROL_FLOW = frozenset({"Enter", "Exit", "LoopCond", "Merge", "NextIteration", "Switch"})
 # Loops are recognized by what these read in the graph.
 _READS_AS_IN_GRAPH = frozenset({"Exit", "Merge", "RefExit", "RefMerge"})
-# These look at files, run code of the program, or are there to be fed.
-_LOOKS_OUTSIDE = frozenset(
-    {"MatchingFiles", "PlaceholderWithDefault", "PyFuncStateless", "ReadFile"}
-)
+# These look at files, or run code of the program.
+_LOOKS_OUTSIDE = frozenset({"MatchingFiles", "PyFuncStateless", "ReadFile"})
+# Its default is no constant: it is there to be fed.
+_TO_BE_FED = "PlaceholderWithDefault"
 # Values that the graph may tell whatever is in the tensors.
 _TELL_SHAPES = frozenset({"Rank", "Shape", "ShapeN", "Size", "StridedSlice"})
 # Bytes of constants that are compared.
@@ -90,13 +90,14 @@ def _is_pure(definition: OpDef) -> bool:
     """Whether operations of a type give what their inputs say, and do nothing else."""
     if definition.is_stateful or definition.graph_only or not definition.outputs:
         return False
-    if definition.name in _CONTROL_FLOW or definition.name in _LOOKS_OUTSIDE:
+    name = definition.name
+    if name in _CONTROL_FLOW or name in _LOOKS_OUTSIDE or name == _TO_BE_FED:
         return False
     if any(a.is_ref or a.type in (resource, variant) for a in definition.inputs):
         return False
     if any(a.is_ref or a.type in (resource, variant) for a in definition.outputs):
         return False
-    found = kernels.get(definition.name) or ()
+    found = kernels.get(name) or ()
     return bool(found) and not any(kernel.stateful or kernel.blocking for kernel in found)
 
 
@@ -162,12 +163,18 @@ class _Walk:
                 wired[op] = Wired(inputs, controls)
             is_pure = purity.get(op.type)
             if is_pure is None:
-                is_pure = purity[op.type] = _is_pure(op.op_def)
+                is_pure = self._is_pure(op)
             may_wait_for_feed = self._is_arriving and op.control_inputs
             if not is_pure:
                 self._take_in(op, inputs)
             elif op not in fed and volatile.isdisjoint(inputs) and not may_wait_for_feed:
                 self._improve(op, inputs, controls)
+
+    def _is_pure(self, op: Operation) -> bool:
+        found = self._purity.get(op.type)
+        if found is None:
+            found = self._purity[op.type] = _is_pure(op.op_def)
+        return found
 
     def _take_in(self, op: Operation, inputs: Sequence[Tensor]) -> None:
         """Note what an operation that is not pure means for others."""
@@ -188,7 +195,8 @@ class _Walk:
         if optimizations.shares:
             twin = self._twin(op, inputs, controls)
             if twin is not None and not is_fixed:
-                self.instead.update(zip(op.outputs, twin.outputs, strict=True))
+                for tensor, other in zip(op.outputs, twin.outputs, strict=True):
+                    self.instead[tensor] = self.instead.get(other, other)
                 self._done_by[op] = twin
                 return
         has_known = not folding.known.keys().isdisjoint(inputs)
@@ -202,9 +210,9 @@ class _Walk:
         if rule is None or is_fixed or controls:
             return
         if optimizations.bypasses if op.type in IDENTITIES else optimizations.simplifies:
-            tensor = rule(op, inputs, self)
-            if tensor is not None and self._is_there(tensor, op):
-                self.instead[op.outputs[0]] = self.instead.get(tensor, tensor)
+            given = rule(op, inputs, self)
+            if given is not None and self._is_there(given, op):
+                self.instead[op.outputs[0]] = self.instead.get(given, given)
 
     # --- what gives way to another --------------------------------------------------------------
 
@@ -286,9 +294,8 @@ class _Walk:
         bound: set[Operation] = set()
         feeds, wiring = self._feeds, self._wiring
         for op in self._ops:
-            if not self._purity.setdefault(op.type, _is_pure(op.op_def)) or not bound.isdisjoint(
-                sources_of(op, feeds, wiring)
-            ):
+            is_free = op.type == _TO_BE_FED or self._is_pure(op)
+            if not is_free or not bound.isdisjoint(sources_of(op, feeds, wiring)):
                 bound.add(op)
         return bound
 

@@ -232,11 +232,3 @@ def _whole_by_masks(op: Operation, inputs: Sequence[Tensor], seen: Seen) -> Tens
     if attrs["ellipsis_mask"] or attrs["new_axis_mask"] or attrs["shrink_axis_mask"]:
         return None
     return inputs[0] if (strides == 1).all() else None
-
-
-@_gives_input("ConcatV2")
-def _of_one(op: Operation, inputs: Sequence[Tensor], seen: Seen) -> Tensor | None:
-    axis, rank = seen.value_of(inputs[-1]), _rank_of(inputs[0])
-    if len(inputs) != 2 or axis is None or axis.ndim or rank is None:
-        return None
-    return inputs[0] if -rank <= int(axis) < rank and _is_dense(inputs[0], seen) else None
