@@ -11,7 +11,7 @@ from tfsession.tracing import timeline as our_timeline
 
 pytestmark = pytest.mark.oracle
 
-# Real TensorFlow's own rewriting is off: tfsession runs what the graph says.
+# What both do to a step before it runs is off.
 PRELUDE = """
 import numpy as np
 

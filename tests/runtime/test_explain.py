@@ -364,7 +364,7 @@ def test_the_transfers_of_a_loop(fresh_graph):
         moved = {row[0]: row[1:] for row in copies(report)}
         assert moved["w/Less:0"] == ("GPU:0", "host", "implicit")
         assert moved["w/mul:0"] == ("GPU:1", "GPU:0", "implicit")
-        assert moved["w/Identity_1:0"] == ("GPU:0", "GPU:1", "implicit")
+        assert moved["w/Switch_1:1"] == ("GPU:0", "GPU:1", "implicit")
         whys = {row.tensor: row.why for row in report.transfers}
         text = "read by 'w/NextIteration_1', in each iteration of 'w/while_context'"
         assert whys["w/mul:0"] == text

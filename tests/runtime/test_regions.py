@@ -15,7 +15,7 @@ from tfsession.runtime.regions import make_region
 def region_of(session, fetches, feeds=(), arrivals=None):
     """The root region of a step on the first CPU."""
     device = session._engine.devices.host
-    ops = prune(tuple(fetches), (), tuple(feeds), {})
+    ops = prune(tuple(fetches), (), tuple(feeds))
     nodes = [make_node(op, device, feeds) for op in ops]
     return make_region(nodes, feeds, arrivals or {})
 

@@ -24,11 +24,13 @@ from tfsession.runtime.compile import compile_plan, lay_out
 from tfsession.runtime.config import RunTerms
 from tfsession.runtime.control import CancellationManager
 from tfsession.runtime.expected import asking_ahead
+from tfsession.runtime.float_errors import SILENT, settings, use
 from tfsession.runtime.functions import Functions
 from tfsession.runtime.partition import Layout, Node
 from tfsession.runtime.place import Placer
 from tfsession.runtime.plan import Plan, Signature
 from tfsession.runtime.prune import check_replaced_inputs, prune
+from tfsession.runtime.rewrite import rewrite
 from tfsession.runtime.run_metadata import PlanMetadata
 from tfsession.runtime.segments import Function, Value
 from tfsession.runtime.transfer_guard import Guard
@@ -157,7 +159,8 @@ class Engine:
 
     def _compile(self, signature: Signature) -> Plan:
         signature, ops, placement = self._placed_for(signature)
-        return compile_plan(ops, placement, signature, self)
+        signature, left = rewrite(ops, placement, signature, self.terms.optimizations, self)
+        return compile_plan(left, placement, signature, self)
 
     def _placed_for(
         self, signature: Signature
@@ -261,15 +264,18 @@ class Engine:
                 yield self._placer
 
     def layout(self, signature: Signature) -> tuple[Signature, list[Operation], Layout]:
-        """The step with the bodies of functions for calls, what it runs, and how it is cut.
+        """The step with the bodies of functions for calls, what it asks for, and how it is cut.
 
+        What is not asked to run is left out of the segments where the step can do without.
         Nothing is made ready for running.
 
         Raises as `plan` does.
         """
         with self.placed():
             signature, ops, placement = self._placed_for(signature)
-            return signature, ops, lay_out(ops, placement, signature, self.strips_debug)
+            optimizations = self.terms.optimizations
+            signature, left = rewrite(ops, placement, signature, optimizations, self)
+            return signature, ops, lay_out(left, placement, signature, self.strips_debug)
 
     def _extend(self) -> None:
         version = self.graph._version
@@ -343,10 +349,28 @@ class Engine:
         key = (node.op, id(node.memory))
         value = self._constants.get(key)
         if value is None:
-            memory = nullcontext() if node.memory is None else node.memory.activate()
-            with memory, on_behalf_of(node.op.name, node.op.type):
-                value = self._constants[key] = self.bind(node)()
+            value = self._constants[key] = self._call(node, ())
         return value
+
+    # --- what rewriting asks for ----------------------------------------------------------------
+
+    def known_constant(self, node: Node) -> Value | None:
+        """The value of a node that `constant` has made before."""
+        return self._constants.get((node.op, id(node.memory)))
+
+    def evaluate(self, node: Node, values: Sequence[Value]) -> Value:
+        """What the kernel of a node gives, as in a step."""
+        before = settings()
+        try:
+            use(SILENT)
+            return self._call(node, values)
+        finally:
+            use(before)
+
+    def _call(self, node: Node, values: Sequence[Value]) -> Value:
+        memory = nullcontext() if node.memory is None else node.memory.activate()
+        with memory, on_behalf_of(node.op.name, node.op.type):
+            return self.bind(node)(*values)
 
     def close(self) -> None:
         """Forget plans and state, and give all device memory back. Idempotent."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import attrgetter
 from types import MappingProxyType
@@ -154,6 +154,9 @@ def make_node(
     strip_debug: bool = False,
 ) -> Node:
     """Find the kernel of `op` on `device`, and the memory of each of its inputs and outputs."""
+    wired = connections.rewired.get(op)
+    if wired is not None and wired.constant is not None:
+        return replace(wired.constant)
     kernel = find_kernel(op.type, device.device_type, op.attrs)
     if strip_debug:
         kernel = _STRIPPED.get(op.type, kernel)

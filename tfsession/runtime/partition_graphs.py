@@ -141,9 +141,7 @@ class StepGraph:
         numbers: Iterator[int],
     ) -> None:
         ordered = sorted(nodes, key=lambda node: node.op._id)
-        self.by_op = {
-            node.op: GraphNode(node.op.name, node.op.type, node.device, node.op) for node in ordered
-        }
+        self.by_op = {node.op: _shown(node) for node in ordered}
         arguments = [_end("_Arg", k, t, m or host) for k, (t, m) in enumerate(feeds.items())]
         self.results = [
             _end("_Retval", k, t, m or host) for k, (t, m) in enumerate(fetches.items())
@@ -166,6 +164,16 @@ class StepGraph:
                 node.fill(message.node.add())
             messages.append(message)
         return messages
+
+
+def _shown(node: Node) -> GraphNode:
+    """An operation as it runs: one of which the value was known before is a constant."""
+    op, kernel = node.op, node.kernel
+    if not (kernel.constant and op.inputs and len(op.outputs) == 1):
+        return GraphNode(op.name, op.type, node.device, op)
+    assert kernel.function is not None
+    attrs = {"dtype": op.outputs[0].dtype, "value": np.asarray(kernel.function(np))}
+    return GraphNode(op.name, "Const", node.device, attrs=attrs)
 
 
 def _end(kind: str, index: int, tensor: Tensor, device: Device) -> GraphNode:

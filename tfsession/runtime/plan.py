@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from tfsession.runtime.float_errors import SILENT, settings, use
 from tfsession.runtime.partition import Node, Transfer
 from tfsession.runtime.segments import CompiledRegion, CompiledSegment, Function, Value
 from tfsession.runtime.transfer_guard import Implicit
-from tfsession.runtime.wiring import Connections, Element
+from tfsession.runtime.wiring import Connections, Element, Wired
 
 
 @dataclass(slots=True, frozen=True)
@@ -30,7 +30,7 @@ class Signature:
     where they were made instead of coming to the host, or in which memory each is wanted.
     `arriving` lets feeds come after the step has begun. `connections` are pairs of a tensor and
     what is read in its place; `lowered` likewise pairs what calls of functions give, or these calls
-    themselves, with what stands for it.
+    themselves, with what stands for it. `rewired` has what a rewritten step reads and waits for.
     """
 
     fetches: tuple[Tensor, ...]
@@ -41,11 +41,12 @@ class Signature:
     arriving: bool = False
     connections: tuple[tuple[Tensor, Tensor], ...] = ()
     lowered: tuple[tuple[Element, Element], ...] = ()
+    rewired: Mapping[Operation, Wired] = field(default_factory=dict, compare=False)
 
     @property
     def wiring(self) -> Connections:
         """What is read and waited for in place of what the graph says."""
-        return dict((*self.lowered, *self.connections))
+        return Connections(dict((*self.lowered, *self.connections)), self.rewired)
 
     @property
     def feed_memories(self) -> dict[Tensor, Memory]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from operator import attrgetter
 
 from tfsession.core.errors import InvalidArgumentError
@@ -10,7 +10,7 @@ from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.partition import input_arguments
 from tfsession.runtime.regions import MERGES, NEXT_ITERATIONS
-from tfsession.runtime.wiring import AS_IN_GRAPH, Connections, sources_of
+from tfsession.runtime.wiring import AS_IN_GRAPH, NOTHING, Connections, sources_of
 
 
 def prune(
@@ -89,7 +89,9 @@ def _before(op: Operation, fed: Collection[Tensor], connections: Connections) ->
 
 
 def check_replaced_inputs(
-    ops: Iterable[Operation], feeds: Collection[Tensor], connections: Connections = AS_IN_GRAPH
+    ops: Iterable[Operation],
+    feeds: Collection[Tensor],
+    connections: Mapping[Tensor, Tensor] = NOTHING,
 ) -> None:
     """Raise InvalidArgumentError where what stands for a tensor is no input for an operation.
 

@@ -330,7 +330,7 @@ class _Builder:
         else:
             for tensor in op.outputs:
                 self._give(tensor, after)
-            if op.type == "Identity" and op.outputs[0] not in self._feeds:
+            if op.type == "Identity" and node.inputs and op.outputs[0] not in self._feeds:
                 (source,) = node.inputs
                 if source.dtype is bool_:
                     self._copies[op.outputs[0]] = source

@@ -328,7 +328,9 @@ class Writer:
 
         `text` gives what the value of a name is called there.
         """
-        names, arguments = self.names, []
+        names, arguments = self.names, list[str]()
+        if not node.inputs:
+            return arguments
         for tensor, memory, arg in zip(
             node.inputs, node.input_memories, input_arguments(node.op), strict=True
         ):

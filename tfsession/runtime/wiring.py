@@ -1,47 +1,84 @@
 """Wiring: what the operations of one step read and wait for.
 
 It is not always as in the graph: what is fed is there from the start, a callable may connect
-tensors, so that who reads one reads another, and the body of a function stands for a call of it.
+tensors, so that who reads one reads another, the body of a function stands for a call of it, and a
+rewritten step computes the same in another way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 
-# The tensor that is read in place of each one, the operation that is waited for.
-Element = Tensor | Operation
-Connections = Mapping[Any, Any]
+if TYPE_CHECKING:
+    from tfsession.runtime.partition import Node
 
-AS_IN_GRAPH: Final[Connections] = MappingProxyType({})
+Element = Tensor | Operation
+NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
 _PLACEHOLDERS: Final = ("Placeholder", "PlaceholderV2")
+
+
+@dataclass(slots=True, frozen=True)
+class Wired:
+    """What an operation reads and waits for in a rewritten step.
+
+    `constant` is what it computes as if its value is known: a node of a constant kernel.
+    """
+
+    inputs: Sequence[Tensor]
+    controls: Sequence[Operation]
+    constant: Node | None = None
+
+
+class Connections(NamedTuple):
+    """How a step departs from the graph.
+
+    `elements` has the tensor that is read in place of each one, and the operation that is waited
+    for; `rewired` the operations of which all that is known already.
+    """
+
+    elements: Mapping[Any, Any] = NOTHING
+    rewired: Mapping[Operation, Wired] = NOTHING
+
+    def __bool__(self) -> bool:
+        return bool(self.elements or self.rewired)
+
+
+AS_IN_GRAPH: Final = Connections()
 
 
 def inputs_of(op: Operation, connections: Connections) -> Sequence[Tensor]:
     """The tensors that `op` reads."""
-    if not connections:
+    if op in connections.rewired:
+        return connections.rewired[op].inputs
+    if not connections.elements:
         return op.inputs
-    return [connections.get(tensor, tensor) for tensor in op.inputs]
+    elements = connections.elements
+    return [elements.get(tensor, tensor) for tensor in op.inputs]
 
 
 def controls_of(
     op: Operation, feeds: Collection[Tensor], connections: Connections
 ) -> Sequence[Operation]:
     """The operations that `op` waits for; a placeholder is done when its value is there."""
-    if not op.control_inputs or not (feeds or connections):
+    elements = connections.elements
+    if op in connections.rewired:
+        return connections.rewired[op].controls
+    if not op.control_inputs or not (feeds or elements):
         return op.control_inputs
     controls = []
     for control in op.control_inputs:
-        control = connections.get(control, control)
+        control = elements.get(control, control)
         if control.type not in _PLACEHOLDERS:
             controls.append(control)
             continue
-        tensor = connections.get(control.outputs[0], control.outputs[0])
+        tensor = elements.get(control.outputs[0], control.outputs[0])
         if tensor not in feeds:
             controls.append(tensor.op)
     return controls
@@ -76,7 +113,8 @@ def resolved(pairs: Mapping[Tensor, Tensor], feeds: Collection[Tensor]) -> Mappi
         # What led to this one leads further now.
         ends = {other: start if end is to else end for other, end in ends.items()}
         ends[to] = start
-        if start is to or (start not in feeds and _is_needed_for_itself(start, feeds, ends)):
+        connections = Connections(ends)
+        if start is to or (start not in feeds and _is_needed_for_itself(start, feeds, connections)):
             raise InvalidArgumentError(
                 None,
                 None,
@@ -98,7 +136,7 @@ def _is_needed_for_itself(
             continue
         seen.add(op)
         awaited = [c.outputs[0] for c in op.control_inputs if c.type in _PLACEHOLDERS]
-        if any(connections.get(read) is tensor for read in (*op.inputs, *awaited)):
+        if any(connections.elements.get(read) is tensor for read in (*op.inputs, *awaited)):
             return True
         stack += sources_of(op, feeds, connections)
     return False
