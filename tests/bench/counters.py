@@ -247,9 +247,12 @@ def compare(kept: dict[str, Any], found: dict[str, Any]) -> dict[str, list[str]]
     return {what: sorted(lines) for what, lines in changes.items()}
 
 
-def load() -> dict[str, Any]:
-    """The table that is kept."""
-    kept: dict[str, Any] = json.loads(TABLE.read_text())
+def load() -> dict[str, Any] | None:
+    """The table that is kept; None if it is not there, or has the marks of a merge in it."""
+    try:
+        kept: dict[str, Any] = json.loads(TABLE.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
     return kept
 
 
@@ -270,7 +273,8 @@ def main() -> None:
         print(f"{'':32}" + "".join(f"{kind:>14}" for kind in KINDS))
         for name, figures in found["works"].items():
             print(f"{name:32}" + "".join(f"{figures[kind]:>14,}" for kind in KINDS))
-        for what, lines in compare(load(), found).items() if TABLE.exists() else ():
+        kept = load()
+        for what, lines in compare(kept, found).items() if kept else ():
             print("".join(f"\n{what}: {line}" for line in lines), end="")
         print()
     if options.update:
