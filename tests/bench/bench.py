@@ -2,16 +2,20 @@
 
 Each row of `works` builds one program with both, checks that the answers agree, then times short
 rounds of each in alternation and prints medians, their ratio, and the least and the greatest ratio
-of a round. Where JAX (jitted) or PyTorch (eager) is installed, rows that are written for it take
-their turns, too. Threads are as each library comes. Figures of one machine and one moment: only
-the ratios mean something. `--json FILE` keeps them; `--only TEXT` chooses rows.
+of a round. Where JAX (jitted) or PyTorch (eager) is installed in the same environment, rows that
+are written for it take their turns, too, and have our time as a part of theirs. Threads are as each
+library comes. Figures of one machine and one moment: only the ratios mean something.
+
+    bash ci/bench --only chain LSTM          rows whose name contains one of the texts
+    bash ci/bench --json FILE                keeps figures; rows of an earlier run stay beside them
+    bash ci/bench --markdown FILE            prints the table of a file that was kept
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import math
+import importlib
+import importlib.util
 import os
 import platform
 import statistics
@@ -20,6 +24,7 @@ import sys
 import time
 import warnings
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +32,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import numpy as np
+import table
+from table import OURS, THEIRS, Figures
 from works import ROWS, Row, Step
 
-OURS, THEIRS = "tfsession", "TensorFlow"
+# Seconds between turns: idle threads of the library before may look for work so long.
+REST = 0.003
+# The module of each library, and where its works are written.
+OTHERS = {"JAX": ("jax", "works.in_jax"), "PyTorch": ("torch", "works.in_torch")}
 
 
 @dataclass
@@ -49,19 +59,32 @@ class Result:
         rounds = sorted(ours / theirs for ours, theirs in pairs)
         return self.median(OURS) / self.median(library), rounds[0], rounds[-1]
 
-    @property
-    def others(self) -> list[str]:
-        """The libraries beside ours."""
-        return [library for library in self.times if library != OURS]
-
-    def figures(self) -> dict[str, Any]:
-        """What a JSON keeps."""
+    def figures(self) -> Figures:
+        """What a table and a JSON have of it."""
         return {
             "name": self.name,
             "seconds": {library: self.median(library) for library in self.times},
-            "ratios": {library: self.ratios(library) for library in self.others},
-            "rounds": len(self.times[OURS]),
+            "ratios": {lib: self.ratios(lib) for lib in self.times if lib != OURS},
         }
+
+
+def machine(found: dict[str, Any]) -> dict[str, str]:
+    """Where and when figures are taken, and with what."""
+    info = Path("/proc/cpuinfo")
+    names = [
+        line.split(":", 1)[1].strip()
+        for line in (info.read_text().splitlines() if info.exists() else ())
+        if line.startswith("model name")
+    ]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    versions = {n: module.__version__ for n, module in found.items() if n != OURS}
+    return {
+        "machine": f"{names[0] if names else platform.processor() or 'CPU'}, {cores} cores",
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "Python": f"Python {platform.python_version()}",
+        "NumPy": f"NumPy {np.__version__}",
+        **{name: f"{name} {version}" for name, version in versions.items()},
+    }
 
 
 def _round(step: Step, repeats: int) -> float:
@@ -116,6 +139,7 @@ def measure(row: Row, libraries: dict[str, Any], rounds: int) -> Result:
     times: dict[str, list[float]] = {library: [] for library in steps}
     for _ in range(rounds):
         for library, step in steps.items():
+            time.sleep(REST)
             times[library].append(_round(step, repeats[library]))
     return Result(row.name, times)
 
@@ -146,66 +170,67 @@ def measure_import(rounds: int) -> Result:
     return Result("import", times)
 
 
-def _time(seconds: float) -> str:
-    for unit, scale in (("s", 1.0), ("ms", 1e3)):
-        if seconds * scale >= 1:
-            return f"{seconds * scale:,.2f} {unit}"
-    return f"{seconds * 1e6:,.1f} us"
-
-
-def mean_ratio(results: list[Result], library: str = THEIRS) -> float:
-    """The geometric mean of the ratios to a library, over the rows that it has."""
-    found = [r.ratios(library)[0] for r in results if library in r.times]
-    return math.exp(statistics.fmean(map(math.log, found))) if found else math.nan
-
-
-def line(result: Result) -> str:
-    """A row of the table for the terminal."""
-    ratio, least, most = result.ratios(THEIRS)
-    mark = "*" if ratio > 1 else " "
-    return (
-        f"{result.name:42}{_time(result.median(OURS)):>12}{_time(result.median(THEIRS)):>12}"
-        f"{ratio:>8.3f}{mark} {f'{least:.2f}..{most:.2f}':>12}"
-    )
-
-
-def libraries() -> dict[str, Any]:
-    """TensorFlow and ours."""
+def libraries(beside: bool = False) -> dict[str, Any]:
+    """Ours and TensorFlow; JAX and PyTorch, too, where they are installed and asked for."""
     import tensorflow.compat.v1 as theirs
 
     import tfsession as ours
 
     theirs.disable_v2_behavior()
     theirs.logging.set_verbosity(theirs.logging.ERROR)
-    return {OURS: ours, THEIRS: theirs}
+    found = {OURS: ours, THEIRS: theirs}
+    for name, (module, works) in OTHERS.items() if beside else ():
+        if importlib.util.find_spec(module):
+            importlib.import_module(works)
+            found[name] = importlib.import_module(module)
+    return found
+
+
+def _progress(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure the rows that are asked for, and print each as it is done."""
+    warnings.simplefilter("ignore")
+    found = libraries(beside=True)
+    about = machine(found)
+    others = [library for library in found if library not in (OURS, THEIRS)]
+    print(", ".join(about.values()) + f"; medians of {options.rounds} rounds")
+    print(table.header(others))
+    rows = [row for row in ROWS if any(text in row.name for text in options.only)]
+    results: list[Figures] = []
+    for number, row in enumerate(rows, 1):
+        _progress(f"{number} of {len(rows)}: {row.name} ...")
+        results.append(measure(row, found, options.rounds).figures())
+        _progress("")
+        print(table.line(results[-1], others), flush=True)
+    if any(text in "import" for text in options.only):
+        _progress("import ...")
+        results.append(measure_import(3).figures())
+        _progress("")
+        print(table.line(results[-1], others), flush=True)
+    if len(results) > 1:
+        print(table.mean_line(results, others))
+    if options.json:
+        table.keep(options.json, about, results)
 
 
 def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", help="rows whose name contains this")
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    found = libraries()
-    print(
-        f"tfsession beside TensorFlow {found[THEIRS].VERSION}, Python "
-        f"{platform.python_version()}, NumPy {np.__version__}, {os.cpu_count()} cores; "
-        f"medians of {options.rounds} rounds"
+    """Read the options."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    print(f"{'':42}{OURS:>12}{THEIRS:>12}{'ratio':>8}{'min..max':>14}")
-    results = []
-    rows: list[Row | None] = [row for row in ROWS if options.only in row.name]
-    for row in [*rows, None] if options.only in "import" else rows:
-        if sys.stderr.isatty():
-            print(row.name if row else "import", "...", end="\r", file=sys.stderr, flush=True)
-        results.append(measure(row, found, options.rounds) if row else measure_import(3))
-        print(line(results[-1]), flush=True)
-    if len(results) > 1:
-        print(f"{'geometric mean of ' + str(len(results)):42}{mean_ratio(results):>32.3f}")
-    if options.json:
-        options.json.write_text(json.dumps([r.figures() for r in results], indent=1) + "\n")
+    parser.add_argument("--only", nargs="+", default=[""], help="rows whose name contains one")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--json", type=Path, help="keep the figures in this file, row by row")
+    parser.add_argument("--markdown", type=Path, help="print the table of such a file, no more")
+    options = parser.parse_args()
+    if options.markdown:
+        print(table.markdown(options.markdown))
+    else:
+        run(options)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python tests/bench/counters.py             prints them, and what changed since the table
     python tests/bench/counters.py --update    writes them into the table: tests/bench/counters.json
 
-Each work is run until its step is cached, then once for each count, on one thread:
+Each work is run until its step is cached, then once for each count, on one core:
   calls   of functions, of Python and of C (NumPy's ufuncs are neither)
   lines   of Python executed
   arrays  memory blocks that NumPy asked for
@@ -191,29 +191,22 @@ def _lines(step: Step) -> int:
     return count
 
 
-def alone(tf: Any) -> Any:
-    """The library, with sessions that work on one thread and on the CPU alone."""
-    config = tf.ConfigProto(intra_op_parallelism_threads=1, device_count={"GPU": 0})
-
-    class Library:
-        def __getattr__(self, name: str) -> Any:
-            return getattr(tf, name)
-
-        def Session(self, graph: Any) -> Any:
-            return tf.Session(graph=graph, config=config)
-
-    return Library()
+def _alone() -> None:
+    """Make this a process on one core and without GPUs, before tfsession is imported."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    os.cpu_count = lambda: 1
+    os.environ |= {"CUDA_VISIBLE_DEVICES": "", "TFSESSION_SIMULATED_GPUS": ""}
 
 
 def count(names: list[str]) -> dict[str, dict[str, int]]:
     """The counts of these works."""
     import tfsession
 
-    library, memory = alone(tfsession), Memory()
+    memory = Memory()
     found = {}
     for name in names:
         work, sizes = WORKS[name]
-        step = work.build(library, *sizes)
+        step = work.build(tfsession, *sizes)
         for _ in range(4):
             step()
         gc.collect()
@@ -254,9 +247,12 @@ def compare(kept: dict[str, Any], found: dict[str, Any]) -> dict[str, list[str]]
     return {what: sorted(lines) for what, lines in changes.items()}
 
 
-def load() -> dict[str, Any]:
-    """The table that is kept."""
-    kept: dict[str, Any] = json.loads(TABLE.read_text())
+def load() -> dict[str, Any] | None:
+    """The table that is kept; None if it is not there, or has the marks of a merge in it."""
+    try:
+        kept: dict[str, Any] = json.loads(TABLE.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
     return kept
 
 
@@ -269,6 +265,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the counts for a program")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
+    _alone()
     found = {"versions": versions(), "works": count(list(WORKS))}
     if options.json:
         print(json.dumps(found))
@@ -276,7 +273,8 @@ def main() -> None:
         print(f"{'':32}" + "".join(f"{kind:>14}" for kind in KINDS))
         for name, figures in found["works"].items():
             print(f"{name:32}" + "".join(f"{figures[kind]:>14,}" for kind in KINDS))
-        for what, lines in compare(load(), found).items() if TABLE.exists() else ():
+        kept = load()
+        for what, lines in compare(kept, found).items() if kept else ():
             print("".join(f"\n{what}: {line}" for line in lines), end="")
         print()
     if options.update:

@@ -1,11 +1,16 @@
-"""Every row of the bench builds, and small ones give TensorFlow's answers."""
+"""Every work of the bench builds and gives TensorFlow's answers, with small sizes; its tables."""
+
+import importlib
+import json
 
 import bench
+import numpy as np
 import pytest
+import table
 from works import ROWS
 
-SMALL = {name: (work, sizes) for work in {id(r.work): r.work for r in ROWS}.values()
-         for name, sizes in work.small.items()}  # fmt: skip
+WORKS = list({id(row.work): row.work for row in ROWS}.values())
+SMALL = {name: (work, sizes) for work in WORKS for name, sizes in work.small.items()}
 
 
 @pytest.fixture(scope="module")
@@ -19,3 +24,50 @@ def libraries():
 def test_a_work_gives_tensorflows_answer(libraries, name):
     work, sizes = SMALL[name]
     bench.agree(name, [work.build(module, *sizes) for module in libraries.values()])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("library", bench.OTHERS)
+def test_works_in_other_libraries_give_our_answers(library):
+    name, works = bench.OTHERS[library]
+    module = pytest.importorskip(name, reason=f"{library} is not installed here")
+    importlib.import_module(works)
+    tf = importlib.import_module("tfsession")
+    for name, (work, sizes) in SMALL.items():
+        if library in work.others:
+            steps = [work.build(tf, *sizes), work.others[library](module, *sizes)]
+            bench.agree(name, steps)
+
+
+def test_rows_have_names_of_their_own():
+    names = [row.name for row in ROWS]
+    assert len(set(names)) == len(names)
+    assert max(map(len, names)) < table.WIDTH
+
+
+@pytest.mark.parametrize("theirs", [[1.0, [2.0, 3.5]], [1.0, [2.0]], [1.0, [2.0, np.nan]]])
+def test_answers_that_differ_are_not_timed(theirs):
+    with pytest.raises(AssertionError):
+        bench.agree("row", [lambda: [1.0, [2.0, 3.0]], lambda: theirs])
+
+
+def _result(name, ours, theirs):
+    return bench.Result(name, {table.OURS: ours, table.THEIRS: theirs}).figures()
+
+
+def test_ratios_are_of_medians_and_span_the_rounds():
+    found = _result("row", [1.0, 2.0, 9.0], [4.0, 4.0, 6.0])
+    assert found["ratios"][table.THEIRS] == (0.5, 0.25, 1.5)
+    assert "0.500" in table.line(found, [])
+    assert "0.25..1.50" in table.line(found, [])
+
+
+def test_kept_figures_stay_beside_new_ones(tmp_path):
+    path, about = tmp_path / "figures.json", {"machine": "a machine", "date": "a day"}
+    table.keep(path, about, [_result("a", [1.0], [1.0]), _result("b", [2.0], [1.0])])
+    table.keep(path, about, [_result("a", [0.5], [1.0])])
+    assert [row["name"] for row in json.loads(path.read_text())["rows"]] == ["a", "b"]
+    text = table.markdown(path)
+    assert text.startswith("a machine, a day.")
+    assert "| a | 500.00 ms | 1.00 s | 0.50 | 0.50..0.50 |" in text
+    assert "**geometric mean of 2** |  |  | **1.00**" in text

@@ -24,6 +24,7 @@ def found():
 
 def test_no_step_does_more_than_it_did(found):
     kept = counters.load()
+    assert kept, f"{counters.TABLE} cannot be read; {UPDATE}"
     for what in ("system", "numpy"):
         if kept["versions"][what] != found["versions"][what]:
             pytest.skip(f"the table is of {kept['versions']}, here is {found['versions']}")
