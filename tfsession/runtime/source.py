@@ -198,7 +198,10 @@ class Source:
         """What is added meanwhile stands in a block under this line."""
         self.add(head)
         self._indent += " "
+        begin = len(self.lines)
         yield
+        if len(self.lines) == begin:
+            self.add("pass")
         self._indent = self._indent[:-1]
 
     def watch_closing(self, cancellation: CancellationManager) -> None:
