@@ -109,7 +109,7 @@ def test_a_value_ends_within_a_piece(fresh_graph, tiny_pieces):
     x = tf.placeholder(tf.float32, [3])
     y = x
     with tf.device("/cpu:0"):
-        made = [create_op("RunsMake", [x]) for _ in range(4)]
+        made = [create_op("RunsMake", [x * number]) for number in (2.0, 3.0, 4.0, 5.0)]
         for value in made:
             y = create_op("RunsLook", [y]) + tf.reduce_sum(value)
     with tf.Session() as session:

@@ -324,7 +324,8 @@ class Writer:
         """
         constants, needed, outer = part.constants, part.needed, part.source
         made = dict.fromkeys(name for names in outputs for name in names if name != "_")
-        made_constant = {self.names.outputs(n)[0] for n in nodes if n.kernel.constant}
+        rows = zip(nodes, outputs, strict=True)
+        made_constant = {name for n, names in rows if n.kernel.constant for name in names}
         read = dict.fromkeys(name for names in inputs for name in names)
         taken = [name for name in read if name not in made and name not in constants]
         given = [name for name in made if name in needed and name not in made_constant]
@@ -415,7 +416,7 @@ class Writer:
         source, node, results = part.source, run.nodes[index], run.outputs[index]
         kernel = node.kernel
         if kernel.constant:
-            self._add_constant(part, node, results[0])
+            self._add_constants(part, node, results)
             return []
         inputs = run.inputs[index]
         arguments = self.arguments(node, self._texts(part, run, inputs))
@@ -443,13 +444,16 @@ class Writer:
         targets = [run.text(name) for name in results]
         return [f"{', '.join(targets)}{',' * gives_tuple(node.op.op_def)} = {call}"]
 
-    def _add_constant(self, part: _Part, node: Node, name: str) -> None:
-        """Make a constant known; a line only gives it the name by which others read it."""
-        value = part.constants[name] = self.binder.constant(node)
-        if isinstance(value, np.ndarray) and not value.ndim:
-            self._scalars[name] = value[()]
-        if name in part.outside:
-            part.outer.add(f"{name} = {part.outer.bind('c', value)}", node.op)
+    def _add_constants(self, part: _Part, node: Node, results: Sequence[str]) -> None:
+        """Make constants known; a line only gives them the names by which others read them."""
+        value = self.binder.constant(node)
+        values = value if gives_tuple(node.op.op_def) else (value,)
+        for name, value in zip(results, values, strict=True):
+            part.constants[name] = value
+            if isinstance(value, np.ndarray) and not value.ndim:
+                self._scalars[name] = value[()]
+            if name in part.outside:
+                part.outer.add(f"{name} = {part.outer.bind('c', value)}", node.op)
 
 
 class _Part(NamedTuple):
