@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import CodeType
-from typing import Any
+from typing import Any, TypeAlias
 
 from tfsession.core import errors as codes
 from tfsession.core.errors import (
@@ -33,8 +33,12 @@ _ARRAY_SHAPE = re.compile(r"\(([\d, ]*)\)")
 _NODE_TAG = re.compile(r"\{\{(?:colocation_)?node ([^}]+)\}\}")
 
 
+# The operation of a line of a segment's text, or those of the lines of a piece called there.
+Ops: TypeAlias = "Operation | list[Ops] | None"
+
+
 def failure_of(
-    error: BaseException, code: CodeType | None, ops_by_line: Sequence[Operation | None]
+    error: BaseException, code: CodeType | None, ops_by_line: Sequence[Ops]
 ) -> BaseException:
     """The error to raise for one that a kernel raised, naming the operation.
 
@@ -44,7 +48,7 @@ def failure_of(
         return error.error
     if not isinstance(error, Exception):
         return error.with_traceback(None)  # that would keep the step's frames, and their arrays
-    op = ops_by_line[_failed_line(error, code) - 1] if code is not None else ops_by_line[0]
+    op = _failed_op(error, code, ops_by_line)
     kind: Callable[[Any, Any, str], BaseException]
     if isinstance(error, OpError):
         if error.op is not None or _NODE_TAG.search(error.message):
@@ -78,13 +82,17 @@ def _text_of(text: str) -> str:
     return f"Incompatible shapes: {' vs. '.join(shapes[:2])}"
 
 
-def _failed_line(error: Exception, code: CodeType | None) -> int:
-    traceback = error.__traceback__
+def _failed_op(
+    error: Exception, code: CodeType | None, ops_by_line: Sequence[Ops]
+) -> Operation | None:
+    found, traceback = ops_by_line[0], error.__traceback__ if code is not None else None
     while traceback is not None:
-        if traceback.tb_frame.f_code is code:
-            return traceback.tb_lineno
+        if isinstance(found, list) or traceback.tb_frame.f_code is code:
+            found = (found if isinstance(found, list) else ops_by_line)[traceback.tb_lineno - 1]
+            if not isinstance(found, list):
+                break
         traceback = traceback.tb_next
-    return 1
+    return None if isinstance(found, list) else found
 
 
 _ENRICHED = "Graph execution error:"

@@ -20,7 +20,7 @@ from tfsession.core.shape import debug_string
 from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.runtime.control import uninterrupted
-from tfsession.runtime.errors import failure_of
+from tfsession.runtime.errors import Ops, failure_of
 from tfsession.runtime.partition import Node, Transfer, gives_tuple
 from tfsession.runtime.regions import each_bit
 
@@ -87,7 +87,7 @@ class Computation(CompiledSegment):
     memory: Memory
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    ops_by_line: list[Operation | None]
+    ops_by_line: Sequence[Ops]
     source: str
 
     def start(self, execution: Execution, scope: Scope) -> Failure:
@@ -112,6 +112,7 @@ class Computation(CompiledSegment):
 
     def release(self) -> None:
         """Drop constants and kernels, whoever still holds the function."""
+        self.function.__defaults__ = None
         self.function.__globals__.clear()
 
     def failure(self, error: BaseException) -> BaseException:

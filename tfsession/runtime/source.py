@@ -11,9 +11,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from math import prod
-from typing import Any, Protocol
+from types import CodeType, FunctionType
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.control import CancellationManager, stop_closed, stop_late
+from tfsession.runtime.errors import Ops
 from tfsession.runtime.partition import Layout, Node, Segment, gives_tuple, input_arguments
 from tfsession.runtime.plan import (
     finish_counted,
@@ -36,6 +38,7 @@ from tfsession.runtime.plan import (
     finish_shared_on_device,
 )
 from tfsession.runtime.regions import Loop
+from tfsession.runtime.runs import Named, Run, pieces_of
 from tfsession.runtime.segments import Function, Value
 from tfsession.runtime.transfer_guard import Guard
 
@@ -136,6 +139,8 @@ class Names:
 _CLOSING_CHECK = 8
 # Ufuncs that NumPy would not have called with `out` by its position.
 _OUT_BY_NAME = frozenset({np.maximum, np.minimum})
+# Operations of a run that is written in one piece.
+_LONG = 512
 # Elements of the tensors of a small operation.
 _SMALL = 1 << 14
 
@@ -151,15 +156,16 @@ class Source:
     The function lets so many `threads` compute for it, 0 for as many as there are cores.
     """
 
-    def __init__(self, inputs: Sequence[str], threads: int) -> None:
-        self.lines = [f"def segment({', '.join(inputs)}):"]
-        self.ops: list[Operation | None] = [None]
-        self.globals: dict[str, Any] = {}
+    def __init__(self, inputs: Sequence[str], threads: int = 0) -> None:
+        self.lines = [""]
+        self.ops: list[Ops] = [None]
+        self.values: dict[str, Any] = {}
+        self._inputs = inputs
         self._bound: dict[int, str] = {}
         self._indent = " "
         self._threads = threads
         if threads:
-            self.globals["here"] = this_thread
+            self.values["here"] = this_thread
             self.add(f"before, here.limit = here.limit, {threads}")
             self.add("try:")
             self._indent += " "
@@ -168,8 +174,8 @@ class Source:
         """A name for a value that the text uses; the same value has one name."""
         name = self._bound.get(id(value))
         if name is None:
-            name = self._bound[id(value)] = f"{prefix}{len(self.globals)}"
-            self.globals[name] = value
+            name = self._bound[id(value)] = f"{prefix}{len(self.values)}"
+            self.values[name] = value
         return name
 
     def call(self, function: Function, arguments: Sequence[str], written: str | None = None) -> str:
@@ -188,8 +194,8 @@ class Source:
             last.append(written if by_place else f"out={written}")
         return f"{self.bind('k', function)}({', '.join([*first, *arguments, *last])})"
 
-    def add(self, line: str, op: Operation | None = None) -> None:
-        """A line; its failures are those of `op`."""
+    def add(self, line: str, op: Ops = None) -> None:
+        """A line; its failures are those of `op`, or of the operations of a piece called there."""
         self.lines.append(self._indent + line)
         self.ops.append(op)
 
@@ -206,24 +212,35 @@ class Source:
 
     def watch_closing(self, cancellation: CancellationManager) -> None:
         """A line that ends the step if its session was closed."""
-        self.globals |= {"closing": cancellation.flag, "stop_closed": stop_closed}
+        self.values |= {"closing": cancellation.flag, "stop_closed": stop_closed}
         self.add("if closing: stop_closed()")
 
     def watch_deadline(self) -> None:
         """A line that ends the step if its time is over."""
-        self.globals |= {"clock": time.monotonic, "stop_late": stop_late}
+        self.values |= {"clock": time.monotonic, "stop_late": stop_late}
         self.add("if clock() > deadline: stop_late()")
 
     def compile(self) -> Function:
-        """The function."""
+        """The function; what the text uses are defaults, so that like texts share their code."""
         if self._threads:
             self.lines.append(" finally: here.limit = before")
             self.ops.append(None)
-        self.globals[OPERATIONS] = self.ops
-        code = compile("\n".join(self.lines), "<segment>", "exec")
-        exec(code, self.globals)
-        function: Function = self.globals["segment"]
-        return function
+        self.lines[0] = f"def segment({', '.join([*self._inputs, *self.values])}):"
+        text = "\n".join(self.lines)
+        code = _known_code(text) if len(text) < _KEPT else _code(text)
+        return FunctionType(code, {OPERATIONS: self.ops}, "segment", tuple(self.values.values()))
+
+
+# Characters of a text whose code is kept: that of a piece of a long run has some ten thousand.
+_KEPT = 1 << 16
+
+
+def _code(text: str) -> CodeType:
+    (code,) = [c for c in compile(text, "<segment>", "exec").co_consts if type(c) is CodeType]
+    return code
+
+
+_known_code = lru_cache(maxsize=256)(_code)
 
 
 class Readers:
@@ -256,6 +273,11 @@ class _Where(Container[str]):
         return self._holds(name)  # type: ignore[arg-type]
 
 
+def _behind(needed: Container[str], last_use: Mapping[str, int], end: int) -> Container[str]:
+    """What is needed, or read by number `end` or later."""
+    return _Where(lambda name: name in needed or last_use.get(name, -1) >= end)
+
+
 class Writer:
     """Writes operations into functions; `nodes` are the operations as numbered.
 
@@ -283,16 +305,60 @@ class Writer:
     def add_nodes(self, source: Source, nodes: Sequence[Node], needed: Container[str]) -> int:
         """A line for each operation that needs one; `needed` names what is read outside."""
         first = self.number(nodes)
-        run = Run(self.names, nodes, needed)
-        buffers = Buffers(run, self._reuses)
+        inputs = [self.names.inputs(node) for node in nodes]
+        outputs = [self.names.outputs(node) for node in nodes]
+        part = _Part(source, source, {}, set(), needed, needed)
+        if len(nodes) <= _LONG:
+            self._add_run(part, Run(nodes, inputs, outputs, needed, part.constants), first)
+            return first
+        last_use = {name: index for index, names in enumerate(inputs) for name in names}
+        for begin, end in pieces_of(nodes, inputs, outputs):
+            cut, behind = slice(begin, end), _behind(needed, last_use, end)
+            rows = nodes[cut], inputs[cut], outputs[cut]
+            self._add_piece(part._replace(needed=behind), *rows, first + begin)
+        return first
+
+    def _add_piece(
+        self, part: _Part, nodes: Sequence[Node], inputs: Named, outputs: Named, first: int
+    ) -> None:
+        """Write a piece of a long run as a function of its own.
+
+        It is given its values in a list, which it empties: so they end where they are read last.
+        """
+        constants, needed, outer = part.constants, part.needed, part.source
+        made = dict.fromkeys(name for names in outputs for name in names if name != "_")
+        rows = zip(nodes, outputs, strict=True)
+        made_constant = {name for n, names in rows if n.kernel.constant for name in names}
+        read = dict.fromkeys(name for names in inputs for name in names)
+        taken = [name for name in read if name not in made and name not in constants]
+        given = [name for name in made if name in needed and name not in made_constant]
+        source = Source([self.asks, "given"] if self.asks else ["given"])
+        run = Run(nodes, inputs, outputs, needed, constants, taken)
+        if taken:
+            source.add(f"{', '.join(map(run.text, taken))}, = given; given.clear()")
+        self.watch(source)
+        self._add_run(part._replace(source=source), run, first)
+        source.add(f"return {', '.join(map(run.text, given))}{',' * (len(given) == 1)}")
+        outer.add(f"given = [{', '.join(taken)}]")
+        if gone := [name for name in taken if name not in needed]:
+            outer.add(f"del {', '.join(gone)}")
+        function = outer.bind("g", source.compile())
+        call = f"{function}({', '.join([self.asks, 'given'] if self.asks else ['given'])})"
+        outer.add(f"{', '.join(given)}, = {call}" if given else call, source.ops)
+
+    def _add_run(self, part: _Part, run: Run, first: int) -> None:
+        """Write operations one after another, numbered from `first` on."""
+        source = part.source
+        buffers = Buffers(run, self._reuses, part.fresh)
         unlooked, is_begun = 0, False
-        for index, node in enumerate(nodes):
-            line = self._line(source, run, index, buffers)
+        for index, node in enumerate(run.nodes):
+            line = self._line(part, run, index, buffers)
+            dead = run.dying.get(index)
             if self.asks == "observe":
-                seen = [str(first + index), *map(run.text, run.outputs[index])]
+                seen = [str(first + index), *self._texts(part, run, run.outputs[index])]
                 line.append(f"observe({', '.join(seen)})")
-            if dead := run.dying[index]:
-                line.append(f"del {', '.join(dead)}")
+            if dead:
+                line.append(f"del {', '.join(map(run.text, dead))}")
             if not line:
                 continue
             if is_begun and self.asks == "deadline":
@@ -303,7 +369,6 @@ class Writer:
             source.add("; ".join(line), node.op)
             is_begun = True
             unlooked += 1 if node.kernel.constant or _is_small(node.op) else _CLOSING_CHECK
-        return first
 
     def watch(self, source: Source) -> None:
         """A line that looks whether the step may go on."""
@@ -326,136 +391,92 @@ class Writer:
         enters = [variable.enter for variable in loop.variables]
         return tuple(map(self.names.source_of, [*loop.constants, *enters]))
 
-    def arguments(self, node: Node, text: Callable[[str], str] = str) -> list[str]:
+    def arguments(self, node: Node, texts: Sequence[str] | None = None) -> list[str]:
         """What an operation takes, as text; a variable's storage is read where a value is asked.
 
-        `text` gives what the value of a name is called there.
+        `texts` are what the inputs are called there, if not by their names.
         """
-        names, arguments = self.names, list[str]()
-        if not node.inputs:
-            return arguments
-        for tensor, memory, arg in zip(
-            node.inputs, node.input_memories, input_arguments(node.op), strict=True
-        ):
-            name = text(names.of(tensor, memory))
-            reads = names.must_read(tensor, memory, arg)
-            arguments.append(f"{name}.read()" if reads else name)
+        names = self.names
+        arguments = names.inputs(node) if texts is None else list(texts)
+        if True in [tensor.dtype.is_ref for tensor in node.inputs]:
+            rows = zip(node.inputs, node.input_memories, input_arguments(node.op), strict=True)
+            for index, (tensor, memory, arg) in enumerate(rows):
+                if names.must_read(tensor, memory, arg):
+                    arguments[index] += ".read()"
         return arguments
 
-    def _scalar(self, source: Source, run: Run, name: str) -> str:
-        """An argument of an operator: a constant as a scalar, which is faster than an array."""
-        value = self._scalars.get(name)
-        return run.text(name) if value is None else source.bind("s", value)
+    @staticmethod
+    def _texts(part: _Part, run: Run, names: Sequence[str]) -> list[str]:
+        """What values are called in the text; constants by what holds them."""
+        constants = part.constants
+        return [
+            part.source.bind("c", constants[name]) if name in constants else run.text(name)
+            for name in map(run.value, names)
+        ]
 
-    def _line(self, source: Source, run: Run, index: int, buffers: Buffers) -> list[str]:
+    def _line(self, part: _Part, run: Run, index: int, buffers: Buffers) -> list[str]:
         """What computes operation number `index` of a run; nothing where names say it all."""
-        node, inputs, results = run.nodes[index], run.inputs[index], run.outputs[index]
-        kernel, operator = node.kernel, _operator_of(node)
-        arguments = self.arguments(node, run.text)
+        source, node, results = part.source, run.nodes[index], run.outputs[index]
+        kernel = node.kernel
         if kernel.constant:
-            value = self.binder.constant(node)
-            call = source.bind("c", value)
-            if isinstance(value, np.ndarray) and not value.ndim:
-                self._scalars[results[0]] = value[()]
-            run.call_constant(results[0], call)
-        elif kernel.forwards:
+            self._add_constants(part, node, results)
+            return []
+        inputs = run.inputs[index]
+        arguments = self.arguments(node, self._texts(part, run, inputs))
+        if kernel.forwards:
             call = arguments[0]
             if inputs[0] in self._scalars:
                 self._scalars.update(dict.fromkeys(results, self._scalars[inputs[0]]))
-        elif operator is not None:
-            call = operator.join([self._scalar(source, run, name) for name in inputs])
+        elif (operator := _operator_of(node)) is not None:
+            call = operator.join(
+                source.bind("s", self._scalars[name]) if name in self._scalars else text
+                for name, text in zip(inputs, arguments, strict=True)
+            )
         else:
             written = buffers.reusable(index)
             function = self.binder.bind(node)
             call = source.call(function, arguments, None if written is None else run.text(written))
         buffers.note(index)
-        targets = [run.text(name) for name in results]
-        if kernel.forwards or kernel.constant:
-            # Both may have the same name by now.
+        if kernel.forwards:
+            # What only goes through is called as before.
+            targets = [run.text(name) for name in results if run.value(name) == name]
             targets = [target for target in targets if target != call]
             return [" = ".join([*targets, call])] if targets else []
-        if not targets:
+        if not results:
             return [call]
+        targets = [run.text(name) for name in results]
         return [f"{', '.join(targets)}{',' * gives_tuple(node.op.op_def)} = {call}"]
 
+    def _add_constants(self, part: _Part, node: Node, results: Sequence[str]) -> None:
+        """Make constants known; a line only gives them the names by which others read them."""
+        value = self.binder.constant(node)
+        values = value if gives_tuple(node.op.op_def) else (value,)
+        for name, value in zip(results, values, strict=True):
+            part.constants[name] = value
+            if isinstance(value, np.ndarray) and not value.ndim:
+                self._scalars[name] = value[()]
+            if name in part.outside:
+                part.outer.add(f"{name} = {part.outer.bind('c', value)}", node.op)
 
-class Run:
-    """Operations one after another: what their values are called in the text, and when they end.
 
-    A value that goes through an operation unchanged needs no second name, nor does a constant, and
-    a result takes over the name of a value that ends where it is made: so there is less to do
-    between two kernels. What is `needed` outside has the name by which it is known there.
+class _Part(NamedTuple):
+    """Where a run is written, and what its pieces share.
+
+    Attributes:
+        source: the text of a piece.
+        outer: the text around all pieces; `source` itself where there are none.
+        constants: those known so far, by name.
+        fresh: see Buffers.
+        outside: what is read outside of the run.
+        needed: what is read outside of the piece.
     """
 
-    def __init__(self, names: Names, nodes: Sequence[Node], needed: Container[str]) -> None:
-        self.nodes = nodes
-        self.inputs = [names.inputs(node) for node in nodes]
-        self.outputs = [names.outputs(node) for node in nodes]
-        self.ends: dict[str, int] = {}  # the last reader of each value that is not needed
-        self.dying: list[list[str]] = [[] for _ in nodes]  # the names that go with each reader
-        self._needed = needed
-        self._same: dict[str, str] = {}  # what went through, and what it was
-        self._texts: dict[str, str] = {}
-        self._find_ends(names)
-        self._share_names()
-
-    def value(self, name: str) -> str:
-        """The value of this name by the name that it had first."""
-        return self._same.get(name, name)
-
-    def text(self, name: str) -> str:
-        """What the value of this name is called in the text."""
-        value = self._same.get(name, name)
-        return self._texts.get(value, value)
-
-    def call_constant(self, name: str, text: str) -> None:
-        """A constant that only this run reads is called by the name of its global."""
-        if name != "_" and name not in self._needed:
-            self._texts[name] = text
-
-    def _find_ends(self, names: Names) -> None:
-        last_use: dict[str, int] = {}
-        constants: set[str] = set()
-        for index, node in enumerate(self.nodes):
-            last_use.update((self.value(name), index) for name in self.inputs[index])
-            results = self.outputs[index]
-            if node.kernel.constant:
-                constants.update(results)
-            elif node.kernel.forwards and not self._reads_storage(names, node):
-                value, results = self.value(self.inputs[index][0]), results.copy()
-                for name in self.outputs[index]:
-                    if name != "_" and name not in self._needed:
-                        self._same[name] = value
-                        results.remove(name)
-            for name in results:
-                if name != "_":
-                    last_use.setdefault(name, index)
-        for name, index in last_use.items():
-            if name not in self._needed and name not in constants:
-                self.ends[name] = index
-                self.dying[index].append(name)
-
-    def _reads_storage(self, names: Names, node: Node) -> bool:
-        arg = input_arguments(node.op)[0]
-        return names.must_read(node.inputs[0], node.input_memories[0], arg)
-
-    def _share_names(self) -> None:
-        """From the end on: what ends where something is made gets the name of that."""
-        made_at = {
-            name: index
-            for index, results in enumerate(self.outputs)
-            for name in results
-            if name != "_" and name not in self._same
-        }
-        for index in range(len(self.nodes) - 1, -1, -1):
-            results = self.outputs[index]
-            if not results or self.nodes[index].kernel.constant or made_at.get(results[0]) != index:
-                continue
-            for name in self.dying[index]:
-                if made_at.get(name, index) < index:
-                    self._texts[name] = self.text(results[0])
-                    self.dying[index].remove(name)
-                    break
+    source: Source
+    outer: Source
+    constants: dict[str, Value]
+    fresh: set[str]
+    outside: Container[str]
+    needed: Container[str]
 
 
 # Ufuncs that Python's operators come to; between scalars those take a tenth of the time.
@@ -479,6 +500,8 @@ def _operator_of(node: Node) -> str | None:
     ufunc = node.kernel.ufunc
     if ufunc is None or node.memory is not None or len(node.inputs) != 2:
         return None
+    if node.inputs[0]._shape != ():
+        return None
     if ufunc in _OPERATORS_OF_BOOLS:
         return _OPERATORS_OF_BOOLS[ufunc] if all(t._shape == () for t in node.inputs) else None
     are_scalars = all(t._shape == () and t.dtype in _SCALARS for t in node.inputs)
@@ -492,10 +515,11 @@ class Buffers:
     much as the arithmetic.
     """
 
-    def __init__(self, run: Run, reuses: bool) -> None:
+    def __init__(self, run: Run, reuses: bool, fresh: set[str]) -> None:
+        """`fresh` are the values known to be of a kind to be written over, of other pieces, too."""
         self._run = run
         self._reuses = reuses
-        self._fresh: set[str] = set()
+        self._fresh = fresh
 
     def note(self, index: int) -> None:
         """Take in what an operation makes, and what may live on in its result or its state."""
@@ -504,7 +528,7 @@ class Buffers:
         if kernel.forwards and all(run.value(name) != name for name in results):
             return  # the same values as before
         if kernel.aliases or kernel.stateful:
-            self._fresh.difference_update(map(run.value, run.inputs[index]))
+            self._fresh.difference_update(run.inputs[index])
         elif self._reuses and not kernel.constant and node.memory is None and len(results) == 1:
             self._fresh.update(results)
 
@@ -514,10 +538,9 @@ class Buffers:
         if node.kernel.ufunc is None or node.memory is not None or len(node.op.outputs) != 1:
             return None
         for tensor, name in zip(node.inputs, run.inputs[index], strict=True):
-            value = run.value(name)
-            ends_here = run.ends.get(value) == index
-            if ends_here and value in self._fresh and _has_the_result(node, tensor):
-                return value
+            ends_here = run.ends.get(name) == index
+            if ends_here and name in self._fresh and _has_the_result(node, tensor):
+                return name
         return None
 
 

@@ -1,0 +1,154 @@
+"""Runs: operations one after another in a function's text, what their values are called, and where
+long ones are cut.
+
+Python compiles a long function slowly, and graphs repeat themselves: a long run is cut into pieces,
+each a function of its own with names of its own, so that pieces that do the same have the same
+text, which is compiled once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from itertools import accumulate
+from typing import Any
+
+from tfsession.runtime.partition import Node
+
+# A piece has at least so many operations, and less than twice as many.
+_PIECE = 256
+
+Named = Sequence[Sequence[str]]
+
+
+class Run:
+    """What the values of operations are called in a text, and when they end.
+
+    A value that goes through an operation unchanged needs no second name, nor does a constant, and
+    a result takes over the name of a value that ends where it is made: so there is less to do
+    between two kernels. What is `needed` outside has the name by which it is known there.
+
+    Attributes:
+        inputs, outputs: the names of what each operation reads and makes; one that went through
+            others has the name that it had first.
+        ends: the last reader of each value that is not needed outside.
+        dying: the values that end with each operation, and give their name to no other.
+    """
+
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        inputs: Named,
+        outputs: Named,
+        needed: Container[str],
+        constants: Mapping[str, Any],
+        taken: Sequence[str] | None = None,
+    ) -> None:
+        """Work out all names.
+
+        Args:
+            nodes: the operations.
+            inputs: the names of what each reads.
+            outputs: the names of what each makes; an underscore for what is fed.
+            needed: the names of what is read outside.
+            constants: the constants known so far, by name; others may come while text is written.
+            taken: for a text with names of its own, what it is given.
+        """
+        self.nodes = nodes
+        self.outputs = outputs
+        self.inputs: list[Sequence[str]] = []
+        self.ends: dict[str, int] = {}
+        self.dying: dict[int, list[str]] = {}
+        self._needed = needed
+        self._constants = constants
+        self._same: dict[str, str] = {}  # what went through, and what it was
+        self._texts: dict[str, str] = {}
+        self._own: dict[str, str] | None = None if taken is None else {}
+        self._find_ends(inputs)
+        self._share_names(frozenset(taken or ()))
+        for name in taken or ():
+            self.text(name)
+
+    def text(self, name: str) -> str:
+        """What the value of this name, which is no constant, is called in the text."""
+        value = self._same.get(name, name)
+        text = self._texts.get(value, value)
+        if self._own is None or text == "_":
+            return text
+        own = self._own.get(text)
+        if own is None:
+            own = self._own[text] = f"a{len(self._own)}"
+        return own
+
+    def value(self, name: str) -> str:
+        """The name that the value of this name had first."""
+        return self._same.get(name, name)
+
+    def _find_ends(self, inputs: Named) -> None:
+        same, needed, last_use = self._same, self._needed, dict[str, int]()
+        constants: set[str] = set()
+        for index, (node, names, results) in enumerate(
+            zip(self.nodes, inputs, self.outputs, strict=True)
+        ):
+            if same:
+                names = [same.get(name, name) for name in names]
+            self.inputs.append(names)
+            for name in names:
+                last_use[name] = index
+            kernel = node.kernel
+            if kernel.constant:
+                constants.update(results)
+                continue
+            through = kernel.forwards and not node.inputs[0].dtype.is_ref  # else it is read
+            for name in results:
+                if through and name != "_" and name not in needed:
+                    same[name] = names[0]
+                elif name != "_" and name not in last_use:
+                    last_use[name] = index
+        known = self._constants
+        for name, index in last_use.items():
+            if name not in needed and name not in constants and name not in known:
+                self.ends[name] = index
+                self.dying.setdefault(index, []).append(name)
+
+    def _share_names(self, taken: frozenset[str]) -> None:
+        """From the end on: what ends where something is made gets the name of that."""
+        made_at = dict.fromkeys(taken, -1)
+        for index, results in enumerate(self.outputs):
+            if not self.nodes[index].kernel.constant:
+                made_at.update(dict.fromkeys(results, index))
+        texts = self._texts
+        for index in sorted(self.dying, reverse=True):
+            results = self.outputs[index]
+            if not results or results[0] == "_" or results[0] in self._same:
+                continue
+            dying = self.dying[index]
+            for name in dying:
+                if made_at.get(name, index) < index:
+                    texts[name] = texts.get(results[0], results[0])
+                    dying.remove(name)
+                    break
+
+
+def pieces_of(nodes: Sequence[Node], inputs: Named, outputs: Named) -> list[tuple[int, int]]:
+    """Where a long run is cut: the first operation of each piece, and the one behind its last.
+
+    A cut is where the fewest values go across: where layers meet, mostly, so that like layers give
+    like pieces.
+    """
+    length = len(nodes)
+    last_use = {name: index for index, names in enumerate(inputs) for name in names}
+    changes = [0] * (length + 1)
+    for index, results in enumerate(outputs):
+        if not nodes[index].kernel.constant:
+            for name in results:
+                end = last_use.get(name, index)
+                if end > index:
+                    changes[index + 1] += 1
+                    changes[end + 1 if end < length else end] -= 1
+    living = list(accumulate(changes))
+    cuts = [0]
+    while length - cuts[-1] > 2 * _PIECE:
+        begin = cuts[-1] + _PIECE
+        crossing = living[begin : begin + _PIECE]
+        cuts.append(begin + crossing.index(min(crossing)))
+    return list(zip(cuts, [*cuts[1:], length], strict=True))
