@@ -2,8 +2,9 @@
 
 `kernels` is the time of the NumPy calls that a step makes, on values that are arrays already; for
 tfsession the table says how much more `run` and a callable take, for TensorFlow what they take in
-all. Medians of short rounds, in microseconds, of one machine and one moment. `--json FILE` keeps
-them; `--only TEXT` chooses rows.
+all. Medians of short rounds, in microseconds, of one machine and one moment. Then what should hold:
+how much longer than its median one run of a hundred takes, and how many runs eight threads get done
+in the time in which one gets 100. `--json FILE` keeps them; `--only TEXT` chooses rows.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +136,62 @@ def medians(works: list[Work], rounds: int) -> list[float]:
     return [statistics.median(found) for found in times]
 
 
+def tail(work: Work, runs: int = 5000) -> float:
+    """The 99th percentile of the times of single calls, as a multiple of their median."""
+    clock, times = time.perf_counter_ns, []
+    for _ in range(runs):
+        start = clock()
+        work()
+        times.append(clock() - start)
+    times.sort()
+    return times[-(runs // 100)] / times[runs // 2]
+
+
+def shared(work: Work, pool: ThreadPoolExecutor, threads: int = 8, rounds: int = 9) -> float:
+    """Calls that so many threads get done while one gets 100 done, the two taking turns."""
+    calls = max(1, int(0.02 / (_round(work) * 1e-6)))
+
+    def loop(_: int) -> None:
+        for _ in range(calls):
+            work()
+
+    found = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        for number in range(threads):
+            loop(number)
+        alone = time.perf_counter() - start
+        list(pool.map(loop, range(threads)))
+        found.append(100 * alone / (time.perf_counter() - start - alone))
+    return statistics.median(found)
+
+
+def _layers(tf: Any) -> tuple[Any, list[Any], list[Any]]:
+    """784-256-256-10 on a batch of 32."""
+    x = layer = tf.placeholder(tf.float32, [None, 784])
+    width = 784
+    for units in (256, 256, 10):
+        weights = np.linspace(-0.1, 0.1, width * units, dtype=np.float32).reshape(width, units)
+        layer, width = tf.nn.relu(tf.matmul(layer, weights)), units
+    return layer, [x], [np.full((32, 784), 0.1, np.float32)]
+
+
+def holds(ours: Any, theirs: Any, only: str) -> dict[str, list[float]]:
+    """Print the rows of what should hold, for ours and TensorFlow."""
+    pool = ThreadPoolExecutor(8)
+    rows: list[tuple[str, Callable[[Any], Any], Callable[[Work], float]]] = [
+        ("p99 / median, c = a * b", product, tail),
+        ("8 threads, c = a * b", product, lambda work: shared(work, pool)),
+        ("8 threads, MLP, batch 32", _layers, lambda work: shared(work, pool)),
+    ]
+    figures = {}
+    for name, program, measure in rows:
+        if only in name:
+            figures[name] = [measure(_works(tf, program, {})[0]) for tf in (ours, theirs)]
+            print(f"{name:24}{figures[name][0]:>29.1f}{figures[name][1]:>23.1f}", flush=True)
+    return figures
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -173,6 +231,7 @@ def main() -> None:
             f"{'tracing, each op':44}{f'+{(on - off) / TRACED:.2f}':>9}"
             f"{f'+{(their_on - their_off) / TRACED:.1f}':>23}"
         )
+    figures |= holds(ours, theirs, options.only)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
 

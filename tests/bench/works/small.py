@@ -1,4 +1,4 @@
-"""Steps of tiny kernels, where what counts is the way to them; graphs being made and first run."""
+"""Steps of tiny kernels, where what counts is the way to them."""
 
 from __future__ import annotations
 
@@ -104,39 +104,3 @@ def cond(tf: Any) -> Step:
         session = tf.Session(graph=graph)
     call = session.make_callable(y, [x, p])
     return lambda: call(TEN, True)
-
-
-@works({"graph construction, 2,000 nodes": (1000,)}, small={"construction": (10,)})
-def construction(tf: Any, pairs: int) -> Step:
-    """Making nodes, two at a time."""
-
-    def build() -> None:
-        with tf.Graph().as_default():
-            x = y = tf.placeholder(tf.float32, [10])
-            for _ in range(pairs):
-                y = y + x
-                y = tf.multiply(y, x)
-
-    return build
-
-
-@works({"first run of 2,000 nodes": (1000,)}, small={"first run": (10,)})
-def first_run(tf: Any, pairs: int) -> Step:
-    """The first run of a graph, its construction not counted."""
-    graphs = []
-
-    def prepare() -> None:
-        with tf.Graph().as_default() as graph:
-            x = y = tf.placeholder(tf.float32, [10])
-            for _ in range(pairs):
-                y = y + x
-                y = tf.multiply(y, x)
-        graphs.append((graph, x, y))
-
-    def run() -> Any:
-        graph, x, y = graphs.pop()
-        with tf.Session(graph=graph) as session:
-            return session.run(y, {x: np.full(10, 1e-3, np.float32)})
-
-    run.prepare = prepare  # type: ignore[attr-defined]
-    return run
