@@ -1,7 +1,7 @@
 """Kernels of the training operations: they update variables in place.
 
-A formula stands once, and is computed on whole arrays or on rows of them, as vectors: large ones in
-blocks on all cores. Its terms are in the order that gives TensorFlow's bits on a CPU.
+A formula stands once, and is computed on whole arrays or on rows of them, large ones in blocks on
+all cores. Its terms are in the order that gives TensorFlow's bits on a CPU.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
-from tfsession.devices.threads import run_blocks, spare_vectors
+from tfsession.devices.threads import run_blocks, spare_arrays
 from tfsession.kernels.gather import check_indices
 from tfsession.resources.variable import Variable, arrays_of, locks_of
 
-# A formula: `f(xp, spare, *vectors, grad, **scalars)`; `spare(n)` gives n vectors to compute in.
+# A formula: `f(xp, spare, *arrays, grad, **scalars)`; `spare(n)` gives n arrays to compute in.
 Step = Callable[..., None]
 
 # Bytes of each array in a block. Formulas are many short loops over little memory, so that threads
@@ -76,14 +76,6 @@ def _passes(xp: Any, indices: Any, size: int) -> Iterator[Any]:
         yield order[nth == number]
 
 
-def _locked(locks: Sequence[Any], work: Callable[[], None]) -> None:
-    if not locks:
-        work()
-        return
-    with locks[0]:
-        _locked(locks[1:], work)
-
-
 def _in_blocks(xp: Any, rows: int, row_bytes: int, task: Callable[[int, int], None]) -> None:
     if rows * row_bytes <= _BLOCK_BYTES:
         task(0, rows)
@@ -99,6 +91,7 @@ class _Training:
         self.names = inputs.split()
         self.dense_names = [name for name in self.names if name != "indices"]
         self.grad = "delta" if "delta" in self.names else "grad"
+        self.dense_arrays = [*self.states, self.grad]
         self.step = step
         self.on_rows = on_rows or step
 
@@ -106,34 +99,46 @@ class _Training:
         count = len(self.states)
         states, others = inputs[:count], inputs[count:]
         names = self.names if len(others) == len(self.names) else self.dense_names
-        values = dict(zip(names, others, strict=True))
-        grad = values.pop(self.grad)
-        indices = values.pop("indices", None)
         # Between NumPy's scalars arithmetic takes a fifth of the time that it takes in arrays.
-        scalars = {name: value[()] for name, value in values.items()} | attrs
-
-        def work() -> None:
-            arrays = arrays_of(*states)
-            if indices is None:
-                _check_shapes([*self.states, self.grad], [*arrays, grad])
-                self._update(xp, arrays, grad, scalars)
-                return
-            _check_shapes(self.states, arrays)
-            _check_rows(xp, arrays[0], grad, indices)
-            for places in _passes(xp, indices, arrays[0].shape[0]):
-                self._update_rows(xp, arrays, grad[places], indices[places], scalars)
-
-        _locked(locks_of(*states), work)
+        attrs |= {
+            name: value if value.ndim else value[()]
+            for name, value in zip(names, others, strict=True)
+        }
+        self._lock(locks_of(*states), xp, states, attrs)
         return states[0]
 
-    def _update(self, xp: Any, arrays: Sequence[Any], grad: Any, scalars: dict[str, Any]) -> None:
-        vectors = [array.reshape(-1) for array in (*arrays, grad)]
+    def _lock(
+        self, locks: Sequence[Any], xp: Any, states: Sequence[Variable], values: dict[str, Any]
+    ) -> None:
+        """Update with the locks held."""
+        if locks:
+            with locks[0]:
+                self._lock(locks[1:], xp, states, values)
+            return
+        arrays = arrays_of(*states)
+        grad, indices = values.pop(self.grad), values.pop("indices", None)
+        if indices is None:
+            arrays.append(grad)
+            _check_shapes(self.dense_arrays, arrays)
+            self._update(xp, arrays, values)
+            return
+        _check_shapes(self.states, arrays)
+        _check_rows(xp, arrays[0], grad, indices)
+        for places in _passes(xp, indices, arrays[0].shape[0]):
+            self._update_rows(xp, arrays, grad[places], indices[places], values)
+
+    def _update(self, xp: Any, arrays: Sequence[Any], scalars: dict[str, Any]) -> None:
+        first = arrays[0]
+        if first.ndim and first.nbytes <= _BLOCK_BYTES:
+            self.step(xp, partial(spare_arrays, xp, first), *arrays, **scalars)
+            return
+        vectors = [array.reshape(-1) for array in arrays]
 
         def task(start: int, stop: int) -> None:
             parts = [vector[start:stop] for vector in vectors]
-            self.step(xp, partial(spare_vectors, xp, parts[0]), *parts, **scalars)
+            self.step(xp, partial(spare_arrays, xp, parts[0]), *parts, **scalars)
 
-        _in_blocks(xp, grad.size, grad.dtype.itemsize, task)
+        _in_blocks(xp, first.size, first.itemsize, task)
 
     def _update_rows(
         self, xp: Any, arrays: Sequence[Any], grad: Any, rows: Any, scalars: dict[str, Any]
@@ -143,8 +148,9 @@ class _Training:
         def task(start: int, stop: int) -> None:
             here = rows[start:stop]
             taken = [xp.take(array, here, 0) for array in arrays]
-            parts = [array.reshape(-1) for array in (*taken, grad[start:stop])]
-            self.on_rows(xp, partial(spare_vectors, xp, parts[0]), *parts, **scalars)
+            self.on_rows(
+                xp, partial(spare_arrays, xp, taken[0]), *taken, grad[start:stop], **scalars
+            )
             for array, changed in zip(arrays, taken, strict=True):
                 array[here] = changed
 
