@@ -8,7 +8,8 @@ many passes over the array as a window has elements along it, and their product 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,136 +17,168 @@ from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
 from tfsession.core.windows import Axis
-from tfsession.kernels.conv_windows import checked_axes
 from tfsession.kernels.nn import REAL_NUMBERS, widened
-
-# Bytes of the input worked on at a time, so that what is made of it stays in the cache.
-_BLOCK = 1 << 20
+from tfsession.kernels.pool_windows import along, by_elements, by_windows, pool_axes
 
 
 def _refuse(text: str) -> InvalidArgumentError:
     return InvalidArgumentError(None, None, text)
 
 
-def _axes(
-    shape: Sequence[int],
-    rank: int,
-    ksize: Sequence[int],
-    strides: Sequence[int],
-    padding: bytes,
-    explicit: Sequence[int] = (),
-) -> list[Axis]:
-    """An axis for each dimension of the input, those that are not pooled among them."""
-    if len(shape) != rank:
-        raise _refuse(f"tensor_in must be {rank}-dimensional")
-    for name, values in (("ksize", ksize), ("stride", strides)):
-        if len(values) != rank:
-            raise _refuse(f"Sliding window {name} field must specify {rank} dimensions")
-        if min(values) <= 0:
-            raise _refuse(f"Sliding window {name} for dimension {values} was zero or negative.")
-    if ksize[0] != 1 or strides[0] != 1:
-        raise _refuse("Pooling is not yet supported on the batch dimension.")
-    pairs = list(zip(explicit[::2], explicit[1::2], strict=True))
-    if padding != b"EXPLICIT":
-        return checked_axes(shape, ksize, strides, [1] * rank, padding)
-    for pair, extent in zip(pairs, ksize, strict=True):
-        if any(pair) and max(pair) >= extent:
-            raise _refuse(f"padding {max(pair)} needs to be smaller than the window size {extent}")
-    return checked_axes(shape, ksize, strides, [1] * rank, padding, pairs)
+# --- to one number --------------------------------------------------------------------------------
 
 
-def _by_images(
-    xp: Any, arrays: Sequence[Any], shape: Sequence[int], dtype: Any, function: Callable[..., Any]
-) -> Any:
-    """`function` of some images of each array at a time; the first array is the largest."""
-    batch, size = shape[0], arrays[0].nbytes
-    step = max(_BLOCK * batch // max(size, 1), 1)
-    if step >= batch:
-        result = function(*arrays)
-        return result.astype(dtype, copy=any(result is array for array in arrays))
-    result = xp.empty(tuple(shape), dtype)
-    for first in range(0, batch, step):
-        part = slice(first, first + step)
-        result[part] = function(*(array[part] for array in arrays))
-    return result
-
-
-def _at(dimension: int, part: slice) -> tuple[slice, ...]:
-    return (slice(None),) * dimension + (part,)
-
-
-def _pooled_along(xp: Any, x: Any, d: int, axis: Axis, join: Any, start: Any) -> Any:
+def _joined_along(x: Any, d: int, axis: Axis, join: Any, start: Any, out: Any) -> None:
     """`join` of the elements of each window along dimension `d`; `start` where there is none."""
     meetings = [m for m in map(axis.meeting, range(axis.extent)) if m is not None]
     whole = [m for m in meetings if m[0] == slice(0, axis.steps)]
     parts = [m for m in meetings if m[0] != slice(0, axis.steps)]
     if len(whole) > 1:
-        result = join(x[_at(d, whole[0][1])], x[_at(d, whole[1][1])])
-    elif whole:
-        result = x[_at(d, whole[0][1])].copy()
+        join(x[along(d, whole[0][1])], x[along(d, whole[1][1])], out=out)
     else:
-        shape = (*x.shape[:d], axis.steps, *x.shape[d + 1 :])
-        result = xp.full(shape, start, x.dtype)
+        out[...] = x[along(d, whole[0][1])] if whole else start
     for given, taken in (*whole[2:], *parts):
-        target = result[_at(d, given)]
-        join(target, x[_at(d, taken)], out=target)
-    return result
+        target = out[along(d, given)]
+        join(target, x[along(d, taken)], out=target)
+
+
+def _joined(take: Any, out: Any, axes: Sequence[Axis], x: Any, join: Any, start: Any) -> None:
+    """`join` of the elements of each window.
+
+    It begins with the first dimension, along which whole rows meet: that halves what is left for
+    the others, where NumPy is slower.
+    """
+    pooled = [d for d in range(x.ndim) if not axes[d].is_identity]
+    for d in pooled:
+        shape = (*x.shape[:d], axes[d].steps, *x.shape[d + 1 :])
+        target = out if d == pooled[-1] and out.dtype == x.dtype else take(shape, x.dtype)
+        _joined_along(x, d, axes[d], join, start, target)
+        x = target
+    if x is not out:
+        out[...] = x
+
+
+def _wide(take: Any, x: Any) -> Any:
+    """`x`, but half and bfloat16 as float32."""
+    if x.dtype.itemsize > 2 or x.dtype.kind in "iu":
+        return x
+    wide = take(x.shape, "float32")
+    wide[...] = x
+    return wide
+
+
+def _copied(take: Any, x: Any) -> Any:
+    """A copy that may be changed; of half and bfloat16 as float32."""
+    copy = take(x.shape, widened(x[:0]).dtype)
+    copy[...] = x
+    return copy
 
 
 def _lowest(dtype: Any) -> Any:
     return dtype.type("-inf") if dtype.kind not in "iu" else np.iinfo(dtype).min
 
 
-def _greatest(xp: Any, x: Any, axes: Sequence[Axis]) -> list[Any]:
-    """The input, then what pooling its last dimension, the one before, ... makes of it."""
-    stages = [x]
-    for d in reversed(range(x.ndim)):
-        if not axes[d].is_identity:
-            x = _pooled_along(xp, x, d, axes[d], xp.maximum, _lowest(x.dtype))
-        stages.append(x)
-    return stages
-
-
 def _max_pool(xp: Any, x: Any, axes: Sequence[Axis]) -> Any:
-    shape = [axis.steps for axis in axes]
-    return _by_images(xp, [x], shape, x.dtype, lambda part: _greatest(xp, part, axes)[-1])
+    lowest = _lowest(widened(x[:0]).dtype)
+
+    def greatest(take: Any, out: Any, axes: Sequence[Axis], part: Any) -> None:
+        _joined(take, out, axes, _wide(take, part), xp.maximum, lowest)
+
+    return by_windows(xp, [x], x.dtype, axes, greatest)
 
 
 # --- to the greatest, and from there --------------------------------------------------------------
 
 
-def _scattered(xp: Any, grad: Any, x: Any, y: Any, d: int, axis: Axis) -> Any:
-    """The gradient of each window given to the first of its elements that is its greatest."""
-    result = xp.zeros(x.shape, grad.dtype)
-    apart = axis.stride >= axis.extent
-    free = xp.ones(y.shape, bool)
+class _Contest(NamedTuple):
+    """An offset in the windows along one dimension, and where its element is the greatest so far.
+
+    What is equal does not win, so the last one to win is the first of the greatest.
+    """
+
+    given: tuple[slice, ...]  # the windows in which it is no padding
+    taken: tuple[slice, ...]  # its elements
+    wins: Any  # for each of these windows; None: all
+
+
+def _contests(xp: Any, take: Any, x: Any, d: int, axis: Axis) -> tuple[list[_Contest], Any]:
+    """The offsets in their order, and the greatest element of each window that is not NaN."""
+    result: list[_Contest] = []
+    room = take((*x.shape[:d], axis.steps, *x.shape[d + 1 :]), x.dtype)
+    greatest, begun = room, axis.steps
     for offset in range(axis.extent):
         meeting = axis.meeting(offset)
         if meeting is None:
             continue
-        given, taken = _at(d, meeting[0]), _at(d, meeting[1])
-        first = x[taken] == y[given]
-        first &= free[given]
-        if apart:
-            xp.multiply(grad[given], first, out=result[taken])
+        given, taken = (along(d, part) for part in meeting)
+        element = x[taken]
+        # Windows before `begun` had padding only until now.
+        first, stop = meeting[0].start, meeting[0].stop
+        fresh = min(begun, stop) - first
+        begun = min(begun, first)
+        if first + fresh == stop:
+            wins = None
+            if fresh == axis.steps:
+                greatest = element
+            else:
+                room[given] = element
         else:
-            result[taken] += grad[given] * first
-        if offset + 1 < axis.extent:
-            free[given] ^= first
+            wins = take(element.shape, bool)
+            if greatest is not room and fresh + stop - first != axis.steps:
+                room[...] = greatest
+                greatest = room
+            before, later = greatest[along(d, slice(first + fresh, stop))], element
+            if fresh:
+                wins[along(d, slice(0, fresh))] = True
+                room[along(d, slice(first, first + fresh))] = element[along(d, slice(0, fresh))]
+                later = element[along(d, slice(fresh, None))]
+            xp.less(before, later, out=wins[along(d, slice(fresh, None))])
+            xp.fmax(before, later, out=room[along(d, slice(first + fresh, stop))])
+            greatest = room
+        result.append(_Contest(given, taken, wins))
+    return result, greatest
+
+
+def _all_contests(
+    xp: Any, take: Any, x: Any, axes: Sequence[Axis]
+) -> list[tuple[int, list[_Contest]]]:
+    """The dimensions that are pooled, the last one first, and their contests."""
+    result = []
+    for d in reversed(range(x.ndim)):
+        if not axes[d].is_identity:
+            contests, x = _contests(xp, take, x, d, axes[d])
+            result.append((d, contests))
     return result
 
 
-def _selected(xp: Any, values: Any, x: Any, y: Any, d: int, axis: Axis) -> Any:
-    """What stands in `values` where the first of the greatest elements of each window stands."""
-    result = xp.zeros(y.shape, values.dtype)
-    for offset in reversed(range(axis.extent)):
-        meeting = axis.meeting(offset)
-        if meeting is None:
-            continue
-        given, taken = _at(d, meeting[0]), _at(d, meeting[1])
-        first = x[taken] == y[given]
-        result[given] = xp.where(first, values[taken], result[given])
-    return result
+def _is_tiled(axis: Axis) -> bool:
+    """Whether each element is in one window."""
+    return axis.extent == axis.stride and axis.steps * axis.stride == axis.size and not axis.before
+
+
+def _to_winners(
+    xp: Any, take: Any, grad: Any, contests: Sequence[_Contest], axis: Axis, out: Any
+) -> None:
+    """The gradient of each window added to its winner, in `out`; `grad` is used up.
+
+    What is not won must be zero even if the gradient is infinite, so bits are multiplied.
+    """
+    bits = xp.dtype(f"i{grad.dtype.itemsize}")
+    left, apart = grad.view(bits), axis.stride >= axis.extent
+    room = None if apart else take(grad.shape, bits)
+    if not _is_tiled(axis):
+        out[...] = 0
+    for given, taken, wins in reversed(contests):
+        share, target = left[given], out[taken]
+        if wins is not None:
+            share = xp.multiply(share, wins, out=target.view(bits) if apart else room[given])
+            left[given] -= share
+            if not apart:
+                target += share.view(grad.dtype)
+        elif apart:
+            target[...] = share.view(grad.dtype)
+        else:
+            target += share.view(grad.dtype)
 
 
 def _check_parts(x: Any, y: Any, grad: Any, like: Any, axes: Sequence[Axis]) -> None:
@@ -163,30 +196,39 @@ def _check_parts(x: Any, y: Any, grad: Any, like: Any, axes: Sequence[Axis]) -> 
 def _back(xp: Any, x: Any, y: Any, grad: Any, axes: Sequence[Axis]) -> Any:
     _check_parts(x, y, grad, y, axes)
 
-    def back(x: Any, y: Any, grad: Any) -> Any:
-        stages = _greatest(xp, x, axes)
-        result = widened(grad)
-        for d in range(x.ndim):
-            if not axes[d].is_identity:
-                before, after = stages[x.ndim - d - 1], stages[x.ndim - d]
-                result = _scattered(xp, result, before, after, d, axes[d])
-        return result
+    def back(take: Any, out: Any, axes: Sequence[Axis], x: Any, grad: Any) -> None:
+        rest = _copied(take, grad)
+        contests = _all_contests(xp, take, _wide(take, x), axes)
+        for d, rounds in reversed(contests):
+            shape = (*rest.shape[:d], axes[d].size, *rest.shape[d + 1 :])
+            is_last = d == contests[0][0] and out.dtype == rest.dtype
+            target = out if is_last else take(shape, rest.dtype)
+            _to_winners(xp, take, rest, rounds, axes[d], target)
+            rest = target
+        if rest is not out:
+            out[...] = rest
 
-    return _by_images(xp, [x, y, grad], x.shape, grad.dtype, back)
+    return by_elements(xp, [x], [grad], grad.dtype, axes, back)
+
+
+def _select(xp: Any, take: Any, out: Any, axes: Sequence[Axis], x: Any, values: Any) -> None:
+    """What stands in `values` where the winner of each window stands."""
+    for d, contests in _all_contests(xp, take, _wide(take, x), axes):
+        shape = (*values.shape[:d], axes[d].steps, *values.shape[d + 1 :])
+        found = take(shape, values.dtype)
+        found[...] = 0
+        for given, taken, wins in contests:
+            if wins is None:
+                found[given] = values[taken]
+            else:
+                found[given] = xp.where(wins, values[taken], found[given])
+        values = found
+    out[...] = values
 
 
 def _forward(xp: Any, x: Any, y: Any, grad: Any, axes: Sequence[Axis]) -> Any:
     _check_parts(x, y, grad, x, axes)
-
-    def forward(x: Any, y: Any, grad: Any) -> Any:
-        stages = _greatest(xp, x, axes)
-        result = grad
-        for number, d in enumerate(reversed(range(x.ndim))):
-            if not axes[d].is_identity:
-                result = _selected(xp, result, stages[number], stages[number + 1], d, axes[d])
-        return result
-
-    return _by_images(xp, [x, y, grad], y.shape, grad.dtype, forward)
+    return by_windows(xp, [x, grad], grad.dtype, axes, partial(_select, xp))
 
 
 @kernel("MaxPool", types={"T": REAL_NUMBERS})
@@ -199,20 +241,22 @@ def max_pool(
     explicit_paddings: list[int],
 ) -> Any:
     """The greatest number of each window."""
-    return _max_pool(xp, input, _axes(input.shape, 4, ksize, strides, padding, explicit_paddings))
+    return _max_pool(
+        xp, input, pool_axes(input.shape, 4, ksize, strides, padding, explicit_paddings)
+    )
 
 
 @kernel("MaxPoolV2", types={"T": REAL_NUMBERS}, host=["ksize", "strides"])
 def max_pool_v2(xp: Any, input: Any, ksize: Any, strides: Any, padding: bytes) -> Any:
     """The greatest number of each window, whose size and step are inputs."""
-    axes = _axes(input.shape, 4, ksize.tolist(), strides.tolist(), padding)
+    axes = pool_axes(input.shape, 4, ksize.tolist(), strides.tolist(), padding)
     return _max_pool(xp, input, axes)
 
 
 @kernel("MaxPool3D")
 def max_pool3d(xp: Any, input: Any, ksize: list[int], strides: list[int], padding: bytes) -> Any:
     """The greatest number of each window of volumes."""
-    return _max_pool(xp, input, _axes(input.shape, 5, ksize, strides, padding))
+    return _max_pool(xp, input, pool_axes(input.shape, 5, ksize, strides, padding))
 
 
 @kernel("MaxPoolGrad")
@@ -227,7 +271,7 @@ def max_pool_grad(
     explicit_paddings: list[int],
 ) -> Any:
     """The gradient for the input."""
-    axes = _axes(orig_input.shape, 4, ksize, strides, padding, explicit_paddings)
+    axes = pool_axes(orig_input.shape, 4, ksize, strides, padding, explicit_paddings)
     return _back(xp, orig_input, orig_output, grad, axes)
 
 
@@ -236,7 +280,7 @@ def max_pool_grad_v2(
     xp: Any, orig_input: Any, orig_output: Any, grad: Any, ksize: Any, strides: Any, padding: bytes
 ) -> Any:
     """The gradient for the input."""
-    axes = _axes(orig_input.shape, 4, ksize.tolist(), strides.tolist(), padding)
+    axes = pool_axes(orig_input.shape, 4, ksize.tolist(), strides.tolist(), padding)
     return _back(xp, orig_input, orig_output, grad, axes)
 
 
@@ -251,7 +295,7 @@ def max_pool3d_grad(
     padding: bytes,
 ) -> Any:
     """The gradient for the input."""
-    axes = _axes(orig_input.shape, 5, ksize, strides, padding)
+    axes = pool_axes(orig_input.shape, 5, ksize, strides, padding)
     return _back(xp, orig_input, orig_output, grad, axes)
 
 
@@ -266,7 +310,7 @@ def max_pool_grad_grad(
     padding: bytes,
 ) -> Any:
     """What of the gradient stands at the greatest number of each window."""
-    axes = _axes(orig_input.shape, 4, ksize, strides, padding)
+    axes = pool_axes(orig_input.shape, 4, ksize, strides, padding)
     return _forward(xp, orig_input, orig_output, grad, axes)
 
 
@@ -275,7 +319,7 @@ def max_pool_grad_grad_v2(
     xp: Any, orig_input: Any, orig_output: Any, grad: Any, ksize: Any, strides: Any, padding: bytes
 ) -> Any:
     """What of the gradient stands at the greatest number of each window."""
-    axes = _axes(orig_input.shape, 4, ksize.tolist(), strides.tolist(), padding)
+    axes = pool_axes(orig_input.shape, 4, ksize.tolist(), strides.tolist(), padding)
     return _forward(xp, orig_input, orig_output, grad, axes)
 
 
@@ -290,7 +334,7 @@ def max_pool3d_grad_grad(
     padding: bytes,
 ) -> Any:
     """What of the gradient stands at the greatest number of each window."""
-    axes = _axes(orig_input.shape, 5, ksize, strides, padding)
+    axes = pool_axes(orig_input.shape, 5, ksize, strides, padding)
     return _forward(xp, orig_input, orig_output, grad, axes)
 
 
@@ -308,14 +352,19 @@ def max_pool_with_argmax(
     include_batch_in_index: bool,
 ) -> Any:
     """The greatest number of each window, and its place in the image, or in the batch."""
-    axes = _axes(input.shape, 4, ksize, strides, padding)
+    axes = pool_axes(input.shape, 4, ksize, strides, padding)
     if not axes[3].is_identity:
         raise _refuse("max_pool_with_argmax does not pool along the depth")
-    n = input.shape[0] if include_batch_in_index else 1
-    places = xp.arange(n * input[:1].size, dtype=Targmax.as_numpy_dtype)
-    places = xp.broadcast_to(places.reshape(n, *input.shape[1:]), input.shape)
-    greatest = _max_pool(xp, input, axes)
-    return greatest, _forward(xp, input, greatest, places, axes)
+    n, height, width, depth = input.shape
+    kind = Targmax.as_numpy_dtype
+    images = xp.arange(n, dtype=kind) * (height * width * depth if include_batch_in_index else 0)
+    rows = images[:, None] + xp.arange(height, dtype=kind) * (width * depth)
+    within = xp.arange(width * depth, dtype=kind).reshape(width, depth)
+
+    def select(take: Any, out: Any, axes: Sequence[Axis], x: Any, rows: Any) -> None:
+        _select(xp, take, out, axes, x, rows[:, :, None, None] + within)
+
+    return _max_pool(xp, input, axes), by_windows(xp, [input, rows], kind, axes, select)
 
 
 @kernel("MaxPoolGradWithArgmax")
@@ -343,35 +392,63 @@ def max_pool_grad_with_argmax(
 # --- means ----------------------------------------------------------------------------------------
 
 
-def _counts(axis: Axis) -> list[int]:
-    """How many elements of each window are no padding."""
-    starts = [i * axis.stride - axis.before for i in range(axis.steps)]
-    return [min(start + axis.extent, axis.size) - max(start, 0) for start in starts]
+def _count(axis: Axis) -> int | None:
+    """How many elements of each window are no padding; None where windows differ."""
+    reach = (axis.steps - 1) * axis.stride - axis.before + axis.extent
+    return axis.extent if axis.before <= 0 and reach <= axis.size else None
 
 
-def _divide(xp: Any, x: Any, axes: Sequence[Axis]) -> None:
-    """Divide sums by the number of their elements, in place."""
+def _divide(xp: Any, sums: Any, axes: Sequence[Axis]) -> None:
+    """Divide by the number of elements of each window, in place."""
+    number, by_place = sums.dtype.type(1), None
     for d, axis in enumerate(axes):
-        counts = [] if axis.is_identity else _counts(axis)
-        if not counts:
+        count = _count(axis)
+        if count is not None:
+            number *= sums.dtype.type(count)
             continue
-        if len(set(counts)) == 1:
-            x /= x.dtype.type(counts[0])
-        else:
-            x /= xp.asarray(counts, x.dtype).reshape(-1, *(1,) * (x.ndim - d - 1))
+        starts = xp.arange(axis.steps) * axis.stride - axis.before
+        counts = xp.minimum(starts + axis.extent, axis.size) - xp.maximum(starts, 0)
+        counts = counts.astype(sums.dtype).reshape(-1, *(1,) * (sums.ndim - d - 1))
+        by_place = counts if by_place is None else by_place * counts
+    if by_place is not None or number != 1:
+        xp.divide(sums, number if by_place is None else by_place * number, out=sums)
 
 
 def _mean_pool(xp: Any, x: Any, axes: Sequence[Axis]) -> Any:
-    def mean(part: Any) -> Any:
-        result = wide = widened(part)
-        for d in range(x.ndim):
-            if not axes[d].is_identity:
-                result = _pooled_along(xp, result, d, axes[d], xp.add, 0)
-        result = result.copy() if result is wide else result
-        _divide(xp, result, axes)
-        return result
+    def mean(take: Any, out: Any, axes: Sequence[Axis], part: Any) -> None:
+        wide = _wide(take, part)
+        sums = out if wide is part else take(out.shape, wide.dtype)
+        _joined(take, sums, axes, wide, xp.add, 0)
+        _divide(xp, sums, axes)
+        if sums is not out:
+            out[...] = sums
 
-    return _by_images(xp, [x], [axis.steps for axis in axes], x.dtype, mean)
+    return by_windows(xp, [x], x.dtype, axes, mean)
+
+
+def _share(xp: Any, take: Any, out: Any, axes: Sequence[Axis], grad: Any) -> None:
+    """The gradient of each window shared among its elements."""
+    rest = _copied(take, grad)
+    _divide(xp, rest, axes)
+    pooled = [d for d in range(grad.ndim) if not axes[d].is_identity]
+    for d in reversed(pooled):
+        axis = axes[d]
+        shape = (*rest.shape[:d], axis.size, *rest.shape[d + 1 :])
+        target = out if d == pooled[0] and out.dtype == rest.dtype else take(shape, rest.dtype)
+        if not _is_tiled(axis):
+            target[...] = 0
+        for offset in range(axis.extent):
+            meeting = axis.meeting(offset)
+            if meeting is None:
+                continue
+            given, taken = (along(d, part) for part in meeting)
+            if axis.stride >= axis.extent:
+                target[taken] = rest[given]
+            else:
+                target[taken] += rest[given]
+        rest = target
+    if rest is not out:
+        out[...] = rest
 
 
 def _mean_back(
@@ -386,30 +463,19 @@ def _mean_back(
         raise _refuse(
             f"Expected grad shape to be {debug_string(steps)}, but got {debug_string(grad.shape)}"
         )
-    result = grad.astype(widened(grad).dtype)
-    _divide(xp, result, axes)
-    for d, axis in enumerate(axes):
-        if axis.is_identity:
-            continue
-        total = xp.zeros((*result.shape[:d], axis.size, *result.shape[d + 1 :]), result.dtype)
-        for offset in range(axis.extent):
-            meeting = axis.meeting(offset)
-            if meeting is not None:
-                total[_at(d, meeting[1])] += result[_at(d, meeting[0])]
-        result = total
-    return result.astype(grad.dtype, copy=False)
+    return by_elements(xp, [], [grad], grad.dtype, axes, partial(_share, xp))
 
 
 @kernel("AvgPool")
 def avg_pool(xp: Any, value: Any, ksize: list[int], strides: list[int], padding: bytes) -> Any:
     """The mean of each window, padding not counted."""
-    return _mean_pool(xp, value, _axes(value.shape, 4, ksize, strides, padding))
+    return _mean_pool(xp, value, pool_axes(value.shape, 4, ksize, strides, padding))
 
 
 @kernel("AvgPool3D")
 def avg_pool3d(xp: Any, input: Any, ksize: list[int], strides: list[int], padding: bytes) -> Any:
     """The mean of each window of volumes."""
-    return _mean_pool(xp, input, _axes(input.shape, 5, ksize, strides, padding))
+    return _mean_pool(xp, input, pool_axes(input.shape, 5, ksize, strides, padding))
 
 
 @kernel("AvgPoolGrad", host=["orig_input_shape"])
@@ -423,7 +489,7 @@ def avg_pool_grad(
 ) -> Any:
     """The gradient for the input: shared among the elements of each window."""
     return _mean_back(
-        xp, orig_input_shape, grad, lambda shape: _axes(shape, 4, ksize, strides, padding)
+        xp, orig_input_shape, grad, lambda shape: pool_axes(shape, 4, ksize, strides, padding)
     )
 
 
@@ -438,5 +504,5 @@ def avg_pool3d_grad(
 ) -> Any:
     """The gradient for the input: shared among the elements of each window."""
     return _mean_back(
-        xp, orig_input_shape, grad, lambda shape: _axes(shape, 5, ksize, strides, padding)
+        xp, orig_input_shape, grad, lambda shape: pool_axes(shape, 5, ksize, strides, padding)
     )
