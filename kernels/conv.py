@@ -1,7 +1,7 @@
-"""Convolutions as products of matrices: the windows, one a row, times the filters, one a column.
+"""Convolutions and their gradients, with groups and in each layout; halves in float32.
 
-A window of one element needs no copy. The gradient for the input is a convolution too where windows
-move by one, else each window's share is added at its place. Halves are computed in float32.
+Windows of one element are rows of a matrix as they lie. Others are copied to one, or where that is
+less work, are multiplied at points of polynomials.
 """
 
 from __future__ import annotations
@@ -15,20 +15,10 @@ from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
 from tfsession.core.windows import Axis, spatial_axes
-from tfsession.kernels.conv_windows import (
-    PatchMatrix,
-    as_it_was,
-    blocks,
-    checked_axes,
-    padded,
-    windows,
-    with_channels_last,
-)
+from tfsession.kernels import conv_patches, conv_winograd
+from tfsession.kernels.conv_windows import as_it_was, checked_axes, with_channels_last
 from tfsession.kernels.matmul import multiply
 from tfsession.kernels.nn import widened
-
-# With fewer channels than this, their places in a row of memory are too short to work along.
-_FEW = 16
 
 
 def refuse(text: str) -> InvalidArgumentError:
@@ -136,17 +126,25 @@ class _Problem:
 
 def correlate(xp: Any, x: Any, w: Any, axes: Sequence[Axis]) -> Any:
     """The sums over each window of `x`, channels last, times the filters `w`."""
-    out_depth = w.shape[-1]
-    columns = w.reshape(-1, out_depth)
+    depth, out_depth = w.shape[-2:]
     shape = (x.shape[0], *(axis.steps for axis in axes), out_depth)
     if all(axis.is_identity for axis in axes):
-        return multiply(xp, x.reshape(-1, x.shape[-1]), columns).reshape(shape)
+        return multiply(xp, x.reshape(-1, depth), w.reshape(depth, out_depth)).reshape(shape)
     result = xp.empty(shape, x.dtype)
-    if result.size:
-        matrix = PatchMatrix(xp, windows(xp, padded(xp, x, axes), axes))
-        for block in matrix.blocks:
-            multiply(xp, matrix[block], columns, out=result[block].reshape(-1, out_depth))
+    _write(xp, x, w, axes, result)
     return result
+
+
+def _write(xp: Any, x: Any, w: Any, axes: Sequence[Axis], out: Any) -> None:
+    """Write to `out` what `correlate` gives."""
+    if not out.size:
+        return
+    if not w.size:
+        out[...] = 0
+        return
+    suits = conv_winograd.suits(xp, axes, x.shape[0], *w.shape[-2:], x.dtype)
+    if not (suits and conv_winograd.correlate(xp, x, w, axes, out)):
+        conv_patches.correlate(xp, x, w, axes, out)
 
 
 def filter_gradient(xp: Any, x: Any, grad: Any, axes: Sequence[Axis]) -> Any:
@@ -154,24 +152,13 @@ def filter_gradient(xp: Any, x: Any, grad: Any, axes: Sequence[Axis]) -> Any:
     depth, out_depth = x.shape[-1], grad.shape[-1]
     if all(axis.is_identity for axis in axes):
         return multiply(xp, x.reshape(-1, depth).T, grad.reshape(-1, out_depth))
-    columns = math.prod(axis.extent for axis in axes) * depth
-    total = xp.zeros((columns, out_depth), x.dtype)
-    if grad.size:
-        matrix = PatchMatrix(xp, windows(xp, padded(xp, x, axes), axes))
-        for block in matrix.blocks:
-            total += multiply(xp, matrix[block].T, grad[block].reshape(-1, out_depth))
-    return total
-
-
-def _mirrored(axes: Sequence[Axis]) -> list[Axis] | None:
-    """The axes of the convolution that takes gradients back to the input; None if there is none."""
-    result = []
-    for a in axes:
-        before, after = a.reach - 1 - a.before, a.size + a.before - a.steps
-        if a.stride != 1 or before < 0 or after < 0:
-            return None
-        result.append(Axis(a.steps, a.extent, 1, a.dilation, before, after, a.size))
-    return result
+    if not grad.size or not depth:
+        return xp.zeros((math.prod(axis.extent for axis in axes) * depth, out_depth), x.dtype)
+    if conv_winograd.suits(xp, axes, x.shape[0], depth, out_depth, x.dtype):
+        result = conv_winograd.filter_gradient(xp, x, grad, axes)
+        if xp.isfinite(result).all():
+            return result
+    return conv_patches.filter_gradient(xp, x, grad, axes)
 
 
 def input_gradient(xp: Any, w: Any, grad: Any, axes: Sequence[Axis]) -> Any:
@@ -180,44 +167,21 @@ def input_gradient(xp: Any, w: Any, grad: Any, axes: Sequence[Axis]) -> Any:
     if all(axis.is_identity for axis in axes):
         rows = multiply(xp, grad.reshape(-1, out_depth), w.reshape(depth, out_depth).T)
         return rows.reshape(*grad.shape[:-1], depth)
-    mirrored = _mirrored(axes) if out_depth <= 2 * depth else None
-    if mirrored is not None:
-        turned = w[(slice(None, None, -1),) * len(axes)].swapaxes(-1, -2)
-        return correlate(xp, grad, xp.ascontiguousarray(turned), mirrored)
-    return _scattered(xp, w, grad, axes)
-
-
-def _scattered(xp: Any, w: Any, grad: Any, axes: Sequence[Axis]) -> Any:
-    """The share of each window in the gradient for the input, added at its place."""
-    depth, out_depth = w.shape[-2:]
-    rows = w.reshape(-1, out_depth)
-    sizes = [max(axis.padded, axis.before + axis.size) for axis in axes]
-    extents = [axis.extent for axis in axes]
-    few = depth < _FEW
-    if few:
-        total = xp.moveaxis(xp.zeros((depth, grad.shape[0], *sizes), grad.dtype), 0, -1)
-    else:
-        total = xp.zeros((grad.shape[0], *sizes, depth), grad.dtype)
-    row_bytes = math.prod(grad.shape[2:-1]) * len(rows) * grad.dtype.itemsize
-    for block in blocks(grad.shape[0], grad.shape[1], row_bytes) if grad.size else ():
-        part = grad[block]
-        flat = part.reshape(-1, out_depth)
-        if few:
-            shares = multiply(xp, rows, flat.T).reshape(*extents, depth, *part.shape[:-1])
-            shares = xp.moveaxis(shares, len(extents), -1)
-        else:
-            shares = multiply(xp, flat, rows.T).reshape(*part.shape[:-1], *extents, depth)
-        images, first = block[0], block[1].start
-        for offset in product(*map(range, extents)):
-            place = [
-                slice(start := o * a.dilation + (first * a.stride if not d else 0),
-                      start + (n - 1) * a.stride + 1, a.stride)
-                for d, (o, a, n) in enumerate(zip(offset, axes, part.shape[1:-1], strict=True))
-            ]  # fmt: skip
-            share = shares[offset] if few else shares[(..., *offset, slice(None))]
-            total[(images, *place)] += share
-    inside = [slice(a.before, a.before + a.size) for a in axes]
-    return xp.ascontiguousarray(total[(slice(None), *inside)])
+    shape = (grad.shape[0], *(axis.size for axis in axes), depth)
+    if not grad.size or not depth:
+        return xp.zeros(shape, grad.dtype)
+    if conv_patches.is_thin(w):
+        return conv_patches.scattered(xp, w, grad, axes)
+    result = xp.empty(shape, grad.dtype)
+    for parts in product(*map(conv_patches.phases, axes)):
+        out = result[(slice(None), *(part.places for part in parts))]
+        near = [part.axis for part in parts if part.axis is not None]
+        if len(near) < len(parts):
+            out[...] = 0
+            continue
+        turned = w[tuple(part.taps for part in parts)].swapaxes(-1, -2)
+        _write(xp, grad, xp.ascontiguousarray(turned), near, out)
+    return result
 
 
 # --- forward and back, with groups and layouts ----------------------------------------------------

@@ -8,16 +8,22 @@ BLAS does the rest.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+
+import numpy as np
 
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.windows import Axis, axes_of
+from tfsession.devices.threads import run_blocks
 
 # Bytes of windows that are copied at a time: BLAS takes them from the cache, at twice the speed.
-BLOCK = 2 << 20
-# A copy of fewer neighbours in memory than this costs NumPy more for the run than for its elements.
-_RUN = 32
+BLOCK = 512 << 10
+# The same in memory other than the host's, where more work at a time counts more than caches.
+_FAR_BLOCK = 64 << 20
+# Sums of several blocks that are kept at a time: how many, and their bytes.
+_MOST_SHARES, _SUMS = 16, 32 << 20
 
 
 def checked_axes(
@@ -46,20 +52,23 @@ def as_it_was(xp: Any, x: Any, channels_first: bool) -> Any:
 
 
 def padded(xp: Any, x: Any, axes: Sequence[Axis]) -> Any:
-    """`x` among as many zeros as its windows touch; itself where they touch none."""
-    if all(not axis.before and axis.padded <= axis.size for axis in axes):
-        return x
-    sizes = [max(axis.padded, axis.before) for axis in axes]
+    """The elements that windows touch, zeros for padding; a view where they touch none."""
+    places = [slice(max(-a.before, 0), min(a.padded - a.before, a.size)) for a in axes]
+    # Windows may lie among zeros only.
+    places = [place if place.start < place.stop else slice(0, 0) for place in places]
+    inside = x[(slice(None), *places)]
+    sizes = [axis.padded for axis in axes]
+    if list(inside.shape[1:-1]) == sizes:
+        return inside
     # The memory keeps the order of `x`, so that runs stay runs.
     if x.ndim > 2 and x.strides[-1] > x.strides[-2]:
         shape = (x.shape[0], x.shape[-1], *sizes)
         result = xp.moveaxis(xp.zeros(shape, x.dtype), 1, -1)
     else:
         result = xp.zeros((x.shape[0], *sizes, x.shape[-1]), x.dtype)
-    inside = [slice(a.before, a.before + a.size) for a in axes]
-    target = result[(slice(None), *inside)]
-    # Elements behind the last window are left out.
-    target[...] = x[(slice(None), *(slice(size) for size in target.shape[1:-1]))]
+    starts = [max(axis.before, 0) for axis in axes]
+    spans = zip(starts, inside.shape[1:-1], strict=True)
+    result[(slice(None), *(slice(start, start + n) for start, n in spans))] = inside
     return result
 
 
@@ -78,7 +87,12 @@ def windows(xp: Any, x: Any, axes: Sequence[Axis]) -> Any:
     )
 
 
-def blocks(batch: int, rows: int, row_bytes: int, limit: int = BLOCK) -> Iterator[Any]:
+def bytes_at_a_time(xp: Any, wanted: int) -> int:
+    """How many bytes of windows are worth copying at a time."""
+    return wanted if xp is np else max(wanted, _FAR_BLOCK)
+
+
+def blocks(batch: int, rows: int, row_bytes: int, limit: int) -> Iterator[Any]:
     """Indices (images, rows) that cover a batch, each of at most `limit` bytes or one row."""
     images = limit // max(rows * row_bytes, 1)
     if images >= 1 or rows <= 1:
@@ -92,43 +106,54 @@ def blocks(batch: int, rows: int, row_bytes: int, limit: int = BLOCK) -> Iterato
             yield slice(image, image + 1), slice(first, min(first + step, rows))
 
 
-class PatchMatrix:
-    """The windows of an array as rows of a matrix, one block at a time, in one piece of memory."""
+def windows_of_block(xp: Any, x: Any, axes: Sequence[Axis], block: Any) -> Any:
+    """The view that `windows` gives, for a block of images and rows of windows alone."""
+    images, rows = block
+    first = axes[0]
+    moved = first._replace(
+        before=first.before - rows.start * first.stride, steps=rows.stop - rows.start
+    )
+    near = [moved, *axes[1:]]
+    return windows(xp, padded(xp, x[images], near), near)
 
-    def __init__(self, xp: Any, view: Any) -> None:
-        self._view = view
-        self._spatial = spatial = (view.ndim - 2) // 2
-        self._columns = math.prod(view.shape[spatial + 1 :])
-        row_bytes = math.prod(view.shape[2 : spatial + 1]) * self._columns * view.dtype.itemsize
-        self.blocks = list(blocks(view.shape[0], view.shape[1], row_bytes))
-        largest = max((math.prod(self._sizes(block)) for block in self.blocks), default=0)
-        self._memory = xp.empty(largest * self._columns, view.dtype)
-        self._by_column = self._run() < min(_RUN, view.shape[spatial])
 
-    def _sizes(self, block: Any) -> tuple[int, ...]:
-        images, rows = block
-        others = self._view.shape[2 : self._spatial + 1]
-        return (images.stop - images.start, rows.stop - rows.start, *others)
+class Scratch:
+    """Memory that blocks are worked on in: as many pieces as there are threads at work."""
 
-    def _run(self) -> int:
-        """How many elements of a window lie side by side."""
-        *_, outer, inner = self._view.strides
-        if inner != self._view.itemsize:
-            return 1
-        *_, extent, channels = self._view.shape
-        side_by_side = extent if outer == channels * inner else 1
-        return int(channels * side_by_side)
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self.make = make
+        self._spare: list[Any] = []
 
-    def __getitem__(self, block: Any) -> Any:
-        """The matrix of the windows of a block; good until the next one is asked for."""
-        part = self._view[block]
-        count = math.prod(self._sizes(block))
-        memory = self._memory[: count * self._columns]
-        if not self._by_column:
-            memory.reshape(part.shape)[...] = part
-            return memory.reshape(count, self._columns)
-        split = self._spatial + 1
-        order = (*range(split, part.ndim), *range(split))
-        turned = part.transpose(order)
-        memory.reshape(turned.shape)[...] = turned
-        return memory.reshape(self._columns, count).T
+    @contextmanager
+    def __call__(self) -> Iterator[Any]:
+        """A piece of memory that nobody else has meanwhile."""
+        try:
+            piece = self._spare.pop()
+        except IndexError:
+            piece = self.make()
+        yield piece
+        self._spare.append(piece)
+
+
+def summed_blocks(
+    xp: Any, parts: Sequence[Any], shape: tuple[int, ...], dtype: Any, compute: Any
+) -> Any:
+    """Sums over shares of the blocks of what `compute(block, out)` writes, `[shares, *shape]`.
+
+    Their number and what belongs to each depend on shapes alone.
+    """
+    size = math.prod(shape) * dtype.itemsize
+    shares = max(min(len(parts), _MOST_SHARES, _SUMS // max(size, 1)), 1)
+    totals = xp.empty((shares, *shape), dtype)
+    scratch = Scratch(lambda: xp.empty(shape, dtype))
+
+    def add_up(start: int, stop: int) -> None:
+        for share in range(start, stop):
+            compute(parts[share], totals[share])
+            for part in parts[share + shares :: shares]:
+                with scratch() as more:
+                    compute(part, more)
+                    totals[share] += more
+
+    run_blocks(xp, shares, 1, add_up)
+    return totals

@@ -287,7 +287,7 @@ def test_more_windows_than_one_block_holds(monkeypatch, fresh_graph):
     with tf.Session() as session:
         whole = session.run(found)
         for limit in (1, 2000, 3000):
-            monkeypatch.setattr("tfsession.kernels.conv_windows.blocks.__defaults__", (limit,))
+            monkeypatch.setattr("tfsession.kernels.conv_patches.BLOCK", limit)
             for one, other in zip(whole, session.run(found), strict=True):
                 np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
 

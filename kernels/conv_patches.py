@@ -1,0 +1,175 @@
+"""Convolutions as products of matrices: the windows, one a row, times the filters, one a column.
+
+Windows are copied in blocks that stay in the cache. The gradient for the input is a convolution
+too, one for each phase of the strides; where there are few channels, each window's share of it is
+added at its place instead.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any, NamedTuple
+
+from tfsession.core.windows import Axis
+from tfsession.devices.threads import run_blocks
+from tfsession.kernels.conv_windows import (
+    BLOCK,
+    Scratch,
+    blocks,
+    bytes_at_a_time,
+    summed_blocks,
+    windows_of_block,
+)
+
+# A copy of fewer neighbours in memory than this costs NumPy more for the run than for its elements.
+_RUN = 32
+# With fewer channels than this, their places in a row of memory are too short to work along.
+_FEW = 16
+
+
+class _Patches:
+    """The windows of an array as rows of matrices, one for each block of windows."""
+
+    def __init__(self, xp: Any, x: Any, axes: Sequence[Axis], limit: int) -> None:
+        self._xp, self._x, self._axes = xp, x, axes
+        rows, *others = (axis.steps for axis in axes)
+        self.columns = math.prod(axis.extent for axis in axes) * x.shape[-1]
+        row_bytes = math.prod(others) * self.columns * x.dtype.itemsize
+        self.blocks = list(blocks(x.shape[0], rows, row_bytes, bytes_at_a_time(xp, limit)))
+        images, high = self.blocks[0]
+        self._largest = (images.stop - images.start) * (high.stop - high.start) * row_bytes
+
+    def memory(self) -> Scratch:
+        """Memory for the matrix of any block."""
+        x = self._x
+        return Scratch(lambda: self._xp.empty(self._largest // x.dtype.itemsize, x.dtype))
+
+    def fill(self, memory: Any, block: Any) -> Any:
+        """The matrix of a block's windows, in memory that has room for it."""
+        view = windows_of_block(self._xp, self._x, self._axes, block)
+        split = len(self._axes) + 1
+        memory = memory[: view.size]
+        if _side_by_side(view) >= min(_RUN, view.shape[split - 1]):
+            memory.reshape(view.shape)[...] = view
+            return memory.reshape(-1, self.columns)
+        turned = view.transpose(*range(split, view.ndim), *range(split))
+        memory.reshape(turned.shape)[...] = turned
+        return memory.reshape(self.columns, -1).T
+
+
+def _side_by_side(view: Any) -> int:
+    """How many elements of a window lie side by side in memory."""
+    *_, outer, inner = view.strides
+    if inner != view.itemsize:
+        return 1
+    *_, extent, channels = view.shape
+    return int(channels * extent if outer == channels * inner else channels)
+
+
+def correlate(xp: Any, x: Any, w: Any, axes: Sequence[Axis], out: Any) -> None:
+    """Write the sums over each window of `x`, channels last, times the filters `w`."""
+    columns = w.reshape(-1, w.shape[-1])
+    patches = _Patches(xp, x, axes, BLOCK)
+    memory = patches.memory()
+
+    def compute(start: int, stop: int) -> None:
+        with memory() as piece:
+            for block in patches.blocks[start:stop]:
+                matrix, target = patches.fill(piece, block), out[block]
+                if target.flags.c_contiguous:
+                    xp.matmul(matrix, columns, out=target.reshape(-1, columns.shape[1]))
+                else:
+                    target[...] = xp.matmul(matrix, columns).reshape(target.shape)
+
+    run_blocks(xp, len(patches.blocks), 1, compute)
+
+
+def filter_gradient(xp: Any, x: Any, grad: Any, axes: Sequence[Axis]) -> Any:
+    """The gradient for filters, as a matrix of one column a filter."""
+    out_depth = grad.shape[-1]
+    shape = (math.prod(axis.extent for axis in axes) * x.shape[-1], out_depth)
+    # To add a block's sums to others' must cost little beside the block itself.
+    patches = _Patches(xp, x, axes, max(BLOCK, 2 * math.prod(shape) * x.dtype.itemsize))
+    memory = patches.memory()
+
+    def compute(block: Any, out: Any) -> None:
+        with memory() as piece:
+            matrix = patches.fill(piece, block)
+            xp.matmul(matrix.T, grad[block].reshape(-1, out_depth), out=out)
+
+    shares = summed_blocks(xp, patches.blocks, shape, x.dtype, compute)
+    return shares[0] if len(shares) == 1 else shares.sum(axis=0)
+
+
+class Phase(NamedTuple):
+    """The places of the input, one axis, whose gradient some elements of the filters make."""
+
+    places: slice
+    taps: slice
+    axis: Axis | None  # along which these elements, turned, move over the gradient; None: no such
+
+
+def phases(axis: Axis) -> Iterator[Phase]:
+    """The convolutions that make the gradient for the input, one for each place in a stride."""
+    stride, gap = axis.stride, math.gcd(axis.stride, axis.dilation)
+    step = stride // gap
+    for place in range(min(stride, axis.size)):
+        places = slice(place, None, stride)
+        shift = place + axis.before
+        first = next(
+            (k for k in range(min(step, axis.extent)) if (shift - k * axis.dilation) % stride == 0),
+            None,
+        )
+        if first is None:
+            yield Phase(places, slice(0), None)
+            continue
+        count = -(-(axis.extent - first) // step)
+        last = first + (count - 1) * step
+        stop = first - step
+        taps = slice(last, stop if stop >= 0 else None, -step)
+        before = (last * axis.dilation - shift) // stride
+        steps = -(-(axis.size - place) // stride)
+        yield Phase(
+            places, taps, Axis(axis.steps, count, 1, axis.dilation // gap, before, 0, steps)
+        )
+
+
+def is_thin(w: Any) -> bool:
+    """Whether the filters have so few channels that shares are better added than gathered."""
+    depth, out_depth = w.shape[-2:]
+    return bool(depth < _FEW and out_depth > 2 * depth)
+
+
+def scattered(xp: Any, w: Any, grad: Any, axes: Sequence[Axis]) -> Any:
+    """The gradient for the input: the share of each window in it, added at its place."""
+    depth, out_depth = w.shape[-2:]
+    rows = w.reshape(-1, out_depth)
+    sizes = [max(axis.padded, axis.before + axis.size) for axis in axes]
+    extents = [axis.extent for axis in axes]
+    inside = [slice(a.before, a.before + a.size) for a in axes]
+    result = xp.empty((grad.shape[0], *(axis.size for axis in axes), depth), grad.dtype)
+    row_bytes = math.prod(grad.shape[2:-1]) * len(rows) * grad.dtype.itemsize
+    limit = bytes_at_a_time(xp, BLOCK)
+
+    def add(total: Any, part: Any, first: int) -> None:
+        flat = part.reshape(-1, out_depth)
+        shares = xp.matmul(rows, flat.T).reshape(*extents, depth, *part.shape[:-1])
+        for offset in product(*map(range, extents)):
+            place = [
+                slice(start := o * a.dilation + (first * a.stride if not d else 0),
+                      start + (n - 1) * a.stride + 1, a.stride)
+                for d, (o, a, n) in enumerate(zip(offset, axes, part.shape[1:-1], strict=True))
+            ]  # fmt: skip
+            total[(slice(None), slice(None), *place)] += shares[offset]
+
+    def compute(start: int, stop: int) -> None:
+        total = xp.zeros((depth, stop - start, *sizes), grad.dtype)
+        for images, high in blocks(stop - start, grad.shape[1], row_bytes, limit):
+            part = grad[start + images.start : start + images.stop, high]
+            add(total[:, images], part, high.start)
+        result[start:stop] = xp.moveaxis(total[(slice(None), slice(None), *inside)], 0, -1)
+
+    run_blocks(xp, len(grad), max(1, BLOCK // max(grad.shape[1] * row_bytes, 1)), compute)
+    return result

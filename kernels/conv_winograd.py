@@ -1,0 +1,271 @@
+"""Convolutions by fewer multiplications, for windows that move by one.
+
+Tiles of the output, m elements a side, and what they are sums of, n = m + r - 1 elements a side for
+filters of r, are values of polynomials at n points, of which one is infinity. There a convolution
+is a product, element by element, so over channels and filters it is n * n products of matrices
+(S. Winograd, "Arithmetic Complexity of Computations", 1980; A. Lavin and S. Gray, "Fast Algorithms
+for Convolutional Neural Networks", 2016). The points are chosen for small errors, as B. Barabasz
+and others found them ("Error Analysis and Improving the Accuracy of Winograd Convolution", 2020).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tfsession.core.windows import Axis
+from tfsession.devices.threads import run_blocks
+from tfsession.kernels.conv_windows import Scratch, blocks, summed_blocks, windows_of_block
+
+# The side of a tile of the output, by the side of the filters; and the points but for infinity, by
+# the sum of both sides less one.
+_TILES = {1: 1, 2: 3, 3: 4, 4: 3, 5: 4, 6: 3, 7: 2}
+_POINTS: dict[int, Sequence[float]] = {
+    1: (),
+    4: (0, 1, -1),
+    6: (0, 1, -1, 0.5, -2),
+    8: (0, 1, -1, 0.5, -0.5, 2, -2),
+}
+# Bytes of what a block of tiles is transformed to, twice: large enough that the filters, which each
+# block reads anew, cost little.
+_BLOCK = 4 << 20
+# Bytes of filters at the points that are worked on at a time.
+_FILTER_BLOCK = 256 << 10
+# What costs as much time as so many multiplications of a product of matrices: to take an element
+# of data to the points or back, one of a filter, to copy one of a window, and to begin.
+_MOVE, _FILTER, _COPY, _START = 40, 80, 15, 4_000_000
+
+
+class _Matrices(NamedTuple):
+    """What takes data and filters to the points, and products at the points to the output."""
+
+    data: Any
+    filters: Any
+    output: Any
+
+
+@cache
+def _matrices(extent: int) -> _Matrices:
+    """The matrices for one axis, in float64.
+
+    Rows of `filters` are powers of the points a, over f = prod(a - b) with b all other points;
+    columns of `output` are powers too; rows of `data` are the coefficients of prod(x - b).
+    """
+    tile = _TILES[extent]
+    count = tile + extent - 1
+    data, filters = np.zeros((count, count)), np.zeros((count, extent))
+    output = np.zeros((tile, count))
+    points = _POINTS[count]
+    for row, a in enumerate(points):
+        others = [b for b in points if b != a]
+        data[row, :-1] = np.poly(others)[::-1]
+        filters[row] = float(a) ** np.arange(extent) / math.prod(a - b for b in others)
+        output[:, row] = float(a) ** np.arange(tile)
+    data[-1] = np.atleast_1d(np.poly(points))[::-1]
+    filters[-1, -1] = output[-1, -1] = 1
+    return _Matrices(data, filters, output)
+
+
+class _Pair:
+    """Memory for a chain of steps: what each makes of one half is written to the other."""
+
+    def __init__(self, xp: Any, size: int, dtype: Any) -> None:
+        self._here, self._there = xp.empty(size, dtype), xp.empty(size, dtype)
+
+    def room(self, shape: Sequence[int]) -> Any:
+        """An array in the half that was not given last."""
+        self._here, self._there = self._there, self._here
+        return self._here[: math.prod(shape)].reshape(shape)
+
+
+def _along(xp: Any, matrices: Sequence[Any], values: Any, pair: _Pair) -> Any:
+    """`values`, `[*sides, rest]`, with a matrix applied along each side."""
+    for axis, matrix in enumerate(matrices):
+        if matrix.size > 1:
+            out = pair.room((*values.shape[:axis], len(matrix), *values.shape[axis + 1 :]))
+            xp.matmul(matrix, xp.moveaxis(values, axis, -2), out=xp.moveaxis(out, axis, -2))
+            values = out
+    return values
+
+
+def _of_columns(xp: Any, points: int, columns: int, dtype: Any, compute: Any) -> None:
+    """Run `compute(start, stop, pair)` for blocks of columns of points."""
+    step = max(1, _FILTER_BLOCK // (points * dtype.itemsize))
+    scratch = Scratch(lambda: _Pair(xp, points * min(step, columns), dtype))
+
+    def work(start: int, stop: int) -> None:
+        with scratch() as pair:
+            compute(start, stop, pair)
+
+    run_blocks(xp, columns, step, work)
+
+
+class _Tiling:
+    """The tiles of a convolution, and the blocks of them that are worked on at a time."""
+
+    def __init__(self, xp: Any, axes: Sequence[Axis], batch: int, widest: int, dtype: Any) -> None:
+        self.xp, self.dtype = xp, dtype
+        found = [_matrices(axis.extent) for axis in axes]
+        self.data, self.filters, self.output = (
+            [xp.asarray(matrix.astype(dtype)) for matrix in kind]
+            for kind in zip(*found, strict=True)
+        )
+        self.sides = [len(matrix) for matrix in self.data]
+        self.points = math.prod(self.sides)
+        # Windows of data that tiles of the output are made of, and these tiles.
+        self.seen, self.made = [], []
+        for axis, matrix in zip(axes, self.output, strict=True):
+            tile, side = matrix.shape
+            steps = -(-axis.steps // tile)
+            self.seen.append(Axis(axis.size, side, tile, 1, axis.before, 0, steps))
+            self.made.append(Axis(axis.steps, tile, tile, 1, 0, 0, steps))
+        rows, *others = (axis.steps for axis in self.seen)
+        row = math.prod(others) * self.points * widest
+        self.blocks = list(blocks(batch, rows, 2 * row * dtype.itemsize, _BLOCK))
+        images, high = self.blocks[0]
+        largest = (images.stop - images.start) * (high.stop - high.start) * row
+        self.scratch = Scratch(lambda: _Pair(xp, largest, dtype))
+
+    def at_points(
+        self, x: Any, axes: Sequence[Axis], matrices: Sequence[Any], block: Any, pair: _Pair
+    ) -> Any:
+        """The tiles of a block at the points, `[points, tiles, channels]`."""
+        view = windows_of_block(self.xp, x, axes, block)
+        split, last = len(axes) + 1, view.ndim - 1
+        turned = view.transpose(*range(split, last), *range(split), last)
+        values = pair.room(turned.shape)
+        values[...] = turned
+        values = values.reshape(*turned.shape[: split - 1], -1)
+        return _along(self.xp, matrices, values, pair).reshape(self.points, -1, x.shape[-1])
+
+    def place(self, values: Any, block: Any, out: Any) -> None:
+        """Write tiles, `[*sides, tiles * filters]`, where they belong; the last may be cut off."""
+        images, high = block
+        starts = [high.start, *[0] * (len(self.made) - 1)]
+        counts = [high.stop - high.start, *(axis.steps for axis in self.made[1:])]
+        values = values.reshape(*values.shape[:-1], -1, *counts, out.shape[-1])
+        for parts in product(*map(_whole_and_cut, self.made, starts, counts)):
+            target = out[(images, *(part.places for part in parts))]
+            # Each axis becomes two: tiles and places in them, which are taken to the front.
+            split = [
+                size for part in parts for size in (part.tiles.stop - part.tiles.start, part.side)
+            ]
+            target = target.reshape(len(target), *split, out.shape[-1])
+            order = (*range(2, target.ndim - 1, 2), 0, *range(1, target.ndim - 1, 2))
+            inside = (slice(part.side) for part in parts)
+            tiles = (part.tiles for part in parts)
+            target.transpose(*order, target.ndim - 1)[...] = values[(*inside, slice(None), *tiles)]
+
+
+class _Part(NamedTuple):
+    """Tiles of a block along one axis that have one side, and their places in the output."""
+
+    places: slice
+    tiles: slice
+    side: int
+
+
+def _whole_and_cut(axis: Axis, start: int, count: int) -> Iterator[_Part]:
+    """The tiles from `start` on: those that fit, and one that is cut off by the end."""
+    side, whole = axis.extent, min(count, axis.size // axis.extent - start)
+    end = (start + whole) * side
+    if whole:
+        yield _Part(slice(start * side, end), slice(0, whole), side)
+    if whole < count:
+        yield _Part(slice(end, axis.size), slice(whole, count), axis.size - end)
+
+
+def suits(
+    xp: Any, axes: Sequence[Axis], batch: int, depth: int, out_depth: int, dtype: Any
+) -> bool:
+    """Whether this is less work than the product of all windows with the filters.
+
+    Only in float32: what is saved in float64 is not worth what it costs of its accuracy. And only
+    in host memory: elsewhere, to ask whether all is finite is to wait for the device.
+    """
+    if (
+        xp is not np
+        or dtype != np.float32
+        or any(axis.stride != 1 or axis.dilation != 1 or axis.extent not in _TILES for axis in axes)
+    ):
+        return False
+    counts = [(axis, _TILES[axis.extent]) for axis in axes]
+    tiles = batch * math.prod(-(-axis.steps // tile) for axis, tile in counts)
+    points = math.prod(axis.extent + tile - 1 for axis, tile in counts)
+    elements = batch * math.prod(axis.steps * axis.extent for axis in axes)
+    by_points = tiles * (depth * out_depth + _MOVE * (depth + out_depth))
+    by_points += _FILTER * depth * out_depth
+    return points * by_points + _START < elements * depth * (out_depth + _COPY)
+
+
+def correlate(xp: Any, x: Any, w: Any, axes: Sequence[Axis], out: Any) -> bool:
+    """Write the sums over each window of `x`, channels last, times the filters `w`.
+
+    Returns:
+        Whether all is finite; what is not has spread to elements that it does not belong to.
+    """
+    depth, out_depth = w.shape[-2:]
+    tiling = _Tiling(xp, axes, x.shape[0], max(depth, out_depth), x.dtype)
+    filters = _filters(tiling, w)
+    x = xp.ascontiguousarray(x)
+    squares: list[float] = []
+
+    def compute(start: int, stop: int) -> None:
+        with tiling.scratch() as pair:
+            for block in tiling.blocks[start:stop]:
+                data = tiling.at_points(x, tiling.seen, tiling.data, block, pair)
+                products = pair.room((tiling.points, data.shape[1], out_depth))
+                xp.matmul(data, filters, out=products)
+                products = products.reshape(*tiling.sides, -1)
+                values = _along(xp, tiling.output, products, pair)
+                flat = values.reshape(-1)
+                squares.append(float(xp.dot(flat, flat)))
+                tiling.place(values, block, out)
+
+    run_blocks(xp, len(tiling.blocks), 1, compute)
+    return all(map(math.isfinite, squares))
+
+
+def _filters(tiling: _Tiling, w: Any) -> Any:
+    """The filters at the points, `[points, channels, filters]`."""
+    columns = w.reshape(*w.shape[:-2], -1)
+    result = tiling.xp.empty((*tiling.sides, columns.shape[-1]), w.dtype)
+
+    def compute(start: int, stop: int, pair: _Pair) -> None:
+        part = columns[..., start:stop]
+        result[..., start:stop] = _along(tiling.xp, tiling.filters, part, pair)
+
+    _of_columns(tiling.xp, tiling.points, columns.shape[-1], w.dtype, compute)
+    return result.reshape(tiling.points, *w.shape[-2:])
+
+
+def filter_gradient(xp: Any, x: Any, grad: Any, axes: Sequence[Axis]) -> Any:
+    """The gradient for filters, as a matrix of one column a filter."""
+    depth, out_depth = x.shape[-1], grad.shape[-1]
+    tiling = _Tiling(xp, axes, x.shape[0], max(depth, out_depth), x.dtype)
+    x, grad = xp.ascontiguousarray(x), xp.ascontiguousarray(grad)
+    forth, back = ([m.T for m in kind] for kind in (tiling.output, tiling.filters))
+    others = Scratch(tiling.scratch.make)
+
+    def compute(block: Any, out: Any) -> None:
+        with tiling.scratch() as pair, others() as more:
+            data = tiling.at_points(x, tiling.seen, tiling.data, block, pair)
+            slopes = tiling.at_points(grad, tiling.made, forth, block, more)
+            xp.matmul(data.swapaxes(1, 2), slopes, out=out)
+
+    shape = (tiling.points, depth, out_depth)
+    shares = summed_blocks(xp, tiling.blocks, shape, x.dtype, compute)
+    columns = shares.reshape(len(shares), *tiling.sides, -1)
+    result = xp.empty((*(axis.extent for axis in axes), columns.shape[-1]), x.dtype)
+
+    def finish(start: int, stop: int, pair: _Pair) -> None:
+        total = columns[..., start:stop].sum(axis=0)
+        result[..., start:stop] = _along(xp, back, total, pair)
+
+    _of_columns(xp, tiling.points, columns.shape[-1], x.dtype, finish)
+    return result.reshape(-1, out_depth)
