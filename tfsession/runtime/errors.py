@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
-from types import CodeType
 from typing import Any
 
 from tfsession.core import errors as codes
@@ -16,7 +15,7 @@ from tfsession.core.errors import (
     ResourceExhaustedError,
     error_from_code,
 )
-from tfsession.devices.memory import exhausted_text
+from tfsession.devices.memory import OPERATIONS, exhausted_text
 from tfsession.graph.operation import Operation
 
 
@@ -33,18 +32,16 @@ _ARRAY_SHAPE = re.compile(r"\(([\d, ]*)\)")
 _NODE_TAG = re.compile(r"\{\{(?:colocation_)?node ([^}]+)\}\}")
 
 
-def failure_of(
-    error: BaseException, code: CodeType | None, ops_by_line: Sequence[Operation | None]
-) -> BaseException:
+def failure_of(error: BaseException, ops_by_line: Sequence[Operation | None]) -> BaseException:
     """The error to raise for one that a kernel raised, naming the operation.
 
-    `code` is the segment's code, whose line numbers index `ops_by_line`; None takes the first.
+    The lines of a segment's text index `ops_by_line`; what failed elsewhere is the first one's.
     """
     if isinstance(error, Stop):
         return error.error
     if not isinstance(error, Exception):
         return error.with_traceback(None)  # that would keep the step's frames, and their arrays
-    op = ops_by_line[_failed_line(error, code) - 1] if code is not None else ops_by_line[0]
+    op = ops_by_line[_failed_line(error, ops_by_line) - 1]
     kind: Callable[[Any, Any, str], BaseException]
     if isinstance(error, OpError):
         if error.op is not None or _NODE_TAG.search(error.message):
@@ -78,13 +75,14 @@ def _text_of(text: str) -> str:
     return f"Incompatible shapes: {' vs. '.join(shapes[:2])}"
 
 
-def _failed_line(error: Exception, code: CodeType | None) -> int:
-    traceback = error.__traceback__
+def _failed_line(error: Exception, ops_by_line: Sequence[Operation | None]) -> int:
+    """The line that failed of a segment's text, whose functions may call each other."""
+    traceback, line = error.__traceback__, 1
     while traceback is not None:
-        if traceback.tb_frame.f_code is code:
-            return traceback.tb_lineno
+        if traceback.tb_frame.f_globals.get(OPERATIONS) is ops_by_line:
+            line = traceback.tb_lineno
         traceback = traceback.tb_next
-    return 1
+    return line
 
 
 _ENRICHED = "Graph execution error:"

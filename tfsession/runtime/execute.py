@@ -323,6 +323,11 @@ class Engine:
         return self.terms.threads
 
     @property
+    def fuses(self) -> bool:
+        """Whether the session's configuration lets operations be computed together."""
+        return self.terms.optimizations.fuses
+
+    @property
     def strips_debug(self) -> bool:
         """Whether the session's configuration takes checks and prints out of steps."""
         return self.terms.strips_debug

@@ -452,7 +452,7 @@ class Execution:
             with on_behalf_of(tensor.op.name, tensor.op.type):
                 copied = start_copy(value, transfer.source, transfer.destination)
         except Exception as error:
-            failure = [failure_of(error, None, [tensor.op])]
+            failure = [failure_of(error, [tensor.op])]
         else:
             if recorder is not None:
                 recorder.transferred(transfer, start, time.perf_counter_ns(), copied)

@@ -230,7 +230,7 @@ class PartialRun:
     def _fail(self, error: BaseException) -> None:
         """End the run with an error that has come out of it."""
         with self._alone():
-            failure = failure_of(error, None, [None])
+            failure = failure_of(error, [None])
             self._end(_again(failure) if isinstance(failure, OpError) else run_cancelled())
 
     def _end(self, error: OpError) -> None:

@@ -116,7 +116,7 @@ class Computation(CompiledSegment):
 
     def failure(self, error: BaseException) -> BaseException:
         """The error to raise for one that came out of the function: it names the operation."""
-        return failure_of(error, self.function.__code__, self.ops_by_line)
+        return failure_of(error, self.ops_by_line)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -156,7 +156,7 @@ class Wait(Computation):
 
     def error_of(self, error: BaseException) -> BaseException:
         """The error of a wait that failed; it names the operation."""
-        return failure_of(error, None, [self.nodes[0].op])
+        return failure_of(error, [self.nodes[0].op])
 
 
 def not_scalar(value: Value) -> NoReturn:
@@ -189,7 +189,7 @@ class Decision(CompiledSegment):
             if value.ndim:
                 not_scalar(value)
         except BaseException as error:
-            return execution.failure(failure_of(error, None, [self.switch]))
+            return execution.failure(failure_of(error, [self.switch]))
         scope.dead |= self.if_false if value else self.if_true
         scope.keep(self, (), ())
         return None
@@ -252,7 +252,7 @@ class Meeting(CompiledSegment):
                 names += outputs
                 values += results
         except BaseException as error:
-            return execution.failure(failure_of(error, None, [self.nodes[0].op]))
+            return execution.failure(failure_of(error, [self.nodes[0].op]))
         scope.keep(self, names, values)
         return None
 

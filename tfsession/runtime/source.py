@@ -25,6 +25,7 @@ from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.control import CancellationManager, stop_closed, stop_late
+from tfsession.runtime.fuse import Fused, fused
 from tfsession.runtime.partition import Layout, Node, Segment, gives_tuple, input_arguments
 from tfsession.runtime.plan import (
     finish_counted,
@@ -57,6 +58,10 @@ class Binder(Protocol):
     def threads(self) -> int:
         """How many threads may compute for a step; 0 for as many as there are cores."""
         ...
+
+    @property
+    def fuses(self) -> bool:
+        """Whether operations may be computed together."""
 
     def bind(self, node: Node) -> Function:
         """The kernel of a node as a function of its inputs."""
@@ -156,6 +161,7 @@ class Source:
         self.ops: list[Operation | None] = [None]
         self.globals: dict[str, Any] = {}
         self._bound: dict[int, str] = {}
+        self._functions: list[tuple[list[str], list[Operation | None]]] = []
         self._indent = " "
         self._threads = threads
         if threads:
@@ -201,6 +207,16 @@ class Source:
         yield
         self._indent = self._indent[:-1]
 
+    @contextmanager
+    def function(self, inputs: Sequence[str]) -> Iterator[str]:
+        """What is added meanwhile is a function of its own, of this name."""
+        name = f"part{len(self._functions)}"
+        around = self.lines, self.ops, self._indent
+        self.lines, self.ops, self._indent = [f"def {name}({', '.join(inputs)}):"], [None], " "
+        self._functions.append((self.lines, self.ops))
+        yield name
+        self.lines, self.ops, self._indent = around
+
     def watch_closing(self, cancellation: CancellationManager) -> None:
         """A line that ends the step if its session was closed."""
         self.globals |= {"closing": cancellation.flag, "stop_closed": stop_closed}
@@ -216,6 +232,9 @@ class Source:
         if self._threads:
             self.lines.append(" finally: here.limit = before")
             self.ops.append(None)
+        for lines, ops in self._functions:
+            self.lines += lines
+            self.ops += ops
         self.globals[OPERATIONS] = self.ops
         code = compile("\n".join(self.lines), "<segment>", "exec")
         exec(code, self.globals)
@@ -243,14 +262,14 @@ class Readers:
         return _Where(lambda name: name in results or count[name] > (name in own))
 
 
-class _Where(Container[str]):
-    """The names of which something holds."""
+class _Where(Container[Any]):
+    """Those of which something holds."""
 
-    def __init__(self, holds: Callable[[str], bool]) -> None:
+    def __init__(self, holds: Callable[[Any], bool]) -> None:
         self._holds = holds
 
     def __contains__(self, name: object) -> bool:
-        return self._holds(name)  # type: ignore[arg-type]
+        return self._holds(name)
 
 
 class Writer:
@@ -280,6 +299,15 @@ class Writer:
     def add_nodes(self, source: Source, nodes: Sequence[Node], needed: Container[str]) -> int:
         """A line for each operation that needs one; `needed` names what is read outside."""
         first = self.number(nodes)
+        if self.binder.fuses and self.asks != "observe":
+            tensors = _Where(lambda tensor: self.names.of(tensor, None) in needed)
+            nodes = fused(nodes, self.names.feeds, tensors)
+        self._add_lines(source, nodes, needed, first)
+        return first
+
+    def _add_lines(
+        self, source: Source, nodes: Sequence[Node], needed: Container[str], first: int
+    ) -> None:
         run = Run(self.names, nodes, needed)
         buffers = Buffers(run, self._reuses)
         unlooked, is_begun = 0, False
@@ -300,7 +328,21 @@ class Writer:
             source.add("; ".join(line), node.op)
             is_begun = True
             unlooked += 1 if node.kernel.constant or _is_small(node.op) else _CLOSING_CHECK
-        return first
+
+    def _add_group(self, source: Source, group: Fused, arguments: Sequence[str]) -> str:
+        """The call of a function of its own, which tries blocks where an input is large."""
+        names = self.names
+        inputs, outputs = names.inputs(group), names.outputs(group)
+        blocks = source.bind("g", group.blocks(self.binder.cancellation.flag))
+        large = f" > {group.least}"
+        sizes = [f"{names.of(tensor, None)}.size{large}" for tensor in group.unsure]
+        with source.function(inputs) as name:
+            source.add(f"if {' or '.join(sizes)}:")
+            source.add(f" done = {blocks}({', '.join(inputs)})")
+            source.add(" if done is not None: return done")
+            self._add_lines(source, group.parts, outputs, 0)
+            source.add(f"return {', '.join(outputs)}")
+        return f"{name}({', '.join(arguments)})"
 
     def watch(self, source: Source) -> None:
         """A line that looks whether the step may go on."""
@@ -359,6 +401,8 @@ class Writer:
             call = arguments[0]
             if inputs[0] in self._scalars:
                 self._scalars.update(dict.fromkeys(results, self._scalars[inputs[0]]))
+        elif isinstance(node, Fused):
+            call = self._add_group(source, node, arguments)
         elif operator is not None:
             call = operator.join([self._scalar(source, run, name) for name in inputs])
         else:
