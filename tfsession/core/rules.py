@@ -120,9 +120,9 @@ class Kernel:
     that are produced there; `aliases` says that an output may share memory with an input;
     `constant` that the kernel runs once, when a plan is made; `forwards` that the output is the
     first input itself, so that no call is needed; `ufunc` names the ufunc that is the kernel;
-    `elementwise` says that each element of the output depends on the elements in its place alone,
-    so that the kernel may be called on blocks: of inputs that "broadcast", as those of ufuncs do, or
-    are "same" in shape but for scalars, or are a value and a "bias" along its last dimension;
+    `elementwise` says that each element of the output depends on those in its place alone, so that
+    the kernel may be called on blocks: of inputs that "broadcast", as those of ufuncs do, or are
+    "same" in shape but for scalars, or are a value and a "bias" along its last dimension;
     `blocking` that it may return a `core.pending.Pending` instead of its outputs, so that a step
     can wait, be cancelled and go on elsewhere; `types` restricts type attributes to some dtypes;
     `unseen` names inputs that the function does not look at, so that they may lie in any memory,

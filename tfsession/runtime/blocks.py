@@ -8,13 +8,14 @@ element, and each sum, is computed by the same calls in the same order as withou
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from tfsession.devices.spares import Spares
 from tfsession.devices.threads import block_rows, run_blocks
 from tfsession.runtime.control import stop_closed
 
@@ -71,7 +72,9 @@ class Blocks:
         steps: in an order in which they can run.
         dtypes: of all values by number.
         results: the numbers of the results.
+        fetched: those of them that belong to the program then.
         closing: holds something once the session is closed.
+        spares: gives arrays for what the program does not get.
     """
 
     def __init__(
@@ -79,12 +82,16 @@ class Blocks:
         steps: Sequence[Step],
         dtypes: Sequence[np.dtype[Any]],
         results: Sequence[int],
+        fetched: Container[int],
         closing: Sequence[object],
+        spares: Spares,
     ) -> None:
         self.steps = steps
         self.dtypes = dtypes
         self.results = results
+        self.fetched = fetched
         self.closing = closing
+        self.spares = spares
         self.given = len(dtypes) - len(steps)
         self.cuts: dict[tuple[Sizes, ...], Cut | None] = {}
 
@@ -283,7 +290,8 @@ class Cut:
             if self._is_pieces(number):
                 found[number] = pieces[number] = np.empty(len(bounds) - 1, group.dtypes[number])
             else:
-                found[number] = np.empty(self._shapes[number], group.dtypes[number])
+                make = np.empty if number in group.fetched else group.spares.empty
+                found[number] = make(self._shapes[number], group.dtypes[number])
         arrays = [self._laid_out(kind, found[number]) for number, kind in self.taken.items()]
         block, closing = self._block, group.closing
 

@@ -17,9 +17,10 @@ import numpy as np
 from tfsession.core.dtypes import DType, resource, variant
 from tfsession.core.op_def import ArgDef
 from tfsession.core.rules import Kernel
+from tfsession.devices.spares import Spares
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
-from tfsession.runtime.blocks import Blocks, Reduction, Step
+from tfsession.runtime.blocks import Blocks, Step
 from tfsession.runtime.partition import Node, input_arguments
 
 # Below so many elements nothing is computed in blocks: to wake a thread costs as much.
@@ -76,8 +77,10 @@ class Fused(Node):
         """The inputs that may be large, as far as the graph can tell."""
         return [tensor for tensor in self.inputs if not _is_small(tensor)]
 
-    def blocks(self, closing: Sequence[object]) -> Blocks:
-        """What computes the group in blocks."""
+    def blocks(
+        self, fetched: Collection[Tensor], closing: Sequence[object], spares: Spares
+    ) -> Blocks:
+        """What computes the group in blocks; see Blocks."""
         numbers = {tensor: number for number, tensor in enumerate(self.inputs)}
         dtypes = [_dtype(tensor) for tensor in self.inputs]
         steps = []
@@ -85,7 +88,9 @@ class Fused(Node):
             steps.append(_step(node, numbers))
             numbers[node.op.outputs[0]] = len(dtypes)
             dtypes.append(_dtype(node.op.outputs[0]))
-        return Blocks(steps, dtypes, [numbers[tensor] for tensor in self.op.outputs], closing)
+        results = [numbers[tensor] for tensor in self.op.outputs]
+        own = {numbers[tensor] for tensor in self.op.outputs if tensor in fetched}
+        return Blocks(steps, dtypes, results, own, closing, spares)
 
 
 def _dtype(tensor: Tensor) -> np.dtype[Any]:

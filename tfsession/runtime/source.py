@@ -20,6 +20,7 @@ import numpy as np
 from tfsession.core.dtypes import float32, float64, int32, int64, resource
 from tfsession.core.op_def import ArgDef
 from tfsession.devices.memory import OPERATIONS
+from tfsession.devices.spares import Spares
 from tfsession.devices.threads import this_thread
 from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
@@ -62,6 +63,11 @@ class Binder(Protocol):
     @property
     def fuses(self) -> bool:
         """Whether operations may be computed together."""
+
+    @property
+    def spares(self) -> Spares:
+        """Memory of large arrays, kept from step to step."""
+        ...
 
     def bind(self, node: Node) -> Function:
         """The kernel of a node as a function of its inputs."""
@@ -275,15 +281,24 @@ class _Where(Container[Any]):
 class Writer:
     """Writes operations into functions; `nodes` are the operations as numbered.
 
-    `asks` names what the functions take first, `reuses` allows results in the memory of inputs.
+    `asks` names what the functions take first, `reuses` allows results in the memory of inputs,
+    `fetched` are the tensors that the program gets.
     """
 
-    def __init__(self, names: Names, binder: Binder, asks: str, reuses: bool) -> None:
+    def __init__(
+        self,
+        names: Names,
+        binder: Binder,
+        asks: str,
+        reuses: bool,
+        fetched: Collection[Tensor] = (),
+    ) -> None:
         self.nodes: list[Node] = []
         self.names = names
         self.binder = binder
         self.asks = asks
         self._reuses = reuses
+        self._fetched = fetched
         self._scalars: dict[str, Value] = {}  # constants, and what they are called elsewhere
 
     def source(self, inputs: Sequence[str]) -> Source:
@@ -333,7 +348,8 @@ class Writer:
         """The call of a function of its own, which tries blocks where an input is large."""
         names = self.names
         inputs, outputs = names.inputs(group), names.outputs(group)
-        blocks = source.bind("g", group.blocks(self.binder.cancellation.flag))
+        closing = self.binder.cancellation.flag
+        blocks = source.bind("g", group.blocks(self._fetched, closing, self.binder.spares))
         large = f" > {group.least}"
         sizes = [f"{names.of(tensor, None)}.size{large}" for tensor in group.unsure]
         with source.function(inputs) as name:
