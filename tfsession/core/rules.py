@@ -120,6 +120,9 @@ class Kernel:
     that are produced there; `aliases` says that an output may share memory with an input;
     `constant` that the kernel runs once, when a plan is made; `forwards` that the output is the
     first input itself, so that no call is needed; `ufunc` names the ufunc that is the kernel;
+    `elementwise` says that each element of the output depends on those in its place alone, so that
+    the kernel may be called on blocks: of inputs that "broadcast", as those of ufuncs do, or are
+    "same" in shape but for scalars, or are a value and a "bias" along its last dimension;
     `blocking` that it may return a `core.pending.Pending` instead of its outputs, so that a step
     can wait, be cancelled and go on elsewhere; `types` restricts type attributes to some dtypes;
     `unseen` names inputs that the function does not look at, so that they may lie in any memory,
@@ -133,6 +136,7 @@ class Kernel:
         "blocking",
         "constant",
         "device",
+        "elementwise",
         "forwards",
         "function",
         "host",
@@ -151,6 +155,7 @@ class Kernel:
         function: Callable[..., Any] | None,
         *,
         ufunc: str | None = None,
+        elementwise: str = "",
         device: str | None = None,
         host: Iterable[str] = (),
         host_outputs: Iterable[str] = (),
@@ -167,6 +172,7 @@ class Kernel:
         self.site = site
         self.function = function
         self.ufunc = ufunc
+        self.elementwise = "broadcast" if ufunc is not None else elementwise
         self.device = device
         self.host = frozenset(host)
         self.host_outputs = frozenset(host_outputs)
@@ -183,6 +189,14 @@ class Kernel:
         self._parameters: tuple[str, ...] = (
             code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ()
         )
+
+    @property
+    def takes_out(self) -> bool:
+        """Whether the function writes into `out`, an array of the result, where one is given.
+
+        That may be one of the inputs.
+        """
+        return self.ufunc is not None or "out" in self._parameters
 
     def supports(self, device_type: str, attrs: dict[str, Any]) -> bool:
         """Whether the kernel runs on `device_type` for an op with these attributes."""
@@ -235,7 +249,7 @@ def kernel(*op_types: str, **properties: Any) -> Callable[[F], F]:
 
     The function is `f(xp, *inputs, **attrs)`, or `f(ctx, *inputs, **attrs)` with `stateful=True`;
     the properties are those of `Kernel`: `device`, `host`, `host_outputs`, `aliases`,
-    `constant`, `forwards`, `stateful`, `blocking`, `types`, `unseen`.
+    `constant`, `forwards`, `stateful`, `blocking`, `types`, `unseen`, `elementwise`.
     """
     site = caller_site()
 

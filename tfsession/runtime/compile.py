@@ -73,7 +73,8 @@ def compile_plan(
         [names.of(tensor, left.get(tensor, memory)) for tensor, memory in pairs],
     )
     # What is connected may have another shape than the graph says.
-    compiler = _RegionCompiler(Writer(names, binder, asks, reuses=not signature.connections))
+    writer = Writer(names, binder, asks, not signature.connections, set(signature.fetches))
+    compiler = _RegionCompiler(writer)
     is_single = not signature.arriving and not fetched.transfers and _is_single(layout)
     if is_single:
         region = compiler.compile_single(layout, fetched)

@@ -15,6 +15,7 @@ from tfsession.devices.device import Device
 from tfsession.devices.interchange import is_device_array, place_of
 from tfsession.devices.manager import DeviceManager
 from tfsession.devices.memory import on_behalf_of
+from tfsession.devices.spares import Spares
 from tfsession.graph.graph import Graph
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor_handle import TensorHandle
@@ -99,6 +100,7 @@ class Engine:
         )
         self._functions = Functions(graph)
         self._called: dict[bytes, Signature] = {}
+        self.spares = Spares()
         self._lock = forking.rlock()
         self._placement: dict[Operation, Device] = {}
         self._seen: dict[Operation, tuple[Any, ...]] = {}
@@ -323,6 +325,11 @@ class Engine:
         return self.terms.threads
 
     @property
+    def fuses(self) -> bool:
+        """Whether the session's configuration lets operations be computed together."""
+        return self.terms.optimizations.fuses
+
+    @property
     def strips_debug(self) -> bool:
         """Whether the session's configuration takes checks and prints out of steps."""
         return self.terms.strips_debug
@@ -388,5 +395,6 @@ class Engine:
             self._metadata.clear()
             self._constants.clear()
             self.state.clear()
+            self.spares.clear()
             self.devices.close()
             self._placement = {}  # changes of operations are no matter any more

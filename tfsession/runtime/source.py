@@ -14,19 +14,22 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache, partial
 from math import prod
 from types import CodeType, FunctionType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 
 from tfsession.core.dtypes import float32, float64, int32, int64, resource
 from tfsession.core.op_def import ArgDef
 from tfsession.devices.memory import OPERATIONS
+from tfsession.devices.spares import Spares
 from tfsession.devices.threads import this_thread
 from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
+from tfsession.runtime.buffers import Buffers
 from tfsession.runtime.control import CancellationManager, stop_closed, stop_late
 from tfsession.runtime.errors import Ops
+from tfsession.runtime.fuse import Fused, fused
 from tfsession.runtime.partition import Layout, Node, Segment, gives_tuple, input_arguments
 from tfsession.runtime.plan import (
     finish_counted,
@@ -59,6 +62,15 @@ class Binder(Protocol):
     @property
     def threads(self) -> int:
         """How many threads may compute for a step; 0 for as many as there are cores."""
+        ...
+
+    @property
+    def fuses(self) -> bool:
+        """Whether operations may be computed together."""
+
+    @property
+    def spares(self) -> Spares:
+        """Memory of large arrays, kept from step to step."""
         ...
 
     def bind(self, node: Node) -> Function:
@@ -263,14 +275,14 @@ class Readers:
         return _Where(lambda name: name in results or count[name] > (name in own))
 
 
-class _Where(Container[str]):
+class _Where(Container[Any]):
     """The names of which something holds."""
 
-    def __init__(self, holds: Callable[[str], bool]) -> None:
+    def __init__(self, holds: Callable[[Any], bool]) -> None:
         self._holds = holds
 
     def __contains__(self, name: object) -> bool:
-        return self._holds(name)  # type: ignore[arg-type]
+        return self._holds(name)
 
 
 def _behind(needed: Container[str], last_use: Mapping[str, int], end: int) -> Container[str]:
@@ -281,15 +293,24 @@ def _behind(needed: Container[str], last_use: Mapping[str, int], end: int) -> Co
 class Writer:
     """Writes operations into functions; `nodes` are the operations as numbered.
 
-    `asks` names what the functions take first, `reuses` allows results in the memory of inputs.
+    `asks` names what the functions take first, `reuses` allows results in the memory of inputs,
+    `fetched` are the tensors that the program gets.
     """
 
-    def __init__(self, names: Names, binder: Binder, asks: str, reuses: bool) -> None:
+    def __init__(
+        self,
+        names: Names,
+        binder: Binder,
+        asks: str,
+        reuses: bool,
+        fetched: Collection[Tensor] = (),
+    ) -> None:
         self.nodes: list[Node] = []
         self.names = names
         self.binder = binder
         self.asks = asks
         self._reuses = reuses
+        self._fetched = fetched
         self._scalars: dict[str, Value] = {}  # constants, and what they are called elsewhere
 
     def source(self, inputs: Sequence[str]) -> Source:
@@ -305,6 +326,9 @@ class Writer:
     def add_nodes(self, source: Source, nodes: Sequence[Node], needed: Container[str]) -> int:
         """A line for each operation that needs one; `needed` names what is read outside."""
         first = self.number(nodes)
+        if self.binder.fuses and self.asks != "observe":
+            is_needed = _Where(lambda tensor: self.names.of(tensor, None) in needed)
+            nodes = fused(nodes, self.names.feeds, is_needed)
         inputs = [self.names.inputs(node) for node in nodes]
         outputs = [self.names.outputs(node) for node in nodes]
         part = _Part(source, source, {}, set(), needed, needed)
@@ -352,7 +376,7 @@ class Writer:
         buffers = Buffers(run, self._reuses, part.fresh)
         unlooked, is_begun = 0, False
         for index, node in enumerate(run.nodes):
-            line = self._line(part, run, index, buffers)
+            line, op = self._line(part, run, index, buffers)
             dead = run.dying.get(index)
             if self.asks == "observe":
                 seen = [str(first + index), *self._texts(part, run, run.outputs[index])]
@@ -366,9 +390,28 @@ class Writer:
             if unlooked >= _CLOSING_CHECK:
                 source.watch_closing(self.binder.cancellation)
                 unlooked = 0
-            source.add("; ".join(line), node.op)
+            source.add("; ".join(line), op)
             is_begun = True
             unlooked += 1 if node.kernel.constant or _is_small(node.op) else _CLOSING_CHECK
+
+    def _add_group(self, part: _Part, group: Fused, arguments: Sequence[str]) -> tuple[str, Ops]:
+        """The call of a function of its own, which tries blocks where an input is large."""
+        names, asked = self.names, [self.asks] if self.asks else []
+        inputs, outputs = names.inputs(group), names.outputs(group)
+        source = Source([*asked, *inputs])
+        closing = self.binder.cancellation.flag
+        blocks = source.bind("g", group.blocks(self._fetched, closing, self.binder.spares))
+        sizes = [f"{names.of(tensor, None)}.size > {group.least}" for tensor in group.unsure]
+        last = group.parts[-1].op
+        with source.block(f"if {' or '.join(sizes) or False}:"):
+            source.add(f"done = {blocks}({', '.join(inputs)})", last)
+            source.add("if done is not None: return done")
+        read, made = ([of(p) for p in group.parts] for of in (names.inputs, names.outputs))
+        run = Run(group.parts, read, made, outputs, part.constants)
+        self._add_run(part._replace(source=source, fresh=set(), needed=outputs), run, 0)
+        source.add(f"return {', '.join(outputs)}")
+        function = part.source.bind("g", source.compile())
+        return f"{function}({', '.join([*asked, *arguments])})", source.ops
 
     def watch(self, source: Source) -> None:
         """A line that looks whether the step may go on."""
@@ -414,19 +457,24 @@ class Writer:
             for name in map(run.value, names)
         ]
 
-    def _line(self, part: _Part, run: Run, index: int, buffers: Buffers) -> list[str]:
-        """What computes operation number `index` of a run; nothing where names say it all."""
+    def _line(self, part: _Part, run: Run, index: int, buffers: Buffers) -> tuple[list[str], Ops]:
+        """What computes operation number `index` of a run, and whose failures are its.
+
+        There is nothing to do where names say it all.
+        """
         source, node, results = part.source, run.nodes[index], run.outputs[index]
-        kernel = node.kernel
+        kernel, ops = node.kernel, cast(Ops, node.op)
         if kernel.constant:
             self._add_constants(part, node, results)
-            return []
+            return [], ops
         inputs = run.inputs[index]
         arguments = self.arguments(node, self._texts(part, run, inputs))
         if kernel.forwards:
             call = arguments[0]
             if inputs[0] in self._scalars:
                 self._scalars.update(dict.fromkeys(results, self._scalars[inputs[0]]))
+        elif isinstance(node, Fused):
+            call, ops = self._add_group(part, node, arguments)
         elif (operator := _operator_of(node)) is not None:
             call = operator.join(
                 source.bind("s", self._scalars[name]) if name in self._scalars else text
@@ -441,11 +489,11 @@ class Writer:
             # What only goes through is called as before.
             targets = [run.text(name) for name in results if run.value(name) == name]
             targets = [target for target in targets if target != call]
-            return [" = ".join([*targets, call])] if targets else []
+            return [" = ".join([*targets, call])] if targets else [], ops
         if not results:
-            return [call]
+            return [call], ops
         targets = [run.text(name) for name in results]
-        return [f"{', '.join(targets)}{',' * gives_tuple(node.op.op_def)} = {call}"]
+        return [f"{', '.join(targets)}{',' * gives_tuple(node.op.op_def)} = {call}"], ops
 
     def _add_constants(self, part: _Part, node: Node, results: Sequence[str]) -> None:
         """Make constants known; a line only gives them the names by which others read them."""
@@ -506,49 +554,3 @@ def _operator_of(node: Node) -> str | None:
         return _OPERATORS_OF_BOOLS[ufunc] if all(t._shape == () for t in node.inputs) else None
     are_scalars = all(t._shape == () and t.dtype in _SCALARS for t in node.inputs)
     return _OPERATORS.get(ufunc) if are_scalars else None
-
-
-class Buffers:
-    """Which values of a host segment may give their memory to the result of a ufunc.
-
-    Writing over an input that dies saves the page faults of a fresh large array, which cost as
-    much as the arithmetic.
-    """
-
-    def __init__(self, run: Run, reuses: bool, fresh: set[str]) -> None:
-        """`fresh` are the values known to be of a kind to be written over, of other pieces, too."""
-        self._run = run
-        self._reuses = reuses
-        self._fresh = fresh
-
-    def note(self, index: int) -> None:
-        """Take in what an operation makes, and what may live on in its result or its state."""
-        run, node, results = self._run, self._run.nodes[index], self._run.outputs[index]
-        kernel = node.kernel
-        if kernel.forwards and all(run.value(name) != name for name in results):
-            return  # the same values as before
-        if kernel.aliases or kernel.stateful:
-            self._fresh.difference_update(run.inputs[index])
-        elif self._reuses and not kernel.constant and node.memory is None and len(results) == 1:
-            self._fresh.update(results)
-
-    def reusable(self, index: int) -> str | None:
-        """The value over which ufunc number `index` may write, if there is one."""
-        run, node = self._run, self._run.nodes[index]
-        if node.kernel.ufunc is None or node.memory is not None or len(node.op.outputs) != 1:
-            return None
-        for tensor, name in zip(node.inputs, run.inputs[index], strict=True):
-            ends_here = run.ends.get(name) == index
-            if ends_here and name in self._fresh and _has_the_result(node, tensor):
-                return name
-        return None
-
-
-def _has_the_result(node: Node, tensor: Tensor) -> bool:
-    """Whether the result of a ufunc surely has the shape and dtype of this input, an array."""
-    out = node.op.outputs[0]
-    if tensor.dtype is not out.dtype or not tensor._shape:
-        return False
-    if None not in tensor._shape and tensor._shape == out._shape:
-        return True
-    return all(other is tensor or other._shape == () for other in node.inputs)

@@ -1,0 +1,542 @@
+"""Element-wise operations and reductions computed together, in blocks that stay in the cache.
+
+Large arrays go through memory once for all operations of a group, not once for each, and on all
+cores. How arrays are cut follows from their shapes alone, so results depend on nothing else; each
+element, and each sum, is computed by the same calls in the same order as without blocks.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from tfsession.devices.spares import Spares
+from tfsession.devices.threads import block_rows, run_blocks
+from tfsession.runtime.control import stop_closed
+
+Function = Callable[..., Any]
+Sizes = tuple[int, ...]
+
+# Bytes and least elements of a block: threads hand the interpreter to each other between any two
+# calls, so that calls should take some 10 microseconds.
+_BLOCK_BYTES, _LEAST = 512 << 10, 24 << 10
+# A group remembers how so many sets of shapes are cut.
+_MOST_CUTS = 16
+_ALIGNMENT = 64
+
+
+@dataclass(slots=True, frozen=True, eq=False)
+class Reduction:
+    """How a step reduces the value that it takes.
+
+    `axes` are those of the value; the result of all of it is `finish(total, count)` of the total
+    that `ufunc` makes in pieces; without a ufunc only rows are reduced in blocks, by the function.
+    """
+
+    axes: Sizes
+    keeps: bool
+    ufunc: np.ufunc | None = None
+    finish: Function | None = None
+
+
+@dataclass(slots=True, frozen=True, eq=False)
+class Step:
+    """One operation: `function` of the values of these numbers.
+
+    `kind` is what a kernel says of itself as `elementwise`; `takes_out` whether it writes into an
+    array that it is given.
+    """
+
+    function: Function
+    arguments: Sizes
+    kind: str
+    takes_out: bool
+    reduction: Reduction | None = None
+
+
+class Unfit(Exception):
+    """These shapes are not computed in blocks."""
+
+
+class Blocks:
+    """A group of steps. Called with the values, it gives the results, or None where it cannot.
+
+    Values are numbered: what is given, then what each step gives.
+
+    Args:
+        steps: in an order in which they can run.
+        dtypes: of all values by number.
+        results: the numbers of the results.
+        fetched: those of them that belong to the program then.
+        closing: holds something once the session is closed.
+        spares: gives arrays for what the program does not get.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        dtypes: Sequence[np.dtype[Any]],
+        results: Sequence[int],
+        fetched: Container[int],
+        closing: Sequence[object],
+        spares: Spares,
+    ) -> None:
+        self.steps = steps
+        self.dtypes = dtypes
+        self.results = results
+        self.fetched = fetched
+        self.closing = closing
+        self.spares = spares
+        self.given = len(dtypes) - len(steps)
+        self.cuts: dict[tuple[Sizes, ...], Cut | None] = {}
+
+    def __call__(self, *values: Any) -> Any:
+        """The results for these values: one, or a tuple; None where they do not fit.
+
+        An error is none here: operations one after another find it again, and tell whose it is.
+        """
+        shapes = tuple([value.shape for value in values])
+        try:
+            cut = self.cuts[shapes]
+        except KeyError:
+            cut = self._cut(shapes)
+        if cut is None:
+            return None
+        try:
+            results = cut.run(values)
+        except Exception:
+            return None
+        return results[0] if len(results) == 1 else results
+
+    def _cut(self, shapes: tuple[Sizes, ...]) -> Cut | None:
+        try:
+            cut = Cut(self, shapes)
+        except (Unfit, ValueError):
+            cut = None
+        if len(self.cuts) >= _MOST_CUTS:
+            self.cuts.clear()
+        self.cuts[shapes] = cut
+        return cut
+
+
+class Cut:
+    """A group of steps for values of given shapes: how they are cut, and the code for a block.
+
+    The values of the largest shape are vectors where none is broadcast to them, else matrices:
+    some are rows of those, some are columns. Smaller values are computed beforehand.
+
+    Attributes:
+        bounds: where blocks begin, and the end of the last.
+        scratch_bytes: what each thread keeps at hand for values that nobody reads but the block.
+    """
+
+    def __init__(self, group: Blocks, shapes: tuple[Sizes, ...]) -> None:
+        self._group = group
+        self._shapes = list(shapes)
+        self._find_shapes()
+        self._split = self._find_split()
+        self._rows = prod(self._full[: self._split])
+        self._columns = prod(self._full[self._split :])
+        self._is_flat = self._split == len(self._full)
+        self._sort_steps()
+        writer = _BlockWriter(self)
+        self.bounds = self._find_bounds(writer.row_bytes)
+        self._block, self._parts = writer.compile(max(np.diff(self.bounds).tolist()))
+        self.scratch_bytes = sum(size for _, size in self._parts)
+        self._scratch = threading.local()
+
+    # --- what fits ------------------------------------------------------------------------------
+
+    def _find_shapes(self) -> None:
+        """The shape of each result, and the largest of all."""
+        group, shapes = self._group, self._shapes
+        for step in group.steps:
+            taken = [shapes[number] for number in step.arguments]
+            reduction = step.reduction
+            if reduction is None:
+                shapes.append(np.broadcast_shapes(*taken))
+            else:
+                shapes.append(_reduced(taken[0], reduction))
+        self._full = max(
+            (
+                shapes[step.arguments[0] if step.reduction else group.given + index]
+                for index, step in enumerate(group.steps)
+            ),
+            key=prod,
+        )
+        if not prod(self._full):
+            raise Unfit
+        self.is_full = [shape == self._full for shape in shapes]
+
+    def _plain(self) -> list[int]:
+        return [i for i, step in enumerate(self._group.steps) if step.reduction is None]
+
+    def _find_split(self) -> int:
+        """The axis at which all values fall into rows."""
+        ndim = len(self._full)
+        least, most = 0, ndim
+        for index in self._plain():
+            if self.is_full[self._group.given + index]:
+                self._check(self._group.steps[index])
+                for number in self._group.steps[index].arguments:
+                    least, most = self._narrow(number, least, most)
+        if least > most:
+            raise Unfit
+        for step in self._group.steps:
+            if step.reduction is not None:
+                first = _rows_axis(step.reduction.axes, ndim)
+                if first and least <= first <= most:
+                    return first
+        return least or most
+
+    def _check(self, step: Step) -> None:
+        """Kernels look at the shapes of blocks: what they refuse is not passed by."""
+        shapes = [self._shapes[number] for number in step.arguments]
+        full = self._full
+        if step.kind == "same" and any(shape not in (full, ()) for shape in shapes):
+            raise Unfit
+        if step.kind == "bias" and (shapes[0] != full or shapes[1] != full[-1:]):
+            raise Unfit
+
+    def _narrow(self, number: int, least: int, most: int) -> tuple[int, int]:
+        """Between which axes rows may end, given how this value is broadcast."""
+        shape, full = self._shapes[number], self._full
+        if prod(shape) == 1 or shape == full:
+            return least, most
+        padded = (1,) * (len(full) - len(shape)) + shape
+        own = [axis for axis, size in enumerate(padded) if size != 1]
+        spread = [a for a, (size, all_) in enumerate(zip(padded, full, strict=True)) if size < all_]
+        if not spread:
+            return least, most
+        if spread[-1] < own[0]:
+            return least, min(most, own[0])
+        if own[-1] < spread[0]:
+            return max(least, own[-1] + 1), most
+        raise Unfit
+
+    # --- how it is cut --------------------------------------------------------------------------
+
+    def _sort_steps(self) -> None:
+        """What is computed beforehand, in blocks, and afterwards; numbers of the values."""
+        group = self._group
+        self.before: list[int] = []
+        self.inside: list[int] = []
+        self._after: list[int] = []
+        for index, step in enumerate(group.steps):
+            if step.reduction is not None:
+                source = step.arguments[0]
+                fits = self.is_full[source] and self._reduces_inside(step)
+                where = self.inside if fits else self._after
+            else:
+                where = self.inside if self.is_full[group.given + index] else self.before
+            where.append(group.given + index)
+        read_after = {group.steps[n - group.given].arguments[0] for n in self._after}
+        kept = [*group.results, *read_after]
+        self.written = [n for n in self.inside if n in kept]
+        read = {n for number in self.inside for n in self.step(number).arguments}
+        taken = [*read.difference(self.inside), *self.written]
+        self.taken = {number: self._kind_of(number) for number in sorted(taken)}
+
+    def step(self, number: int) -> Step:
+        """The step that gives a value."""
+        return self._group.steps[number - self._group.given]
+
+    def is_whole(self, step: Step) -> bool:
+        """Whether a reduction leaves one element."""
+        assert step.reduction is not None
+        return len(step.reduction.axes) == len(self._full)
+
+    def _reduces_inside(self, step: Step) -> bool:
+        reduction = step.reduction
+        assert reduction is not None
+        if not self.is_whole(step):
+            return _rows_axis(reduction.axes, len(self._full)) == self._split > 0
+        return reduction.ufunc is not None and (self._is_flat or self._is_orderless(step))
+
+    def _is_orderless(self, step: Step) -> bool:
+        """Whether the pieces of a reduction may be cut anywhere."""
+        reduction = step.reduction
+        assert reduction is not None
+        kind = self._group.dtypes[step.arguments[0]].kind
+        return reduction.ufunc is not np.add or kind in "iu"
+
+    def _find_bounds(self, row_bytes: int) -> list[int]:
+        rows = max(block_rows(row_bytes, _BLOCK_BYTES), -(-_LEAST // self._columns))
+        for number in self.inside:
+            step = self.step(number)
+            if step.reduction is not None and self.is_whole(step) and not self._is_orderless(step):
+                kind = self._group.dtypes[step.arguments[0]].kind
+                return pairwise_bounds(self._rows, rows, 2 if kind == "c" else 1)
+        blocks = -(-self._rows // rows)
+        rows = -(-self._rows // blocks)
+        return [*range(0, self._rows, rows), self._rows]
+
+    # --- running --------------------------------------------------------------------------------
+
+    def run(self, values: Sequence[Any]) -> tuple[Any, ...]:
+        """The results for values of these shapes."""
+        group, bounds = self._group, self.bounds
+        found: dict[int, Any] = dict(enumerate(values))
+        for number in self.before:
+            step = self.step(number)
+            found[number] = step.function(*[found[n] for n in step.arguments])
+        pieces: dict[int, Any] = {}
+        for number in self.written:
+            if self._is_pieces(number):
+                found[number] = pieces[number] = np.empty(len(bounds) - 1, group.dtypes[number])
+            else:
+                make = np.empty if number in group.fetched else group.spares.empty
+                found[number] = make(self._shapes[number], group.dtypes[number])
+        arrays = [self._laid_out(kind, found[number]) for number, kind in self.taken.items()]
+        block, closing = self._block, group.closing
+
+        def task(start: int, stop: int) -> None:
+            scratch = self._own_scratch()
+            for index in range(start, stop):
+                if closing:
+                    stop_closed()
+                block(index, bounds[index], bounds[index + 1], *arrays, *scratch)
+
+        run_blocks(np, len(bounds) - 1, 1, task)
+        for number, piece in pieces.items():
+            found[number] = self._joined(number, piece)
+        for number in self._after:
+            step = self.step(number)
+            assert step.reduction is not None
+            axes = np.array(step.reduction.axes, np.int32)
+            found[number] = step.function(found[step.arguments[0]], axes)
+        return tuple([found[number] for number in group.results])
+
+    def _is_pieces(self, number: int) -> bool:
+        step = self.step(number)
+        return step.reduction is not None and self.is_whole(step)
+
+    def _kind_of(self, number: int) -> str:
+        """How a block takes an array: all of it as it is, or what belongs to its rows."""
+        shape, full = self._shapes[number], self._full
+        if number >= self._group.given and self.step(number).reduction is not None:
+            return "pieces" if self._is_pieces(number) else "reduced"
+        if prod(shape) == 1 and prod(full) != 1:
+            return "one"
+        if prod(shape) == prod(full):
+            return "full"
+        padded = (1,) * (len(full) - len(shape)) + shape
+        return "row" if prod(padded[self._split :]) > 1 else "column"
+
+    def _laid_out(self, kind: str, value: Any) -> Any:
+        """A value as a block takes it: a vector or a matrix, one of its rows or columns."""
+        if kind == "one":
+            return value if value.ndim <= 1 else value.reshape(1)
+        if kind == "pieces":
+            return value
+        if kind == "reduced":
+            return value.reshape(-1)
+        if kind == "full":
+            if not value.flags.c_contiguous:
+                raise Unfit
+            return value.reshape(-1 if self._is_flat else (self._rows, self._columns))
+        if kind == "row":
+            tail = self._full[self._split :]
+            return np.broadcast_to(value.reshape(value.shape[-len(tail) :]), tail).reshape(-1)
+        head = self._full[: self._split]
+        return np.broadcast_to(value.reshape(value.shape[: len(head)]), head).reshape(-1, 1)
+
+    def _joined(self, number: int, pieces: Any) -> Any:
+        """The result of a reduction to one element, from those of the blocks."""
+        step = self.step(number)
+        reduction = step.reduction
+        assert reduction is not None and reduction.ufunc is not None
+        count = prod(self._full)
+        if self._is_orderless(step):
+            total = reduction.ufunc.reduce(pieces, dtype=pieces.dtype)
+        else:
+            unit = 2 if pieces.dtype.kind == "c" else 1
+            total = _joined_pairs(list(pieces), self.bounds, unit)
+        result = total if reduction.finish is None else reduction.finish(total, count)
+        shape = self._shapes[number]
+        return np.asarray(result).reshape(shape) if shape else result
+
+    def _own_scratch(self) -> list[Any]:
+        """This thread's arrays for what only blocks read."""
+        here = self._scratch
+        try:
+            arrays: list[Any] = here.arrays
+        except AttributeError:
+            columns = () if self._is_flat else (self._columns,)
+            arrays = here.arrays = []
+            for dtype, size in self._parts:
+                rows = size // dtype.itemsize // max(1, prod(columns))
+                arrays.append(np.empty((rows, *columns), dtype))
+        return arrays
+
+
+def _reduced(shape: Sizes, reduction: Reduction) -> Sizes:
+    if reduction.keeps:
+        return tuple([1 if a in reduction.axes else size for a, size in enumerate(shape)])
+    return tuple([size for axis, size in enumerate(shape) if axis not in reduction.axes])
+
+
+def _rows_axis(axes: Sizes, ndim: int) -> int:
+    """The first of these axes where they are the last of all; else 0."""
+    first = ndim - len(axes)
+    return first if axes == tuple(range(first, ndim)) else 0
+
+
+# --- sums, as NumPy makes them ------------------------------------------------------------------
+
+
+def _half(count: int, unit: int) -> int:
+    """Where NumPy cuts so many elements, of `unit` numbers each, for its pairwise sum."""
+    half = count * unit // 2
+    return (half - half % 8) // unit
+
+
+def pairwise_bounds(count: int, most: int, unit: int = 1) -> list[int]:
+    """Bounds of blocks of at most `most` elements, at which NumPy's own pairwise sum is cut."""
+    bounds: list[int] = []
+    most = max(most, 128)
+
+    def cut(start: int, count: int) -> None:
+        if count <= most:
+            bounds.append(start)
+            return
+        half = _half(count, unit)
+        cut(start, half)
+        cut(start + half, count - half)
+
+    cut(0, count)
+    return [*bounds, count]
+
+
+def _joined_pairs(pieces: Sequence[Any], bounds: Sequence[int], unit: int) -> Any:
+    """The sum of the sums of blocks, in NumPy's order."""
+
+    def join(first: int, last: int) -> Any:
+        if last - first == 1:
+            return pieces[first]
+        middle = bounds.index(
+            bounds[first] + _half(bounds[last] - bounds[first], unit), first, last
+        )
+        return join(first, middle) + join(middle, last)
+
+    return join(0, len(pieces))
+
+
+# --- the code of a block ------------------------------------------------------------------------
+
+
+class _BlockWriter:
+    """Writes the function that computes one block of a cut."""
+
+    def __init__(self, cut: Cut) -> None:
+        self._cut = cut
+        self._lines: list[str] = []
+        self._names: dict[str, Any] = {"axis": np.array([1], np.int32)}
+        self._texts: dict[int, str] = {}
+        self._scratch: list[np.dtype[Any]] = []
+        self._free: dict[np.dtype[Any], list[str]] = {}
+        self._at: dict[int, str] = {}
+        self._last: dict[int, int] = {}
+        self._dtypes = cut._group.dtypes
+        for number in cut.inside:
+            for argument in cut.step(number).arguments:
+                self._last[argument] = number
+        self._write()
+
+    @property
+    def row_bytes(self) -> int:
+        """What a block touches for each row."""
+        cut, dtypes = self._cut, self._dtypes
+        row = sum(dtypes[n].itemsize for n, kind in cut.taken.items() if kind in _CUT)
+        row += sum(dtype.itemsize for dtype in self._scratch)
+        makes_own = any(not cut.step(n).takes_out for n in cut.inside)
+        return (row + makes_own * 8) * cut._columns
+
+    def compile(self, rows: int) -> tuple[Function, list[tuple[np.dtype[Any], int]]]:
+        """The function, and dtype and bytes of each of its scratch arrays for so many rows."""
+        arrays = [f"x{number}" for number in self._cut.taken]
+        scratch = [f"s{index}" for index in range(len(self._scratch))]
+        head = f"def block({', '.join(['index', 'i', 'j', *arrays, *scratch])}):"
+        cuts = [f"x{n} = x{n}[i:j]" for n, kind in self._cut.taken.items() if kind in _CUT]
+        cuts += [f"{name} = {name}[:j - i]" for name in scratch]
+        exec("\n ".join([head, *cuts, *self._lines, "pass"]), self._names)
+        size = rows * self._cut._columns
+        parts = [(dtype, size * dtype.itemsize) for dtype in self._scratch]
+        return self._names["block"], parts
+
+    def _text(self, number: int) -> str:
+        return self._texts.get(number, f"x{number}")
+
+    def _write(self) -> None:
+        for number in self._cut.inside:
+            step = self._cut.step(number)
+            function = f"k{number}"
+            self._names[function] = step.function
+            if step.reduction is not None:
+                self._reduce(number, step, function)
+            else:
+                self._compute(number, step, function)
+            self._let_go(number)
+            self._drop(number)
+
+    def _reduce(self, number: int, step: Step, function: str) -> None:
+        value = self._text(step.arguments[0])
+        if number not in self._cut.written:
+            return
+        if self._cut.is_whole(step):
+            assert step.reduction is not None
+            self._names[function] = step.reduction.ufunc.reduce  # type: ignore[union-attr]
+            self._names[f"d{number}"] = self._dtypes[number]
+            flat = value if self._cut._is_flat else f"{value}.reshape(-1)"
+            self._lines.append(f"x{number}[index] = {function}({flat}, dtype=d{number})")
+        else:
+            self._lines.append(f"x{number}[...] = {function}({value}, axis).reshape(-1)")
+
+    def _compute(self, number: int, step: Step, function: str) -> None:
+        arguments = ", ".join(map(self._text, step.arguments))
+        is_written = number in self._cut.written
+        if not step.takes_out:
+            target = f"x{number}[...]" if is_written else f"x{number}"
+            self._lines.append(f"{target} = {function}({arguments})")
+            return
+        if is_written:
+            target = f"x{number}"
+        else:
+            self._let_go(number)
+            target = self._texts[number] = self._take(number)
+        self._lines.append(f"{function}({arguments}, out={target})")
+
+    def _take(self, number: int) -> str:
+        dtype = self._dtypes[number]
+        free = self._free.setdefault(dtype, [])
+        if not free:
+            free.append(f"s{len(self._scratch)}")
+            self._scratch.append(dtype)
+        self._at[number] = free.pop()
+        return self._at[number]
+
+    def _ending(self, number: int) -> list[int]:
+        """The values of which this step is the last reader."""
+        arguments = set(self._cut.step(number).arguments)
+        return sorted(n for n in arguments if self._last[n] == number)
+
+    def _let_go(self, number: int) -> None:
+        """What ends with this step gives its memory back."""
+        for argument in self._ending(number):
+            if argument in self._at:
+                self._free[self._dtypes[argument]].append(self._at.pop(argument))
+
+    def _drop(self, number: int) -> None:
+        """What a kernel made for itself, and ends with this step, is dropped."""
+        own = [n for n in self._ending(number) if n in self._cut.inside]
+        own = [n for n in own if n not in self._cut.written and n not in self._texts]
+        if own:
+            self._lines.append(f"del {', '.join(f'x{n}' for n in own)}")
+
+
+_CUT = ("full", "column", "reduced")

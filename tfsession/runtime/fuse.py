@@ -1,0 +1,338 @@
+"""Which operations are computed together: element-wise ones, and the reductions behind them.
+
+A group stands in the list of a segment's operations as one, where its last operation stood. No
+operation changes its place beside one that has effects, or that reads what others change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from math import prod
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+
+from tfsession.core.dtypes import DType, resource, variant
+from tfsession.core.op_def import ArgDef
+from tfsession.core.rules import Kernel
+from tfsession.devices.spares import Spares
+from tfsession.graph.operation import Operation
+from tfsession.graph.tensor import Tensor
+from tfsession.runtime.blocks import Blocks, Step
+from tfsession.runtime.partition import Node, input_arguments
+
+# Below so many elements nothing is computed in blocks: to wake a thread costs as much.
+SMALL = 1 << 15
+# A group of less work is not worth it, counted in additions of numbers that are in the cache.
+_WORTH = 1_500_000
+# An addition in memory beyond the cache; a function like `exp`; a kernel of several steps.
+_ARRAY, _DEAR, _KERNEL = 2, 5, 5
+_CHEAP = {
+    *("add", "subtract", "multiply", "divide", "maximum", "minimum", "negative", "absolute"),
+    *("square", "sqrt", "reciprocal", "less", "less_equal", "greater", "greater_equal", "equal"),
+    *("not_equal", "logical_and", "logical_or", "logical_not"),
+}
+# Operations of one group.
+_MOST = 128
+
+_OUTPUT = ArgDef.make(name="output")
+
+
+class _Definition(NamedTuple):
+    """The definition of a group as that of an op, for who writes its line."""
+
+    inputs: tuple[ArgDef, ...]
+    outputs: tuple[ArgDef, ...]
+    is_plain: bool = True
+
+
+class _Stand(NamedTuple):
+    """A group as an operation, for who writes its line."""
+
+    name: str
+    type: str
+    node_def: Any
+    inputs: Sequence[Tensor]
+    outputs: Sequence[Tensor]
+    op_def: _Definition
+
+
+@dataclass(slots=True, eq=False)
+class Fused(Node):
+    """A group of operations in one place; `parts` are in an order in which they can run."""
+
+    parts: Sequence[Node] = ()
+
+    @property
+    def least(self) -> int:
+        """The elements of an input from which on blocks are worth it."""
+        arrays = len(self.unsure) + len(self.op.outputs)
+        work = sum(map(_work, self.parts)) + _ARRAY * arrays
+        return max(SMALL, _WORTH // work)
+
+    @property
+    def unsure(self) -> list[Tensor]:
+        """The inputs that may be large, as far as the graph can tell."""
+        return [tensor for tensor in self.inputs if not _is_small(tensor)]
+
+    def blocks(
+        self, fetched: Collection[Tensor], closing: Sequence[object], spares: Spares
+    ) -> Blocks:
+        """What computes the group in blocks; see Blocks."""
+        numbers = {tensor: number for number, tensor in enumerate(self.inputs)}
+        dtypes = [_dtype(tensor) for tensor in self.inputs]
+        steps = []
+        for node in self.parts:
+            steps.append(_step(node, numbers))
+            numbers[node.op.outputs[0]] = len(dtypes)
+            dtypes.append(_dtype(node.op.outputs[0]))
+        results = [numbers[tensor] for tensor in self.op.outputs]
+        own = {numbers[tensor] for tensor in self.op.outputs if tensor in fetched}
+        return Blocks(steps, dtypes, results, own, closing, spares)
+
+
+def _dtype(tensor: Tensor) -> np.dtype[Any]:
+    return np.dtype(tensor.dtype.base_dtype.numpy)
+
+
+def _work(node: Node) -> int:
+    ufunc = node.kernel.ufunc
+    if ufunc is None:
+        return _KERNEL
+    return 1 if ufunc in _CHEAP else _DEAR
+
+
+def _step(node: Node, numbers: Mapping[Tensor, int]) -> Step:
+    op, kernel = node.op, node.kernel
+    function = kernel.bind(np, op.op_def, op.attrs)
+    arguments = tuple([numbers[tensor] for tensor in node.inputs if tensor in numbers])
+    return Step(function, arguments, kernel.elementwise, kernel.takes_out, None)
+
+
+# --- what may stand in a group --------------------------------------------------------------------
+
+
+def _is_small(tensor: Tensor) -> bool:
+    shape = tensor._shape
+    return shape is not None and None not in shape and prod(shape) < SMALL  # type: ignore[arg-type]
+
+
+def _is_number(dtype: DType) -> bool:
+    if dtype.is_ref or not dtype.is_numpy_compatible or dtype.is_quantized:
+        return False
+    plain = np.dtype(dtype.numpy)
+    return not plain.hasobject and plain.names is None
+
+
+def _is_elementwise(node: Node) -> bool:
+    """Whether a node computes each element from those in its place, on the host."""
+    kernel, op = node.kernel, node.op
+    if not kernel.elementwise or node.memory is not None or node.arrival or len(op.outputs) != 1:
+        return False
+    if kernel.aliases and len(node.inputs) < 2:
+        return False  # a sum of one is that one
+    if op.attrs.get("data_format", b"NHWC") != b"NHWC" or _is_small(op.outputs[0]):
+        return False
+    return all(_is_number(tensor.dtype) for tensor in (*node.inputs, *op.outputs))
+
+
+def _has_effects(node: Node) -> bool:
+    """Whether a node must stay where it is among those that read what it may change."""
+    kernel = node.kernel
+    if kernel.constant:
+        return False
+    if kernel.stateful or node.arrival or node.op.op_def.is_stateful:
+        return node.op.type != "ReadVariableOp"
+    if kernel.forwards:
+        return False
+    return any(
+        arg.is_ref or tensor.dtype.base_dtype in (resource, variant)
+        for tensor, arg in zip(node.inputs, input_arguments(node.op), strict=True)
+    )
+
+
+# --- groups ---------------------------------------------------------------------------------------
+
+
+def fused(
+    nodes: Sequence[Node], feeds: Collection[Tensor], is_needed: Container[Tensor]
+) -> list[Node]:
+    """The operations of a segment, with groups in the place of what is computed together.
+
+    Args:
+        nodes: in an order in which they can run.
+        feeds: tensors whose values come from outside.
+        is_needed: the tensors that are read behind these operations.
+    """
+    readers: dict[Tensor, list[Node]] = {}
+    for node in nodes:
+        for tensor in node.inputs:
+            readers.setdefault(tensor, []).append(node)
+    found: list[Node] = []
+    for stretch in _stretches(nodes):
+        found += _Stretch(stretch, feeds, is_needed, readers).fused()
+    return found
+
+
+def _stretches(nodes: Sequence[Node]) -> Iterator[list[Node]]:
+    """The operations between those that have effects, and each of these alone."""
+    stretch: list[Node] = []
+    for node in nodes:
+        if _has_effects(node):
+            yield stretch
+            yield [node]
+            stretch = []
+        else:
+            stretch.append(node)
+    yield stretch
+
+
+class _Stretch:
+    """Operations whose order is only that of their inputs."""
+
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        feeds: Collection[Tensor],
+        is_needed: Container[Tensor],
+        readers: Mapping[Tensor, Sequence[Node]],
+    ) -> None:
+        self._nodes = nodes
+        self._is_needed = is_needed
+        self._readers = readers
+        self._makers = {t: i for i, node in enumerate(nodes) for t in node.op.outputs}
+        for tensor in feeds:
+            self._makers.pop(tensor, None)
+        self._indices = {node.op: index for index, node in enumerate(nodes)}
+        self._joins = [
+            _is_elementwise(node) and node.op.outputs[0] not in feeds and self._is_read(node)
+            for node in nodes
+        ]
+
+    def _is_read(self, node: Node) -> bool:
+        tensor = node.op.outputs[0]
+        return tensor in self._readers or tensor in self._is_needed
+
+    def fused(self) -> list[Node]:
+        """The operations with groups in the place of theirs."""
+        if not any(self._joins):
+            return list(self._nodes)
+        units: dict[int, list[int]] = {}
+        for index, unit in enumerate(self._units()):
+            units.setdefault(unit, []).append(index)
+        cut = [unit[i : i + _MOST] for unit in units.values() for i in range(0, len(unit), _MOST)]
+        return self._in_order(cut)
+
+    def _units(self) -> list[int]:
+        """The unit of each operation: a group, or itself alone.
+
+        Operations of one group have one level, and any way out of the group leads to a higher one:
+        so no group waits for itself.
+        """
+        levels: list[int] = []
+        units = list(range(len(self._nodes)))
+
+        def root(index: int) -> int:
+            while units[index] != index:
+                units[index] = index = units[units[index]]
+            return index
+
+        for index, node in enumerate(self._nodes):
+            makers = [self._makers[t] for t in node.inputs if t in self._makers]
+            waits = [self._indices[op] for op in node.controls if op in self._indices]
+            level = max((levels[i] + 1 for i in waits if not self._is_constant(i)), default=0)
+            for maker in makers:
+                if not self._is_constant(maker):
+                    level = max(level, levels[maker] + (not self._can_join(maker, index)))
+            levels.append(level)
+            for maker in makers:
+                if self._can_join(maker, index) and levels[maker] == level:
+                    units[root(index)] = root(maker)
+        return [root(index) for index in range(len(units))]
+
+    def _is_constant(self, index: int) -> bool:
+        """Whether an operation waits for nothing."""
+        node = self._nodes[index]
+        return node.kernel.constant and not node.controls
+
+    def _can_join(self, maker: int, reader: int) -> bool:
+        """Whether an operation may be computed with one that reads its result."""
+        if not (self._joins[maker] and self._joins[reader]):
+            return False
+        one, other = self._nodes[maker], self._nodes[reader]
+        if one.allocator is not other.allocator:
+            return False
+        made, result = one.op.outputs[0]._shape, other.op.outputs[0]._shape
+        return made is None or result is None or _may_equal(made, result)
+
+    def _in_order(self, units: Sequence[Sequence[int]]) -> list[Node]:
+        """The units, each behind what it needs, otherwise in the order of their last operations."""
+        unit_of = {index: unit for unit, members in enumerate(units) for index in members}
+        needs: list[set[int]] = [set() for _ in units]
+        for index, node in enumerate(self._nodes):
+            before = [self._makers[t] for t in node.inputs if t in self._makers]
+            before += [self._indices[op] for op in node.controls if op in self._indices]
+            needs[unit_of[index]].update(unit_of[i] for i in before)
+        waiting = []
+        followers: dict[int, list[int]] = {}
+        ready: list[tuple[int, int]] = []
+        for unit, members in enumerate(units):
+            needs[unit].discard(unit)
+            waiting.append(len(needs[unit]))
+            for need in needs[unit]:
+                followers.setdefault(need, []).append(unit)
+            if not needs[unit]:
+                heappush(ready, (members[-1], unit))
+        ordered: list[Node] = []
+        while ready:
+            _, unit = heappop(ready)
+            members = units[unit]
+            ordered.append(
+                self._group(members) if self._joins[members[0]] else self._nodes[members[0]]
+            )
+            for follower in followers.get(unit, ()):
+                waiting[follower] -= 1
+                if not waiting[follower]:
+                    heappush(ready, (units[follower][-1], follower))
+        assert sum(map(_size, ordered)) == len(self._nodes), "a group waits for itself"
+        return ordered
+
+    def _group(self, members: Sequence[int]) -> Node:
+        parts = [self._nodes[index] for index in members]
+        own = {part.op for part in parts}
+        made = [part.op.outputs[0] for part in parts]
+        outputs = [
+            t
+            for t in made
+            if t in self._is_needed or any(r.op not in own for r in self._readers.get(t, ()))
+        ]
+        inputs = list(dict.fromkeys(t for part in parts for t in part.inputs if t not in made))
+        last = parts[-1]
+        definition = _Definition((_OUTPUT,) * len(inputs), (_OUTPUT,) * len(outputs))
+        stand = _Stand(last.op.name, last.op.type, last.op.node_def, inputs, outputs, definition)
+        return Fused(
+            cast(Operation, stand),
+            last.device,
+            _KERNEL_OF_GROUPS,
+            None,
+            inputs,
+            (),
+            (None,) * len(inputs),
+            (None,) * len(outputs),
+            last.waits,
+            parts=parts,
+        )
+
+
+_KERNEL_OF_GROUPS = Kernel("Fused", None)
+
+
+def _size(node: Node) -> int:
+    return len(node.parts) if isinstance(node, Fused) else 1
+
+
+def _may_equal(one: Sequence[int | None], other: Sequence[int | None]) -> bool:
+    pairs = zip(one, other, strict=False)
+    return len(one) == len(other) and all(a == b or a is None or b is None for a, b in pairs)
