@@ -31,7 +31,7 @@ __all__ = ["blas_threads_for", "block_rows", "cores", "run_blocks", "spare_array
 Task = Callable[[int, int], object]
 
 # Bytes that a block may touch: they stay in the cache of one core from one operation to the next.
-BLOCK_BYTES = 256 << 10
+BLOCK_BYTES = 1 << 20
 _MOST_THREADS = 64
 # Multiplications for which LAPACK gets one thread: some milliseconds of one core's work. The fewer
 # cores there are, the less there is to gain, and the likelier one of them is busy.
