@@ -20,16 +20,24 @@ elementwise("Conj", "conjugate", types={"T": _COMPLEX})
 elementwise("ComplexAbs", "absolute")
 
 
-@kernel("Cast", types={"SrcT": ("bool", *_INTEGERS), "DstT": ("bool", *_INTEGERS, *_COMPLEX)})
-@kernel("Cast", types={"SrcT": ("bool", *_INTEGERS), "DstT": _FLOATS})
-@kernel("Cast", types={"SrcT": _FLOATS, "DstT": ("bool", "int32", "int64", "uint32", "uint64")})
-@kernel("Cast", types={"SrcT": _FLOATS, "DstT": _COMPLEX})
+@kernel(
+    "Cast",
+    types={"SrcT": ("bool", *_INTEGERS), "DstT": ("bool", *_INTEGERS, *_COMPLEX)},
+    elementwise="broadcast",
+)
+@kernel("Cast", types={"SrcT": ("bool", *_INTEGERS), "DstT": _FLOATS}, elementwise="broadcast")
+@kernel(
+    "Cast",
+    types={"SrcT": _FLOATS, "DstT": ("bool", "int32", "int64", "uint32", "uint64")},
+    elementwise="broadcast",
+)
+@kernel("Cast", types={"SrcT": _FLOATS, "DstT": _COMPLEX}, elementwise="broadcast")
 def cast(xp: Any, x: Any, DstT: DType) -> Any:
     """Integers wrap around; of numbers out of range nothing is said."""
     return x.astype(DstT.numpy)
 
 
-@kernel("Cast", types={"SrcT": _FLOATS, "DstT": _FLOATS})
+@kernel("Cast", types={"SrcT": _FLOATS, "DstT": _FLOATS}, elementwise="broadcast")
 def cast_float(xp: Any, x: Any, SrcT: DType, DstT: DType, Truncate: bool) -> Any:
     """To the nearest number, or with `Truncate` to the next one toward zero."""
     return (_shortened(x, SrcT, DstT) if Truncate else x).astype(DstT.numpy)
@@ -48,7 +56,7 @@ def _fraction_bits(dtype: DType) -> int:
     return int(finfo(dtype.numpy).nmant)
 
 
-@kernel("Cast", types={"SrcT": _FLOATS, "DstT": _NARROW})
+@kernel("Cast", types={"SrcT": _FLOATS, "DstT": _NARROW}, elementwise="broadcast")
 def cast_to_narrow(xp: Any, x: Any, DstT: DType) -> Any:
     """Numbers out of range become the nearest that fits, as where TensorFlow computes in vectors.
 
@@ -59,7 +67,7 @@ def cast_to_narrow(xp: Any, x: Any, DstT: DType) -> Any:
     return xp.minimum(xp.maximum(wide, low), high).astype(DstT.numpy)
 
 
-@kernel("Cast", types={"SrcT": _COMPLEX, "DstT": _COMPLEX})
+@kernel("Cast", types={"SrcT": _COMPLEX, "DstT": _COMPLEX}, elementwise="broadcast")
 def cast_complex(xp: Any, x: Any, SrcT: DType, DstT: DType, Truncate: bool) -> Any:
     """Both parts."""
     if not Truncate:
@@ -69,7 +77,11 @@ def cast_complex(xp: Any, x: Any, SrcT: DType, DstT: DType, Truncate: bool) -> A
     return _joined(xp, real, imag, DstT)
 
 
-@kernel("Cast", types={"SrcT": _COMPLEX, "DstT": ("bool", *_INTEGERS, *_FLOATS)})
+@kernel(
+    "Cast",
+    types={"SrcT": _COMPLEX, "DstT": ("bool", *_INTEGERS, *_FLOATS)},
+    elementwise="broadcast",
+)
 def cast_real_part(xp: Any, x: Any, SrcT: DType, DstT: DType, Truncate: bool) -> Any:
     """The real part alone, also for a truth value."""
     real = x.real
@@ -78,7 +90,7 @@ def cast_real_part(xp: Any, x: Any, SrcT: DType, DstT: DType, Truncate: bool) ->
     return real.astype(DstT.numpy)
 
 
-@kernel("Cast")
+@kernel("Cast", elementwise="broadcast")
 def cast_rare(xp: Any, x: Any, SrcT: DType, DstT: DType, Truncate: bool) -> Any:
     """Quantized numbers, numbers of 8 bits and less; no texts."""
     if not _is_number(SrcT) or not _is_number(DstT):
@@ -105,7 +117,7 @@ def _is_number(dtype: DType) -> bool:
 # --- complex numbers ------------------------------------------------------------------------------
 
 
-@kernel("Complex")
+@kernel("Complex", elementwise="broadcast")
 def complex_(xp: Any, real: Any, imag: Any, Tout: DType) -> Any:
     """Numbers of two parts, which broadcast."""
     return _joined(xp, real, imag, Tout)
@@ -119,19 +131,19 @@ def _joined(xp: Any, real: Any, imag: Any, dtype: DType) -> Any:
     return parts.view(dtype.numpy).reshape(shape)
 
 
-@kernel("Real")
+@kernel("Real", elementwise="broadcast")
 def real(xp: Any, input: Any) -> Any:
     """The real parts, in memory of their own."""
     return input.real.copy()
 
 
-@kernel("Imag")
+@kernel("Imag", elementwise="broadcast")
 def imag(xp: Any, input: Any) -> Any:
     """The imaginary parts, in memory of their own."""
     return input.imag.copy()
 
 
-@kernel("Angle")
+@kernel("Angle", elementwise="broadcast")
 def angle(xp: Any, input: Any) -> Any:
     """The angle of each number."""
     return xp.arctan2(input.imag, input.real)

@@ -17,7 +17,7 @@ elementwise("LogicalOr", "logical_or")
 elementwise("LogicalNot", "logical_not")
 
 
-@kernel("Equal")
+@kernel("Equal", elementwise="broadcast")
 def equal(xp: Any, x: Any, y: Any, incompatible_shape_error: bool) -> Any:
     """Shapes that do not fit differ as a whole, unless they are an error."""
     if incompatible_shape_error or _fit(x.shape, y.shape):
@@ -25,7 +25,7 @@ def equal(xp: Any, x: Any, y: Any, incompatible_shape_error: bool) -> Any:
     return xp.asarray(False)
 
 
-@kernel("NotEqual")
+@kernel("NotEqual", elementwise="broadcast")
 def not_equal(xp: Any, x: Any, y: Any, incompatible_shape_error: bool) -> Any:
     """Shapes that do not fit differ as a whole, unless they are an error."""
     if incompatible_shape_error or _fit(x.shape, y.shape):
@@ -46,6 +46,7 @@ def _fit(x: tuple[int, ...], y: tuple[int, ...]) -> bool:
             *("int8", "int16", "int32", "int64"),
         ]
     },
+    elementwise="same",
 )
 def approximate_equal(xp: Any, x: Any, y: Any, tolerance: float) -> Any:
     """Infinities differ from each other, too."""
@@ -62,7 +63,7 @@ def approximate_equal(xp: Any, x: Any, y: Any, tolerance: float) -> Any:
 # --- choices --------------------------------------------------------------------------------------
 
 
-@kernel("Select")
+@kernel("Select", elementwise="same")
 def select(xp: Any, condition: Any, t: Any, e: Any) -> Any:
     """A vector as condition chooses rows of tensors of another rank."""
     if condition.shape == t.shape == e.shape:
@@ -112,7 +113,7 @@ def _check_rows(condition: Sizes, t: Sizes, e: Sizes) -> None:
         )
 
 
-@kernel("SelectV2")
+@kernel("SelectV2", elementwise="broadcast")
 def select_v2(xp: Any, condition: Any, t: Any, e: Any) -> Any:
     """All three broadcast."""
     try:

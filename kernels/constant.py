@@ -58,13 +58,13 @@ def empty_texts_like(xp: Any, x: Any) -> Any:
     return xp.full(x.shape, b"", object)
 
 
-@kernel("ZerosLike", types={"T": set(ALL_DTYPES) - {variant}})
+@kernel("ZerosLike", types={"T": set(ALL_DTYPES) - {variant}}, elementwise="broadcast")
 def zeros_like(xp: Any, x: Any) -> Any:
     """Zeros of the same shape and dtype."""
     return xp.zeros(x.shape, x.dtype)
 
 
-@kernel("OnesLike")
+@kernel("OnesLike", elementwise="broadcast")
 def ones_like(xp: Any, x: Any) -> Any:
     """Ones of the same shape and dtype."""
     return xp.ones(x.shape, x.dtype)

@@ -33,7 +33,7 @@ elementwise("Atan2", "arctan2")
 elementwise("NextAfter", "nextafter")
 
 
-@kernel("MulNoNan")
+@kernel("MulNoNan", elementwise="broadcast")
 def mul_no_nan(xp: Any, x: Any, y: Any) -> Any:
     """Zero where `y` is zero."""
     return xp.where(y == 0, x.dtype.type(0), x * y)
@@ -53,26 +53,26 @@ def _refuse_zeros(xp: Any, divisor: Any) -> None:
         raise InvalidArgumentError(None, None, "Integer division by zero")
 
 
-@kernel("FloorDiv", types={"T": INTEGERS})
+@kernel("FloorDiv", types={"T": INTEGERS}, elementwise="broadcast")
 def floor_div(xp: Any, x: Any, y: Any) -> Any:
     """Rounded down."""
     _refuse_zeros(xp, y)
     return xp.floor_divide(x, y)
 
 
-@kernel("FloorDiv", types={"T": FLOATS})
+@kernel("FloorDiv", types={"T": FLOATS}, elementwise="broadcast")
 def floor_div_of_floats(xp: Any, x: Any, y: Any) -> Any:
     """Rounded down."""
     return xp.floor(x / y)
 
 
-@kernel("TruncateDiv", types={"T": FLOATS})
+@kernel("TruncateDiv", types={"T": FLOATS}, elementwise="broadcast")
 def truncate_div_of_floats(xp: Any, x: Any, y: Any) -> Any:
     """Rounded toward zero."""
     return xp.trunc(x / y)
 
 
-@kernel("Div", "TruncateDiv", types={"T": INTEGERS})
+@kernel("Div", "TruncateDiv", types={"T": INTEGERS}, elementwise="broadcast")
 def truncate_div(xp: Any, x: Any, y: Any) -> Any:
     """Rounded toward zero."""
     _refuse_zeros(xp, y)
@@ -83,21 +83,21 @@ def truncate_div(xp: Any, x: Any, y: Any) -> Any:
     return quotient
 
 
-@kernel("FloorMod", types={"T": INTEGERS})
+@kernel("FloorMod", types={"T": INTEGERS}, elementwise="broadcast")
 def floor_mod(xp: Any, x: Any, y: Any) -> Any:
     """With the sign of `y`."""
     _refuse_zeros(xp, y)
     return xp.remainder(x, y)
 
 
-@kernel("Mod", "TruncateMod", types={"T": ("int32", "int64")})
+@kernel("Mod", "TruncateMod", types={"T": ("int32", "int64")}, elementwise="broadcast")
 def truncate_mod(xp: Any, x: Any, y: Any) -> Any:
     """With the sign of `x`."""
     _refuse_zeros(xp, y)
     return xp.fmod(x, y)
 
 
-@kernel("DivNoNan")
+@kernel("DivNoNan", elementwise="broadcast")
 def div_no_nan(xp: Any, x: Any, y: Any) -> Any:
     """Zero where `y` is zero."""
     return xp.where(y == 0, x.dtype.type(0), x / y)
@@ -108,7 +108,7 @@ def div_no_nan(xp: Any, x: Any, y: Any) -> Any:
 elementwise("Pow", "power", types={"T": (*FLOATS, *COMPLEX)})
 
 
-@kernel("Pow", types={"T": INTEGERS})
+@kernel("Pow", types={"T": INTEGERS}, elementwise="broadcast")
 def integer_pow(xp: Any, x: Any, y: Any) -> Any:
     """No negative powers."""
     if xp.any(y < 0):
@@ -118,28 +118,28 @@ def integer_pow(xp: Any, x: Any, y: Any) -> Any:
     return xp.power(x, y)
 
 
-@kernel("SquaredDifference")
-def squared_difference(xp: Any, x: Any, y: Any) -> Any:
+@kernel("SquaredDifference", elementwise="broadcast")
+def squared_difference(xp: Any, x: Any, y: Any, out: Any = None) -> Any:
     """Of complex numbers, the square of the absolute value."""
-    difference = xp.subtract(x, y)
+    difference = xp.subtract(x, y, out=out)
     if difference.dtype.kind == "c":
-        return difference * xp.conj(difference)
-    return xp.multiply(difference, difference)
+        return xp.multiply(difference, xp.conj(difference), out=out)
+    return xp.multiply(difference, difference, out=out)
 
 
-@kernel("Xdivy")
+@kernel("Xdivy", elementwise="broadcast")
 def xdivy(xp: Any, x: Any, y: Any) -> Any:
     """Zero where `x` is zero."""
     return xp.where(x == 0, x.dtype.type(0), x / y)
 
 
-@kernel("Xlogy")
+@kernel("Xlogy", elementwise="broadcast")
 def xlogy(xp: Any, x: Any, y: Any) -> Any:
     """Zero where `x` is zero."""
     return xp.where(x == 0, x.dtype.type(0), x * xp.log(y))
 
 
-@kernel("Xlog1py")
+@kernel("Xlog1py", elementwise="broadcast")
 def xlog1py(xp: Any, x: Any, y: Any) -> Any:
     """Zero where `x` is zero."""
     return xp.where(x == 0, x.dtype.type(0), x * xp.log1p(y))
@@ -153,13 +153,13 @@ def _places(xp: Any, y: Any) -> Any:
     return xp.minimum(xp.maximum(y, y.dtype.type(0)), y.dtype.type(8 * y.dtype.itemsize - 1))
 
 
-@kernel("LeftShift")
+@kernel("LeftShift", elementwise="broadcast")
 def left_shift(xp: Any, x: Any, y: Any) -> Any:
     """Bits moved up."""
     return xp.left_shift(x, _places(xp, y))
 
 
-@kernel("RightShift")
+@kernel("RightShift", elementwise="broadcast")
 def right_shift(xp: Any, x: Any, y: Any) -> Any:
     """Bits moved down."""
     return xp.right_shift(x, _places(xp, y))
@@ -168,7 +168,7 @@ def right_shift(xp: Any, x: Any, y: Any) -> Any:
 # --- bounds and sums of many ----------------------------------------------------------------------
 
 
-@kernel("ClipByValue")
+@kernel("ClipByValue", elementwise="same")
 def clip_by_value(xp: Any, t: Any, clip_value_min: Any, clip_value_max: Any) -> Any:
     """The lower bound goes before the upper one."""
     for bound in (clip_value_min, clip_value_max):
@@ -184,7 +184,7 @@ def clip_by_value(xp: Any, t: Any, clip_value_min: Any, clip_value_max: Any) -> 
     return xp.maximum(xp.minimum(t, clip_value_max), clip_value_min)
 
 
-@kernel("AddN", aliases=True, types={"T": set(ALL_DTYPES) - {variant}})
+@kernel("AddN", aliases=True, types={"T": set(ALL_DTYPES) - {variant}}, elementwise="same")
 @kernel("AccumulateNV2", aliases=True)
 def add_n(xp: Any, *inputs: Any) -> Any:
     """The sum, from the first to the last."""

@@ -44,29 +44,28 @@ def widened(x: Any) -> Any:
 # --- activations ----------------------------------------------------------------------------------
 
 
-@kernel("Relu", types={"T": REAL_NUMBERS})
-def relu(xp: Any, features: Any) -> Any:
+@kernel("Relu", types={"T": REAL_NUMBERS}, elementwise="broadcast")
+def relu(xp: Any, features: Any, out: Any = None) -> Any:
     """The greater of each element and zero."""
-    return xp.maximum(features, features.dtype.type(0))
+    return xp.maximum(features, features.dtype.type(0), out=out)
 
 
-@kernel("ReluGrad")
-def relu_grad(xp: Any, gradients: Any, features: Any) -> Any:
+@kernel("ReluGrad", elementwise="same")
+def relu_grad(xp: Any, gradients: Any, features: Any, out: Any = None) -> Any:
     """The gradients where features are positive."""
     refuse_other_shapes(gradients, features)
     passed = (features > 0).astype(features.dtype)
-    passed *= gradients
-    return passed
+    return xp.multiply(passed, gradients, out=passed if out is None else out)
 
 
-@kernel("Relu6")
-def relu6(xp: Any, features: Any) -> Any:
+@kernel("Relu6", elementwise="broadcast")
+def relu6(xp: Any, features: Any, out: Any = None) -> Any:
     """Each element, but not below zero nor above six."""
     number = features.dtype.type
-    return xp.minimum(xp.maximum(features, number(0)), number(6))
+    return xp.minimum(xp.maximum(features, number(0), out=out), number(6), out=out)
 
 
-@kernel("Relu6Grad")
+@kernel("Relu6Grad", elementwise="same")
 def relu6_grad(xp: Any, gradients: Any, features: Any) -> Any:
     """The gradients where features are between zero and six."""
     refuse_other_shapes(gradients, features)
@@ -77,14 +76,14 @@ def relu6_grad(xp: Any, gradients: Any, features: Any) -> Any:
     return passed
 
 
-@kernel("LeakyRelu")
+@kernel("LeakyRelu", elementwise="broadcast")
 def leaky_relu(xp: Any, features: Any, alpha: float) -> Any:
     """Each element where positive, else `alpha` times it."""
     scaled = features * features.dtype.type(np.float32(alpha))
     return (xp.maximum if alpha <= 1 else xp.minimum)(features, scaled)
 
 
-@kernel("LeakyReluGrad")
+@kernel("LeakyReluGrad", elementwise="same")
 def leaky_relu_grad(xp: Any, gradients: Any, features: Any, alpha: float) -> Any:
     """The gradients where features are positive, else `alpha` times them."""
     refuse_other_shapes(gradients, features)
@@ -96,7 +95,7 @@ def leaky_relu_grad(xp: Any, gradients: Any, features: Any, alpha: float) -> Any
     return factor
 
 
-@kernel("Elu")
+@kernel("Elu", elementwise="broadcast")
 def elu(xp: Any, features: Any) -> Any:
     """Each element where positive, else `exp` of it less one."""
     zero, one = features.dtype.type(0), features.dtype.type(1)
@@ -106,7 +105,7 @@ def elu(xp: Any, features: Any) -> Any:
     return result
 
 
-@kernel("EluGrad")
+@kernel("EluGrad", elementwise="same")
 def elu_grad(xp: Any, gradients: Any, outputs: Any) -> Any:
     """The gradients, times `outputs + 1` where outputs are negative."""
     refuse_other_shapes(gradients, outputs)
@@ -116,7 +115,7 @@ def elu_grad(xp: Any, gradients: Any, outputs: Any) -> Any:
     return factor
 
 
-@kernel("Selu")
+@kernel("Selu", elementwise="broadcast")
 def selu(xp: Any, features: Any) -> Any:
     """Each element where positive, else a multiple of `exp` of it less one; scaled."""
     number = features.dtype.type
@@ -127,7 +126,7 @@ def selu(xp: Any, features: Any) -> Any:
     return result
 
 
-@kernel("SeluGrad")
+@kernel("SeluGrad", elementwise="same")
 def selu_grad(xp: Any, gradients: Any, outputs: Any) -> Any:
     """The gradients times the slope that led to these outputs."""
     refuse_other_shapes(gradients, outputs)
@@ -140,7 +139,7 @@ def selu_grad(xp: Any, gradients: Any, outputs: Any) -> Any:
     return factor
 
 
-@kernel("Softplus")
+@kernel("Softplus", elementwise="broadcast")
 def softplus(xp: Any, features: Any) -> Any:
     """`log(1 + exp(x))`, written so that `exp` cannot overflow."""
     one = features.dtype.type(1)
@@ -160,7 +159,7 @@ def softplus(xp: Any, features: Any) -> Any:
     return result
 
 
-@kernel("SoftplusGrad")
+@kernel("SoftplusGrad", elementwise="same")
 def softplus_grad(xp: Any, gradients: Any, features: Any) -> Any:
     """The gradients times the sigmoid of the features."""
     refuse_other_shapes(gradients, features)
@@ -171,7 +170,7 @@ def softplus_grad(xp: Any, gradients: Any, features: Any) -> Any:
     return xp.divide(gradients, result, out=result)
 
 
-@kernel("Softsign")
+@kernel("Softsign", elementwise="broadcast")
 def softsign(xp: Any, features: Any) -> Any:
     """Each element over one more than its absolute value."""
     result = xp.empty_like(features)
@@ -180,7 +179,7 @@ def softsign(xp: Any, features: Any) -> Any:
     return xp.divide(features, result, out=result)
 
 
-@kernel("SoftsignGrad")
+@kernel("SoftsignGrad", elementwise="same")
 def softsign_grad(xp: Any, gradients: Any, features: Any) -> Any:
     """The gradients over the square of one more than the absolute value."""
     refuse_other_shapes(gradients, features)
@@ -256,21 +255,22 @@ def _refuse_bad_bias(value: Any, bias: Any, channel: int) -> None:
         )
 
 
-@kernel("BiasAdd")
-def bias_add(xp: Any, value: Any, bias: Any, data_format: bytes) -> Any:
+@kernel("BiasAdd", elementwise="bias")
+def bias_add(xp: Any, value: Any, bias: Any, data_format: bytes, out: Any = None) -> Any:
     """The sum, with the vector along the channels."""
     if data_format == b"NHWC":
         _refuse_bad_bias(value, bias, -1)
-        return value + bias
-    _refuse_bad_bias(value, bias, 1)
-    return value + bias.reshape(-1, *(1,) * (value.ndim - 2))
+    else:
+        _refuse_bad_bias(value, bias, 1)
+        bias = bias.reshape(-1, *(1,) * (value.ndim - 2))
+    return xp.add(value, bias, out=out)
 
 
-@kernel("BiasAddV1")
-def bias_add_v1(xp: Any, value: Any, bias: Any) -> Any:
+@kernel("BiasAddV1", elementwise="bias")
+def bias_add_v1(xp: Any, value: Any, bias: Any, out: Any = None) -> Any:
     """The sum, with the vector along the last dimension."""
     _refuse_bad_bias(value, bias, -1)
-    return value + bias
+    return xp.add(value, bias, out=out)
 
 
 @kernel("BiasAddGrad")

@@ -35,8 +35,8 @@ def _special(op_type: str, **properties: Any) -> Callable[[Any], Any]:
                 result[part] = function(xp, flat[part].astype("float64"))
             return result.reshape(x.shape)
 
-        kernel(op_type, device="CPU", **properties)(in_blocks)
-        kernel(op_type, **properties)(whole)
+        kernel(op_type, device="CPU", elementwise="broadcast", **properties)(in_blocks)
+        kernel(op_type, elementwise="broadcast", **properties)(whole)
         return function
 
     return register
@@ -291,13 +291,13 @@ def _hurwitz(xp: Any, x: Any, q: Any) -> Any:
     return xp.where((x == 1.0) | ((q <= 0) & (q == xp.floor(q))), math.inf, total)
 
 
-@kernel("Zeta")
+@kernel("Zeta", elementwise="broadcast")
 def zeta(xp: Any, x: Any, q: Any) -> Any:
     """Infinite at whole numbers from 0 down."""
     return _hurwitz(xp, x.astype("float64"), q.astype("float64")).astype(x.dtype)
 
 
-@kernel("Polygamma")
+@kernel("Polygamma", elementwise="broadcast")
 def polygamma(xp: Any, a: Any, x: Any) -> Any:
     """From the zeta function, except for order 0."""
     order, wide = a.astype("float64"), x.astype("float64")

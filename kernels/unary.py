@@ -51,22 +51,22 @@ def round_integers(xp: Any, x: Any) -> Any:
     return x
 
 
-@kernel("Rsqrt")
-def rsqrt(xp: Any, x: Any) -> Any:
+@kernel("Rsqrt", elementwise="broadcast")
+def rsqrt(xp: Any, x: Any, out: Any = None) -> Any:
     """`1 / sqrt(x)`."""
-    return xp.reciprocal(xp.sqrt(x))
+    return xp.reciprocal(xp.sqrt(x, out=out), out=out)
 
 
-@kernel("Sigmoid", types={"T": ("half", "bfloat16")})
+@kernel("Sigmoid", types={"T": ("half", "bfloat16")}, elementwise="broadcast")
 def narrow_sigmoid(xp: Any, x: Any) -> Any:
     """In float32, rounded once."""
     return sigmoid(xp, x.astype("float32")).astype(x.dtype)
 
 
-@kernel("Sigmoid")
-def sigmoid(xp: Any, x: Any) -> Any:
+@kernel("Sigmoid", elementwise="broadcast")
+def sigmoid(xp: Any, x: Any, out: Any = None) -> Any:
     """`1 / (1 + exp(-x))`, in one array."""
-    result = xp.asarray(xp.negative(x))
+    result = xp.asarray(xp.negative(x, out=out))
     xp.exp(result, out=result)
     xp.add(result, result.dtype.type(1), out=result)
     return xp.reciprocal(result, out=result)
@@ -87,20 +87,20 @@ def _like(y: Any, dy: Any) -> Any:
     return dy.reshape(y.shape)
 
 
-@kernel("SigmoidGrad")
-def sigmoid_grad(xp: Any, y: Any, dy: Any) -> Any:
+@kernel("SigmoidGrad", elementwise="same")
+def sigmoid_grad(xp: Any, y: Any, dy: Any, out: Any = None) -> Any:
     """`dy * y * (1 - y)`."""
     if y.shape != dy.shape:
         dy = _like(y, dy)
-    return dy * (y * (y.dtype.type(1) - y))
+    return xp.multiply(dy, y * (y.dtype.type(1) - y), out=out)
 
 
-@kernel("TanhGrad")
-def tanh_grad(xp: Any, y: Any, dy: Any) -> Any:
+@kernel("TanhGrad", elementwise="same")
+def tanh_grad(xp: Any, y: Any, dy: Any, out: Any = None) -> Any:
     """`dy * (1 - y * y)`."""
     if y.shape != dy.shape:
         dy = _like(y, dy)
-    return dy * (y.dtype.type(1) - y * y)
+    return xp.multiply(dy, y.dtype.type(1) - y * y, out=out)
 
 
 def _zero_kept(xp: Any, dy: Any, product: Any) -> Any:
@@ -108,7 +108,7 @@ def _zero_kept(xp: Any, dy: Any, product: Any) -> Any:
     return xp.where(dy == 0, dy.dtype.type(0), product)
 
 
-@kernel("RsqrtGrad")
+@kernel("RsqrtGrad", elementwise="same")
 def rsqrt_grad(xp: Any, y: Any, dy: Any) -> Any:
     """`-dy / 2 * y ** 3`."""
     if y.shape != dy.shape:
@@ -117,7 +117,7 @@ def rsqrt_grad(xp: Any, y: Any, dy: Any) -> Any:
     return _zero_kept(xp, dy, y.dtype.type(-0.5) * (dy * y) * (y * y))
 
 
-@kernel("SqrtGrad")
+@kernel("SqrtGrad", elementwise="same")
 def sqrt_grad(xp: Any, y: Any, dy: Any) -> Any:
     """`dy / 2 / y`."""
     if y.shape != dy.shape:
@@ -126,7 +126,7 @@ def sqrt_grad(xp: Any, y: Any, dy: Any) -> Any:
     return _zero_kept(xp, dy, y.dtype.type(0.5) * dy / y)
 
 
-@kernel("ReciprocalGrad", "InvGrad")
+@kernel("ReciprocalGrad", "InvGrad", elementwise="same")
 def reciprocal_grad(xp: Any, y: Any, dy: Any) -> Any:
     """`-dy * y * y`."""
     if y.shape != dy.shape:
@@ -138,7 +138,7 @@ def reciprocal_grad(xp: Any, y: Any, dy: Any) -> Any:
 # --- bits and checks ------------------------------------------------------------------------------
 
 
-@kernel("PopulationCount")
+@kernel("PopulationCount", elementwise="broadcast")
 def population_count(xp: Any, x: Any) -> Any:
     """How many bits are set."""
     bits = xp.asarray(x)
