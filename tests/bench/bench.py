@@ -14,6 +14,7 @@ library comes. Figures of one machine and one moment: only the ratios mean somet
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import importlib.util
 import os
@@ -25,6 +26,7 @@ import time
 import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +141,7 @@ def measure(row: Row, libraries: dict[str, Any], rounds: int) -> Result:
     times: dict[str, list[float]] = {library: [] for library in steps}
     for _ in range(rounds):
         for library, step in steps.items():
+            gc.collect()  # nobody shall pay for what another left
             time.sleep(REST)
             times[library].append(_round(step, repeats[library]))
     return Result(row.name, times)
@@ -200,21 +203,22 @@ def run(options: argparse.Namespace) -> None:
     print(", ".join(about.values()) + f"; medians of {options.rounds} rounds")
     print(table.header(others))
     rows = [row for row in ROWS if any(text in row.name for text in options.only)]
-    results: list[Figures] = []
-    for number, row in enumerate(rows, 1):
-        _progress(f"{number} of {len(rows)}: {row.name} ...")
-        results.append(measure(row, found, options.rounds).figures())
-        _progress("")
-        print(table.line(results[-1], others), flush=True)
+    works = [(row.name, partial(measure, row, found, options.rounds)) for row in rows]
     if any(text in "import" for text in options.only):
-        _progress("import ...")
-        results.append(measure_import(3).figures())
+        works.append(("import", partial(measure_import, 3)))
+    results: list[Figures] = []
+    # What the libraries themselves hold is no part of a row: collections need not look through it.
+    gc.collect()
+    gc.freeze()
+    for number, (name, work) in enumerate(works, 1):
+        _progress(f"{number} of {len(works)}: {name} ...")
+        results.append(work().figures())
         _progress("")
         print(table.line(results[-1], others), flush=True)
+        if options.json:
+            table.keep(options.json, about, results[-1:])
     if len(results) > 1:
         print(table.mean_line(results, others))
-    if options.json:
-        table.keep(options.json, about, results)
 
 
 def main() -> None:

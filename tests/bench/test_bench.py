@@ -2,12 +2,17 @@
 
 import importlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import bench
+import kernel_times
 import numpy as np
+import overhead
 import pytest
 import table
 from works import ROWS
+
+import tfsession as tf
 
 WORKS = list({id(row.work): row.work for row in ROWS}.values())
 SMALL = {name: (work, sizes) for work in WORKS for name, sizes in work.small.items()}
@@ -32,7 +37,6 @@ def test_works_in_other_libraries_give_our_answers(library):
     name, works = bench.OTHERS[library]
     module = pytest.importorskip(name, reason=f"{library} is not installed here")
     importlib.import_module(works)
-    tf = importlib.import_module("tfsession")
     for name, (work, sizes) in SMALL.items():
         if library in work.others:
             steps = [work.build(tf, *sizes), work.others[library](module, *sizes)]
@@ -71,3 +75,27 @@ def test_kept_figures_stay_beside_new_ones(tmp_path):
     assert text.startswith("a machine, a day.")
     assert "| a | 500.00 ms | 1.00 s | 0.50 | 0.50..0.50 |" in text
     assert "**geometric mean of 2** |  |  | **1.00**" in text
+
+
+@pytest.mark.parametrize("row", overhead.ROWS, ids=lambda row: row[0].strip())
+def test_rows_of_overhead_give_what_their_kernels_give(row):
+    _, program, config, kernels = row
+    run, call = (work() for work in overhead._works(tf, program, config))
+    assert str(run) == str(call)
+    expected = kernels()
+    if expected is not None and not isinstance(run, dict):
+        np.testing.assert_allclose(run, expected, rtol=1e-6)
+
+
+def test_what_holds_is_a_multiple_and_a_percentage():
+    with ThreadPoolExecutor(2) as pool:
+        assert overhead.tail(lambda: None, 200) >= 1
+        assert overhead.shared(lambda: None, pool, threads=2, rounds=1) > 0
+
+
+def test_the_time_of_a_row_is_told_by_operation():
+    (row,) = (row for row in ROWS if row.name == "MLP inference, batch 1")
+    found, numbers = kernel_times.times(row, tf, 2)
+    assert numbers["MatMul"] == 3
+    assert len(found["MatMul"]) == 2
+    assert min(found["MatMul"]) > 0

@@ -1,4 +1,4 @@
-"""Which operations take the time of a row of the bench, in tfsession: `kernels.py TEXT...`.
+"""Which operations take the time of a row of the bench, in tfsession: `kernel_times.py TEXT...`.
 
 Each step is recorded (RunMetadata), and its operations are summed by type: median microseconds of a
 step, part of the recorded time, and how many there are. Recording takes operations one by one,
