@@ -19,7 +19,7 @@ from tfsession.graph.create import create_op
 
 define_op("StoppingWait", ["x: float"], ["y: float"])
 define_op("StoppingStubborn", ["x: float"], ["y: float"])
-define_op("StoppingPause", ["x: float"], ["y: float"], ["ms: int = 5"])
+define_op("StoppingPause", ["x: float"], ["y: float"], ["ms: int = 5"], stateful=True)
 define_op("StoppingFail", ["x: float"], ["y: float"])
 define_op("StoppingCount", ["x: float"], ["y: float"])
 define_op("StoppingWatched", ["x: float"], ["y: float"])

@@ -128,7 +128,8 @@ class Optimizations:
     `folds`: what depends on constants alone is computed once, unless it is larger than
     `most_folded_bytes`. `shares`: what would be computed twice is computed once. `simplifies`:
     arithmetic that gives its input is left out. `bypasses`: who reads an Identity reads what that
-    one reads. `fuses`: several operations may be computed as one.
+    one reads, and what is only waited for does not run. `fuses`: several operations may be
+    computed as one.
     """
 
     folds: bool = True

@@ -30,6 +30,7 @@ from tfsession.runtime.config import Optimizations
 from tfsession.runtime.plan import Signature
 from tfsession.runtime.rewrite_fold import Evaluator, Folding
 from tfsession.runtime.rewrite_rules import IDENTITIES, NEEDS_NO_CONSTANT, rules
+from tfsession.runtime.rewrite_waits import without_idle
 from tfsession.runtime.wiring import Wired, controls_of, inputs_of, sources_of
 
 # Which of their inputs are there is the business of runtime.regions.
@@ -67,10 +68,15 @@ def rewrite(
         return signature, ops
     walk = _Walk(ops, placement, signature, optimizations, evaluator)
     walk.run()
-    if not (walk.wired or walk.instead):
-        return signature, ops
-    signature = replace(signature, rewired=walk.wired)
-    return signature, _needed(ops, signature)
+    if walk.wired or walk.instead:
+        signature = replace(signature, rewired=walk.wired)
+        ops = _needed(ops, signature)
+    if optimizations.bypasses and not signature.arriving:
+        wired = without_idle(ops, signature, walk.is_pure)
+        if wired:
+            signature = replace(signature, rewired={**signature.rewired, **wired})
+            ops = _needed(ops, signature)
+    return signature, ops
 
 
 def _needed(ops: Sequence[Operation], signature: Signature) -> list[Operation]:
@@ -163,14 +169,15 @@ class _Walk:
                 wired[op] = Wired(inputs, controls)
             is_pure = purity.get(op.type)
             if is_pure is None:
-                is_pure = self._is_pure(op)
+                is_pure = self.is_pure(op)
             may_wait_for_feed = self._is_arriving and op.control_inputs
             if not is_pure:
                 self._take_in(op, inputs)
             elif op not in fed and volatile.isdisjoint(inputs) and not may_wait_for_feed:
                 self._improve(op, inputs, controls)
 
-    def _is_pure(self, op: Operation) -> bool:
+    def is_pure(self, op: Operation) -> bool:
+        """Whether an operation gives what its inputs say, and does nothing else."""
         found = self._purity.get(op.type)
         if found is None:
             found = self._purity[op.type] = _is_pure(op.op_def)
@@ -294,7 +301,7 @@ class _Walk:
         bound: set[Operation] = set()
         feeds, wiring = self._feeds, self._wiring
         for op in self._ops:
-            is_free = op.type == _TO_BE_FED or self._is_pure(op)
+            is_free = op.type == _TO_BE_FED or self.is_pure(op)
             if not is_free or not bound.isdisjoint(sources_of(op, feeds, wiring)):
                 bound.add(op)
         return bound
