@@ -8,10 +8,11 @@ well.
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
+from itertools import count
 from math import prod
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple, Protocol
@@ -20,6 +21,7 @@ import numpy as np
 
 from tfsession.core.dtypes import float32, float64, int32, int64, resource
 from tfsession.core.op_def import ArgDef
+from tfsession.core.shape import Shape
 from tfsession.devices.memory import OPERATIONS
 from tfsession.devices.threads import this_thread
 from tfsession.devices.transfer import Memory
@@ -74,37 +76,39 @@ class Names:
     """The name of each value in each memory where it is wanted, and where it was made."""
 
     def __init__(self, layout: Layout, feeds: Mapping[Tensor, Memory]) -> None:
-        self.names: dict[tuple[Tensor, int], str] = {}
+        self.names: defaultdict[int, dict[Tensor, str]] = defaultdict(dict)  # by id of the memory
         self.feeds = feeds
         self.location = layout.location
-        self._nodes: dict[Tensor, Node] = {}
+        self._region = layout.region
+        self._count = count()
         for tensor, memory in feeds.items():
             self.of(tensor, memory)
-        for node in layout.region.all_nodes():
-            self._nodes.update((tensor, node) for tensor in node.op.outputs)
 
     def of(self, tensor: Tensor, memory: Memory) -> str:
         """The name of a tensor in a memory."""
-        key = (tensor, id(memory))
-        name = self.names.get(key)
+        names = self.names[id(memory)]
+        name = names.get(tensor)
         if name is None:
-            name = self.names[key] = f"v{len(self.names)}"
+            name = names[tensor] = f"v{next(self._count)}"
         return name
+
+    @cached_property
+    def _nodes(self) -> dict[Operation, Node]:
+        return {node.op: node for node in self._region.all_nodes()}
 
     def source_of(self, tensor: Tensor) -> str:
         """The name of a tensor where it was made or fed."""
         return self.of(tensor, self.location[tensor])
 
-    def inputs(self, node: Node) -> list[str]:
+    def inputs(self, node: Node) -> Sequence[str]:
         """The name of each input of a node."""
-        return [self.of(t, m) for t, m in zip(node.inputs, node.input_memories, strict=True)]
+        return tuple(map(self.of, node.inputs, node.input_memories))
 
-    def outputs(self, node: Node) -> list[str]:
+    def outputs(self, node: Node) -> Sequence[str]:
         """The name of each output of a node; an underscore for one that is fed."""
-        return [
-            "_" if tensor in self.feeds else self.of(tensor, memory)
-            for tensor, memory in zip(node.op.outputs, node.output_memories, strict=True)
-        ]
+        feeds = self.feeds
+        outputs = zip(node.op.outputs, node.output_memories, strict=True)
+        return tuple(["_" if tensor in feeds else self.of(tensor, m) for tensor, m in outputs])
 
     def is_variable(self, tensor: Tensor, memory: Memory) -> bool:
         """Whether the value there is a variable's storage: only where it was made, not copied."""
@@ -121,7 +125,7 @@ class Names:
             return partial(finish_reference, name, memory)
         if tensor.dtype.base_dtype is resource:
             return finish_handle
-        node = None if tensor in self.feeds else self._nodes.get(tensor)
+        node = None if tensor in self.feeds else self._nodes.get(tensor.op)
         if self.location[tensor] is memory:
             shared = node is None or node.kernel.aliases or node.kernel.constant
         else:
@@ -145,9 +149,14 @@ _LONG = 512
 _SMALL = 1 << 14
 
 
+@lru_cache(maxsize=1 << 12)
+def _is_small_shape(shape: Shape) -> bool:
+    return shape is not None and None not in shape and prod(shape) <= _SMALL  # type: ignore[arg-type]
+
+
 def _is_small(op: Operation) -> bool:
-    shapes = [tensor._shape for tensor in (*op.inputs, *op.outputs)]
-    return all(s is not None and None not in s and prod(s) <= _SMALL for s in shapes)  # type: ignore[arg-type]
+    is_small = _is_small_shape
+    return False not in [is_small(tensor._shape) for tensor in (*op.inputs, *op.outputs)]
 
 
 class Source:
@@ -184,15 +193,16 @@ class Source:
         What `partial` holds is spelled out, and a ufunc's `out` given by its position: both cost
         a step much of the time of a small kernel.
         """
-        first, last = [], []
+        parts = arguments
         if type(function) is partial:
-            first = [self.bind("p", value) for value in function.args]
-            last = [f"{key}={self.bind('p', value)}" for key, value in function.keywords.items()]
+            parts = [self.bind("p", value) for value in function.args]
+            parts += arguments
+            parts += [f"{key}={self.bind('p', value)}" for key, value in function.keywords.items()]
             function = function.func
         if written is not None:
             by_place = isinstance(function, np.ufunc) and function not in _OUT_BY_NAME
-            last.append(written if by_place else f"out={written}")
-        return f"{self.bind('k', function)}({', '.join([*first, *arguments, *last])})"
+            parts = [*parts, written if by_place else f"out={written}"]
+        return f"{self.bind('k', function)}({', '.join(parts)})"
 
     def add(self, line: str, op: Ops = None) -> None:
         """A line; its failures are those of `op`, or of the operations of a piece called there."""
@@ -204,7 +214,10 @@ class Source:
         """What is added meanwhile stands in a block under this line."""
         self.add(head)
         self._indent += " "
+        first = len(self.lines)
         yield
+        if len(self.lines) == first:
+            self.add("pass")
         self._indent = self._indent[:-1]
 
     def watch_closing(self, cancellation: CancellationManager) -> None:
@@ -247,7 +260,7 @@ class Readers:
         self._reads = reads
         self._results = frozenset(results)
         self._last = {name: index for index, names in enumerate(reads) for name in names}
-        self._count = Counter(name for names in reads for name in set(names))
+        self._counts = Counter(name for names in reads for name in set(names))
 
     def behind(self, index: int) -> Container[str]:
         """What is read behind a part."""
@@ -256,8 +269,8 @@ class Readers:
 
     def beside(self, index: int) -> Container[str]:
         """What other parts read."""
-        own, count, results = self._reads[index], self._count, self._results
-        return _Where(lambda name: name in results or count[name] > (name in own))
+        own, counts, results = self._reads[index], self._counts, self._results
+        return _Where(lambda name: name in results or counts[name] > (name in own))
 
 
 class _Where(Container[str]):
@@ -352,7 +365,8 @@ class Writer:
             line = self._line(part, run, index, buffers)
             dead = run.dying.get(index)
             if self.asks == "observe":
-                seen = [str(first + index), *self._texts(part, run, run.outputs[index])]
+                results = [run.value(name) for name in run.outputs[index]]
+                seen = [str(first + index), *self._texts(part, run, results)]
                 line.append(f"observe({', '.join(seen)})")
             if dead:
                 line.append(f"del {', '.join(map(run.text, dead))}")
@@ -394,7 +408,7 @@ class Writer:
         `texts` are what the inputs are called there, if not by their names.
         """
         names = self.names
-        arguments = names.inputs(node) if texts is None else list(texts)
+        arguments = list(names.inputs(node) if texts is None else texts)
         if True in [tensor.dtype.is_ref for tensor in node.inputs]:
             rows = zip(node.inputs, node.input_memories, input_arguments(node.op), strict=True)
             for index, (tensor, memory, arg) in enumerate(rows):
@@ -404,11 +418,13 @@ class Writer:
 
     @staticmethod
     def _texts(part: _Part, run: Run, names: Sequence[str]) -> list[str]:
-        """What values are called in the text; constants by what holds them."""
-        constants = part.constants
+        """What values, by their first names, are called; constants by what holds them."""
+        constants, text = part.constants, run.text
+        if constants.keys().isdisjoint(names):
+            return list(map(text, names))
         return [
-            part.source.bind("c", constants[name]) if name in constants else run.text(name)
-            for name in map(run.value, names)
+            part.source.bind("c", constants[name]) if name in constants else text(name)
+            for name in names
         ]
 
     def _line(self, part: _Part, run: Run, index: int, buffers: Buffers) -> list[str]:
@@ -441,8 +457,8 @@ class Writer:
             return [" = ".join([*targets, call])] if targets else []
         if not results:
             return [call]
-        targets = [run.text(name) for name in results]
-        return [f"{', '.join(targets)}{',' * gives_tuple(node.op.op_def)} = {call}"]
+        made = ", ".join(map(run.text, results))
+        return [f"{made}{',' * gives_tuple(node.op.op_def)} = {call}"]
 
     def _add_constants(self, part: _Part, node: Node, results: Sequence[str]) -> None:
         """Make constants known; a line only gives them the names by which others read them."""
