@@ -81,9 +81,12 @@ class ArgDef:
 
 
 class AttrDef:
-    """One attribute: type, least value, allowed values and default."""
+    """One attribute: type, least value, allowed values and default.
 
-    __slots__ = ("allowed", "default", "minimum", "name", "type")
+    `known_types` has what numbers mean that were found to be allowed types.
+    """
+
+    __slots__ = ("allowed", "default", "known_types", "minimum", "name", "type")
 
     def __init__(self, text: str) -> None:
         match = _ATTR.match(text)
@@ -92,6 +95,7 @@ class AttrDef:
         self.name, kind, minimum, default = match.groups()
         self.minimum = int(minimum) if minimum is not None else None
         self.allowed: tuple[DType, ...] | tuple[bytes, ...] | None = None
+        self.known_types: dict[int, DType] = {}
         is_list = kind.startswith("list(")
         if is_list:
             kind = kind[5:-1].strip()

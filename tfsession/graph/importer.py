@@ -263,7 +263,8 @@ class _Importer:
         }
         self.index: dict[str, int] = {}
         self.op_defs: list[OpDef] = []
-        self.inputs: list[list[Source]] = []
+        self.inputs: list[tuple[Source, ...]] = []
+        self._sources: dict[str, Source] = {}  # by how nodes call them
         self.operations: dict[str, Operation] = {}
         self.names: dict[str, str] = {}
         self.frames = capture_frames()
@@ -294,14 +295,27 @@ class _Importer:
             if op_def is None:
                 raise NotFoundError(None, None, node_builder.not_registered(node.op))
             self.op_defs.append(op_def)
-            self.inputs.append(_parse_inputs(name, node.input))
-        for node, sources in zip(self.nodes, self.inputs, strict=True):
-            for (source, _), text in zip(sources, node.input, strict=True):
-                if source not in self.index and (source, _) not in self.mapped:
-                    raise ValueError(f"Node '{node.name}': Unknown input node '{text}'")
+            self.inputs.append(self._parse_inputs(name, node.input))
+        for text, source in self._sources.items():
+            if source[0] not in self.index and source not in self.mapped:
+                reader = next(node.name for node in self.nodes if text in node.input)
+                raise ValueError(f"Node '{reader}': Unknown input node '{text}'")
         taken = {self.scope + name for name in self.index}
         for name in self.index:
             self.names[name] = self._unique(self.scope + name, taken)
+
+    def _parse_inputs(self, node_name: str, texts: Iterable[str]) -> tuple[Source, ...]:
+        known, sources = self._sources, list[Source]()
+        for text in texts:
+            source = known.get(text)
+            if source is None:
+                source = known[text] = _parse_input(text)
+            if sources and sources[-1][1] == _CONTROL and source[1] != _CONTROL:
+                raise ValueError(
+                    f"Node '{node_name}': Control dependencies must come after regular dependencies"
+                )
+            sources.append(source)
+        return tuple(sources)
 
     def _unique(self, name: str, taken: set[str]) -> str:
         existing = self.graph._ops
@@ -315,6 +329,25 @@ class _Importer:
 
     def make_operations(self) -> None:
         """Make all operations, each after its inputs, otherwise in the order of the nodes."""
+        if self._is_in_order():
+            for position in range(len(self.nodes)):
+                self._make(position)
+        else:
+            self._make_in_order()
+        for position, node in enumerate(self.nodes):
+            if node.op in _MERGES:
+                self._close_loops(position)
+
+    def _is_in_order(self) -> bool:
+        """Whether each node stands behind all that it reads."""
+        index, mapped = self.index, self.mapped
+        for position, sources in enumerate(self.inputs):
+            for source in sources:
+                if index.get(source[0], -1) >= position and source not in mapped:
+                    return False
+        return True
+
+    def _make_in_order(self) -> None:
         waiting, followers = self._edges()
         ready = [position for position, count in enumerate(waiting) if count == 0]
         while ready:
@@ -327,9 +360,6 @@ class _Importer:
         stuck = len(self.nodes) - len(self.operations)
         if stuck:
             raise ValueError(f"{stuck} nodes in a cycle")
-        for position, node in enumerate(self.nodes):
-            if node.op in _MERGES:
-                self._close_loops(position)
 
     def _edges(self) -> tuple[list[int], list[list[int]]]:
         """How many inputs each node waits for, and the nodes that wait for each."""
@@ -353,30 +383,33 @@ class _Importer:
         )
 
     def _make(self, position: int) -> None:
-        node, op_def = self.nodes[position], self.op_defs[position]
-        name = self.names[node.name]
+        node, op_def, sources = self.nodes[position], self.op_defs[position], self.inputs[position]
+        node_name = node.name
+        name = self.names[node_name]
         attrs = self._attrs(node, op_def, name)
         shapes = attrs.pop("_output_shapes", None)
         op = Operation(self.graph, op_def, name, (), attrs, self.frames)
         types = arg_types(op_def.inputs, attrs)
-        data = [source for source in self.inputs[position] if source[1] != _CONTROL]
+        has_controls = bool(sources) and sources[-1][1] == _CONTROL
+        data = [s for s in sources if s[1] != _CONTROL] if has_controls else sources
         node_builder.check_input_count(op_def, types, len(data), name)
         tensors = []
         for index, (source, dtype) in enumerate(zip(data, types, strict=True)):
-            tensor = self._tensor(node.name, source)
+            tensor = self._tensor(node_name, source)
             if tensor is None:
                 tensor = Tensor(op, index, dtype)  # closed later, see _close_loops
             node_builder.check_input_type(name, index, tensor, dtype)
             tensors.append(tensor)
         op.inputs = tuple(tensors)
-        op.control_inputs = self._controls(position)
+        if has_controls:
+            op.control_inputs = self._controls(position)
         op._device = node.device
         op.outputs = [Tensor(op, i, t) for i, t in enumerate(arg_types(op_def.outputs, attrs))]
         if op_def.shape is not None:
             infer_shapes(op)
         if shapes is not None:
             _merge_shapes(op, shapes)
-        self.operations[node.name] = op
+        self.operations[node_name] = op
 
     def _attrs(self, node: Any, op_def: OpDef, name: str) -> dict[str, Any]:
         attrs: dict[str, Any] = {}
@@ -483,17 +516,23 @@ class _Importer:
     def enter_graph(self) -> None:
         """Apply the current scopes and add everything to the graph."""
         graph = self.graph
+        scopes = graph._scopes
         made = list(self.operations.values())
-        devices = {op: self._device(op) for op in made}
-        by_name = {op.name: op for op in made}
         for op in made:
-            enter_controls(op, graph._scopes)
-            enter_scopes(op, graph._scopes)
+            if op._device or scopes.devices:
+                op._device = self._device(op)
+        # Of those that are, or become, colocated with others.
+        devices = {op: op._device for op in made if scopes.colocations or "_class" in op.attrs}
+        for op in made:
+            enter_controls(op, scopes)
+            enter_scopes(op, scopes)
+        by_name = {op.name: op for op in made} if devices else {}
+        for op, device in devices.items():
             # What a node is colocated with says where it goes, not its own device.
             groups = [group[5:].decode() for group in op.attrs.get("_class", ())]
             targets = [by_name.get(name) or graph._ops.get(name) for name in groups]
             found = [devices.get(target) or target.device for target in targets if target]
-            op._device = next(filter(None, found), "") if targets else devices[op]
+            op._device = next(filter(None, found), "") if targets else device
         for op in made:
             graph._add(op)
             graph._names_in_use.setdefault(op.name.lower(), 1)
@@ -507,19 +546,11 @@ class _Importer:
         return merge_device_stack(self.graph._scopes.devices, op, canonical(op._device))
 
 
-def _parse_inputs(node_name: str, texts: Iterable[str]) -> list[Source]:
-    sources: list[Source] = []
-    for text in texts:
-        if text.startswith("^"):
-            sources.append((text[1:], _CONTROL))
-            continue
-        if sources and sources[-1][1] == _CONTROL:
-            raise ValueError(
-                f"Node '{node_name}': Control dependencies must come after regular dependencies"
-            )
-        match = _DATA_INPUT.fullmatch(text)
-        sources.append((match[1], int(match[2])) if match else (text, 0))
-    return sources
+def _parse_input(text: str) -> Source:
+    if text.startswith("^"):
+        return text[1:], _CONTROL
+    match = _DATA_INPUT.fullmatch(text) if ":" in text else None
+    return (match[1], int(match[2])) if match else (text, 0)
 
 
 def _merge_shapes(op: Operation, shapes: list[shape_lib.Shape]) -> None:

@@ -44,6 +44,10 @@ _KINDS = {
 
 def attr_of_message(op_def: OpDef, attr: AttrDef, message: Any, name: str) -> Any:
     """The value of an AttrValue for a node called `name`; ValueError if the op refuses it."""
+    if attr.type == "type" and message.type:
+        known = attr.known_types.get(message.type)
+        if known is not None:
+            return known
     try:
         _check_kind(attr, message)
         value = attr_from_proto(message, attr.type)
@@ -51,6 +55,8 @@ def attr_of_message(op_def: OpDef, attr: AttrDef, message: Any, name: str) -> An
     except (TypeError, ValueError) as error:
         where = f"NodeDef: {{{{node {name}}}}}; {op_summary(op_def)}"
         raise ValueError(f"{error}\n\t; {where}") from None
+    if attr.type == "type":
+        attr.known_types[message.type] = value
     return value
 
 
@@ -95,8 +101,8 @@ def _quoted(value: DType | bytes) -> str:
 
 def check_complete(op_def: OpDef, attrs: dict[str, Any], name: str) -> None:
     """Raise ValueError if the node lacks an attribute."""
-    missing = [repr(attr) for attr in reversed(op_def.attrs) if attr not in attrs]
-    if missing:
+    if not op_def.attrs.keys() <= attrs.keys():
+        missing = [repr(attr) for attr in reversed(op_def.attrs) if attr not in attrs]
         raise ValueError(
             f"NodeDef missing attr{'s' * (len(missing) > 1)} {', '.join(missing)} from "
             f"{op_summary(op_def)}; NodeDef: {{{{node {name}}}}}"

@@ -431,7 +431,7 @@ class Execution:
         """Make copies, those that are not there yet; gives the names of what was copied."""
         if not transfers:
             return []
-        names = [self._plan.names[t.tensor, id(t.destination)] for t in transfers]
+        names = [self._plan.names[id(t.destination)][t.tensor] for t in transfers]
         begun = []
         for transfer, name in zip(transfers, names, strict=True):
             if name not in scope.values:
@@ -446,7 +446,7 @@ class Execution:
         recorder = self.control.recorder
         start = time.perf_counter_ns()
         try:
-            value = scope.values[self._plan.names[tensor, id(transfer.source)]]
+            value = scope.values[self._plan.names[id(transfer.source)][tensor]]
             if tensor.dtype.is_ref and tensor not in self._plan.feeds:
                 value = value.read()
             with on_behalf_of(tensor.op.name, tensor.op.type):

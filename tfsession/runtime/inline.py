@@ -153,7 +153,8 @@ class Inliner:
         """Add a region; the names of `results` stay after it. Gives its bits."""
         bits = Bits(next(self._numbers))
         items = _scheduled(layout)
-        readers = Readers([self._reads(item) for item in items], results)
+        # Nothing asks what the first one reads.
+        readers = Readers([set(), *map(self._reads, items[1:])], results)
         # What segments have brought somewhere, and what each of those waits for.
         brought: dict[tuple[Tensor, int], list[int]] = {}
         for index, item in enumerate(items):

@@ -64,7 +64,11 @@ def moves_of(
         fetched: the copies that bring values where they are wanted.
     """
     found: dict[tuple[Tensor, int, Frame], Move] = {}
-    for tensor, memory, reader, frame, is_conditional in _reads(layout.region, (), False):
+    region = layout.region
+    reads = _reads(region, (), False)
+    if region.is_plain and not any(segment.transfers for segment in layout.segments):
+        reads = iter(())
+    for tensor, memory, reader, frame, is_conditional in reads:
         source = layout.location[tensor]
         if source is memory:
             continue

@@ -146,6 +146,14 @@ _STRIPPED = {
 }
 
 
+# Shared by most nodes: there may be a million of them.
+_HOSTS: tuple[tuple[None, ...], ...] = tuple((None,) * number for number in range(8))
+
+
+def _on_host(number: int) -> tuple[None, ...]:
+    return _HOSTS[number] if number < len(_HOSTS) else (None,) * number
+
+
 def make_node(
     op: Operation,
     device: Device,
@@ -168,7 +176,7 @@ def make_node(
         )
     read, awaited = inputs_of(op, connections), controls_of(op, feeds, connections)
     if device.device_type == "CPU":
-        hosts = (None,) * len(read), (None,) * len(op.outputs)
+        hosts = _on_host(len(read)), _on_host(len(op.outputs))
         return Node(op, device, kernel, None, read, awaited, *hosts)
     arguments, results = input_arguments(op), _argument_of_each(op.op_def.outputs, op)
     is_on_host = _data_dtypes(op, kernel, arguments, results) <= HOST_DTYPES
@@ -284,7 +292,7 @@ def _lay_out(region: Region, location: Mapping[Tensor, Memory]) -> Layout:
 
 
 def _cut(nodes: Sequence[Node], location: Mapping[Tensor, Memory]) -> list[Segment]:
-    born: dict[Tensor, Segment] = {}
+    born: dict[Operation, Segment] = {}
     # For each copy, what the segments that bring it wait for.
     brought: dict[tuple[Tensor, int], list[int]] = {}
     segments: list[Segment] = []
@@ -302,12 +310,12 @@ def _cut(nodes: Sequence[Node], location: Mapping[Tensor, Memory]) -> list[Segme
                 continue
             # A value made within the segment may still have to leave its memory (a host input of
             # a device operation): then the segment ends before the reader.
-            if born.get(tensor) is segment:
+            if born.get(tensor.op) is segment:
                 segment = _begin(segments, node)
             carriers.append(node.waits)
             segment.transfers.append(Transfer(tensor, source, memory))
         segment.nodes.append(node)
-        born.update((tensor, segment) for tensor in node.op.outputs)
+        born[node.op] = segment
     return segments
 
 

@@ -91,7 +91,7 @@ class Plan:
         signature: Signature,
         region: CompiledRegion,
         nodes: list[Node],
-        names: Mapping[tuple[Tensor, int], str],
+        names: Mapping[int, Mapping[Tensor, str]],
         fetched: Fetched,
         implicit: Implicit | None,
         cancellation: CancellationManager,
@@ -107,7 +107,7 @@ class Plan:
         self.names = names
         self.cancellation = cancellation
         self.feed_names = [
-            names[t, id(m)] for t, m in zip(self.feeds, signature.memories, strict=True)
+            names[id(m)][t] for t, m in zip(self.feeds, signature.memories, strict=True)
         ]
         self.fetched = fetched
         self.implicit = implicit

@@ -26,15 +26,19 @@ def prune(
     fed = frozenset(feeds)
     needed: set[Operation] = set(targets)
     needed.update(tensor.op for tensor in fetches if tensor not in fed)
-    stack = list(needed)
+    stack, is_rewired = list(needed), bool(connections)
     while stack:
         op = stack.pop()
-        for source in sources_of(op, fed, connections):
+        if is_rewired or op.control_inputs:
+            sources = sources_of(op, fed, connections)
+        else:
+            sources = [tensor.op for tensor in op.inputs if tensor not in fed]
+        for source in sources:
             if source not in needed:
                 needed.add(source)
                 stack.append(source)
     ordered = sorted(needed, key=attrgetter("_id"))
-    if not connections and _is_topological(ordered):
+    if not is_rewired and _is_topological(ordered):
         return ordered
     return _sort(ordered, fed, connections)
 

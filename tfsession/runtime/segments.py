@@ -205,9 +205,9 @@ class Meeting(CompiledSegment):
     """
 
     alternatives: tuple[int, ...]
-    inputs: list[list[str]]
+    inputs: list[Sequence[str]]
     reads_values: list[list[bool]]
-    outputs: list[list[str]]
+    outputs: list[Sequence[str]]
     moves: list[list[Transfer | None]]
     kernels: list[Function]
 

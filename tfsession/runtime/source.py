@@ -8,10 +8,11 @@ well.
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
+from itertools import count
 from math import prod
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple, Protocol, cast
@@ -20,6 +21,7 @@ import numpy as np
 
 from tfsession.core.dtypes import float32, float64, int32, int64, resource
 from tfsession.core.op_def import ArgDef
+from tfsession.core.shape import Shape
 from tfsession.devices.memory import OPERATIONS
 from tfsession.devices.spares import Spares
 from tfsession.devices.threads import this_thread
@@ -86,37 +88,39 @@ class Names:
     """The name of each value in each memory where it is wanted, and where it was made."""
 
     def __init__(self, layout: Layout, feeds: Mapping[Tensor, Memory]) -> None:
-        self.names: dict[tuple[Tensor, int], str] = {}
+        self.names: defaultdict[int, dict[Tensor, str]] = defaultdict(dict)  # by id of the memory
         self.feeds = feeds
         self.location = layout.location
-        self._nodes: dict[Tensor, Node] = {}
+        self._region = layout.region
+        self._count = count()
         for tensor, memory in feeds.items():
             self.of(tensor, memory)
-        for node in layout.region.all_nodes():
-            self._nodes.update((tensor, node) for tensor in node.op.outputs)
 
     def of(self, tensor: Tensor, memory: Memory) -> str:
         """The name of a tensor in a memory."""
-        key = (tensor, id(memory))
-        name = self.names.get(key)
+        names = self.names[id(memory)]
+        name = names.get(tensor)
         if name is None:
-            name = self.names[key] = f"v{len(self.names)}"
+            name = names[tensor] = f"v{next(self._count)}"
         return name
+
+    @cached_property
+    def _nodes(self) -> dict[Operation, Node]:
+        return {node.op: node for node in self._region.all_nodes()}
 
     def source_of(self, tensor: Tensor) -> str:
         """The name of a tensor where it was made or fed."""
         return self.of(tensor, self.location[tensor])
 
-    def inputs(self, node: Node) -> list[str]:
+    def inputs(self, node: Node) -> Sequence[str]:
         """The name of each input of a node."""
-        return [self.of(t, m) for t, m in zip(node.inputs, node.input_memories, strict=True)]
+        return tuple(map(self.of, node.inputs, node.input_memories))
 
-    def outputs(self, node: Node) -> list[str]:
+    def outputs(self, node: Node) -> Sequence[str]:
         """The name of each output of a node; an underscore for one that is fed."""
-        return [
-            "_" if tensor in self.feeds else self.of(tensor, memory)
-            for tensor, memory in zip(node.op.outputs, node.output_memories, strict=True)
-        ]
+        feeds = self.feeds
+        outputs = zip(node.op.outputs, node.output_memories, strict=True)
+        return tuple(["_" if tensor in feeds else self.of(tensor, m) for tensor, m in outputs])
 
     def is_variable(self, tensor: Tensor, memory: Memory) -> bool:
         """Whether the value there is a variable's storage: only where it was made, not copied."""
@@ -133,7 +137,7 @@ class Names:
             return partial(finish_reference, name, memory)
         if tensor.dtype.base_dtype is resource:
             return finish_handle
-        node = None if tensor in self.feeds else self._nodes.get(tensor)
+        node = None if tensor in self.feeds else self._nodes.get(tensor.op)
         if self.location[tensor] is memory:
             shared = node is None or node.kernel.aliases or node.kernel.constant
         else:
@@ -157,9 +161,14 @@ _LONG = 512
 _SMALL = 1 << 14
 
 
+@lru_cache(maxsize=1 << 12)
+def _is_small_shape(shape: Shape) -> bool:
+    return shape is not None and None not in shape and prod(shape) <= _SMALL  # type: ignore[arg-type]
+
+
 def _is_small(op: Operation) -> bool:
-    shapes = [tensor._shape for tensor in (*op.inputs, *op.outputs)]
-    return all(s is not None and None not in s and prod(s) <= _SMALL for s in shapes)  # type: ignore[arg-type]
+    is_small = _is_small_shape
+    return False not in [is_small(tensor._shape) for tensor in (*op.inputs, *op.outputs)]
 
 
 class Source:
@@ -196,15 +205,16 @@ class Source:
         What `partial` holds is spelled out, and a ufunc's `out` given by its position: both cost
         a step much of the time of a small kernel.
         """
-        first, last = [], []
+        parts = arguments
         if type(function) is partial:
-            first = [self.bind("p", value) for value in function.args]
-            last = [f"{key}={self.bind('p', value)}" for key, value in function.keywords.items()]
+            parts = [self.bind("p", value) for value in function.args]
+            parts += arguments
+            parts += [f"{key}={self.bind('p', value)}" for key, value in function.keywords.items()]
             function = function.func
         if written is not None:
             by_place = isinstance(function, np.ufunc) and function not in _OUT_BY_NAME
-            last.append(written if by_place else f"out={written}")
-        return f"{self.bind('k', function)}({', '.join([*first, *arguments, *last])})"
+            parts = [*parts, written if by_place else f"out={written}"]
+        return f"{self.bind('k', function)}({', '.join(parts)})"
 
     def add(self, line: str, op: Ops = None) -> None:
         """A line; its failures are those of `op`, or of the operations of a piece called there."""
@@ -262,7 +272,7 @@ class Readers:
         self._reads = reads
         self._results = frozenset(results)
         self._last = {name: index for index, names in enumerate(reads) for name in names}
-        self._count = Counter(name for names in reads for name in set(names))
+        self._counts = Counter(name for names in reads for name in set(names))
 
     def behind(self, index: int) -> Container[str]:
         """What is read behind a part."""
@@ -271,8 +281,8 @@ class Readers:
 
     def beside(self, index: int) -> Container[str]:
         """What other parts read."""
-        own, count, results = self._reads[index], self._count, self._results
-        return _Where(lambda name: name in results or count[name] > (name in own))
+        own, counts, results = self._reads[index], self._counts, self._results
+        return _Where(lambda name: name in results or counts[name] > (name in own))
 
 
 class _Where(Container[Any]):
@@ -379,7 +389,8 @@ class Writer:
             line, op = self._line(part, run, index, buffers)
             dead = run.dying.get(index)
             if self.asks == "observe":
-                seen = [str(first + index), *self._texts(part, run, run.outputs[index])]
+                results = [run.value(name) for name in run.outputs[index]]
+                seen = [str(first + index), *self._texts(part, run, results)]
                 line.append(f"observe({', '.join(seen)})")
             if dead:
                 line.append(f"del {', '.join(map(run.text, dead))}")
@@ -440,7 +451,7 @@ class Writer:
         `texts` are what the inputs are called there, if not by their names.
         """
         names = self.names
-        arguments = names.inputs(node) if texts is None else list(texts)
+        arguments = list(names.inputs(node) if texts is None else texts)
         if True in [tensor.dtype.is_ref for tensor in node.inputs]:
             rows = zip(node.inputs, node.input_memories, input_arguments(node.op), strict=True)
             for index, (tensor, memory, arg) in enumerate(rows):
@@ -450,11 +461,13 @@ class Writer:
 
     @staticmethod
     def _texts(part: _Part, run: Run, names: Sequence[str]) -> list[str]:
-        """What values are called in the text; constants by what holds them."""
-        constants = part.constants
+        """What values, by their first names, are called; constants by what holds them."""
+        constants, text = part.constants, run.text
+        if constants.keys().isdisjoint(names):
+            return list(map(text, names))
         return [
-            part.source.bind("c", constants[name]) if name in constants else run.text(name)
-            for name in map(run.value, names)
+            part.source.bind("c", constants[name]) if name in constants else text(name)
+            for name in names
         ]
 
     def _line(self, part: _Part, run: Run, index: int, buffers: Buffers) -> tuple[list[str], Ops]:
@@ -492,8 +505,8 @@ class Writer:
             return [" = ".join([*targets, call])] if targets else [], ops
         if not results:
             return [call], ops
-        targets = [run.text(name) for name in results]
-        return [f"{', '.join(targets)}{',' * gives_tuple(node.op.op_def)} = {call}"], ops
+        made = ", ".join(map(run.text, results))
+        return [f"{made}{',' * gives_tuple(node.op.op_def)} = {call}"], ops
 
     def _add_constants(self, part: _Part, node: Node, results: Sequence[str]) -> None:
         """Make constants known; a line only gives them the names by which others read them."""
