@@ -20,7 +20,7 @@ from tfsession.kernels.conv_windows import (
     blocks,
     bytes_at_a_time,
     summed_blocks,
-    windows_of_block,
+    windows_by_block,
 )
 
 # A copy of fewer neighbours in memory than this costs NumPy more for the run than for its elements.
@@ -30,33 +30,32 @@ _FEW = 16
 
 
 class _Patches:
-    """The windows of an array as rows of matrices, one for each block of windows."""
+    """The windows of an array as rows of matrices, a stack of them for each block of windows."""
 
     def __init__(self, xp: Any, x: Any, axes: Sequence[Axis], limit: int) -> None:
-        self._xp, self._x, self._axes = xp, x, axes
-        rows, *others = (axis.steps for axis in axes)
+        self._windows = windows_by_block(xp, x, axes)
+        self._spatial = len(axes)
         self.columns = math.prod(axis.extent for axis in axes) * x.shape[-1]
-        row_bytes = math.prod(others) * self.columns * x.dtype.itemsize
-        self.blocks = list(blocks(x.shape[0], rows, row_bytes, bytes_at_a_time(xp, limit)))
+        rows, *others = (axis.steps for axis in axes)
+        row = math.prod(others) * self.columns
+        limit = bytes_at_a_time(xp, limit)
+        self.blocks = list(blocks(x.shape[0], rows, row * x.dtype.itemsize, limit))
         images, high = self.blocks[0]
-        self._largest = (images.stop - images.start) * (high.stop - high.start) * row_bytes
-
-    def memory(self) -> Scratch:
-        """Memory for the matrix of any block."""
-        x = self._x
-        return Scratch(lambda: self._xp.empty(self._largest // x.dtype.itemsize, x.dtype))
+        largest = (images.stop - images.start) * (high.stop - high.start) * row
+        self.memory = Scratch(lambda: xp.empty(largest, x.dtype))
 
     def fill(self, memory: Any, block: Any) -> Any:
-        """The matrix of a block's windows, in memory that has room for it."""
-        view = windows_of_block(self._xp, self._x, self._axes, block)
-        split = len(self._axes) + 1
+        """The matrices `[stack, windows, elements]` of a block, in memory that has room for it."""
+        view = self._windows(block)
+        split = self._spatial + 1
         memory = memory[: view.size]
         if _side_by_side(view) >= min(_RUN, view.shape[split - 1]):
             memory.reshape(view.shape)[...] = view
-            return memory.reshape(-1, self.columns)
-        turned = view.transpose(*range(split, view.ndim), *range(split))
+            return memory.reshape(1, -1, self.columns)
+        # Elements lie far apart in windows, but side by side in windows that are side by side.
+        turned = view.transpose(0, *range(split, view.ndim), *range(1, split))
         memory.reshape(turned.shape)[...] = turned
-        return memory.reshape(self.columns, -1).T
+        return memory.reshape(len(view), self.columns, -1).swapaxes(1, 2)
 
 
 def _side_by_side(view: Any) -> int:
@@ -72,16 +71,16 @@ def correlate(xp: Any, x: Any, w: Any, axes: Sequence[Axis], out: Any) -> None:
     """Write the sums over each window of `x`, channels last, times the filters `w`."""
     columns = w.reshape(-1, w.shape[-1])
     patches = _Patches(xp, x, axes, BLOCK)
-    memory = patches.memory()
 
     def compute(start: int, stop: int) -> None:
-        with memory() as piece:
+        with patches.memory() as memory:
             for block in patches.blocks[start:stop]:
-                matrix, target = patches.fill(piece, block), out[block]
+                matrices, target = patches.fill(memory, block), out[block]
                 if target.flags.c_contiguous:
-                    xp.matmul(matrix, columns, out=target.reshape(-1, columns.shape[1]))
+                    shape = (*matrices.shape[:2], columns.shape[1])
+                    xp.matmul(matrices, columns, out=target.reshape(shape))
                 else:
-                    target[...] = xp.matmul(matrix, columns).reshape(target.shape)
+                    target[...] = xp.matmul(matrices, columns).reshape(target.shape)
 
     run_blocks(xp, len(patches.blocks), 1, compute)
 
@@ -92,12 +91,15 @@ def filter_gradient(xp: Any, x: Any, grad: Any, axes: Sequence[Axis]) -> Any:
     shape = (math.prod(axis.extent for axis in axes) * x.shape[-1], out_depth)
     # To add a block's sums to others' must cost little beside the block itself.
     patches = _Patches(xp, x, axes, max(BLOCK, 2 * math.prod(shape) * x.dtype.itemsize))
-    memory = patches.memory()
 
     def compute(block: Any, out: Any) -> None:
-        with memory() as piece:
-            matrix = patches.fill(piece, block)
-            xp.matmul(matrix.T, grad[block].reshape(-1, out_depth), out=out)
+        with patches.memory() as memory:
+            matrices = patches.fill(memory, block).swapaxes(1, 2)
+            slopes = grad[block].reshape(len(matrices), -1, out_depth)
+            if len(matrices) == 1:
+                xp.matmul(matrices[0], slopes[0], out=out)
+            else:
+                xp.matmul(matrices, slopes).sum(axis=0, out=out)
 
     shares = summed_blocks(xp, patches.blocks, shape, x.dtype, compute)
     return shares[0] if len(shares) == 1 else shares.sum(axis=0)

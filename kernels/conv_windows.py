@@ -19,7 +19,9 @@ from tfsession.core.windows import Axis, axes_of
 from tfsession.devices.threads import run_blocks
 
 # Bytes of windows that are copied at a time: BLAS takes them from the cache, at twice the speed.
-BLOCK = 512 << 10
+BLOCK = 2 << 20
+# Several blocks are a multiple of this, so that threads have equal shares.
+_EVEN = 4
 # The same in memory other than the host's, where more work at a time counts more than caches.
 _FAR_BLOCK = 64 << 20
 # Sums of several blocks that are kept at a time: how many, and their bytes.
@@ -96,25 +98,42 @@ def blocks(batch: int, rows: int, row_bytes: int, limit: int) -> Iterator[Any]:
     """Indices (images, rows) that cover a batch, each of at most `limit` bytes or one row."""
     images = limit // max(rows * row_bytes, 1)
     if images >= 1 or rows <= 1:
-        step = max(images, 1)
-        for first in range(0, batch, step):
-            yield slice(first, min(first + step, batch)), slice(0, rows)
+        for some in _shares(batch, max(images, 1), _EVEN):
+            yield some, slice(0, rows)
         return
-    step = max(limit // row_bytes, 1)
+    even = _EVEN // math.gcd(batch, _EVEN)
     for image in range(batch):
-        for first in range(0, rows, step):
-            yield slice(image, image + 1), slice(first, min(first + step, rows))
+        for some in _shares(rows, max(limit // row_bytes, 1), even):
+            yield slice(image, image + 1), some
 
 
-def windows_of_block(xp: Any, x: Any, axes: Sequence[Axis], block: Any) -> Any:
-    """The view that `windows` gives, for a block of images and rows of windows alone."""
-    images, rows = block
-    first = axes[0]
-    moved = first._replace(
-        before=first.before - rows.start * first.stride, steps=rows.stop - rows.start
-    )
-    near = [moved, *axes[1:]]
-    return windows(xp, padded(xp, x[images], near), near)
+def _shares(count: int, most: int, even: int) -> Iterator[slice]:
+    """Parts of `range(count)` of at most so many; a multiple of `even` if more than one."""
+    parts = -(-count // most)
+    if parts > 1:
+        parts = -(-parts // even) * even
+    step = -(-count // max(parts, 1))
+    for first in range(0, count, max(step, 1)):
+        yield slice(first, min(first + step, count))
+
+
+def windows_by_block(xp: Any, x: Any, axes: Sequence[Axis]) -> Callable[[Any], Any]:
+    """What gives the view of `windows` for a block of images and rows of windows.
+
+    Padding is put around small arrays at once, around others block by block.
+    """
+    if x.nbytes <= BLOCK or all(not a.before and a.padded <= a.size for a in axes):
+        view: Any = windows(xp, padded(xp, x, axes), axes)
+        return lambda block: view[block]
+    first, *others = axes
+
+    def of_block(block: Any) -> Any:
+        images, rows = block
+        before, steps = first.before - rows.start * first.stride, rows.stop - rows.start
+        near = [first._replace(before=before, steps=steps), *others]
+        return windows(xp, padded(xp, x[images], near), near)
+
+    return of_block
 
 
 class Scratch:

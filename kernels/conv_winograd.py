@@ -20,7 +20,7 @@ import numpy as np
 
 from tfsession.core.windows import Axis
 from tfsession.devices.threads import run_blocks
-from tfsession.kernels.conv_windows import Scratch, blocks, summed_blocks, windows_of_block
+from tfsession.kernels.conv_windows import Scratch, blocks, summed_blocks, windows_by_block
 
 # The side of a tile of the output, by the side of the filters; and the points but for infinity, by
 # the sum of both sides less one.
@@ -39,6 +39,9 @@ _FILTER_BLOCK = 256 << 10
 # What costs as much time as so many multiplications of a product of matrices: to take an element
 # of data to the points or back, one of a filter, to copy one of a window, and to begin.
 _MOVE, _FILTER, _COPY, _START = 40, 80, 15, 4_000_000
+
+
+_APART = 16
 
 
 class _Matrices(NamedTuple):
@@ -75,12 +78,17 @@ class _Pair:
     """Memory for a chain of steps: what each makes of one half is written to the other."""
 
     def __init__(self, xp: Any, size: int, dtype: Any) -> None:
-        self._here, self._there = xp.empty(size, dtype), xp.empty(size, dtype)
+        self._here, self._there = (xp.empty(size + 512 * _APART, dtype) for _ in "ab")
 
     def room(self, shape: Sequence[int]) -> Any:
-        """An array in the half that was not given last."""
+        """An array in the half that was not given last.
+
+        Its rows do not lie apart by powers of two, where they would share lines of the cache.
+        """
         self._here, self._there = self._there, self._here
-        return self._here[: math.prod(shape)].reshape(shape)
+        *sides, rest = shape
+        wide = rest + _APART
+        return self._here[: math.prod(sides) * wide].reshape(*sides, wide)[..., :rest]
 
 
 def _along(xp: Any, matrices: Sequence[Any], values: Any, pair: _Pair) -> Any:
@@ -88,7 +96,7 @@ def _along(xp: Any, matrices: Sequence[Any], values: Any, pair: _Pair) -> Any:
     for axis, matrix in enumerate(matrices):
         if matrix.size > 1:
             out = pair.room((*values.shape[:axis], len(matrix), *values.shape[axis + 1 :]))
-            xp.matmul(matrix, xp.moveaxis(values, axis, -2), out=xp.moveaxis(out, axis, -2))
+            xp.matmul(matrix, values.swapaxes(axis, -2), out=out.swapaxes(axis, -2))
             values = out
     return values
 
@@ -103,6 +111,23 @@ def _of_columns(xp: Any, points: int, columns: int, dtype: Any, compute: Any) ->
             compute(start, stop, pair)
 
     run_blocks(xp, columns, step, work)
+
+
+class _Part(NamedTuple):
+    """Tiles along one axis that have one side, and their places in the output."""
+
+    places: slice
+    tiles: range
+    side: int
+
+
+class _Target(NamedTuple):
+    """A view of the output, `[*places in a tile, images, *tiles, filters]`, and what goes there."""
+
+    view: Any
+    inside: tuple[slice, ...]
+    rows: range
+    others: tuple[slice, ...]
 
 
 class _Tiling:
@@ -131,53 +156,52 @@ class _Tiling:
         largest = (images.stop - images.start) * (high.stop - high.start) * row
         self.scratch = Scratch(lambda: _Pair(xp, largest, dtype))
 
-    def at_points(
-        self, x: Any, axes: Sequence[Axis], matrices: Sequence[Any], block: Any, pair: _Pair
-    ) -> Any:
-        """The tiles of a block at the points, `[points, tiles, channels]`."""
-        view = windows_of_block(self.xp, x, axes, block)
-        split, last = len(axes) + 1, view.ndim - 1
-        turned = view.transpose(*range(split, last), *range(split), last)
-        values = pair.room(turned.shape)
-        values[...] = turned
-        values = values.reshape(*turned.shape[: split - 1], -1)
-        return _along(self.xp, matrices, values, pair).reshape(self.points, -1, x.shape[-1])
+    def at_points(self, tiles: Any, matrices: Sequence[Any], pair: _Pair) -> Any:
+        """Tiles at the points, `[points, tiles, channels]`."""
+        split, last = len(matrices) + 1, tiles.ndim - 1
+        turned = tiles.transpose(*range(split, last), *range(split), last)
+        sides, others = turned.shape[: split - 1], turned.shape[split - 1 :]
+        values = pair.room((*sides, math.prod(others)))
+        values.reshape(turned.shape)[...] = turned
+        return _along(self.xp, matrices, values, pair).reshape(self.points, -1, tiles.shape[-1])
 
-    def place(self, values: Any, block: Any, out: Any) -> None:
-        """Write tiles, `[*sides, tiles * filters]`, where they belong; the last may be cut off."""
-        images, high = block
-        starts = [high.start, *[0] * (len(self.made) - 1)]
-        counts = [high.stop - high.start, *(axis.steps for axis in self.made[1:])]
-        values = values.reshape(*values.shape[:-1], -1, *counts, out.shape[-1])
-        for parts in product(*map(_whole_and_cut, self.made, starts, counts)):
-            target = out[(images, *(part.places for part in parts))]
+    def targets(self, out: Any) -> list[_Target]:
+        """Views of the output whose tiles have one size each: whole ones, and those cut off."""
+        found = []
+        for parts in product(*map(_whole_and_cut, self.made)):
+            view = out[(slice(None), *(part.places for part in parts))]
             # Each axis becomes two: tiles and places in them, which are taken to the front.
-            split = [
-                size for part in parts for size in (part.tiles.stop - part.tiles.start, part.side)
-            ]
-            target = target.reshape(len(target), *split, out.shape[-1])
-            order = (*range(2, target.ndim - 1, 2), 0, *range(1, target.ndim - 1, 2))
-            inside = (slice(part.side) for part in parts)
-            tiles = (part.tiles for part in parts)
-            target.transpose(*order, target.ndim - 1)[...] = values[(*inside, slice(None), *tiles)]
+            split = [size for part in parts for size in (len(part.tiles), part.side)]
+            view = view.reshape(len(out), *split, out.shape[-1])
+            last = view.ndim - 1
+            view = view.transpose(*range(2, last, 2), 0, *range(1, last, 2), last)
+            inside = tuple(slice(part.side) for part in parts)
+            others = tuple(slice(part.tiles.start, part.tiles.stop) for part in parts[1:])
+            found.append(_Target(view, inside, parts[0].tiles, others))
+        return found
+
+    def place(self, values: Any, block: Any, targets: Sequence[_Target]) -> None:
+        """Write tiles, `[*sides, tiles * filters]`, where they belong."""
+        images, high = block
+        count = images.stop - images.start
+        tiles = (high.stop - high.start, *(axis.steps for axis in self.made[1:]))
+        values = values.reshape(*values.shape[:-1], count, *tiles, -1)
+        whole = [slice(None)] * len(self.made)
+        for view, inside, rows, others in targets:
+            start, stop = max(high.start, rows.start), min(high.stop, rows.stop)
+            if start < stop:
+                to = slice(start - rows.start, stop - rows.start)
+                taken = slice(start - high.start, stop - high.start)
+                view[(*whole, images, to)] = values[(*inside, slice(None), taken, *others)]
 
 
-class _Part(NamedTuple):
-    """Tiles of a block along one axis that have one side, and their places in the output."""
-
-    places: slice
-    tiles: slice
-    side: int
-
-
-def _whole_and_cut(axis: Axis, start: int, count: int) -> Iterator[_Part]:
-    """The tiles from `start` on: those that fit, and one that is cut off by the end."""
-    side, whole = axis.extent, min(count, axis.size // axis.extent - start)
-    end = (start + whole) * side
+def _whole_and_cut(axis: Axis) -> Iterator[_Part]:
+    """The tiles of an axis: those that fit, and one that is cut off by the end."""
+    side, whole = axis.extent, axis.size // axis.extent
     if whole:
-        yield _Part(slice(start * side, end), slice(0, whole), side)
-    if whole < count:
-        yield _Part(slice(end, axis.size), slice(whole, count), axis.size - end)
+        yield _Part(slice(0, whole * side), range(whole), side)
+    if whole < axis.steps:
+        yield _Part(slice(whole * side, axis.size), range(whole, axis.steps), axis.size % side)
 
 
 def suits(
@@ -212,20 +236,21 @@ def correlate(xp: Any, x: Any, w: Any, axes: Sequence[Axis], out: Any) -> bool:
     depth, out_depth = w.shape[-2:]
     tiling = _Tiling(xp, axes, x.shape[0], max(depth, out_depth), x.dtype)
     filters = _filters(tiling, w)
-    x = xp.ascontiguousarray(x)
+    seen = windows_by_block(xp, xp.ascontiguousarray(x), tiling.seen)
+    targets = tiling.targets(out)
     squares: list[float] = []
 
     def compute(start: int, stop: int) -> None:
         with tiling.scratch() as pair:
             for block in tiling.blocks[start:stop]:
-                data = tiling.at_points(x, tiling.seen, tiling.data, block, pair)
-                products = pair.room((tiling.points, data.shape[1], out_depth))
-                xp.matmul(data, filters, out=products)
-                products = products.reshape(*tiling.sides, -1)
+                data = tiling.at_points(seen(block), tiling.data, pair)
+                products = pair.room((*tiling.sides, data.shape[1] * out_depth))
+                flat = products.reshape(tiling.points, -1, out_depth)
+                xp.matmul(data, filters, out=flat)
                 values = _along(xp, tiling.output, products, pair)
-                flat = values.reshape(-1)
-                squares.append(float(xp.dot(flat, flat)))
-                tiling.place(values, block, out)
+                flat = values.reshape(-1, values.shape[-1])
+                squares.append(float(xp.einsum("ij,ij->", flat, flat)))
+                tiling.place(values, block, targets)
 
     run_blocks(xp, len(tiling.blocks), 1, compute)
     return all(map(math.isfinite, squares))
@@ -248,14 +273,15 @@ def filter_gradient(xp: Any, x: Any, grad: Any, axes: Sequence[Axis]) -> Any:
     """The gradient for filters, as a matrix of one column a filter."""
     depth, out_depth = x.shape[-1], grad.shape[-1]
     tiling = _Tiling(xp, axes, x.shape[0], max(depth, out_depth), x.dtype)
-    x, grad = xp.ascontiguousarray(x), xp.ascontiguousarray(grad)
+    seen = windows_by_block(xp, xp.ascontiguousarray(x), tiling.seen)
+    made = windows_by_block(xp, xp.ascontiguousarray(grad), tiling.made)
     forth, back = ([m.T for m in kind] for kind in (tiling.output, tiling.filters))
     others = Scratch(tiling.scratch.make)
 
     def compute(block: Any, out: Any) -> None:
         with tiling.scratch() as pair, others() as more:
-            data = tiling.at_points(x, tiling.seen, tiling.data, block, pair)
-            slopes = tiling.at_points(grad, tiling.made, forth, block, more)
+            data = tiling.at_points(seen(block), tiling.data, pair)
+            slopes = tiling.at_points(made(block), forth, more)
             xp.matmul(data.swapaxes(1, 2), slopes, out=out)
 
     shape = (tiling.points, depth, out_depth)
