@@ -47,7 +47,11 @@ def widened(x: Any) -> Any:
 @kernel("Relu", types={"T": REAL_NUMBERS}, elementwise="broadcast")
 def relu(xp: Any, features: Any, out: Any = None) -> Any:
     """The greater of each element and zero."""
-    return xp.maximum(features, features.dtype.type(0), out=out)
+    zero = features.dtype.type(0)
+    if out is not None and out is not features:
+        out.fill(zero)  # the loop between two arrays is several times faster
+        zero = out
+    return xp.maximum(features, zero, out=out)
 
 
 @kernel("ReluGrad", elementwise="same")

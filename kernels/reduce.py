@@ -63,19 +63,19 @@ def _count(value: Any, result: Any) -> int:
     return count
 
 
-@kernel("Sum", host=_HOST, types=_HALVES)
+@kernel("Sum", host=_HOST, types=_HALVES, reduces="rows")
 def sum_of_halves(xp: Any, input: Any, reduction_indices: Any, keep_dims: bool) -> Any:
     """The sum in float32, rounded once."""
     return _sum(input, reduction_indices, xp.float32, keep_dims).astype(input.dtype)
 
 
-@kernel("Sum", host=_HOST)
+@kernel("Sum", host=_HOST, reduces="add")
 def sum_(xp: Any, input: Any, reduction_indices: Any, keep_dims: bool) -> Any:
     """The sum in the input's type."""
     return _sum(input, reduction_indices, input.dtype, keep_dims)
 
 
-@kernel("Mean", host=_HOST, types=_HALVES)
+@kernel("Mean", host=_HOST, types=_HALVES, reduces="rows")
 def mean_of_halves(xp: Any, input: Any, reduction_indices: Any, keep_dims: bool) -> Any:
     """The mean in float32, rounded once."""
     total = _sum(input, reduction_indices, xp.float32, keep_dims)
@@ -90,43 +90,47 @@ def _integer_mean(input: Any, indices: Any, dtype: Any, keep_dims: bool) -> Any:
     return (quotient + ((total < 0) & (quotient * count != total))).astype(input.dtype)
 
 
-@kernel("Mean", host=_HOST, types=_SIGNED)
+@kernel("Mean", host=_HOST, types=_SIGNED, reduces="rows")
 def mean_of_integers(xp: Any, input: Any, reduction_indices: Any, keep_dims: bool) -> Any:
     """The mean of an int64 sum, rounded toward zero; zero where there is nothing."""
     return _integer_mean(input, reduction_indices, xp.int64, keep_dims)
 
 
-@kernel("Mean", host=_HOST, types=_UNSIGNED)
+@kernel("Mean", host=_HOST, types=_UNSIGNED, reduces="rows")
 def mean_of_wide_integers(xp: Any, input: Any, reduction_indices: Any, keep_dims: bool) -> Any:
     """The mean of a uint64 sum, rounded down; zero where there is nothing."""
     return _integer_mean(input, reduction_indices, xp.uint64, keep_dims)
 
 
-@kernel("Mean", host=_HOST, types=_COMPLEX)
+@kernel("Mean", host=_HOST, types=_COMPLEX, reduces="rows")
 def mean_of_complex(xp: Any, input: Any, reduction_indices: Any, keep_dims: bool) -> Any:
     """The mean; zero where there is nothing."""
     total = _sum(input, reduction_indices, input.dtype, keep_dims)
     return total / (_count(input, total) or 1)
 
 
-@kernel("Mean", host=_HOST)
+def _average(total: Any, count: int) -> Any:
+    return total / count
+
+
+@kernel("Mean", host=_HOST, reduces="add", finish=_average)
 def mean(xp: Any, input: Any, reduction_indices: Any, keep_dims: bool) -> Any:
     """The mean; NaN where there is nothing."""
     total = _sum(input, reduction_indices, input.dtype, keep_dims)
-    return total / _count(input, total)
+    return _average(total, _count(input, total))
 
 
 def _prod(value: Any, indices: Any, dtype: Any, keep_dims: bool) -> Any:
     return _along(value.prod, value, indices, dtype=dtype, keepdims=keep_dims)
 
 
-@kernel("Prod", host=_HOST, types=_HALVES)
+@kernel("Prod", host=_HOST, types=_HALVES, reduces="rows")
 def prod_of_halves(xp: Any, input: Any, reduction_indices: Any, keep_dims: bool) -> Any:
     """The product in float32, rounded once."""
     return _prod(input, reduction_indices, xp.float32, keep_dims).astype(input.dtype)
 
 
-@kernel("Prod", host=_HOST)
+@kernel("Prod", host=_HOST, reduces="rows")
 def prod(xp: Any, input: Any, reduction_indices: Any, keep_dims: bool) -> Any:
     """The product in the input's type."""
     return _prod(input, reduction_indices, input.dtype, keep_dims)
@@ -140,54 +144,54 @@ def _extreme(xp: Any, reduce: Any, value: Any, indices: Any, keep_dims: bool, ne
     return xp.full(shape, neutral, value.dtype)
 
 
-@kernel("Max", host=_HOST)
+@kernel("Max", host=_HOST, reduces="maximum")
 def max_(xp: Any, input: Any, reduction_indices: Any, keep_dims: bool, T: DType) -> Any:
     """The greatest element; NaN where there is one; the least number where there is nothing."""
     least = -math.inf if T.is_floating else T.min
     return _extreme(xp, input.max, input, reduction_indices, keep_dims, least)
 
 
-@kernel("Min", host=_HOST)
+@kernel("Min", host=_HOST, reduces="minimum")
 def min_(xp: Any, input: Any, reduction_indices: Any, keep_dims: bool, T: DType) -> Any:
     """The least element; NaN where there is one; the greatest number where there is nothing."""
     greatest = math.inf if T.is_floating else T.max
     return _extreme(xp, input.min, input, reduction_indices, keep_dims, greatest)
 
 
-@kernel("All", host=_HOST)
+@kernel("All", host=_HOST, reduces="logical_and")
 def all_(xp: Any, input: Any, reduction_indices: Any, keep_dims: bool) -> Any:
     """Whether all are true."""
     return _along(input.all, input, reduction_indices, keepdims=keep_dims)
 
 
-@kernel("Any", host=_HOST)
+@kernel("Any", host=_HOST, reduces="logical_or")
 def any_(xp: Any, input: Any, reduction_indices: Any, keep_dims: bool) -> Any:
     """Whether any is true."""
     return _along(input.any, input, reduction_indices, keepdims=keep_dims)
 
 
-@kernel("EuclideanNorm", host=_HOST, types=_HALVES)
+@kernel("EuclideanNorm", host=_HOST, types=_HALVES, reduces="rows")
 def norm_of_halves(xp: Any, input: Any, reduction_indices: Any, keep_dims: bool) -> Any:
     """The norm in float32, rounded once."""
     wide = input.astype(xp.float32)
     return xp.sqrt(_sum(wide * wide, reduction_indices, xp.float32, keep_dims)).astype(input.dtype)
 
 
-@kernel("EuclideanNorm", host=_HOST, types=_INTEGERS)
+@kernel("EuclideanNorm", host=_HOST, types=_INTEGERS, reduces="rows")
 def norm_of_integers(xp: Any, input: Any, reduction_indices: Any, keep_dims: bool) -> Any:
     """The root, rounded toward zero, of a sum of squares that wraps around."""
     total = _sum(input * input, reduction_indices, input.dtype, keep_dims)
     return xp.sqrt(total.astype(xp.float64)).astype(input.dtype)
 
 
-@kernel("EuclideanNorm", host=_HOST, types=_COMPLEX)
+@kernel("EuclideanNorm", host=_HOST, types=_COMPLEX, reduces="rows")
 def norm_of_complex(xp: Any, input: Any, reduction_indices: Any, keep_dims: bool) -> Any:
     """The norm, as a complex number."""
     squares = input.real**2 + input.imag**2
     return xp.sqrt(_sum(squares, reduction_indices, squares.dtype, keep_dims)).astype(input.dtype)
 
 
-@kernel("EuclideanNorm", host=_HOST)
+@kernel("EuclideanNorm", host=_HOST, reduces="rows")
 def norm(xp: Any, input: Any, reduction_indices: Any, keep_dims: bool) -> Any:
     """The root of the sum of squares."""
     return xp.sqrt(_sum(input * input, reduction_indices, input.dtype, keep_dims))

@@ -123,6 +123,9 @@ class Kernel:
     `elementwise` says that each element of the output depends on those in its place alone, so that
     the kernel may be called on blocks: of inputs that "broadcast", as those of ufuncs do, or are
     "same" in shape but for scalars, or are a value and a "bias" along its last dimension;
+    `reduces` that it reduces its first input along the axes in its second, attribute `keep_dims`:
+    it names the ufunc that makes one number of all, of which `finish(total, count)` makes the
+    result if it is not that, or is "rows" where only rows can be reduced apart from each other;
     `blocking` that it may return a `core.pending.Pending` instead of its outputs, so that a step
     can wait, be cancelled and go on elsewhere; `types` restricts type attributes to some dtypes;
     `unseen` names inputs that the function does not look at, so that they may lie in any memory,
@@ -137,11 +140,13 @@ class Kernel:
         "constant",
         "device",
         "elementwise",
+        "finish",
         "forwards",
         "function",
         "host",
         "host_outputs",
         "op_type",
+        "reduces",
         "site",
         "stateful",
         "types",
@@ -156,6 +161,8 @@ class Kernel:
         *,
         ufunc: str | None = None,
         elementwise: str = "",
+        reduces: str = "",
+        finish: Callable[[Any, int], Any] | None = None,
         device: str | None = None,
         host: Iterable[str] = (),
         host_outputs: Iterable[str] = (),
@@ -173,6 +180,8 @@ class Kernel:
         self.function = function
         self.ufunc = ufunc
         self.elementwise = "broadcast" if ufunc is not None else elementwise
+        self.reduces = reduces
+        self.finish = finish
         self.device = device
         self.host = frozenset(host)
         self.host_outputs = frozenset(host_outputs)
@@ -249,7 +258,8 @@ def kernel(*op_types: str, **properties: Any) -> Callable[[F], F]:
 
     The function is `f(xp, *inputs, **attrs)`, or `f(ctx, *inputs, **attrs)` with `stateful=True`;
     the properties are those of `Kernel`: `device`, `host`, `host_outputs`, `aliases`,
-    `constant`, `forwards`, `stateful`, `blocking`, `types`, `unseen`, `elementwise`.
+    `constant`, `forwards`, `stateful`, `blocking`, `types`, `unseen`, `elementwise`,
+    `reduces`, `finish`.
     """
     site = caller_site()
 

@@ -24,24 +24,33 @@ Sizes = tuple[int, ...]
 
 # Bytes and least elements of a block: threads hand the interpreter to each other between any two
 # calls, so that calls should take some 10 microseconds.
-_BLOCK_BYTES, _LEAST = 512 << 10, 24 << 10
+_BLOCK_BYTES, _LEAST = 1 << 20, 32 << 10
 # A group remembers how so many sets of shapes are cut.
 _MOST_CUTS = 16
-_ALIGNMENT = 64
+# NumPy's loops for these are several times faster between arrays than with a number.
+_SLOW_WITH_NUMBERS = (np.maximum, np.minimum)
 
 
 @dataclass(slots=True, frozen=True, eq=False)
 class Reduction:
     """How a step reduces the value that it takes.
 
-    `axes` are those of the value; the result of all of it is `finish(total, count)` of the total
-    that `ufunc` makes in pieces; without a ufunc only rows are reduced in blocks, by the function.
+    `axes` are those of the value, also counted from its last on; the result of all of it is
+    `finish(total, count)` of the total that `ufunc` makes in pieces, if it is not that; without a
+    ufunc only rows are reduced in blocks, by the function, which takes value and axes.
     """
 
-    axes: Sizes
+    axes: Any
     keeps: bool
     ufunc: np.ufunc | None = None
     finish: Function | None = None
+
+    def axes_of(self, ndim: int) -> Sizes:
+        """The axes of a value of so many, in order."""
+        axes = sorted(axis % ndim if -ndim <= axis < ndim else ndim for axis in self.axes.flat)
+        if len({*axes, ndim}) <= len(axes):
+            raise Unfit
+        return tuple(axes)
 
 
 @dataclass(slots=True, frozen=True, eq=False)
@@ -138,6 +147,7 @@ class Cut:
     def __init__(self, group: Blocks, shapes: tuple[Sizes, ...]) -> None:
         self._group = group
         self._shapes = list(shapes)
+        self._axes: dict[int, Sizes] = {}
         self._find_shapes()
         self._split = self._find_split()
         self._rows = prod(self._full[: self._split])
@@ -161,7 +171,9 @@ class Cut:
             if reduction is None:
                 shapes.append(np.broadcast_shapes(*taken))
             else:
-                shapes.append(_reduced(taken[0], reduction))
+                axes = reduction.axes_of(len(taken[0]))
+                self._axes[len(shapes)] = axes
+                shapes.append(_reduced(taken[0], axes, reduction.keeps))
         self._full = max(
             (
                 shapes[step.arguments[0] if step.reduction else group.given + index]
@@ -187,11 +199,11 @@ class Cut:
                     least, most = self._narrow(number, least, most)
         if least > most:
             raise Unfit
-        for step in self._group.steps:
-            if step.reduction is not None:
-                first = _rows_axis(step.reduction.axes, ndim)
-                if first and least <= first <= most:
-                    return first
+        for number, axes in self._axes.items():
+            first = _rows_axis(axes, ndim)
+            is_full = self.is_full[self.step(number).arguments[0]]
+            if is_full and axes and first > 0 and least <= first <= most:
+                return first
         return least or most
 
     def _check(self, step: Step) -> None:
@@ -230,7 +242,7 @@ class Cut:
         for index, step in enumerate(group.steps):
             if step.reduction is not None:
                 source = step.arguments[0]
-                fits = self.is_full[source] and self._reduces_inside(step)
+                fits = self.is_full[source] and self._reduces_inside(group.given + index)
                 where = self.inside if fits else self._after
             else:
                 where = self.inside if self.is_full[group.given + index] else self.before
@@ -246,20 +258,20 @@ class Cut:
         """The step that gives a value."""
         return self._group.steps[number - self._group.given]
 
-    def is_whole(self, step: Step) -> bool:
-        """Whether a reduction leaves one element."""
-        assert step.reduction is not None
-        return len(step.reduction.axes) == len(self._full)
+    def is_whole(self, number: int) -> bool:
+        """Whether this is a reduction that leaves one element."""
+        return number in self._axes and len(self._axes[number]) == len(self._full)
 
-    def _reduces_inside(self, step: Step) -> bool:
-        reduction = step.reduction
+    def _reduces_inside(self, number: int) -> bool:
+        axes, reduction = self._axes[number], self.step(number).reduction
         assert reduction is not None
-        if not self.is_whole(step):
-            return _rows_axis(reduction.axes, len(self._full)) == self._split > 0
-        return reduction.ufunc is not None and (self._is_flat or self._is_orderless(step))
+        if not self.is_whole(number):
+            return bool(axes) and _rows_axis(axes, len(self._full)) == self._split > 0
+        return reduction.ufunc is not None and (self._is_flat or self._is_orderless(number))
 
-    def _is_orderless(self, step: Step) -> bool:
+    def _is_orderless(self, number: int) -> bool:
         """Whether the pieces of a reduction may be cut anywhere."""
+        step = self.step(number)
         reduction = step.reduction
         assert reduction is not None
         kind = self._group.dtypes[step.arguments[0]].kind
@@ -268,9 +280,8 @@ class Cut:
     def _find_bounds(self, row_bytes: int) -> list[int]:
         rows = max(block_rows(row_bytes, _BLOCK_BYTES), -(-_LEAST // self._columns))
         for number in self.inside:
-            step = self.step(number)
-            if step.reduction is not None and self.is_whole(step) and not self._is_orderless(step):
-                kind = self._group.dtypes[step.arguments[0]].kind
+            if self.is_whole(number) and not self._is_orderless(number):
+                kind = self._group.dtypes[number].kind
                 return pairwise_bounds(self._rows, rows, 2 if kind == "c" else 1)
         blocks = -(-self._rows // rows)
         rows = -(-self._rows // blocks)
@@ -287,7 +298,7 @@ class Cut:
             found[number] = step.function(*[found[n] for n in step.arguments])
         pieces: dict[int, Any] = {}
         for number in self.written:
-            if self._is_pieces(number):
+            if self.is_whole(number):
                 found[number] = pieces[number] = np.empty(len(bounds) - 1, group.dtypes[number])
             else:
                 make = np.empty if number in group.fetched else group.spares.empty
@@ -308,19 +319,14 @@ class Cut:
         for number in self._after:
             step = self.step(number)
             assert step.reduction is not None
-            axes = np.array(step.reduction.axes, np.int32)
-            found[number] = step.function(found[step.arguments[0]], axes)
+            found[number] = step.function(found[step.arguments[0]], step.reduction.axes)
         return tuple([found[number] for number in group.results])
-
-    def _is_pieces(self, number: int) -> bool:
-        step = self.step(number)
-        return step.reduction is not None and self.is_whole(step)
 
     def _kind_of(self, number: int) -> str:
         """How a block takes an array: all of it as it is, or what belongs to its rows."""
         shape, full = self._shapes[number], self._full
-        if number >= self._group.given and self.step(number).reduction is not None:
-            return "pieces" if self._is_pieces(number) else "reduced"
+        if number in self._axes:
+            return "pieces" if self.is_whole(number) else "reduced"
         if prod(shape) == 1 and prod(full) != 1:
             return "one"
         if prod(shape) == prod(full):
@@ -348,11 +354,10 @@ class Cut:
 
     def _joined(self, number: int, pieces: Any) -> Any:
         """The result of a reduction to one element, from those of the blocks."""
-        step = self.step(number)
-        reduction = step.reduction
+        reduction = self.step(number).reduction
         assert reduction is not None and reduction.ufunc is not None
         count = prod(self._full)
-        if self._is_orderless(step):
+        if self._is_orderless(number):
             total = reduction.ufunc.reduce(pieces, dtype=pieces.dtype)
         else:
             unit = 2 if pieces.dtype.kind == "c" else 1
@@ -375,10 +380,10 @@ class Cut:
         return arrays
 
 
-def _reduced(shape: Sizes, reduction: Reduction) -> Sizes:
-    if reduction.keeps:
-        return tuple([1 if a in reduction.axes else size for a, size in enumerate(shape)])
-    return tuple([size for axis, size in enumerate(shape) if axis not in reduction.axes])
+def _reduced(shape: Sizes, axes: Sizes, keeps: bool) -> Sizes:
+    if keeps:
+        return tuple([1 if axis in axes else size for axis, size in enumerate(shape)])
+    return tuple([size for axis, size in enumerate(shape) if axis not in axes])
 
 
 def _rows_axis(axes: Sizes, ndim: int) -> int:
@@ -488,7 +493,7 @@ class _BlockWriter:
         value = self._text(step.arguments[0])
         if number not in self._cut.written:
             return
-        if self._cut.is_whole(step):
+        if self._cut.is_whole(number):
             assert step.reduction is not None
             self._names[function] = step.reduction.ufunc.reduce  # type: ignore[union-attr]
             self._names[f"d{number}"] = self._dtypes[number]
@@ -500,6 +505,7 @@ class _BlockWriter:
     def _compute(self, number: int, step: Step, function: str) -> None:
         arguments = ", ".join(map(self._text, step.arguments))
         is_written = number in self._cut.written
+        filler = self._number_of(step)
         if not step.takes_out:
             target = f"x{number}[...]" if is_written else f"x{number}"
             self._lines.append(f"{target} = {function}({arguments})")
@@ -507,9 +513,20 @@ class _BlockWriter:
         if is_written:
             target = f"x{number}"
         else:
-            self._let_go(number)
+            if filler is None:
+                self._let_go(number)
             target = self._texts[number] = self._take(number)
+        if filler is not None:
+            self._lines.append(f"{target}[...] = x{filler}")
+            arguments = ", ".join(target if n == filler else self._text(n) for n in step.arguments)
         self._lines.append(f"{function}({arguments}, out={target})")
+
+    def _number_of(self, step: Step) -> int | None:
+        """The number that is better given as an array."""
+        if step.function not in _SLOW_WITH_NUMBERS:
+            return None
+        ones = [n for n in step.arguments if self._cut.taken.get(n) == "one"]
+        return ones[0] if ones else None
 
     def _take(self, number: int) -> str:
         dtype = self._dtypes[number]

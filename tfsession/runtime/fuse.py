@@ -20,7 +20,7 @@ from tfsession.core.rules import Kernel
 from tfsession.devices.spares import Spares
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
-from tfsession.runtime.blocks import Blocks, Step
+from tfsession.runtime.blocks import Blocks, Reduction, Step
 from tfsession.runtime.partition import Node, input_arguments
 
 # Below so many elements nothing is computed in blocks: to wake a thread costs as much.
@@ -100,15 +100,19 @@ def _dtype(tensor: Tensor) -> np.dtype[Any]:
 def _work(node: Node) -> int:
     ufunc = node.kernel.ufunc
     if ufunc is None:
-        return _KERNEL
+        return 1 if node.kernel.reduces else _KERNEL
     return 1 if ufunc in _CHEAP else _DEAR
 
 
 def _step(node: Node, numbers: Mapping[Tensor, int]) -> Step:
     op, kernel = node.op, node.kernel
     function = kernel.bind(np, op.op_def, op.attrs)
-    arguments = tuple([numbers[tensor] for tensor in node.inputs if tensor in numbers])
-    return Step(function, arguments, kernel.elementwise, kernel.takes_out, None)
+    arguments = tuple([numbers[tensor] for tensor in node.inputs])
+    if not kernel.reduces:
+        return Step(function, arguments, kernel.elementwise, kernel.takes_out)
+    axes, ufunc = node.inputs[1].op.attrs["value"], getattr(np, kernel.reduces, None)
+    reduction = Reduction(axes, op.attrs["keep_dims"], ufunc, kernel.finish)
+    return Step(function, arguments[:1], "", False, reduction)
 
 
 # --- what may stand in a group --------------------------------------------------------------------
@@ -136,6 +140,15 @@ def _is_elementwise(node: Node) -> bool:
     if op.attrs.get("data_format", b"NHWC") != b"NHWC" or _is_small(op.outputs[0]):
         return False
     return all(_is_number(tensor.dtype) for tensor in (*node.inputs, *op.outputs))
+
+
+def _is_reduction(node: Node, feeds: Container[Tensor]) -> bool:
+    """Whether a node reduces along axes that are known, on the host."""
+    if not node.kernel.reduces or node.memory is not None or _is_small(node.inputs[0]):
+        return False
+    value, axes = node.inputs
+    is_known = axes.op.type == "Const" and axes not in feeds
+    return is_known and _is_number(value.dtype)
 
 
 def _has_effects(node: Node) -> bool:
@@ -207,7 +220,9 @@ class _Stretch:
             self._makers.pop(tensor, None)
         self._indices = {node.op: index for index, node in enumerate(nodes)}
         self._joins = [
-            _is_elementwise(node) and node.op.outputs[0] not in feeds and self._is_read(node)
+            (_is_elementwise(node) or _is_reduction(node, feeds))
+            and node.op.outputs[0] not in feeds
+            and self._is_read(node)
             for node in nodes
         ]
 
@@ -262,8 +277,10 @@ class _Stretch:
         if not (self._joins[maker] and self._joins[reader]):
             return False
         one, other = self._nodes[maker], self._nodes[reader]
-        if one.allocator is not other.allocator:
+        if one.allocator is not other.allocator or one.kernel.reduces:
             return False
+        if other.kernel.reduces:
+            return True
         made, result = one.op.outputs[0]._shape, other.op.outputs[0]._shape
         return made is None or result is None or _may_equal(made, result)
 
