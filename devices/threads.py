@@ -25,7 +25,10 @@ import numpy as np
 from tfsession.core import forking
 from tfsession.devices.blas import one_thread
 
-__all__ = ["blas_threads_for", "block_rows", "cores", "run_blocks", "spare_arrays", "this_thread"]
+__all__ = [
+    *("blas_threads_for", "block_rows", "cores", "even_rows", "run_blocks", "spare_arrays"),
+    "this_thread",
+]
 
 # Takes the first row of a block and the one behind its last.
 Task = Callable[[int, int], object]
@@ -33,6 +36,7 @@ Task = Callable[[int, int], object]
 # Bytes that a block may touch: they stay in the cache of one core from one operation to the next.
 BLOCK_BYTES = 1 << 20
 _MOST_THREADS = 64
+_EVEN = 4
 # Multiplications for which LAPACK gets one thread: some milliseconds of one core's work. The fewer
 # cores there are, the less there is to gain, and the likelier one of them is busy.
 _SMALL = 512_000_000 // min(os.cpu_count() or 1, 16)
@@ -82,6 +86,14 @@ def block_rows(row_bytes: int, budget: int = BLOCK_BYTES) -> int:
         budget: bytes of a block.
     """
     return max(1, budget // max(1, row_bytes))
+
+
+def even_rows(rows: int, row_bytes: int, budget: int = BLOCK_BYTES) -> int:
+    """As `block_rows`, but so that several threads have as much to do, if there are few blocks."""
+    blocks = -(-rows // block_rows(row_bytes, budget))
+    if blocks > 1:
+        blocks = -(-blocks // _EVEN) * _EVEN
+    return max(1, -(-rows // max(1, blocks)))
 
 
 def blas_threads_for(multiplications: int) -> AbstractContextManager[None]:

@@ -7,14 +7,8 @@ from typing import Any
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
-from tfsession.kernels.nn import row_maximum, row_sum, widened
-
-
-def _shifted_and_exponentials(xp: Any, logits: Any) -> tuple[Any, Any]:
-    """Rows less their greatest element, and `exp` of that; both are new."""
-    shifted = logits - row_maximum(xp, logits)
-    return shifted, xp.exp(shifted)
-
+from tfsession.devices.workspace import Workspace
+from tfsession.kernels.nn import by_rows, row_sum, shift_rows, wide_room, widened
 
 # --- labels as probabilities ----------------------------------------------------------------------
 
@@ -48,15 +42,24 @@ def softmax_cross_entropy_with_logits(xp: Any, features: Any, labels: Any) -> An
     features, labels = _broadcast(xp, features, labels)
     if not features.size:
         return xp.zeros(features.shape[0], dtype), xp.empty(features.shape, dtype)
-    features, labels = widened(features), widened(labels)
-    shifted, backprop = _shifted_and_exponentials(xp, features)
-    total = row_sum(xp, backprop)
-    backprop /= total
-    backprop -= labels
-    costs = xp.subtract(xp.log(total), shifted, out=shifted)
-    costs *= labels
-    loss = row_sum(xp, costs)[:, 0]
-    return loss.astype(dtype, copy=False), backprop.astype(dtype, copy=False)
+    loss, backprop = xp.empty(len(features), dtype), xp.empty(features.shape, dtype)
+
+    def block(start: int, stop: int) -> None:
+        probable, out = widened(labels[start:stop]), backprop[start:stop]
+        with Workspace(xp) as take:
+            wide = wide_room(take, out)
+            costs = take(wide.shape, wide.dtype)
+            shift_rows(xp, features[start:stop], costs)
+            xp.exp(costs, out=wide)
+            total = row_sum(xp, wide)
+            wide /= total
+            xp.subtract(wide, probable, out=out, casting="same_kind")
+            xp.subtract(xp.log(total), costs, out=costs)
+            costs *= probable
+            loss[start:stop] = row_sum(xp, costs)[:, 0]
+
+    by_rows(xp, *features.shape, block)
+    return loss, backprop
 
 
 # --- labels as class numbers ----------------------------------------------------------------------
@@ -82,15 +85,26 @@ def _refuse_bad_shapes(features: Any, labels: Any) -> None:
 
 def _sparse(xp: Any, features: Any, labels: Any) -> tuple[Any, Any]:
     """Losses and gradients for labels that are all numbers of classes."""
-    dtype = features.dtype
-    shifted, backprop = _shifted_and_exponentials(xp, widened(features))
-    total = row_sum(xp, backprop)
-    backprop /= total
-    places = xp.arange(labels.size), labels
-    loss = xp.log(total)[:, 0]
-    loss -= shifted[places]
-    backprop[places] -= 1
-    return loss.astype(dtype, copy=False), backprop.astype(dtype, copy=False)
+    loss = xp.empty(labels.shape, features.dtype)
+    backprop = xp.empty(features.shape, features.dtype)
+
+    def block(start: int, stop: int) -> None:
+        places = xp.arange(stop - start), labels[start:stop]
+        out = backprop[start:stop]
+        with Workspace(xp) as take:
+            wide = wide_room(take, out)
+            shift_rows(xp, features[start:stop], wide)
+            own = wide[places]
+            xp.exp(wide, out=wide)
+            total = row_sum(xp, wide)
+            wide /= total
+            wide[places] -= 1
+            loss[start:stop] = xp.log(total)[:, 0] - own
+            if wide is not out:
+                out[...] = wide
+
+    by_rows(xp, *features.shape, block)
+    return loss, backprop
 
 
 def _empty(xp: Any, features: Any) -> tuple[Any, Any]:

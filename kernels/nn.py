@@ -7,6 +7,7 @@ arithmetic. Short rows are summed as products with ones, which BLAS does several
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ import numpy as np
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
+from tfsession.devices.threads import even_rows, run_blocks
+from tfsession.devices.workspace import Workspace
 
 REAL_NUMBERS = (
     *("float", "double", "half", "bfloat16"),
@@ -21,6 +24,8 @@ REAL_NUMBERS = (
 )
 # Rows shorter than this cost NumPy more for each row than for its elements.
 _SHORT_ROW = 32
+# Bytes of a block of rows.
+_BLOCK = 1 << 20
 _SELU_SCALE = 1.0507009873554805
 _SELU_SCALE_ALPHA = 1.7580993408473766
 
@@ -214,30 +219,71 @@ def row_sum(xp: Any, x: Any) -> Any:
 def _rows(logits: Any) -> Any:
     if not logits.ndim:
         raise InvalidArgumentError(None, None, "logits must have >= 1 dimension, got []")
-    return widened(logits).reshape(-1, logits.shape[-1])
+    return logits.reshape(-1, logits.shape[-1])
+
+
+def by_rows(xp: Any, rows: int, columns: int, task: Callable[[int, int], object]) -> None:
+    """Run `task(start, stop)` for blocks of rows of a matrix, on all cores if it is large."""
+    step = even_rows(rows, 4 * columns, _BLOCK)
+    if rows <= step:
+        task(0, rows)
+    else:
+        run_blocks(xp, rows, step, task)
+
+
+def shift_rows(xp: Any, rows: Any, out: Any) -> None:
+    """Rows less their greatest element."""
+    if out.dtype == rows.dtype:
+        xp.subtract(rows, row_maximum(xp, rows), out=out)
+    else:
+        out[...] = rows
+        xp.subtract(out, row_maximum(xp, out), out=out)
+
+
+def wide_room(take: Any, out: Any) -> Any:
+    """`out` itself, or room for it in float32 if that is what it is computed in."""
+    return take(out.shape, "float32") if out.dtype.itemsize == 2 else out
+
+
+def _by_rows_of(xp: Any, logits: Any, task: Callable[..., object]) -> Any:
+    """An array like the logits, of which `task(take, rows, out)` writes blocks of rows."""
+    result = xp.empty(logits.shape, logits.dtype)
+    if not logits.size:
+        return result
+    rows, out = _rows(logits), _rows(result)
+
+    def block(start: int, stop: int) -> None:
+        with Workspace(xp) as take:
+            wide = wide_room(take, out[start:stop])
+            shift_rows(xp, rows[start:stop], wide)
+            task(take, wide)
+            if wide.dtype != out.dtype:
+                out[start:stop] = wide
+
+    by_rows(xp, *rows.shape, block)
+    return result
 
 
 @kernel("Softmax")
 def softmax(xp: Any, logits: Any) -> Any:
     """`exp(x)` over its sum along the last dimension."""
-    if not logits.size:
-        return xp.empty(logits.shape, logits.dtype)
-    rows = _rows(logits)
-    result = rows - row_maximum(xp, rows)
-    xp.exp(result, out=result)
-    result /= row_sum(xp, result)
-    return result.reshape(logits.shape).astype(logits.dtype, copy=False)
+
+    def divide(_: Any, shifted: Any) -> None:
+        xp.exp(shifted, out=shifted)
+        shifted /= row_sum(xp, shifted)
+
+    return _by_rows_of(xp, logits, divide)
 
 
 @kernel("LogSoftmax")
 def log_softmax(xp: Any, logits: Any) -> Any:
     """`x - log(sum(exp(x)))` along the last dimension."""
-    if not logits.size:
-        return xp.empty(logits.shape, logits.dtype)
-    rows = _rows(logits)
-    result = rows - row_maximum(xp, rows)
-    result -= xp.log(row_sum(xp, xp.exp(result)))
-    return result.reshape(logits.shape).astype(logits.dtype, copy=False)
+
+    def subtract(take: Any, shifted: Any) -> None:
+        powers = xp.exp(shifted, out=take(shifted.shape, shifted.dtype))
+        shifted -= xp.log(row_sum(xp, powers))
+
+    return _by_rows_of(xp, logits, subtract)
 
 
 # --- biases ---------------------------------------------------------------------------------------

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
+from tfsession.devices.threads import even_rows, run_blocks
+from tfsession.devices.workspace import Workspace
 from tfsession.kernels.nn import widened
 
 
@@ -16,12 +18,17 @@ def _refuse(text: str) -> InvalidArgumentError:
     return InvalidArgumentError(None, None, text)
 
 
-# Bytes of a tensor worked on at a time, so that what is made of them stays in the cache.
-_BLOCK = 1 << 20
+# Bytes of a tensor in a block, and numbers in a row of it: NumPy repeats a vector at full speed
+# only if it is longer than the buffers of its iterators.
+_BLOCK, _ROW = 1 << 20, 16384
 
 
 class _Channels:
-    """A tensor as a matrix of one column a channel, or as `[batch, channels, positions]`."""
+    """A tensor in which each channel's numbers can be reached at once.
+
+    Channels that come last are columns of a matrix, several times beside each other if they are
+    few; others lie as `[batch, channels, positions]`.
+    """
 
     def __init__(self, xp: Any, shape: tuple[int, ...], data_format: bytes, what: str) -> None:
         rank = len(data_format)
@@ -31,31 +38,56 @@ class _Channels:
         self.first = data_format.startswith(b"NC")
         self.depth = shape[1 if self.first else -1]
         self.count = math.prod(shape) // max(self.depth, 1)
-        self._shape = (
-            (shape[0], self.depth, math.prod(shape[2:])) if self.first else (self.count, self.depth)
-        )
+        if self.first:
+            self._repeats = 1
+            self.shape: tuple[int, ...] = (shape[0], self.depth, math.prod(shape[2:]))
+        else:
+            most = max(_ROW // max(self.depth, 1), 1)
+            self._repeats = math.gcd(self.count, 1 << (most.bit_length() - 1)) or 1
+            self.shape = (self.count // self._repeats, self._repeats * self.depth)
+        self._step = even_rows(self.shape[0], 4 * math.prod(self.shape[1:]), _BLOCK)
 
     def laid(self, x: Any) -> Any:
         """The tensor so."""
-        return x.reshape(self._shape)
+        return x.reshape(self.shape)
 
-    def parts(self) -> Iterator[slice]:
-        """Slices of the first dimension that are worked on one after the other."""
-        length = self._shape[0]
-        step = max(_BLOCK * length // max(4 * math.prod(self._shape), 1), 1)
-        for first in range(0, length, step):
-            yield slice(first, first + step)
+    def run(self, task: Callable[[int, int], object]) -> None:
+        """Run `task(start, stop)` for blocks of the first dimension."""
+        run_blocks(self._xp, self.shape[0], self._step, task)
+
+    def summed(self, task: Callable[[int, int], Sequence[Any]], sums: int) -> Any:
+        """What `task(start, stop)` gives for each block, so many vectors: `[sums, blocks, depth]`.
+
+        With it comes how many numbers of each channel are in each block, as a column.
+        """
+        blocks = -(-self.shape[0] // self._step)
+        found = self._xp.empty((sums, blocks, self.depth), "float32")
+
+        def store(start: int, stop: int) -> None:
+            # Elsewhere than on the host all is one block.
+            for block in range(start // self._step, -(-stop // self._step)):
+                first = block * self._step
+                vectors = task(first, min(first + self._step, stop))
+                for number, vector in enumerate(vectors):
+                    found[number, block] = vector
+
+        self.run(store)
+        sizes = self._xp.full((blocks, 1), self._step, "float32")
+        sizes[-1:] = self.shape[0] - (blocks - 1) * self._step
+        return found, sizes * (self.count // max(self.shape[0], 1))
 
     def spread(self, vector: Any) -> Any:
         """A vector so that it meets its channels."""
         wide = widened(vector)
-        return wide[:, None] if self.first else wide
+        return wide[:, None] if self.first else self._xp.tile(wide, self._repeats)
 
     def total(self, x: Any) -> Any:
         """The sums of the channels."""
         if self.first:
             return x.sum(axis=2, dtype=x.dtype).sum(axis=0, dtype=x.dtype)
-        # By BLAS, which sums columns several times faster.
+        if self._repeats > 1:
+            return x.sum(axis=0).reshape(self._repeats, self.depth).sum(axis=0)
+        # By BLAS, which sums short rows several times faster, but on one thread at a time.
         return self._xp.ones(x.shape[0], x.dtype) @ x
 
     def check(self, vector: Any, what: str, start: str = "") -> None:
@@ -84,6 +116,32 @@ def _checked(
     return channels
 
 
+def _moments(xp: Any, channels: _Channels, laid: Any) -> tuple[Any, Any]:
+    """The mean and the variance of each channel, in one pass.
+
+    The squares are of what is left of the mean of a block, and blocks are joined as in Chan, Golub
+    and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances".
+    """
+
+    def block(start: int, stop: int) -> tuple[Any, Any]:
+        part = laid[start:stop]
+        with Workspace(xp) as take:
+            rest = take(part.shape, "float32")
+            mean = channels.total(widened(part)) / xp.float32(part.size // channels.depth)
+            xp.subtract(part, channels.spread(mean), out=rest)
+            rest *= rest
+            return mean, channels.total(rest)
+
+    (means, squares), sizes = channels.summed(block, 2)
+    count = xp.float32(channels.count)
+    mean = (means * sizes).sum(axis=0) / count
+    means -= mean
+    means *= means
+    means *= sizes
+    squares += means
+    return mean, squares.sum(axis=0) / count
+
+
 def _normalize(
     xp: Any, x: Any, scale: Any, offset: Any, mean: Any, variance: Any, epsilon: float,
     factor: float, data_format: bytes, is_training: bool,
@@ -91,12 +149,8 @@ def _normalize(
     channels = _checked(xp, x, scale, offset, mean, variance, data_format, is_training, factor)
     laid, number = channels.laid(x), scale.dtype.type
     if is_training and x.size:
-        count = number(channels.count)
-        centre = sum(channels.total(widened(laid[part])) for part in channels.parts()) / count
-        middle = channels.spread(centre)
-        spread = sum(channels.total(xp.square(laid[part] - middle)) for part in channels.parts())
-        spread = spread / count
-        unbiased = spread * (count / number(max(channels.count - 1, 1)))
+        centre, spread = _moments(xp, channels, laid)
+        unbiased = spread * (number(channels.count) / number(max(channels.count - 1, 1)))
         running = [centre, unbiased]
         if factor != 1:
             old = (widened(mean), widened(variance))
@@ -113,11 +167,18 @@ def _normalize(
     slope = channels.spread(widened(scale) / xp.sqrt(spread + number(epsilon)))
     middle, base = channels.spread(centre), channels.spread(widened(offset))
     result = xp.empty(laid.shape, x.dtype)
-    for part in channels.parts():
-        moved = laid[part] - middle
-        moved *= slope
-        moved += base
-        result[part] = moved
+
+    def block(start: int, stop: int) -> None:
+        with Workspace(xp) as take:
+            out = result[start:stop]
+            moved = out if out.dtype == xp.float32 else take(out.shape, "float32")
+            xp.subtract(laid[start:stop], middle, out=moved)
+            moved *= slope
+            moved += base
+            if moved is not out:
+                out[...] = moved
+
+    channels.run(block)
     return (result.reshape(x.shape), *(value.astype(scale.dtype) for value in outputs))
 
 
@@ -185,26 +246,38 @@ def fused_batch_norm_grad(
     inverse = xp.sqrt(widened(reserve_space_2) + xp.float32(epsilon))
     inverse = xp.reciprocal(inverse)
     middle = channels.spread(widened(reserve_space_1))
-    of_offset = of_scale = xp.zeros(channels.depth, "float32")
-    for part in channels.parts():
-        grad = widened(grads[part])
-        of_offset = of_offset + channels.total(grad)
-        of_scale = of_scale + channels.total(grad * (laid[part] - middle))
-    of_scale *= inverse
+
+    def sums(start: int, stop: int) -> tuple[Any, Any]:
+        grad = grads[start:stop]
+        with Workspace(xp) as take:
+            share = take(grad.shape, "float32")
+            xp.subtract(laid[start:stop], middle, out=share)
+            share *= grad
+            return channels.total(widened(grad)), channels.total(share)
+
+    (of_offset, of_scale), _ = channels.summed(sums, 2)
+    of_offset, of_scale = of_offset.sum(axis=0), of_scale.sum(axis=0) * inverse
     slope = channels.spread(inverse * widened(scale))
     of_x = xp.empty(laid.shape, x.dtype)
     count = xp.float32(max(channels.count, 1))
     bend, shift = channels.spread(inverse * of_scale / -count), channels.spread(of_offset / count)
-    for part in channels.parts():
+
+    def block(start: int, stop: int) -> None:
+        out, grad = of_x[start:stop], grads[start:stop]
         if not is_training:
-            of_x[part] = grads[part] * slope
-            continue
-        share = laid[part] - middle
-        share *= bend
-        share += grads[part]
-        share -= shift
-        share *= slope
-        of_x[part] = share
+            xp.multiply(grad, slope, out=out, casting="same_kind")
+            return
+        with Workspace(xp) as take:
+            share = out if out.dtype == xp.float32 else take(out.shape, "float32")
+            xp.subtract(laid[start:stop], middle, out=share)
+            share *= bend
+            share += grad
+            share -= shift
+            share *= slope
+            if share is not out:
+                out[...] = share
+
+    channels.run(block)
     kind = reserve_space_1.dtype
     nothing = xp.zeros(0, kind)
     return (

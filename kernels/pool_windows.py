@@ -10,7 +10,7 @@ from typing import Any
 
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.windows import Axis
-from tfsession.devices.threads import block_rows, run_blocks
+from tfsession.devices.threads import block_rows, even_rows, run_blocks
 from tfsession.devices.workspace import Workspace
 from tfsession.kernels.conv_windows import checked_axes
 
@@ -100,7 +100,8 @@ def _run_parts(
             first = min(piece * length, rows)
             task(slice(image, image + 1), slice(first, min(first + length, rows)))
 
-    run_blocks(xp, batch * pieces, max(step // rows, 1), run)
+    images = even_rows(batch, 1, max(step // rows, 1)) if pieces == 1 else 1
+    run_blocks(xp, batch * pieces, images, run)
 
 
 def by_windows(
