@@ -24,6 +24,7 @@ def libraries():
 
 
 @pytest.mark.oracle
+@pytest.mark.spec("programs")
 @pytest.mark.filterwarnings("ignore")  # TensorFlow's, of what is deprecated
 @pytest.mark.parametrize("name", SMALL)
 def test_a_work_gives_tensorflows_answer(libraries, name):
