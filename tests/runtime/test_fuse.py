@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import tfsession as tf
 from tfsession.runtime import blocks, fuse
-from tfsession.runtime.blocks import Blocks, pairwise_bounds
+from tfsession.runtime.blocks import Blocks
 from tfsession.runtime.plan import Signature
 
 L0 = tf.ConfigProto(
