@@ -49,7 +49,7 @@ def _running(
     return result
 
 
-@kernel("Cumsum", host=["axis"])
+@kernel("Cumsum", host=["axis"], slow=200_000)
 def cumsum(xp: Any, x: Any, axis: Any, exclusive: bool, reverse: bool) -> Any:
     """Running sums in the input's type."""
 
@@ -59,7 +59,7 @@ def cumsum(xp: Any, x: Any, axis: Any, exclusive: bool, reverse: bool) -> Any:
     return _running(xp, scan, x, axis, exclusive, reverse, 0)
 
 
-@kernel("Cumprod", host=["axis"])
+@kernel("Cumprod", host=["axis"], slow=200_000)
 def cumprod(xp: Any, x: Any, axis: Any, exclusive: bool, reverse: bool) -> Any:
     """Running products in the input's type."""
 

@@ -19,7 +19,7 @@ from tfsession.kernels.solve import (
 )
 
 
-@kernel("Cholesky")
+@kernel("Cholesky", slow=2_000)
 def cholesky(xp: Any, input: Any) -> Any:
     """Lower triangles; an error where a matrix is not positive definite."""
     check_square(input)
@@ -31,7 +31,7 @@ def cholesky(xp: Any, input: Any) -> Any:
     return result.astype(input.dtype, copy=False)
 
 
-@kernel("CholeskyGrad")
+@kernel("CholeskyGrad", slow=2_000)
 def cholesky_grad(xp: Any, l: Any, grad: Any) -> Any:  # noqa: E741
     """The gradient to a symmetric matrix, from that to its lower triangle."""
     check_square(l)
@@ -49,7 +49,7 @@ def cholesky_grad(xp: Any, l: Any, grad: Any) -> Any:  # noqa: E741
 _NO_EIGEN = "Self-adjoint eigen decomposition was not successful. The input might not be valid."
 
 
-@kernel("SelfAdjointEigV2")
+@kernel("SelfAdjointEigV2", slow=2_000)
 def self_adjoint_eig(xp: Any, input: Any, *, compute_v: bool) -> Any:
     """Eigenvalues in order, and eigenvectors; the lower triangle is read."""
     check_square(input)
@@ -64,7 +64,7 @@ def self_adjoint_eig(xp: Any, input: Any, *, compute_v: bool) -> Any:
     return values.astype(kind, copy=False), vectors.astype(kind, copy=False)
 
 
-@kernel("Eig")
+@kernel("Eig", slow=2_000)
 def eig(xp: Any, input: Any, *, compute_v: bool, Tout: DType) -> Any:
     """Eigenvalues and eigenvectors of any square matrices."""
     check_square(input)
@@ -79,7 +79,7 @@ def eig(xp: Any, input: Any, *, compute_v: bool, Tout: DType) -> Any:
     return values.astype(kind, copy=False), vectors.astype(kind, copy=False)
 
 
-@kernel("Svd")
+@kernel("Svd", slow=2_000)
 def svd(xp: Any, input: Any, *, compute_uv: bool, full_matrices: bool) -> Any:
     """Singular values in order, and singular vectors; of what is not finite, no numbers."""
     check_matrices(input)
@@ -99,7 +99,7 @@ def svd(xp: Any, input: Any, *, compute_uv: bool, full_matrices: bool) -> Any:
     return tuple(part.astype(kind, copy=False) for part in parts)
 
 
-@kernel("Qr")
+@kernel("Qr", slow=2_000)
 def qr(xp: Any, input: Any, *, full_matrices: bool) -> Any:
     """Orthonormal columns and upper triangles."""
     check_matrices(input)
@@ -108,7 +108,7 @@ def qr(xp: Any, input: Any, *, full_matrices: bool) -> Any:
     return q.astype(input.dtype, copy=False), r.astype(input.dtype, copy=False)
 
 
-@kernel("Lu")
+@kernel("Lu", slow=2_000)
 def lu(xp: Any, input: Any, *, output_idx_type: DType) -> Any:
     """Triangles in one matrix, by columns, with the greatest element of each as the pivot."""
     check_square(input)

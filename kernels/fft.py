@@ -45,15 +45,15 @@ def _register(dims: int, suffix: str) -> None:
         transform = xp.fft.ifftn if is_inverse else xp.fft.fftn
         return transform(values, axes=axes).astype(values.dtype, copy=False)
 
-    @kernel(f"FFT{suffix}")
+    @kernel(f"FFT{suffix}", slow=20_000)
     def _(xp: Any, input: Any) -> Any:
         return whole(xp, input, is_inverse=False)
 
-    @kernel(f"IFFT{suffix}")
+    @kernel(f"IFFT{suffix}", slow=20_000)
     def _(xp: Any, input: Any) -> Any:
         return whole(xp, input, is_inverse=True)
 
-    @kernel(f"RFFT{suffix}", host=["fft_length"])
+    @kernel(f"RFFT{suffix}", host=["fft_length"], slow=20_000)
     def _(xp: Any, input: Any, fft_length: Any) -> Any:
         sizes = _sizes(input, fft_length, dims, is_inverse=False)
         result_type = _COMPLEX_OF[input.dtype.name]
@@ -62,7 +62,7 @@ def _register(dims: int, suffix: str) -> None:
             return xp.zeros((*input.shape[: input.ndim - dims], *last), result_type)
         return xp.fft.rfftn(input, s=sizes, axes=axes).astype(result_type, copy=False)
 
-    @kernel(f"IRFFT{suffix}", host=["fft_length"])
+    @kernel(f"IRFFT{suffix}", host=["fft_length"], slow=20_000)
     def _(xp: Any, input: Any, fft_length: Any) -> Any:
         sizes = _sizes(input, fft_length, dims, is_inverse=True)
         result_type = _REAL_OF[input.dtype.name]

@@ -55,7 +55,7 @@ def solved(text: str, size: int, function: Callable[[], Any]) -> Any:
         raise refuse(text) from None
 
 
-@kernel("MatrixDeterminant")
+@kernel("MatrixDeterminant", slow=8_000)
 def determinant(xp: Any, input: Any) -> Any:
     """Determinants; those of matrices without elements are 1."""
     check_square(input)
@@ -63,7 +63,7 @@ def determinant(xp: Any, input: Any) -> Any:
         return xp.linalg.det(wide(xp, input)).astype(input.dtype, copy=False)
 
 
-@kernel("LogMatrixDeterminant")
+@kernel("LogMatrixDeterminant", slow=8_000)
 def log_determinant(xp: Any, input: Any) -> Any:
     """Signs and logarithms of the sizes of determinants."""
     check_square(input)
@@ -72,7 +72,7 @@ def log_determinant(xp: Any, input: Any) -> Any:
     return sign.astype(input.dtype, copy=False), size.astype(input.dtype, copy=False)
 
 
-@kernel("MatrixInverse")
+@kernel("MatrixInverse", slow=8_000)
 def inverse(xp: Any, input: Any, *, adjoint: bool) -> Any:
     """Inverses."""
     check_square(input)
@@ -82,7 +82,7 @@ def inverse(xp: Any, input: Any, *, adjoint: bool) -> Any:
     return result.astype(input.dtype, copy=False)
 
 
-@kernel("MatrixSolve")
+@kernel("MatrixSolve", slow=8_000)
 def solve(xp: Any, matrix: Any, rhs: Any, *, adjoint: bool) -> Any:
     """Solutions of systems of linear equations."""
     check_square(matrix)
@@ -97,7 +97,7 @@ def solve(xp: Any, matrix: Any, rhs: Any, *, adjoint: bool) -> Any:
     return result.astype(rhs.dtype, copy=False)
 
 
-@kernel("MatrixTriangularSolve")
+@kernel("MatrixTriangularSolve", slow=8_000)
 def triangular_solve(xp: Any, matrix: Any, rhs: Any, *, lower: bool, adjoint: bool) -> Any:
     """Solutions of systems whose matrix is a triangle, by substitution."""
     check_square(matrix)
@@ -143,7 +143,7 @@ def _substitute(xp: Any, left: Any, x: Any, lower: bool) -> None:
             x[..., row, :] /= left[..., row, row, None]
 
 
-@kernel("MatrixSolveLs", host=["l2_regularizer"])
+@kernel("MatrixSolveLs", host=["l2_regularizer"], slow=8_000)
 def least_squares(xp: Any, matrix: Any, rhs: Any, l2_regularizer: Any, *, fast: bool) -> Any:
     """Least squares: by normal equations, or of the least norm."""
     check_matrices(matrix, rhs)
@@ -182,7 +182,7 @@ _PADE = (
 _REACH = 5.371920351148152
 
 
-@kernel("MatrixExponential")
+@kernel("MatrixExponential", slow=8_000)
 def exponential(xp: Any, input: Any) -> Any:
     """Exponentials, by scaling, a rational approximation, and squaring."""
     check_square(input)

@@ -54,13 +54,13 @@ def _top(xp: Any, x: Any, k: int, index_type: Any) -> tuple[Any, Any]:
     return xp.take_along_axis(x, places, -1), places.astype(index_type)
 
 
-@kernel("TopK")
+@kernel("TopK", slow=20_000)
 def top_k(xp: Any, input: Any, k: int) -> Any:
     """The `k` greatest elements along the last dimension, and their places."""
     return _top(xp, input, k, "int32")
 
 
-@kernel("TopKV2", host=["k"])
+@kernel("TopKV2", host=["k"], slow=20_000)
 def top_k_v2(xp: Any, input: Any, k: Any, index_type: DType) -> Any:
     """The `k` greatest elements along the last dimension, and their places."""
     if k.ndim:

@@ -126,6 +126,8 @@ class Kernel:
     `reduces` that it reduces its first input along the axes in its second, attribute `keep_dims`:
     it names the ufunc that makes one number of all, of which `finish(total, count)` makes the
     result if it is not that, or is "rows" where only rows can be reduced apart from each other;
+    `slow` from so many elements of its inputs on it keeps one thread busy for some tenths of a
+    millisecond, so that operations like it which need nothing of each other run at once;
     `blocking` that it may return a `core.pending.Pending` instead of its outputs, so that a step
     can wait, be cancelled and go on elsewhere; `types` restricts type attributes to some dtypes;
     `unseen` names inputs that the function does not look at, so that they may lie in any memory,
@@ -148,6 +150,7 @@ class Kernel:
         "op_type",
         "reduces",
         "site",
+        "slow",
         "stateful",
         "types",
         "ufunc",
@@ -171,6 +174,7 @@ class Kernel:
         forwards: bool = False,
         stateful: bool = False,
         blocking: bool = False,
+        slow: int = 0,
         types: dict[str, Iterable[Any]] | None = None,
         unseen: dict[str, str] | None = None,
         site: str = "",
@@ -190,6 +194,7 @@ class Kernel:
         self.constant = constant
         self.stateful = stateful
         self.blocking = blocking
+        self.slow = slow
         self.unseen = unseen or {}
         self.types: dict[str, frozenset[DType]] = {
             attr: frozenset(map(as_dtype, allowed)) for attr, allowed in (types or {}).items()
@@ -258,7 +263,7 @@ def kernel(*op_types: str, **properties: Any) -> Callable[[F], F]:
 
     The function is `f(xp, *inputs, **attrs)`, or `f(ctx, *inputs, **attrs)` with `stateful=True`;
     the properties are those of `Kernel`: `device`, `host`, `host_outputs`, `aliases`,
-    `constant`, `forwards`, `stateful`, `blocking`, `types`, `unseen`, `elementwise`,
+    `constant`, `forwards`, `stateful`, `blocking`, `types`, `unseen`, `slow`, `elementwise`,
     `reduces`, `finish`.
     """
     site = caller_site()

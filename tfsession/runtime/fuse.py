@@ -6,11 +6,11 @@ operation changes its place beside one that has effects, or that reads what othe
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from math import prod
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 
@@ -46,6 +46,7 @@ class _Definition(NamedTuple):
     inputs: tuple[ArgDef, ...]
     outputs: tuple[ArgDef, ...]
     is_plain: bool = True
+    is_stateful: bool = False
 
 
 class _Stand(NamedTuple):
@@ -60,10 +61,49 @@ class _Stand(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class Fused(Node):
-    """A group of operations in one place; `parts` are in an order in which they can run."""
+class Group(Node):
+    """Operations in one place; `parts` are in an order in which they can run."""
 
     parts: Sequence[Node] = ()
+
+    @classmethod
+    def of(cls, parts: Sequence[Node], inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Self:
+        """The group of these, which is read and waited for as its last operation was."""
+        last = parts[-1]
+        definition = _Definition((_OUTPUT,) * len(inputs), (_OUTPUT,) * len(outputs))
+        stand = _Stand(last.op.name, last.op.type, last.op.node_def, inputs, outputs, definition)
+        return cls(
+            cast(Operation, stand),
+            last.device,
+            _KERNEL_OF_GROUPS,
+            None,
+            inputs,
+            (),
+            (None,) * len(inputs),
+            (None,) * len(outputs),
+            last.waits,
+            parts=parts,
+        )
+
+    def condition(self, name: Callable[[Tensor], str]) -> str:
+        """The text of when it is worth it; `name` is what a value is called there."""
+        raise NotImplementedError
+
+    def computed(
+        self, fetched: Collection[Tensor], closing: Sequence[object], spares: Spares
+    ) -> Callable[..., Any]:
+        """What gives the outputs for the inputs, one or a tuple; or None where it cannot."""
+        raise NotImplementedError
+
+
+class Fused(Group):
+    """Element-wise operations, computed in blocks."""
+
+    __slots__ = ()
+
+    def condition(self, name: Callable[[Tensor], str]) -> str:
+        """Whether an input is large."""
+        return " or ".join(f"{name(t)}.size > {self.least}" for t in self.unsure) or "False"
 
     @property
     def least(self) -> int:
@@ -77,10 +117,10 @@ class Fused(Node):
         """The inputs that may be large, as far as the graph can tell."""
         return [tensor for tensor in self.inputs if not _is_small(tensor)]
 
-    def blocks(
+    def computed(
         self, fetched: Collection[Tensor], closing: Sequence[object], spares: Spares
     ) -> Blocks:
-        """What computes the group in blocks; see Blocks."""
+        """What computes it in blocks; see Blocks."""
         numbers = {tensor: number for number, tensor in enumerate(self.inputs)}
         dtypes = [_dtype(tensor) for tensor in self.inputs]
         steps = []
@@ -184,12 +224,12 @@ def fused(
         for tensor in node.inputs:
             readers.setdefault(tensor, []).append(node)
     found: list[Node] = []
-    for stretch in _stretches(nodes):
+    for stretch in stretches(nodes):
         found += _Stretch(stretch, feeds, is_needed, readers).fused()
     return found
 
 
-def _stretches(nodes: Sequence[Node]) -> Iterator[list[Node]]:
+def stretches(nodes: Sequence[Node]) -> Iterator[list[Node]]:
     """The operations between those that have effects, and each of these alone."""
     stretch: list[Node] = []
     for node in nodes:
@@ -326,21 +366,7 @@ class _Stretch:
             if t in self._is_needed or any(r.op not in own for r in self._readers.get(t, ()))
         ]
         inputs = list(dict.fromkeys(t for part in parts for t in part.inputs if t not in made))
-        last = parts[-1]
-        definition = _Definition((_OUTPUT,) * len(inputs), (_OUTPUT,) * len(outputs))
-        stand = _Stand(last.op.name, last.op.type, last.op.node_def, inputs, outputs, definition)
-        return Fused(
-            cast(Operation, stand),
-            last.device,
-            _KERNEL_OF_GROUPS,
-            None,
-            inputs,
-            (),
-            (None,) * len(inputs),
-            (None,) * len(outputs),
-            last.waits,
-            parts=parts,
-        )
+        return Fused.of(parts, inputs, outputs)
 
 
 _KERNEL_OF_GROUPS = Kernel("Fused", None)

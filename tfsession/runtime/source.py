@@ -28,10 +28,11 @@ from tfsession.devices.threads import this_thread
 from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
+from tfsession.runtime.beside import side_by_side
 from tfsession.runtime.buffers import Buffers
 from tfsession.runtime.control import CancellationManager, stop_closed, stop_late
 from tfsession.runtime.errors import Ops
-from tfsession.runtime.fuse import Fused, fused
+from tfsession.runtime.fuse import Group, fused
 from tfsession.runtime.partition import Layout, Node, Segment, gives_tuple, input_arguments
 from tfsession.runtime.plan import (
     finish_counted,
@@ -339,6 +340,7 @@ class Writer:
         if self.binder.fuses and self.asks != "observe":
             is_needed = _Where(lambda tensor: self.names.of(tensor, None) in needed)
             nodes = fused(nodes, self.names.feeds, is_needed)
+            nodes = side_by_side(nodes, self.names.feeds, is_needed)
         inputs = [self.names.inputs(node) for node in nodes]
         outputs = [self.names.outputs(node) for node in nodes]
         part = _Part(source, source, {}, set(), needed, needed)
@@ -405,17 +407,16 @@ class Writer:
             is_begun = True
             unlooked += 1 if node.kernel.constant or _is_small(node.op) else _CLOSING_CHECK
 
-    def _add_group(self, part: _Part, group: Fused, arguments: Sequence[str]) -> tuple[str, Ops]:
-        """The call of a function of its own, which tries blocks where an input is large."""
+    def _add_group(self, part: _Part, group: Group, arguments: Sequence[str]) -> tuple[str, Ops]:
+        """The call of a function of its own, which computes the group at once or one by one."""
         names, asked = self.names, [self.asks] if self.asks else []
         inputs, outputs = names.inputs(group), names.outputs(group)
         source = Source([*asked, *inputs])
         closing = self.binder.cancellation.flag
-        blocks = source.bind("g", group.blocks(self._fetched, closing, self.binder.spares))
-        sizes = [f"{names.of(tensor, None)}.size > {group.least}" for tensor in group.unsure]
-        last = group.parts[-1].op
-        with source.block(f"if {' or '.join(sizes) or False}:"):
-            source.add(f"done = {blocks}({', '.join(inputs)})", last)
+        computed = group.computed(self._fetched, closing, self.binder.spares)
+        with source.block(f"if {group.condition(names.source_of)}:"):
+            call = f"{source.bind('g', computed)}({', '.join(inputs)})"
+            source.add(f"done = {call}", group.parts[-1].op)
             source.add("if done is not None: return done")
         read, made = ([of(p) for p in group.parts] for of in (names.inputs, names.outputs))
         run = Run(group.parts, read, made, outputs, part.constants)
@@ -486,7 +487,7 @@ class Writer:
             call = arguments[0]
             if inputs[0] in self._scalars:
                 self._scalars.update(dict.fromkeys(results, self._scalars[inputs[0]]))
-        elif isinstance(node, Fused):
+        elif isinstance(node, Group):
             call, ops = self._add_group(part, node, arguments)
         elif (operator := _operator_of(node)) is not None:
             call = operator.join(
