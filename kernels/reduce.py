@@ -54,6 +54,8 @@ def _along(reduce: Any, value: Any, indices: Any, **how: Any) -> Any:
 
 
 def _sum(value: Any, indices: Any, dtype: Any, keep_dims: bool) -> Any:
+    if not indices.size and value.dtype == dtype:
+        return value  # gradients are summed along as many axes as were broadcast: none, mostly
     return _along(value.sum, value, indices, dtype=dtype, keepdims=keep_dims)
 
 
@@ -69,7 +71,7 @@ def sum_of_halves(xp: Any, input: Any, reduction_indices: Any, keep_dims: bool) 
     return _sum(input, reduction_indices, xp.float32, keep_dims).astype(input.dtype)
 
 
-@kernel("Sum", host=_HOST, reduces="add")
+@kernel("Sum", host=_HOST, aliases=True, reduces="add")
 def sum_(xp: Any, input: Any, reduction_indices: Any, keep_dims: bool) -> Any:
     """The sum in the input's type."""
     return _sum(input, reduction_indices, input.dtype, keep_dims)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tfsession.devices.memory import HostLedger, on_behalf_of
 from tfsession.devices.spares import Spares
 from tfsession.devices.threads import block_rows, run_blocks
 from tfsession.runtime.control import stop_closed
@@ -55,12 +56,13 @@ class Reduction:
 
 @dataclass(slots=True, frozen=True, eq=False)
 class Step:
-    """One operation: `function` of the values of these numbers.
+    """One operation, of this name and type: `function` of the values of these numbers.
 
     `kind` is what a kernel says of itself as `elementwise`; `takes_out` whether it writes into an
     array that it is given.
     """
 
+    owner: tuple[str, str]
     function: Function
     arguments: Sizes
     kind: str
@@ -82,8 +84,10 @@ class Blocks:
         dtypes: of all values by number.
         results: the numbers of the results.
         fetched: those of them that belong to the program then.
+        hollow: those of them of which only the shape is looked at.
         closing: holds something once the session is closed.
         spares: gives arrays for what the program does not get.
+        ledger: what the results are charged to, if their device has a limit.
     """
 
     def __init__(
@@ -91,14 +95,19 @@ class Blocks:
         steps: Sequence[Step],
         dtypes: Sequence[np.dtype[Any]],
         results: Sequence[int],
+        *,
         fetched: Container[int],
+        hollow: Container[int],
         closing: Sequence[object],
         spares: Spares,
+        ledger: HostLedger | None = None,
     ) -> None:
         self.steps = steps
         self.dtypes = dtypes
         self.results = results
         self.fetched = fetched
+        self.hollow = hollow
+        self.ledger = ledger
         self.closing = closing
         self.spares = spares
         self.given = len(dtypes) - len(steps)
@@ -248,7 +257,7 @@ class Cut:
                 where = self.inside if self.is_full[group.given + index] else self.before
             where.append(group.given + index)
         read_after = {group.steps[n - group.given].arguments[0] for n in self._after}
-        kept = [*group.results, *read_after]
+        kept = {*read_after, *(n for n in group.results if n not in group.hollow)}
         self.written = [n for n in self.inside if n in kept]
         read = {n for number in self.inside for n in self.step(number).arguments}
         taken = [*read.difference(self.inside), *self.written]
@@ -294,15 +303,13 @@ class Cut:
         group, bounds = self._group, self.bounds
         found: dict[int, Any] = dict(enumerate(values))
         for number in self.before:
-            step = self.step(number)
-            found[number] = step.function(*[found[n] for n in step.arguments])
+            found[number] = self._call(number, *[found[n] for n in self.step(number).arguments])
         pieces: dict[int, Any] = {}
         for number in self.written:
             if self.is_whole(number):
                 found[number] = pieces[number] = np.empty(len(bounds) - 1, group.dtypes[number])
             else:
-                make = np.empty if number in group.fetched else group.spares.empty
-                found[number] = make(self._shapes[number], group.dtypes[number])
+                found[number] = self._empty(number)
         arrays = [self._laid_out(kind, found[number]) for number, kind in self.taken.items()]
         block, closing = self._block, group.closing
 
@@ -319,8 +326,33 @@ class Cut:
         for number in self._after:
             step = self.step(number)
             assert step.reduction is not None
-            found[number] = step.function(found[step.arguments[0]], step.reduction.axes)
-        return tuple([found[number] for number in group.results])
+            found[number] = self._call(number, found[step.arguments[0]], step.reduction.axes)
+        return tuple([found[n] if n in found else self._hollow(n) for n in group.results])
+
+    def _call(self, number: int, *arguments: Any) -> Any:
+        """The result of a step that is not computed in blocks."""
+        step, ledger = self.step(number), self._group.ledger
+        result = step.function(*arguments)
+        if ledger is not None:
+            with on_behalf_of(*step.owner):
+                ledger.take_array(result, arguments)
+        return result
+
+    def _empty(self, number: int) -> Any:
+        """An array for the result of a step."""
+        group, shape, dtype = self._group, self._shapes[number], self._group.dtypes[number]
+        if group.ledger is None:
+            make = np.empty if number in group.fetched else group.spares.empty
+            return make(shape, dtype)
+        with on_behalf_of(*self.step(number).owner):
+            group.ledger.require(prod(shape) * dtype.itemsize, shape, dtype)
+            array = np.empty(shape, dtype)
+            group.ledger.take_array(array)
+        return array
+
+    def _hollow(self, number: int) -> Any:
+        """What has the shape of a result, and no memory for its elements."""
+        return np.broadcast_to(np.empty((), self._group.dtypes[number]), self._shapes[number])
 
     def _kind_of(self, number: int) -> str:
         """How a block takes an array: all of it as it is, or what belongs to its rows."""

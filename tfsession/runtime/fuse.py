@@ -34,6 +34,8 @@ _CHEAP = {
     *("square", "sqrt", "reciprocal", "less", "less_equal", "greater", "greater_equal", "equal"),
     *("not_equal", "logical_and", "logical_or", "logical_not"),
 }
+# These look at the shapes of their inputs alone.
+_OF_SHAPES = {"Shape", "ShapeN", "Size", "Rank"}
 # Operations of one group.
 _MOST = 128
 
@@ -62,12 +64,22 @@ class _Stand(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Group(Node):
-    """Operations in one place; `parts` are in an order in which they can run."""
+    """Operations in one place; `parts` are in an order in which they can run.
+
+    Of the outputs in `hollow` only the shape is looked at.
+    """
 
     parts: Sequence[Node] = ()
+    hollow: Collection[Tensor] = ()
 
     @classmethod
-    def of(cls, parts: Sequence[Node], inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Self:
+    def of(
+        cls,
+        parts: Sequence[Node],
+        inputs: Sequence[Tensor],
+        outputs: Sequence[Tensor],
+        hollow: Collection[Tensor] = (),
+    ) -> Self:
         """The group of these, which is read and waited for as its last operation was."""
         last = parts[-1]
         definition = _Definition((_OUTPUT,) * len(inputs), (_OUTPUT,) * len(outputs))
@@ -83,6 +95,7 @@ class Group(Node):
             (None,) * len(outputs),
             last.waits,
             parts=parts,
+            hollow=hollow,
         )
 
     def condition(self, name: Callable[[Tensor], str]) -> str:
@@ -129,8 +142,16 @@ class Fused(Group):
             numbers[node.op.outputs[0]] = len(dtypes)
             dtypes.append(_dtype(node.op.outputs[0]))
         results = [numbers[tensor] for tensor in self.op.outputs]
-        own = {numbers[tensor] for tensor in self.op.outputs if tensor in fetched}
-        return Blocks(steps, dtypes, results, own, closing, spares)
+        return Blocks(
+            steps,
+            dtypes,
+            results,
+            fetched={numbers[tensor] for tensor in self.op.outputs if tensor in fetched},
+            hollow={numbers[tensor] for tensor in self.hollow},
+            closing=closing,
+            spares=spares,
+            ledger=None if self.allocator is None else cast(Any, self.allocator.ledger),
+        )
 
 
 def _dtype(tensor: Tensor) -> np.dtype[Any]:
@@ -146,13 +167,13 @@ def _work(node: Node) -> int:
 
 def _step(node: Node, numbers: Mapping[Tensor, int]) -> Step:
     op, kernel = node.op, node.kernel
-    function = kernel.bind(np, op.op_def, op.attrs)
+    owner, function = (op.name, op.type), kernel.bind(np, op.op_def, op.attrs)
     arguments = tuple([numbers[tensor] for tensor in node.inputs])
     if not kernel.reduces:
-        return Step(function, arguments, kernel.elementwise, kernel.takes_out)
+        return Step(owner, function, arguments, kernel.elementwise, kernel.takes_out)
     axes, ufunc = node.inputs[1].op.attrs["value"], getattr(np, kernel.reduces, None)
     reduction = Reduction(axes, op.attrs["keep_dims"], ufunc, kernel.finish)
-    return Step(function, arguments[:1], "", False, reduction)
+    return Step(owner, function, arguments[:1], "", False, reduction)
 
 
 # --- what may stand in a group --------------------------------------------------------------------
@@ -187,8 +208,9 @@ def _is_reduction(node: Node, feeds: Container[Tensor]) -> bool:
     if not node.kernel.reduces or node.memory is not None or _is_small(node.inputs[0]):
         return False
     value, axes = node.inputs
-    is_known = axes.op.type == "Const" and axes not in feeds
-    return is_known and _is_number(value.dtype)
+    # Without axes the result is the input.
+    is_known = axes.op.type == "Const" and axes not in feeds and axes.op.attrs["value"].size
+    return bool(is_known) and _is_number(value.dtype)
 
 
 def _has_effects(node: Node) -> bool:
@@ -360,13 +382,15 @@ class _Stretch:
         parts = [self._nodes[index] for index in members]
         own = {part.op for part in parts}
         made = [part.op.outputs[0] for part in parts]
-        outputs = [
+        readers = {t: [r for r in self._readers.get(t, ()) if r.op not in own] for t in made}
+        outputs = [t for t in made if t in self._is_needed or readers[t]]
+        hollow = {
             t
-            for t in made
-            if t in self._is_needed or any(r.op not in own for r in self._readers.get(t, ()))
-        ]
+            for t in outputs
+            if t not in self._is_needed and all(r.op.type in _OF_SHAPES for r in readers[t])
+        }
         inputs = list(dict.fromkeys(t for part in parts for t in part.inputs if t not in made))
-        return Fused.of(parts, inputs, outputs)
+        return Fused.of(parts, inputs, outputs, hollow)
 
 
 _KERNEL_OF_GROUPS = Kernel("Fused", None)
