@@ -32,8 +32,9 @@ def nodes_of(session, fetches, feeds=(), targets=()):
 
 def computing(session, fetches, feeds=(), targets=()):
     """The types of the operations that compute something when a step runs, sorted."""
-    nodes = nodes_of(session, fetches, feeds, targets)
-    return sorted(node.op.type for node in nodes if not node.kernel.constant)
+    nodes = [n for n in nodes_of(session, fetches, feeds, targets) if not n.kernel.constant]
+    # What only hands its input on by now has no function of its own.
+    return sorted("handed on" if n.kernel.function is n.kernel.ufunc else n.op.type for n in nodes)
 
 
 def same_bits(mine, other):
@@ -240,6 +241,64 @@ def test_what_is_fed_has_no_twin(fresh_graph):
         assert session.run(first - second, {x: 1.0}) == 0.0
         assert session.run(first - second, {x: 0.0, second: 3.0}) == -2.0
         assert session.run(first - second, {x: 0.0, first: 3.0}) == 2.0
+
+
+def test_what_is_fed_undoes_nothing(fresh_graph):
+    x = tf.placeholder(tf.float32, [2, 2], name="x")
+    less, moved = tf.negative(x), tf.transpose(x)
+    y, z = tf.negative(less) + 1.0, tf.transpose(moved) + 1.0
+    with tf.Session(config=config_of()) as session:
+        fed = [[1.0, 2.0], [3.0, 4.0]]
+        assert session.run(y, {less: fed}).tolist() == [[0.0, -1.0], [-2.0, -3.0]]
+        assert session.run(z, {moved: fed}).tolist() == [[2.0, 4.0], [3.0, 5.0]]
+
+
+def test_sums_keep_their_order(fresh_graph):
+    """Elements that lie side by side are added up in another order than those of a slice."""
+    fed = np.random.default_rng(0).standard_normal((65, 300)).astype(np.float32)
+    assert fed[:, :290].sum() != fed[:, :290].copy().sum(), "no longer told apart: choose others"
+    x = tf.placeholder(tf.float32, [65, 300])
+    y = x[:, :290]
+    parts = [y * 1.0, y - 0.0, y / 1.0, tf.negative(tf.negative(y)), tf.tile(y, [1, 1])]
+    parts += [tf.pad(y, [[0, 0]] * 2), op("Cast", y, DstT=tf.float32), tf.reduce_sum(y, [])]
+    sums = [1.0 + tf.reduce_sum(part) for part in parts]
+    found = []
+    for options in ({}, L0):
+        with tf.Session(config=config_of(**options)) as session:
+            found.append(session.run(sums, {x: fed}))
+    assert found[0] == found[1]
+
+
+def test_a_loop_ends_though_a_value_in_it_never_changes(fresh_graph):
+    """What gives its input in a loop is there in its iterations alone, as before."""
+    x = tf.placeholder(tf.float32, [2])
+    outside = tf.exp(x)
+
+    def body(i, a):
+        return i + 1, tf.tanh(outside) * tf.constant(1.0)
+
+    y = tf.while_loop(lambda i, a: i < 3, body, [0, x])
+    z = tf.cond(x[0] > 0, lambda: tf.tanh(outside) * 1.0, lambda: outside)
+    with tf.Session(config=config_of()) as session:
+        assert session.run(y, {x: [1.0, 2.0]})[0] == 3
+        assert "handed on" in computing(session, y, [x])
+        assert session.run(z, {x: [-1.0, 2.0]}).shape == (2,)
+
+
+def test_what_is_between_is_waited_for(fresh_graph):
+    """Two operations that undo each other are passed by with what the inner one waits for."""
+    v = tf.get_variable("v", initializer=0.0)
+    fed = tf.placeholder(tf.float32, [2, 3])
+    x = tf.exp(fed)
+    with tf.control_dependencies([v.assign_add(1.0)]):
+        inner = [tf.negative(x), tf.transpose(x), x * 1.0]
+    y = [tf.log(f(i)) for f, i in zip((tf.negative, tf.transpose, tf.identity), inner, strict=True)]
+    with tf.Session(config=config_of()) as session:
+        session.run(v.initializer)
+        for count, each in enumerate(y, 1):
+            assert set(computing(session, [each], [fed])) >= {"AssignAdd", "Log", "handed on"}
+            session.run(each, {fed: X})
+            assert session.run(v) == count
 
 
 def test_what_is_fetched_twice_has_two_arrays(fresh_graph):

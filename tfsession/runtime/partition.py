@@ -163,8 +163,8 @@ def make_node(
 ) -> Node:
     """Find the kernel of `op` on `device`, and the memory of each of its inputs and outputs."""
     wired = connections.rewired.get(op)
-    if wired is not None and wired.constant is not None:
-        return replace(wired.constant, controls=wired.controls)
+    if wired is not None and wired.node is not None:
+        return replace(wired.node, controls=wired.controls)
     kernel = find_kernel(op.type, device.device_type, op.attrs)
     if strip_debug:
         kernel = _STRIPPED.get(op.type, kernel)

@@ -21,6 +21,7 @@ import numpy as np
 from tfsession.core import protos
 from tfsession.core.attr_value import to_attr_value
 from tfsession.core.dtypes import DType, float32, resource, string
+from tfsession.core.rules import kernels
 from tfsession.devices.device import Device
 from tfsession.devices.transfer import Memory
 from tfsession.graph.node_def import fill_node_def
@@ -167,8 +168,10 @@ class StepGraph:
 
 
 def _shown(node: Node) -> GraphNode:
-    """An operation as it runs: one of which the value was known before is a constant."""
+    """An operation as it runs: a constant if its value is known, one that gives its input."""
     op, kernel = node.op, node.kernel
+    if kernel.forwards and kernel not in (kernels.get(op.type) or ()):
+        return GraphNode(op.name, "Identity", node.device, attrs={"T": op.outputs[0].dtype})
     if not (kernel.constant and op.inputs and len(op.outputs) == 1):
         return GraphNode(op.name, op.type, node.device, op)
     assert kernel.function is not None

@@ -22,7 +22,7 @@ import numpy as np
 from tfsession.core.dtypes import resource, variant
 from tfsession.core.lazy import lazy
 from tfsession.core.op_def import OpDef
-from tfsession.core.rules import kernels
+from tfsession.core.rules import Kernel, kernels
 from tfsession.devices.device import Device
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
@@ -142,8 +142,8 @@ class _Walk:
         self._twins: dict[int, Operation] = {}
         # References: who reads one reads a variable, whose value changes.
         self._volatile: set[Tensor] = set()
-        # What those that are constants by now would read and wait for.
-        self._folded: dict[Operation, _Reads] = {}
+        # What those that run as something else by now would read and wait for.
+        self._before: dict[Operation, _Reads] = {}
         self._folding = Folding(
             ops, placement, self._feeds, self._wiring, optimizations.most_folded_bytes, evaluator
         )
@@ -211,17 +211,38 @@ class _Walk:
             constant = self._fold(op, inputs, controls)
             if constant is not None:
                 self.wired[op] = constant
-                self._folded[op] = inputs, controls
+                self._before[op] = inputs, controls
                 return
         rule = rules.get(op.type) if has_known or op.type in NEEDS_NO_CONSTANT else None
-        if rule is None or is_fixed or controls:
-            return
-        if optimizations.bypasses if op.type in IDENTITIES else optimizations.simplifies:
-            given = rule(op, inputs, self)
-            if given is not None and self._is_there(given, op):
-                self.instead[op.outputs[0]] = self.instead.get(given, given)
+        is_wanted = optimizations.bypasses if op.type in IDENTITIES else optimizations.simplifies
+        given = rule(op, inputs, self) if rule is not None and is_wanted else None
+        if given is not None and self._is_there(given, op):
+            self._hand_on(op, given, inputs, controls)
 
     # --- what gives way to another --------------------------------------------------------------
+
+    def _hand_on(
+        self,
+        op: Operation,
+        given: Tensor,
+        inputs: tuple[Tensor, ...],
+        controls: tuple[Operation, ...],
+    ) -> None:
+        """Let others read `given`; or what is left of `op`, if it is fixed or has to wait."""
+        awaited = self._folding.awaited(inputs, controls)
+        if given not in inputs:  # it went into an operation between
+            awaited = self._folding.awaited(*self._reads_of(inputs[0].op), awaited)
+        if not awaited and op not in self._fixed:
+            self.instead[op.outputs[0]] = self.instead.get(given, given)
+        elif op.type not in IDENTITIES:
+            node = self._folding.node(op)
+            if node is not None and node.memory is None:
+                forward = Kernel(op.type, None, forwards=True)
+                node = replace(
+                    node, kernel=forward, inputs=(given,), controls=awaited, input_memories=(None,)
+                )
+                self.wired[op] = Wired((given,), awaited, node)
+                self._before[op] = inputs, controls
 
     def _is_there(self, tensor: Tensor, op: Operation) -> bool:
         """Whether a tensor lies where `op` puts out: no copy then takes the place of that one."""
@@ -258,8 +279,8 @@ class _Walk:
         return None
 
     def _reads_of(self, op: Operation) -> _Reads:
-        """What an operation that was visited reads and waits for, a constant one, too."""
-        found = self._folded.get(op)
+        """What an operation that was visited reads and waits for, whatever runs in its place."""
+        found = self._before.get(op)
         if found is not None:
             return found
         wired = self.wired.get(op)

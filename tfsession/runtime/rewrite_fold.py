@@ -108,7 +108,7 @@ class Folding:
                 return None
         if not self._is_worth_it(op):
             return None
-        node = self._node(op)
+        node = self.node(op)
         if node is None or node.memory is not None:
             return None
         value = self._evaluator.known_constant(node)
@@ -117,7 +117,7 @@ class Folding:
                 value = self._evaluate(node, inputs)
             except Exception:
                 return None  # it fails again when it runs, if it does
-        return self._constant(node, value, self._awaited(inputs, controls))
+        return self._constant(node, value, self.awaited(inputs, controls))
 
     def static_values(self, op: Operation, inputs: Sequence[Tensor]) -> list[Value] | None:
         """The values of an operation that tells a shape, or a part of one, if that is static."""
@@ -145,13 +145,14 @@ class Folding:
         controls: Sequence[Operation],
     ) -> Wired | None:
         """An operation as a constant with these values, which lie on the host."""
-        node = self._node(op)
+        node = self.node(op)
         if node is None or any(memory is not None for memory in node.output_memories):
             return None
         value = tuple(values) if gives_tuple(op.op_def) else values[0]
-        return self._constant(node, value, self._awaited(inputs, controls))
+        return self._constant(node, value, self.awaited(inputs, controls))
 
-    def _node(self, op: Operation) -> Node | None:
+    def node(self, op: Operation) -> Node | None:
+        """How an operation would run; None if that cannot be foreseen."""
         node = make_node(
             op, self._placement[op], self._feeds, self._wiring, self._evaluator.strips_debug
         )
@@ -163,13 +164,17 @@ class Folding:
             return values[0]
         return self._evaluator.evaluate(node, values)
 
-    def _awaited(
-        self, inputs: Sequence[Tensor], controls: Sequence[Operation]
+    def awaited(
+        self,
+        inputs: Sequence[Tensor],
+        controls: Sequence[Operation],
+        others: Sequence[Operation] = (),
     ) -> Sequence[Operation]:
+        """What is waited for by who waits for `controls`, reads `inputs` if known, and `others`."""
         anchors = self._anchors
-        if not anchors:
+        if not anchors and not others:
             return controls
-        awaited = dict.fromkeys(controls)
+        awaited = dict.fromkeys((*controls, *others))
         for tensor in inputs:
             awaited.update(dict.fromkeys(anchors.get(tensor.op, ())))
         return tuple(awaited)

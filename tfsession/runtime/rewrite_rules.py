@@ -205,8 +205,10 @@ def _nothing_around(op: Operation, inputs: Sequence[Tensor], seen: Seen) -> Tens
     pads, rank = seen.value_of(inputs[1]), _rank_of(inputs[0])
     if pads is None or rank is None or pads.shape != (rank, 2) or pads.any():
         return None
-    if len(inputs) > 2 and inputs[2]._shape != ():
-        return None
+    if len(inputs) > 2:
+        around = seen.value_of(inputs[2])
+        if around is None or around.ndim:
+            return None
     return inputs[0] if _is_dense(inputs[0], seen) else None
 
 
@@ -224,6 +226,8 @@ def _whole(op: Operation, inputs: Sequence[Tensor], seen: Seen) -> Tensor | None
 @_gives_input("StridedSlice")
 def _whole_by_masks(op: Operation, inputs: Sequence[Tensor], seen: Seen) -> Tensor | None:
     attrs, rank, strides = op.attrs, _rank_of(inputs[0]), seen.value_of(inputs[3])
+    if seen.value_of(inputs[1]) is None or seen.value_of(inputs[2]) is None:
+        return None
     if strides is None or rank is None or strides.ndim != 1 or strides.size > rank:
         return None
     everything = (1 << strides.size) - 1

@@ -414,7 +414,7 @@ class Writer:
         source = Source([*asked, *inputs])
         closing = self.binder.cancellation.flag
         computed = group.computed(self._fetched, closing, self.binder.spares)
-        with source.block(f"if {group.condition(names.source_of)}:"):
+        with source.block(f"if {group.condition(lambda tensor: names.of(tensor, None))}:"):
             call = f"{source.bind('g', computed)}({', '.join(inputs)})"
             source.add(f"done = {call}", group.parts[-1].op)
             source.add("if done is not None: return done")

@@ -28,12 +28,12 @@ _PLACEHOLDERS: Final = ("Placeholder", "PlaceholderV2")
 class Wired:
     """What an operation reads and waits for in a rewritten step.
 
-    `constant` is what it computes as if its value is known: a node of a constant kernel.
+    `node` is what runs, if its own kernel does not: one that gives a known value, or its input.
     """
 
     inputs: Sequence[Tensor]
     controls: Sequence[Operation]
-    constant: Node | None = None
+    node: Node | None = None
 
 
 class Connections(NamedTuple):
