@@ -36,7 +36,7 @@ _POINTS: dict[int, Sequence[float]] = {
 # block reads anew, cost little.
 _BLOCK = 4 << 20
 # Bytes of filters at the points that are worked on at a time.
-_FILTER_BLOCK = 256 << 10
+_FILTER_BLOCK = 1 << 20
 # What costs as much time as so many multiplications of a product of matrices: to take an element
 # of data to the points or back, one of a filter, to copy one of a window, and to begin.
 _MOVE, _FILTER, _COPY, _START = 40, 80, 15, 4_000_000
