@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from tfsession.core.windows import Axis
 from tfsession.devices.threads import run_blocks
+from tfsession.devices.workspace import Workspace
 from tfsession.kernels.conv_windows import (
     BLOCK,
-    Scratch,
     blocks,
     bytes_at_a_time,
     summed_blocks,
@@ -40,15 +40,12 @@ class _Patches:
         row = math.prod(others) * self.columns
         limit = bytes_at_a_time(xp, limit)
         self.blocks = list(blocks(x.shape[0], rows, row * x.dtype.itemsize, limit))
-        images, high = self.blocks[0]
-        largest = (images.stop - images.start) * (high.stop - high.start) * row
-        self.memory = Scratch(lambda: xp.empty(largest, x.dtype))
 
-    def fill(self, memory: Any, block: Any) -> Any:
-        """The matrices `[stack, windows, elements]` of a block, in memory that has room for it."""
-        view = self._windows(block)
+    def matrices(self, block: Any, take: Any) -> Any:
+        """The matrices `[stack, windows, elements]` of a block, in memory that `take` gives."""
+        view = self._windows(block, take)
         split = self._spatial + 1
-        memory = memory[: view.size]
+        memory = take((view.size,), view.dtype)
         if _side_by_side(view) >= min(_RUN, view.shape[split - 1]):
             memory.reshape(view.shape)[...] = view
             return memory.reshape(1, -1, self.columns)
@@ -73,9 +70,9 @@ def correlate(xp: Any, x: Any, w: Any, axes: Sequence[Axis], out: Any) -> None:
     patches = _Patches(xp, x, axes, BLOCK)
 
     def compute(start: int, stop: int) -> None:
-        with patches.memory() as memory:
-            for block in patches.blocks[start:stop]:
-                matrices, target = patches.fill(memory, block), out[block]
+        for block in patches.blocks[start:stop]:
+            with Workspace(xp) as take:
+                matrices, target = patches.matrices(block, take), out[block]
                 if target.flags.c_contiguous:
                     shape = (*matrices.shape[:2], columns.shape[1])
                     xp.matmul(matrices, columns, out=target.reshape(shape))
@@ -93,16 +90,16 @@ def filter_gradient(xp: Any, x: Any, grad: Any, axes: Sequence[Axis]) -> Any:
     patches = _Patches(xp, x, axes, max(BLOCK, 2 * math.prod(shape) * x.dtype.itemsize))
 
     def compute(block: Any, out: Any) -> None:
-        with patches.memory() as memory:
-            matrices = patches.fill(memory, block).swapaxes(1, 2)
+        with Workspace(xp) as take:
+            matrices = patches.matrices(block, take).swapaxes(1, 2)
             slopes = grad[block].reshape(len(matrices), -1, out_depth)
             if len(matrices) == 1:
                 xp.matmul(matrices[0], slopes[0], out=out)
             else:
                 xp.matmul(matrices, slopes).sum(axis=0, out=out)
 
-    shares = summed_blocks(xp, patches.blocks, shape, x.dtype, compute)
-    return shares[0] if len(shares) == 1 else shares.sum(axis=0)
+    with Workspace(xp) as take:
+        return summed_blocks(xp, patches.blocks, shape, x.dtype, take, compute).sum(axis=0)
 
 
 class Phase(NamedTuple):
@@ -155,9 +152,10 @@ def scattered(xp: Any, w: Any, grad: Any, axes: Sequence[Axis]) -> Any:
     row_bytes = math.prod(grad.shape[2:-1]) * len(rows) * grad.dtype.itemsize
     limit = bytes_at_a_time(xp, BLOCK)
 
-    def add(total: Any, part: Any, first: int) -> None:
+    def add(total: Any, part: Any, first: int, take: Any) -> None:
         flat = part.reshape(-1, out_depth)
-        shares = xp.matmul(rows, flat.T).reshape(*extents, depth, *part.shape[:-1])
+        shares = xp.matmul(rows, flat.T, out=take((len(rows), len(flat)), grad.dtype))
+        shares = shares.reshape(*extents, depth, *part.shape[:-1])
         for offset in product(*map(range, extents)):
             place = [
                 slice(start := o * a.dilation + (first * a.stride if not d else 0),
@@ -167,11 +165,14 @@ def scattered(xp: Any, w: Any, grad: Any, axes: Sequence[Axis]) -> Any:
             total[(slice(None), slice(None), *place)] += shares[offset]
 
     def compute(start: int, stop: int) -> None:
-        total = xp.zeros((depth, stop - start, *sizes), grad.dtype)
-        for images, high in blocks(stop - start, grad.shape[1], row_bytes, limit):
-            part = grad[start + images.start : start + images.stop, high]
-            add(total[:, images], part, high.start)
-        result[start:stop] = xp.moveaxis(total[(slice(None), slice(None), *inside)], 0, -1)
+        with Workspace(xp) as take:
+            total = take((depth, stop - start, *sizes), grad.dtype)
+            total[...] = 0
+            for images, high in blocks(stop - start, grad.shape[1], row_bytes, limit):
+                part = grad[start + images.start : start + images.stop, high]
+                with Workspace(xp) as take_more:
+                    add(total[:, images], part, high.start, take_more)
+            result[start:stop] = xp.moveaxis(total[(slice(None), slice(None), *inside)], 0, -1)
 
     run_blocks(xp, len(grad), max(1, BLOCK // max(grad.shape[1] * row_bytes, 1)), compute)
     return result

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.windows import Axis, axes_of
 from tfsession.devices.threads import run_blocks
+from tfsession.devices.workspace import Workspace
 
 # Bytes of windows that are copied at a time: BLAS takes them from the cache, at twice the speed.
 BLOCK = 2 << 20
@@ -53,8 +53,11 @@ def as_it_was(xp: Any, x: Any, channels_first: bool) -> Any:
     return xp.ascontiguousarray(xp.moveaxis(x, -1, 1)) if channels_first else x
 
 
-def padded(xp: Any, x: Any, axes: Sequence[Axis]) -> Any:
-    """The elements that windows touch, zeros for padding; a view where they touch none."""
+def padded(xp: Any, x: Any, axes: Sequence[Axis], take: Any = None) -> Any:
+    """The elements that windows touch, zeros for padding; a view where they touch none.
+
+    `take`, or else `xp.empty`, gives the memory.
+    """
     places = [slice(max(-a.before, 0), min(a.padded - a.before, a.size)) for a in axes]
     # Windows may lie among zeros only.
     places = [place if place.start < place.stop else slice(0, 0) for place in places]
@@ -65,9 +68,10 @@ def padded(xp: Any, x: Any, axes: Sequence[Axis]) -> Any:
     # The memory keeps the order of `x`, so that runs stay runs.
     if x.ndim > 2 and x.strides[-1] > x.strides[-2]:
         shape = (x.shape[0], x.shape[-1], *sizes)
-        result = xp.moveaxis(xp.zeros(shape, x.dtype), 1, -1)
+        result = xp.moveaxis((take or xp.empty)(shape, x.dtype), 1, -1)
     else:
-        result = xp.zeros((x.shape[0], *sizes, x.shape[-1]), x.dtype)
+        result = (take or xp.empty)((x.shape[0], *sizes, x.shape[-1]), x.dtype)
+    result[...] = 0
     starts = [max(axis.before, 0) for axis in axes]
     spans = zip(starts, inside.shape[1:-1], strict=True)
     result[(slice(None), *(slice(start, start + n) for start, n in spans))] = inside
@@ -117,60 +121,42 @@ def _shares(count: int, most: int, even: int) -> Iterator[slice]:
         yield slice(first, min(first + step, count))
 
 
-def windows_by_block(xp: Any, x: Any, axes: Sequence[Axis]) -> Callable[[Any], Any]:
-    """What gives the view of `windows` for a block of images and rows of windows.
+def windows_by_block(xp: Any, x: Any, axes: Sequence[Axis]) -> Callable[[Any, Any], Any]:
+    """What gives the view of `windows` for a block of images and rows of windows, and for memory.
 
     Padding is put around small arrays at once, around others block by block.
     """
     if x.nbytes <= BLOCK or all(not a.before and a.padded <= a.size for a in axes):
         view: Any = windows(xp, padded(xp, x, axes), axes)
-        return lambda block: view[block]
+        return lambda block, take: view[block]
     first, *others = axes
 
-    def of_block(block: Any) -> Any:
+    def of_block(block: Any, take: Any) -> Any:
         images, rows = block
         before, steps = first.before - rows.start * first.stride, rows.stop - rows.start
         near = [first._replace(before=before, steps=steps), *others]
-        return windows(xp, padded(xp, x[images], near), near)
+        return windows(xp, padded(xp, x[images], near, take), near)
 
     return of_block
 
 
-class Scratch:
-    """Memory that blocks are worked on in: as many pieces as there are threads at work."""
-
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self.make = make
-        self._spare: list[Any] = []
-
-    @contextmanager
-    def __call__(self) -> Iterator[Any]:
-        """A piece of memory that nobody else has meanwhile."""
-        try:
-            piece = self._spare.pop()
-        except IndexError:
-            piece = self.make()
-        yield piece
-        self._spare.append(piece)
-
-
 def summed_blocks(
-    xp: Any, parts: Sequence[Any], shape: tuple[int, ...], dtype: Any, compute: Any
+    xp: Any, parts: Sequence[Any], shape: tuple[int, ...], dtype: Any, take: Any, compute: Any
 ) -> Any:
     """Sums over shares of the blocks of what `compute(block, out)` writes, `[shares, *shape]`.
 
-    Their number and what belongs to each depend on shapes alone.
+    Their number and what belongs to each depend on shapes alone; `take` gives memory for them.
     """
-    size = math.prod(shape) * dtype.itemsize
-    shares = max(min(len(parts), _MOST_SHARES, _SUMS // max(size, 1)), 1)
-    totals = xp.empty((shares, *shape), dtype)
-    scratch = Scratch(lambda: xp.empty(shape, dtype))
+    size = max(math.prod(shape) * dtype.itemsize, 1)
+    totals = take((max(min(len(parts), _MOST_SHARES, _SUMS // size), 1), *shape), dtype)
+    shares = len(totals)
 
     def add_up(start: int, stop: int) -> None:
         for share in range(start, stop):
             compute(parts[share], totals[share])
-            for part in parts[share + shares :: shares]:
-                with scratch() as more:
+            with Workspace(xp) as take_more:
+                more = take_more(shape, totals.dtype)
+                for part in parts[share + shares :: shares]:
                     compute(part, more)
                     totals[share] += more
 

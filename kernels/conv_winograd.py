@@ -20,7 +20,8 @@ import numpy as np
 
 from tfsession.core.windows import Axis
 from tfsession.devices.threads import run_blocks
-from tfsession.kernels.conv_windows import Scratch, blocks, summed_blocks, windows_by_block
+from tfsession.devices.workspace import Workspace
+from tfsession.kernels.conv_windows import blocks, summed_blocks, windows_by_block
 
 # The side of a tile of the output, by the side of the filters; and the points but for infinity, by
 # the sum of both sides less one.
@@ -35,7 +36,7 @@ _POINTS: dict[int, Sequence[float]] = {
 # block reads anew, cost little.
 _BLOCK = 4 << 20
 # Bytes of filters at the points that are worked on at a time.
-_FILTER_BLOCK = 256 << 10
+_FILTER_BLOCK = 1 << 20
 # What costs as much time as so many multiplications of a product of matrices: to take an element
 # of data to the points or back, one of a filter, to copy one of a window, and to begin.
 _MOVE, _FILTER, _COPY, _START = 40, 80, 15, 4_000_000
@@ -77,8 +78,9 @@ def _matrices(extent: int) -> _Matrices:
 class _Pair:
     """Memory for a chain of steps: what each makes of one half is written to the other."""
 
-    def __init__(self, xp: Any, size: int, dtype: Any) -> None:
-        self._here, self._there = (xp.empty(size + 512 * _APART, dtype) for _ in "ab")
+    def __init__(self, take: Any, points: int, rest: int, dtype: Any) -> None:
+        size = points * (rest + _APART)
+        self._here, self._there = take((size,), dtype), take((size,), dtype)
 
     def room(self, shape: Sequence[int]) -> Any:
         """An array in the half that was not given last.
@@ -103,12 +105,11 @@ def _along(xp: Any, matrices: Sequence[Any], values: Any, pair: _Pair) -> Any:
 
 def _of_columns(xp: Any, points: int, columns: int, dtype: Any, compute: Any) -> None:
     """Run `compute(start, stop, pair)` for blocks of columns of points."""
-    step = max(1, _FILTER_BLOCK // (points * dtype.itemsize))
-    scratch = Scratch(lambda: _Pair(xp, points * min(step, columns), dtype))
+    step = max(1, min(columns, _FILTER_BLOCK // (points * dtype.itemsize)))
 
     def work(start: int, stop: int) -> None:
-        with scratch() as pair:
-            compute(start, stop, pair)
+        with Workspace(xp) as take:
+            compute(start, stop, _Pair(take, points, step, dtype))
 
     run_blocks(xp, columns, step, work)
 
@@ -150,11 +151,15 @@ class _Tiling:
             self.seen.append(Axis(axis.size, side, tile, 1, axis.before, 0, steps))
             self.made.append(Axis(axis.steps, tile, tile, 1, 0, 0, steps))
         rows, *others = (axis.steps for axis in self.seen)
-        row = math.prod(others) * self.points * widest
-        self.blocks = list(blocks(batch, rows, 2 * row * dtype.itemsize, _BLOCK))
+        row = math.prod(others) * widest
+        row_bytes = 2 * self.points * row * dtype.itemsize
+        self.blocks = list(blocks(batch, rows, row_bytes, _BLOCK))
         images, high = self.blocks[0]
-        largest = (images.stop - images.start) * (high.stop - high.start) * row
-        self.scratch = Scratch(lambda: _Pair(xp, largest, dtype))
+        self._largest = (images.stop - images.start) * (high.stop - high.start) * row
+
+    def pair(self, take: Any) -> _Pair:
+        """Memory for a block."""
+        return _Pair(take, self.points, self._largest, self.dtype)
 
     def at_points(self, tiles: Any, matrices: Sequence[Any], pair: _Pair) -> Any:
         """Tiles at the points, `[points, tiles, channels]`."""
@@ -235,15 +240,15 @@ def correlate(xp: Any, x: Any, w: Any, axes: Sequence[Axis], out: Any) -> bool:
     """
     depth, out_depth = w.shape[-2:]
     tiling = _Tiling(xp, axes, x.shape[0], max(depth, out_depth), x.dtype)
-    filters = _filters(tiling, w)
     seen = windows_by_block(xp, xp.ascontiguousarray(x), tiling.seen)
     targets = tiling.targets(out)
     squares: list[float] = []
 
     def compute(start: int, stop: int) -> None:
-        with tiling.scratch() as pair:
-            for block in tiling.blocks[start:stop]:
-                data = tiling.at_points(seen(block), tiling.data, pair)
+        for block in tiling.blocks[start:stop]:
+            with Workspace(xp) as take:
+                pair = tiling.pair(take)
+                data = tiling.at_points(seen(block, take), tiling.data, pair)
                 products = pair.room((*tiling.sides, data.shape[1] * out_depth))
                 flat = products.reshape(tiling.points, -1, out_depth)
                 xp.matmul(data, filters, out=flat)
@@ -252,14 +257,16 @@ def correlate(xp: Any, x: Any, w: Any, axes: Sequence[Axis], out: Any) -> bool:
                 squares.append(float(xp.einsum("ij,ij->", flat, flat)))
                 tiling.place(values, block, targets)
 
-    run_blocks(xp, len(tiling.blocks), 1, compute)
+    with Workspace(xp) as take_filters:
+        filters = _filters(tiling, w, take_filters)
+        run_blocks(xp, len(tiling.blocks), 1, compute)
     return all(map(math.isfinite, squares))
 
 
-def _filters(tiling: _Tiling, w: Any) -> Any:
+def _filters(tiling: _Tiling, w: Any, take: Any) -> Any:
     """The filters at the points, `[points, channels, filters]`."""
     columns = w.reshape(*w.shape[:-2], -1)
-    result = tiling.xp.empty((*tiling.sides, columns.shape[-1]), w.dtype)
+    result = take((*tiling.sides, columns.shape[-1]), w.dtype)
 
     def compute(start: int, stop: int, pair: _Pair) -> None:
         part = columns[..., start:stop]
@@ -276,22 +283,23 @@ def filter_gradient(xp: Any, x: Any, grad: Any, axes: Sequence[Axis]) -> Any:
     seen = windows_by_block(xp, xp.ascontiguousarray(x), tiling.seen)
     made = windows_by_block(xp, xp.ascontiguousarray(grad), tiling.made)
     forth, back = ([m.T for m in kind] for kind in (tiling.output, tiling.filters))
-    others = Scratch(tiling.scratch.make)
 
     def compute(block: Any, out: Any) -> None:
-        with tiling.scratch() as pair, others() as more:
-            data = tiling.at_points(seen(block), tiling.data, pair)
-            slopes = tiling.at_points(made(block), forth, more)
+        with Workspace(xp) as take:
+            data = tiling.at_points(seen(block, take), tiling.data, tiling.pair(take))
+            slopes = tiling.at_points(made(block, take), forth, tiling.pair(take))
             xp.matmul(data.swapaxes(1, 2), slopes, out=out)
 
     shape = (tiling.points, depth, out_depth)
-    shares = summed_blocks(xp, tiling.blocks, shape, x.dtype, compute)
-    columns = shares.reshape(len(shares), *tiling.sides, -1)
-    result = xp.empty((*(axis.extent for axis in axes), columns.shape[-1]), x.dtype)
+    columns = depth * out_depth
+    result = xp.empty((*(axis.extent for axis in axes), columns), x.dtype)
+    with Workspace(xp) as take_sums:
+        shares = summed_blocks(xp, tiling.blocks, shape, x.dtype, take_sums, compute)
+        shares = shares.reshape(len(shares), *tiling.sides, columns)
 
-    def finish(start: int, stop: int, pair: _Pair) -> None:
-        total = columns[..., start:stop].sum(axis=0)
-        result[..., start:stop] = _along(xp, back, total, pair)
+        def finish(start: int, stop: int, pair: _Pair) -> None:
+            total = shares[..., start:stop].sum(axis=0)
+            result[..., start:stop] = _along(xp, back, total, pair)
 
-    _of_columns(xp, tiling.points, columns.shape[-1], x.dtype, finish)
+        _of_columns(xp, tiling.points, columns, x.dtype, finish)
     return result.reshape(-1, out_depth)

@@ -5,24 +5,27 @@ A channel with several filters is taken as often, so that products run along all
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
 from tfsession.core.rules import kernel
 from tfsession.core.windows import Axis, spatial_axes
+from tfsession.devices.threads import run_blocks
+from tfsession.devices.workspace import Workspace
 from tfsession.kernels.conv import checked_sizes, geometry, refuse, refuse_bad_gradient
+from tfsession.kernels.conv_patches import phases
 from tfsession.kernels.conv_windows import (
     as_it_was,
     blocks,
-    padded,
-    windows,
+    summed_blocks,
+    windows_by_block,
     with_channels_last,
 )
 from tfsession.kernels.nn import widened
 
 # Bytes of the output worked on at a time: they and what they are made of stay in the cache.
-_BLOCK = 1 << 18
+_BLOCK = 1 << 19
 
 
 class _Problem:
@@ -50,21 +53,44 @@ class _Problem:
         n, h, w, c = self.out_shape
         refuse_bad_gradient(grad.shape, (n, c, h, w) if self.first else self.out_shape, op)
 
-    def image(self, xp: Any, x: Any) -> Any:
-        """The windows of an input whose channels are repeated, one for each filter."""
+    def repeated(self, xp: Any, x: Any) -> Any:
+        """An input whose channels are repeated, one for each filter."""
         wide = widened(with_channels_last(xp, x, self.first))
-        if self.times != 1:
-            wide = xp.repeat(wide, self.times, axis=-1)
-        return windows(xp, padded(xp, wide, self.axes), self.axes)
+        return wide if self.times == 1 else xp.repeat(wide, self.times, axis=-1)
 
-    def offsets(self) -> Iterator[tuple[int, ...]]:
-        """The elements of a filter."""
-        return product(*(range(axis.extent) for axis in self.axes))
 
-    def blocks(self, itemsize: int) -> Iterator[Any]:
-        """Parts of the output that are worked on one after the other."""
-        n, h, w, c = self.out_shape
-        return blocks(n, h, w * c * itemsize, _BLOCK)
+def _parts(axes: Sequence[Axis], shape: Sequence[int], itemsize: int) -> list[Any]:
+    """Parts of an output that are worked on one after the other."""
+    rows, columns = (axis.steps for axis in axes)
+    return list(blocks(shape[0], rows, columns * shape[-1] * itemsize, _BLOCK))
+
+
+def _offsets(axes: Sequence[Axis]) -> list[tuple[int, ...]]:
+    """The elements of a filter."""
+    return list(product(*(range(axis.extent) for axis in axes)))
+
+
+def _correlate(xp: Any, x: Any, weights: Any, axes: Sequence[Axis], out: Any) -> None:
+    """Write the sums over each window of `x`, channels last, times the filter of each channel."""
+    if not out.size:
+        return
+    seen, parts = windows_by_block(xp, x, axes), _parts(axes, out.shape, out.itemsize)
+    # Repeated along a row, they meet the row in one run.
+    shape = (*weights.shape[:2], axes[1].steps, weights.shape[-1])
+    weights = xp.ascontiguousarray(xp.broadcast_to(weights[:, :, None], shape))
+    first, *others = _offsets(axes)
+
+    def compute(start: int, stop: int) -> None:
+        for block in parts[start:stop]:
+            with Workspace(xp) as take:
+                view, target = seen(block, take), out[block]
+                share = take(target.shape, target.dtype)
+                xp.multiply(view[(..., *first, slice(None))], weights[first], out=target)
+                for offset in others:
+                    xp.multiply(view[(..., *offset, slice(None))], weights[offset], out=share)
+                    target += share
+
+    run_blocks(xp, len(parts), 1, compute)
 
 
 @kernel("DepthwiseConv2dNative")
@@ -83,15 +109,8 @@ def depthwise_conv2d(
              "data_format": data_format, "dilations": dilations}  # fmt: skip
     problem = _Problem("DepthwiseConv2dNative", input.shape, filter.shape, attrs)
     weights = widened(filter).reshape(*filter.shape[:2], -1)
-    result = xp.zeros(problem.out_shape, weights.dtype)
-    if result.size:
-        view = problem.image(xp, input)
-        for block in problem.blocks(result.itemsize):
-            part, seen = result[block], view[block]
-            share = xp.empty_like(part)
-            for offset in problem.offsets():
-                xp.multiply(seen[(..., *offset, slice(None))], weights[offset], out=share)
-                part += share
+    result = xp.empty(problem.out_shape, weights.dtype)
+    _correlate(xp, problem.repeated(xp, input), weights, problem.axes, result)
     return as_it_was(xp, result.astype(input.dtype, copy=False), problem.first)
 
 
@@ -115,12 +134,14 @@ def depthwise_conv2d_backprop_input(
     problem.check_gradient(op, out_backprop)
     grad = widened(with_channels_last(xp, out_backprop, problem.first))
     weights = widened(filter).reshape(*filter.shape[:2], -1)
-    rows, columns = problem.axes
-    total = xp.zeros((grad.shape[0], rows.size, columns.size, grad.shape[-1]), grad.dtype)
-    for i, j in problem.offsets():
-        high, wide = rows.meeting(i), columns.meeting(j)
-        if high is not None and wide is not None:
-            total[:, high[1], wide[1]] += grad[:, high[0], wide[0]] * weights[i, j]
+    total = xp.empty((len(grad), *(axis.size for axis in problem.axes), grad.shape[-1]), grad.dtype)
+    for parts in product(*map(phases, problem.axes)):
+        out = total[(slice(None), *(part.places for part in parts))]
+        near = [part.axis for part in parts if part.axis is not None]
+        if len(near) < len(parts):
+            out[...] = 0
+        else:
+            _correlate(xp, grad, weights[tuple(part.taps for part in parts)], near, out)
     if problem.times != 1:
         total = total.reshape(*total.shape[:-1], filter.shape[2], problem.times).sum(axis=-1)
     return as_it_was(xp, total.astype(out_backprop.dtype, copy=False), problem.first)
@@ -146,12 +167,20 @@ def depthwise_conv2d_backprop_filter(
     problem = _Problem(op, input.shape, shape, attrs)
     problem.check_gradient(op, out_backprop)
     grad = widened(with_channels_last(xp, out_backprop, problem.first))
-    total = xp.zeros((shape[0], shape[1], problem.out_shape[-1]), grad.dtype)
-    if grad.size:
-        view = problem.image(xp, input)
-        for block in problem.blocks(grad.itemsize):
-            slopes, seen = grad[block], view[block]
-            for offset in problem.offsets():
-                share = seen[(..., *offset, slice(None))] * slopes
-                total[offset] += share.sum(axis=(0, 1, 2))
+    sums = (shape[0], shape[1], problem.out_shape[-1])
+    if not grad.size:
+        return xp.zeros(shape, input.dtype)
+    seen = windows_by_block(xp, problem.repeated(xp, input), problem.axes)
+    parts, offsets = _parts(problem.axes, grad.shape, grad.itemsize), _offsets(problem.axes)
+
+    def compute(block: Any, out: Any) -> None:
+        with Workspace(xp) as take:
+            view, slopes = seen(block, take), grad[block]
+            share = take(slopes.shape, slopes.dtype)
+            for offset in offsets:
+                xp.multiply(view[(..., *offset, slice(None))], slopes, out=share)
+                share.reshape(-1, share.shape[-1]).sum(axis=0, out=out[offset])
+
+    with Workspace(xp) as take:
+        total = summed_blocks(xp, parts, sums, grad.dtype, take, compute).sum(axis=0)
     return total.reshape(shape).astype(input.dtype, copy=False)
