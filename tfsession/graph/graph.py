@@ -84,6 +84,8 @@ class Graph:
         prefix = self._scopes.name_prefix
         full = prefix + name if prefix else name
         key = full.lower()
+        if key == full:
+            key = full  # one text in memory, not two
         with self._lock:
             names = self._names_in_use
             count = names.get(key)

@@ -36,9 +36,10 @@ class Buffers:
         run, node = self._run, self._run.nodes[index]
         if node.kernel.ufunc is None or node.memory is not None or len(node.op.outputs) != 1:
             return None
-        for tensor, name in zip(node.inputs, run.inputs[index], strict=True):
-            ends_here = run.ends.get(name) == index
-            if ends_here and name in self._fresh and _has_the_result(node, tensor):
+        fresh, ends = self._fresh, run.ends
+        for position, name in enumerate(run.inputs[index]):
+            ends_here = name in fresh and ends.get(name) == index
+            if ends_here and _has_the_result(node, node.inputs[position]):
                 return name
         return None
 

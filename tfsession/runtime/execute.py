@@ -337,6 +337,8 @@ class Engine:
     def bind(self, node: Node) -> Function:
         """The kernel of a node as a function of its inputs, bound to this session's state."""
         kernel, op = node.kernel, node.op
+        if kernel.ufunc is not None and node.memory is None and node.device.ledger is None:
+            return kernel.bind(np, op.op_def, op.attrs)
         first = (
             KernelContext(node, self.state, self.callable_of)
             if kernel.stateful

@@ -241,6 +241,8 @@ def fused(
         feeds: tensors whose values come from outside.
         is_needed: the tensors that are read behind these operations.
     """
+    if not any(_is_elementwise(node) or _is_reduction(node, feeds) for node in nodes):
+        return list(nodes)  # as most graphs of very many nodes: they are small
     readers: dict[Tensor, list[Node]] = {}
     for node in nodes:
         for tensor in node.inputs:

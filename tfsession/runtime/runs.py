@@ -61,23 +61,12 @@ class Run:
         self._needed = needed
         self._constants = constants
         self._same: dict[str, str] = {}  # what went through, and what it was
-        self._texts: dict[str, str] = {}
-        self._own: dict[str, str] | None = None if taken is None else {}
+        self._shared: dict[str, str] = {}  # what gave its name to something else
         self._find_ends(inputs)
         self._share_names(frozenset(taken or ()))
+        self.texts = _Texts(self._same, self._shared, taken is not None)
         for name in taken or ():
-            self.text(name)
-
-    def text(self, name: str) -> str:
-        """What the value of this name, which is no constant, is called in the text."""
-        value = self._same.get(name, name)
-        text = self._texts.get(value, value)
-        if self._own is None or text == "_":
-            return text
-        own = self._own.get(text)
-        if own is None:
-            own = self._own[text] = f"a{len(self._own)}"
-        return own
+            self.texts[name]
 
     def value(self, name: str) -> str:
         """The name that the value of this name had first."""
@@ -116,7 +105,7 @@ class Run:
         for index, results in enumerate(self.outputs):
             if not self.nodes[index].kernel.constant:
                 made_at.update(dict.fromkeys(results, index))
-        texts = self._texts
+        texts = self._shared
         for index in sorted(self.dying, reverse=True):
             results = self.outputs[index]
             if not results or results[0] == "_" or results[0] in self._same:
@@ -127,6 +116,24 @@ class Run:
                     texts[name] = texts.get(results[0], results[0])
                     dying.remove(name)
                     break
+
+
+class _Texts(dict[str, str]):
+    """What the values of a run are called in its text, by their names; not its constants."""
+
+    def __init__(self, same: dict[str, str], shared: dict[str, str], has_own: bool) -> None:
+        super().__init__()
+        self._same = same
+        self._shared = shared
+        self._own: dict[str, str] | None = {"_": "_"} if has_own else None
+
+    def __missing__(self, name: str) -> str:
+        value = self._same.get(name, name)
+        text = self._shared.get(value, value)
+        if self._own is not None:
+            text = self._own.setdefault(text, f"a{len(self._own) - 1}")
+        self[name] = text
+        return text
 
 
 def pieces_of(nodes: Sequence[Node], inputs: Named, outputs: Named) -> list[tuple[int, int]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property, lru_cache, partial
 from itertools import count
@@ -122,6 +122,22 @@ class Names:
         feeds = self.feeds
         outputs = zip(node.op.outputs, node.output_memories, strict=True)
         return tuple(["_" if tensor in feeds else self.of(tensor, m) for tensor, m in outputs])
+
+    def of_nodes(self, nodes: Sequence[Node]) -> tuple[Named, Named]:
+        """The names of what each node reads, and of what each makes; as `inputs` and `outputs`."""
+        # Tuples of texts, unlike lists, are none of the garbage collector's business.
+        inputs, outputs = list[Sequence[str]](), list[Sequence[str]]()
+        names, memory, feeds, of = self.names[id(None)], None, self.feeds, self.of
+        for node in nodes:
+            if node.memory is not memory:
+                memory = node.memory
+                names = self.names[id(memory)]
+            pairs = zip(node.inputs, node.input_memories, strict=True)
+            known = [names[t] if m is memory and t in names else of(t, m) for t, m in pairs]
+            inputs.append(tuple(known))
+            made = zip(node.op.outputs, node.output_memories, strict=True)
+            outputs.append(tuple(["_" if t in feeds else of(t, m) for t, m in made]))
+        return inputs, outputs
 
     def is_variable(self, tensor: Tensor, memory: Memory) -> bool:
         """Whether the value there is a variable's storage: only where it was made, not copied."""
@@ -277,28 +293,46 @@ class Readers:
 
     def behind(self, index: int) -> Container[str]:
         """What is read behind a part."""
-        last, results = self._last, self._results
-        return _Where(lambda name: name in results or last.get(name, -1) > index)
+        return _Behind(self._results, self._last, index)
 
     def beside(self, index: int) -> Container[str]:
         """What other parts read."""
-        own, counts, results = self._reads[index], self._counts, self._results
-        return _Where(lambda name: name in results or counts[name] > (name in own))
+        return _Beside(self._results, self._counts, self._reads[index])
 
 
-class _Where(Container[Any]):
-    """The names of which something holds."""
+class _Behind(Container[str]):
+    """The names of results, and of what is read last behind a part."""
 
-    def __init__(self, holds: Callable[[Any], bool]) -> None:
-        self._holds = holds
+    def __init__(self, results: Container[str], last: Mapping[str, int], part: int) -> None:
+        self._results = results
+        self._last = last
+        self._part = part
 
-    def __contains__(self, name: object) -> bool:
-        return self._holds(name)
+    def __contains__(self, name: Any) -> bool:
+        return name in self._results or self._last.get(name, -1) > self._part
 
 
-def _behind(needed: Container[str], last_use: Mapping[str, int], end: int) -> Container[str]:
-    """What is needed, or read by number `end` or later."""
-    return _Where(lambda name: name in needed or last_use.get(name, -1) >= end)
+class _Needed(Container[Tensor]):
+    """The tensors of the host whose names are needed."""
+
+    def __init__(self, names: Names, needed: Container[str]) -> None:
+        self._names = names
+        self._needed = needed
+
+    def __contains__(self, tensor: Any) -> bool:
+        return self._names.of(tensor, None) in self._needed
+
+
+class _Beside(Container[str]):
+    """The names of results, and of what is read by more than the one that reads `own`."""
+
+    def __init__(self, results: Container[str], counts: Counter[str], own: Container[str]) -> None:
+        self._results = results
+        self._counts = counts
+        self._own = own
+
+    def __contains__(self, name: Any) -> bool:
+        return name in self._results or self._counts[name] > (name in self._own)
 
 
 class Writer:
@@ -338,20 +372,21 @@ class Writer:
         """A line for each operation that needs one; `needed` names what is read outside."""
         first = self.number(nodes)
         if self.binder.fuses and self.asks != "observe":
-            is_needed = _Where(lambda tensor: self.names.of(tensor, None) in needed)
+            is_needed = _Needed(self.names, needed)
             nodes = fused(nodes, self.names.feeds, is_needed)
             nodes = side_by_side(nodes, self.names.feeds, is_needed)
-        inputs = [self.names.inputs(node) for node in nodes]
-        outputs = [self.names.outputs(node) for node in nodes]
+        inputs, outputs = self.names.of_nodes(nodes)
         part = _Part(source, source, {}, set(), needed, needed)
         if len(nodes) <= _LONG:
             self._add_run(part, Run(nodes, inputs, outputs, needed, part.constants), first)
             return first
         last_use = {name: index for index, names in enumerate(inputs) for name in names}
         for begin, end in pieces_of(nodes, inputs, outputs):
-            cut, behind = slice(begin, end), _behind(needed, last_use, end)
+            cut = slice(begin, end)
             rows = nodes[cut], inputs[cut], outputs[cut]
-            self._add_piece(part._replace(needed=behind), *rows, first + begin)
+            known = {name for names in (*rows[1], *rows[2]) for name in names}
+            read = {name for name in known if last_use.get(name, -1) >= end or name in needed}
+            self._add_piece(part._replace(needed=read), *rows, first + begin)
         return first
 
     def _add_piece(
@@ -371,10 +406,12 @@ class Writer:
         source = Source([self.asks, "given"] if self.asks else ["given"])
         run = Run(nodes, inputs, outputs, needed, constants, taken)
         if taken:
-            source.add(f"{', '.join(map(run.text, taken))}, = given; given.clear()")
+            source.add(f"{', '.join(map(run.texts.__getitem__, taken))}, = given; given.clear()")
         self.watch(source)
         self._add_run(part._replace(source=source), run, first)
-        source.add(f"return {', '.join(map(run.text, given))}{',' * (len(given) == 1)}")
+        source.add(
+            f"return {', '.join(map(run.texts.__getitem__, given))}{',' * (len(given) == 1)}"
+        )
         outer.add(f"given = [{', '.join(taken)}]")
         if gone := [name for name in taken if name not in needed]:
             outer.add(f"del {', '.join(gone)}")
@@ -395,7 +432,7 @@ class Writer:
                 seen = [str(first + index), *self._texts(part, run, results)]
                 line.append(f"observe({', '.join(seen)})")
             if dead:
-                line.append(f"del {', '.join(map(run.text, dead))}")
+                line.append(f"del {', '.join(map(run.texts.__getitem__, dead))}")
             if not line:
                 continue
             if is_begun and self.asks == "deadline":
@@ -463,8 +500,8 @@ class Writer:
     @staticmethod
     def _texts(part: _Part, run: Run, names: Sequence[str]) -> list[str]:
         """What values, by their first names, are called; constants by what holds them."""
-        constants, text = part.constants, run.text
-        if constants.keys().isdisjoint(names):
+        constants, text = part.constants, run.texts.__getitem__
+        if not constants or constants.keys().isdisjoint(names):
             return list(map(text, names))
         return [
             part.source.bind("c", constants[name]) if name in constants else text(name)
@@ -481,7 +518,7 @@ class Writer:
         if kernel.constant:
             self._add_constants(part, node, results)
             return [], ops
-        inputs = run.inputs[index]
+        inputs, texts = run.inputs[index], run.texts
         arguments = self.arguments(node, self._texts(part, run, inputs))
         if kernel.forwards:
             call = arguments[0]
@@ -497,16 +534,16 @@ class Writer:
         else:
             written = buffers.reusable(index)
             function = self.binder.bind(node)
-            call = source.call(function, arguments, None if written is None else run.text(written))
+            call = source.call(function, arguments, None if written is None else texts[written])
         buffers.note(index)
         if kernel.forwards:
             # What only goes through is called as before.
-            targets = [run.text(name) for name in results if run.value(name) == name]
+            targets = [texts[name] for name in results if run.value(name) == name]
             targets = [target for target in targets if target != call]
             return [" = ".join([*targets, call])] if targets else [], ops
         if not results:
             return [call], ops
-        made = ", ".join(map(run.text, results))
+        made = texts[results[0]] if len(results) == 1 else ", ".join([texts[n] for n in results])
         return [f"{made}{',' * gives_tuple(node.op.op_def)} = {call}"], ops
 
     def _add_constants(self, part: _Part, node: Node, results: Sequence[str]) -> None:
