@@ -19,6 +19,7 @@ from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.inline import Bits, Inliner, can_inline
 from tfsession.runtime.moves import moves_of
+from tfsession.runtime.names import Names
 from tfsession.runtime.partition import Layout, Segment, Transfer, partition
 from tfsession.runtime.plan import Fetched, Plan, Signature
 from tfsession.runtime.regions import Joint, Loop, LoopVariable, Predicate, Region, Trigger
@@ -34,7 +35,7 @@ from tfsession.runtime.segments import (
     Signal,
     Wait,
 )
-from tfsession.runtime.source import Binder, Names, Readers, Source, Writer
+from tfsession.runtime.source import Binder, Readers, Source, Writer
 from tfsession.runtime.transfer_guard import Implicit
 from tfsession.runtime.waits import share_waits
 

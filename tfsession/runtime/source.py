@@ -8,24 +8,21 @@ well.
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import cached_property, lru_cache, partial
-from itertools import count
+from functools import lru_cache, partial
 from math import prod
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 
-from tfsession.core.dtypes import float32, float64, int32, int64, resource
-from tfsession.core.op_def import ArgDef
+from tfsession.core.dtypes import float32, float64, int32, int64
 from tfsession.core.shape import Shape
 from tfsession.devices.memory import OPERATIONS
 from tfsession.devices.spares import Spares
 from tfsession.devices.threads import this_thread
-from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.beside import side_by_side
@@ -33,16 +30,8 @@ from tfsession.runtime.buffers import Buffers
 from tfsession.runtime.control import CancellationManager, stop_closed, stop_late
 from tfsession.runtime.errors import Ops
 from tfsession.runtime.fuse import Group, fused
-from tfsession.runtime.partition import Layout, Node, Segment, gives_tuple, input_arguments
-from tfsession.runtime.plan import (
-    finish_counted,
-    finish_fresh,
-    finish_fresh_on_device,
-    finish_handle,
-    finish_reference,
-    finish_shared,
-    finish_shared_on_device,
-)
+from tfsession.runtime.names import Names
+from tfsession.runtime.partition import Node, Segment, gives_tuple, input_arguments
 from tfsession.runtime.regions import Loop
 from tfsession.runtime.runs import Named, Run, pieces_of
 from tfsession.runtime.segments import Function, Value
@@ -83,88 +72,6 @@ class Binder(Protocol):
     def constant(self, node: Node) -> Value:
         """The value of a node whose kernel is constant, made once for the session."""
         ...
-
-
-class Names:
-    """The name of each value in each memory where it is wanted, and where it was made."""
-
-    def __init__(self, layout: Layout, feeds: Mapping[Tensor, Memory]) -> None:
-        self.names: defaultdict[int, dict[Tensor, str]] = defaultdict(dict)  # by id of the memory
-        self.feeds = feeds
-        self.location = layout.location
-        self._region = layout.region
-        self._count = count()
-        for tensor, memory in feeds.items():
-            self.of(tensor, memory)
-
-    def of(self, tensor: Tensor, memory: Memory) -> str:
-        """The name of a tensor in a memory."""
-        names = self.names[id(memory)]
-        name = names.get(tensor)
-        if name is None:
-            name = names[tensor] = f"v{next(self._count)}"
-        return name
-
-    @cached_property
-    def _nodes(self) -> dict[Operation, Node]:
-        return {node.op: node for node in self._region.all_nodes()}
-
-    def source_of(self, tensor: Tensor) -> str:
-        """The name of a tensor where it was made or fed."""
-        return self.of(tensor, self.location[tensor])
-
-    def inputs(self, node: Node) -> Sequence[str]:
-        """The name of each input of a node."""
-        return tuple(map(self.of, node.inputs, node.input_memories))
-
-    def outputs(self, node: Node) -> Sequence[str]:
-        """The name of each output of a node; an underscore for one that is fed."""
-        feeds = self.feeds
-        outputs = zip(node.op.outputs, node.output_memories, strict=True)
-        return tuple(["_" if tensor in feeds else self.of(tensor, m) for tensor, m in outputs])
-
-    def of_nodes(self, nodes: Sequence[Node]) -> tuple[Named, Named]:
-        """The names of what each node reads, and of what each makes; as `inputs` and `outputs`."""
-        # Tuples of texts, unlike lists, are none of the garbage collector's business.
-        inputs, outputs = list[Sequence[str]](), list[Sequence[str]]()
-        names, memory, feeds, of = self.names[id(None)], None, self.feeds, self.of
-        for node in nodes:
-            if node.memory is not memory:
-                memory = node.memory
-                names = self.names[id(memory)]
-            pairs = zip(node.inputs, node.input_memories, strict=True)
-            known = [names[t] if m is memory and t in names else of(t, m) for t, m in pairs]
-            inputs.append(tuple(known))
-            made = zip(node.op.outputs, node.output_memories, strict=True)
-            outputs.append(tuple(["_" if t in feeds else of(t, m) for t, m in made]))
-        return inputs, outputs
-
-    def is_variable(self, tensor: Tensor, memory: Memory) -> bool:
-        """Whether the value there is a variable's storage: only where it was made, not copied."""
-        return tensor.dtype.is_ref and tensor not in self.feeds and self.location[tensor] is memory
-
-    def must_read(self, tensor: Tensor, memory: Memory, arg: ArgDef) -> bool:
-        """Whether an argument takes the value of a variable whose storage is there."""
-        return not arg.is_ref and self.is_variable(tensor, memory)
-
-    def finisher(self, tensor: Tensor, index: int, memory: Memory) -> Function:
-        """What makes the value of fetch number `index`, there in `memory`, the user's own."""
-        if self.is_variable(tensor, memory):
-            name = f"_retval_{tensor.op.name}_{tensor.value_index}_{index}"
-            return partial(finish_reference, name, memory)
-        if tensor.dtype.base_dtype is resource:
-            return finish_handle
-        node = None if tensor in self.feeds else self._nodes.get(tensor.op)
-        if self.location[tensor] is memory:
-            shared = node is None or node.kernel.aliases or node.kernel.constant
-        else:
-            shared = False  # a copy that the step made
-        if memory is None:
-            finish = finish_shared if shared else finish_fresh
-            allocator = None if node is None else node.allocator
-            ledger = None if allocator is None else allocator.ledger
-            return finish if ledger is None else partial(finish_counted, finish, ledger)
-        return partial(finish_shared_on_device if shared else finish_fresh_on_device, memory)
 
 
 # A step looks after so many small operations whether its session was closed meanwhile, and after
