@@ -17,6 +17,7 @@ from tfsession.core.rules import kernel
 from tfsession.core.shape import Shape, debug_string
 from tfsession.devices.memory import charged
 from tfsession.kernels.gather import check_indices, take
+from tfsession.kernels.segment_sums import add_rows, combine_rows, distinct_of
 from tfsession.resources.store import DEFAULT_CONTAINER
 from tfsession.resources.variable import (
     ReferenceVariable,
@@ -199,17 +200,12 @@ def count_up_to(xp: Any, ref: Variable, *, limit: int) -> Any:
 _WITHOUT_AT = ("multiply", "true_divide")
 
 
-def _in_rounds(xp: Any, function: Any, array: Any, indices: Any, updates: Any) -> None:
+def _in_rounds(xp: Any, function: Any, array: Any, indices: Any, rows: Any) -> None:
     """Update rows so that an index that stands there twice counts twice: once in each round."""
     order = xp.argsort(indices)
     ordered = indices[order]
     # How many equal indices come before each one.
     earlier = xp.arange(indices.size) - xp.searchsorted(ordered, ordered)
-    rows = (
-        xp.broadcast_to(updates, (indices.size, *array.shape[1:]))
-        if updates.ndim == 0
-        else (updates.reshape((indices.size, *array.shape[1:])))
-    )
     for number in range(int(earlier.max()) + 1 if indices.size else 0):
         chosen = order[earlier == number]
         where = indices[chosen]
@@ -222,6 +218,22 @@ def _check_dtype(array: Any, updates: Any) -> None:
         raise wrong_dtype(as_dtype(updates.dtype), as_dtype(array.dtype))
 
 
+def _combine(xp: Any, ufunc: str, array: Any, indices: Any, updates: Any) -> None:
+    """Update rows of an array, those that several updates are for by all of these."""
+    places = indices.reshape(-1)
+    shape = (places.size, *array.shape[1:])
+    rows = updates.reshape(shape) if updates.ndim else xp.broadcast_to(updates, shape)
+    function = getattr(xp, ufunc)
+    if distinct_of(xp, places, len(array))[1] is None:
+        array[places] = function(xp.take(array, places, 0), rows)
+    elif ufunc in ("add", "subtract"):
+        add_rows(xp, array, places, rows, ufunc)
+    elif ufunc in _WITHOUT_AT:
+        _in_rounds(xp, function, array, places, rows)
+    else:
+        combine_rows(xp, ufunc, array, places, rows)
+
+
 def _scatter(ufunc: str | None) -> Any:
     def scatter(xp: Any, variable: Variable, indices: Any, updates: Any) -> Variable:
         with variable.lock:
@@ -230,10 +242,8 @@ def _scatter(ufunc: str | None) -> Any:
             check_indices(xp, indices, array.shape[0])
             if ufunc is None:
                 array[indices] = updates
-            elif ufunc in _WITHOUT_AT:
-                _in_rounds(xp, getattr(xp, ufunc), array, indices.reshape(-1), updates)
             else:
-                getattr(xp, ufunc).at(array, indices, updates)
+                _combine(xp, ufunc, array, indices, updates)
         return variable
 
     return scatter
