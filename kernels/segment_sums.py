@@ -57,7 +57,7 @@ def add_rows(xp: Any, result: Any, ids: Any, rows: Any, ufunc: str = "add") -> N
     Raises:
         IndexError: a number is out of range.
     """
-    if _matrices(xp, rows, max(ids.size, len(result))) is None:
+    if rows.size < _LEAST:
         combine_rows(xp, ufunc, result, ids, rows)
         return
     _check_range(ids, len(result))
