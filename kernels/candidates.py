@@ -142,14 +142,12 @@ def compute_accidental_hits(
     if sampled_candidates.ndim != 1:
         raise _refuse("sampled_candidates must be a vector, which is typically an output from "
                       "CandidateSampler")  # fmt: skip
+    order = np.argsort(sampled_candidates, kind="stable")
+    ranked, true = sampled_candidates[order], true_classes.reshape(-1)
     # Of a class that was drawn twice, the last place.
-    places = {value: place for place, value in enumerate(sampled_candidates.tolist())}
-    hits = [
-        (example, places[value])
-        for example, row in enumerate(true_classes.tolist())
-        for value in row
-        if value in places
-    ]
-    indices = np.array([hit[0] for hit in hits], np.int32)
-    ids = np.array([hit[1] for hit in hits], np.int64)
-    return indices, ids, np.full(len(hits), -np.finfo(np.float32).max, np.float32)
+    behind = np.searchsorted(ranked, true, side="right")
+    hits = np.flatnonzero(behind)
+    hits = hits[ranked[behind[hits] - 1] == true[hits]]
+    indices = (hits // num_true).astype(np.int32)
+    ids = order[behind[hits] - 1].astype(np.int64)
+    return indices, ids, np.full(hits.size, -np.finfo(np.float32).max, np.float32)

@@ -49,7 +49,7 @@ elementwise("TruncateMod", "fmod", types={"T": ("float", "double")})
 
 
 def _refuse_zeros(xp: Any, divisor: Any) -> None:
-    if not xp.all(divisor):
+    if not (xp.all(divisor) if divisor.ndim else divisor):
         raise InvalidArgumentError(None, None, "Integer division by zero")
 
 

@@ -33,6 +33,8 @@ def multiply(xp: Any, left: Any, right: Any, out: Any = None) -> Any:
         ValueError: the shapes do not match.
     """
     (rows, inner), columns = left.shape, right.shape[1]
+    if inner == 1 == right.shape[0]:
+        return xp.multiply(left, right, out=out)
     work = rows * inner * columns
     if work < _TINY:
         return xp.matmul(left, right, out=out)

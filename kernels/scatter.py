@@ -9,7 +9,7 @@ from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
 from tfsession.kernels.gather import flat_places, index_text
-from tfsession.kernels.segment import add_rows
+from tfsession.kernels.segment_sums import add_rows, combine_rows, row_sums
 
 
 def _refuse(text: str) -> InvalidArgumentError:
@@ -55,10 +55,8 @@ def scatter_nd(xp: Any, indices: Any, updates: Any, shape: Any) -> Any:
         result = xp.full(sizes, b"", object)
         _as_rows(xp, result, indices.shape[-1])[places] = rows
         return result
-    result = xp.zeros(sizes, updates.dtype)
-    if rows.size:
-        add_rows(xp, _as_rows(xp, result, indices.shape[-1]), places, rows)
-    return result
+    count = math.prod(sizes[: indices.shape[-1]])
+    return row_sums(xp, places, rows, count).reshape(sizes)
 
 
 def _changed(xp: Any, tensor: Any, indices: Any, updates: Any) -> tuple[Any, Any, Any, Any]:
@@ -80,22 +78,23 @@ def tensor_scatter_update(xp: Any, tensor: Any, indices: Any, updates: Any) -> A
 def tensor_scatter_add(xp: Any, tensor: Any, indices: Any, updates: Any) -> Any:
     """A copy with the updates added."""
     result, target, places, rows = _changed(xp, tensor, indices, updates)
-    if rows.size:
-        add_rows(xp, target, places, rows)
+    add_rows(xp, target, places, rows)
     return result
 
 
 @kernel("TensorScatterSub")
 def tensor_scatter_sub(xp: Any, tensor: Any, indices: Any, updates: Any) -> Any:
     """A copy with the updates subtracted."""
-    return tensor_scatter_add(xp, tensor, indices, -updates)
+    result, target, places, rows = _changed(xp, tensor, indices, updates)
+    add_rows(xp, target, places, rows, "subtract")
+    return result
 
 
 @kernel("TensorScatterMax")
 def tensor_scatter_max(xp: Any, tensor: Any, indices: Any, updates: Any) -> Any:
     """A copy with elements raised to the updates."""
     result, target, places, rows = _changed(xp, tensor, indices, updates)
-    xp.maximum.at(target, places, rows)
+    combine_rows(xp, "maximum", target, places, rows)
     return result
 
 
@@ -103,5 +102,5 @@ def tensor_scatter_max(xp: Any, tensor: Any, indices: Any, updates: Any) -> Any:
 def tensor_scatter_min(xp: Any, tensor: Any, indices: Any, updates: Any) -> Any:
     """A copy with elements lowered to the updates."""
     result, target, places, rows = _changed(xp, tensor, indices, updates)
-    xp.minimum.at(target, places, rows)
+    combine_rows(xp, "minimum", target, places, rows)
     return result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from ml_dtypes import finfo
@@ -10,20 +9,11 @@ from ml_dtypes import finfo
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
+from tfsession.kernels.segment_sums import combine_rows, row_sums
 
 
 def _refuse(text: str) -> InvalidArgumentError:
     return InvalidArgumentError(None, None, text)
-
-
-def add_rows(xp: Any, result: Any, ids: Any, rows: Any) -> None:
-    """Add `rows[k]` to `result[ids[k]]` in place, in order; `result` is contiguous."""
-    width = math.prod(result.shape[1:])
-    places = ids.astype(xp.int64)
-    if width != 1:
-        # Element by element in one dimension: there NumPy has a fast loop for repeated places.
-        places = (places[:, None] * width + xp.arange(width)).reshape(-1)
-    xp.add.at(result.reshape(-1), places, rows.reshape(-1))
 
 
 def _segments(data: Any, segment_ids: Any) -> int:
@@ -44,9 +34,7 @@ def _segments(data: Any, segment_ids: Any) -> int:
 @kernel("SegmentSum", host=["segment_ids"])
 def segment_sum(xp: Any, data: Any, segment_ids: Any) -> Any:
     """Sums of runs of rows; ids that are left out give zeros."""
-    result = xp.zeros((_segments(data, segment_ids), *data.shape[1:]), data.dtype)
-    add_rows(xp, result, xp.asarray(segment_ids), data)
-    return result
+    return row_sums(xp, xp.asarray(segment_ids), data, _segments(data, segment_ids))
 
 
 @kernel("SegmentMean", host=["segment_ids"])
@@ -75,32 +63,26 @@ def _extreme(xp: Any, kind: str, dtype: Any) -> Any:
 _UFUNCS = {"Max": "maximum", "Min": "minimum", "Prod": "multiply"}
 
 
-def _reduced(xp: Any, kind: str, start: Any, ids: Any, rows: Any) -> Any:
-    """Rows combined with those of `start` by id, in order."""
-    getattr(xp, _UFUNCS[kind]).at(start, ids, rows)
-    return start
-
-
 def _register(kind: str) -> None:
     @kernel(f"Segment{kind}", device="CPU")
     def _(xp: Any, data: Any, segment_ids: Any) -> Any:
         count = _segments(data, segment_ids)
         start = xp.full((count, *data.shape[1:]), _extreme(xp, kind, data.dtype), data.dtype)
-        result = _reduced(xp, kind, start, segment_ids, data)
+        combine_rows(xp, _UFUNCS[kind], start, segment_ids, data)
         if kind != "Prod":
-            result[xp.bincount(segment_ids, minlength=count)[:count] == 0] = 0
-        return result
+            start[xp.bincount(segment_ids, minlength=count)[:count] == 0] = 0
+        return start
 
     @kernel(f"UnsortedSegment{kind}", device="CPU")
     def _(xp: Any, data: Any, segment_ids: Any, num_segments: Any) -> Any:
-        result = _empty_sums(xp, data, segment_ids, num_segments)
-        result[...] = _extreme(xp, kind, data.dtype)
-        _check_ids(xp, segment_ids, result.shape[0])
-        kept = segment_ids >= 0
-        return _reduced(xp, kind, result, segment_ids[kept], data[kept])
+        shape = _result_shape(data, segment_ids, num_segments)
+        ids, rows = _kept(xp, data, segment_ids, shape[0])
+        result = xp.full(shape, _extreme(xp, kind, data.dtype), data.dtype)
+        combine_rows(xp, _UFUNCS[kind], result, ids, rows)
+        return result
 
 
-def _empty_sums(xp: Any, data: Any, ids: Any, num_segments: Any, spare: int = 0) -> Any:
+def _result_shape(data: Any, ids: Any, num_segments: Any) -> tuple[int, ...]:
     if data.shape[: ids.ndim] != ids.shape:
         raise _refuse(
             f"data.shape = {debug_string(data.shape)} does not start with segment_ids.shape = "
@@ -109,16 +91,24 @@ def _empty_sums(xp: Any, data: Any, ids: Any, num_segments: Any, spare: int = 0)
     count = int(num_segments)
     if count < 0:
         raise _refuse(f"Input num_segments == {count} must not be negative.")
-    return xp.zeros((count + spare, *data.shape[ids.ndim :]), data.dtype)
+    return count, *data.shape[ids.ndim :]
 
 
-def _check_ids(xp: Any, segment_ids: Any, count: int) -> None:
-    if not segment_ids.size or segment_ids.max() < count:
-        return
-    place = [int(i[0]) for i in xp.nonzero(segment_ids >= count)]
-    text = ",".join(map(str, place))
-    bad = segment_ids[tuple(place)]
-    raise _refuse(f"segment_ids[{text}] = {bad} is out of range [0, {count})")
+def _kept(xp: Any, data: Any, segment_ids: Any, count: int) -> tuple[Any, Any]:
+    """A vector of ids and the row of each, those with a negative id left out."""
+    ids = segment_ids.reshape(-1)
+    rows = data.reshape(ids.size, *data.shape[segment_ids.ndim :])
+    if not ids.size:
+        return ids, rows
+    if ids.max() >= count:
+        place = [int(i[0]) for i in xp.nonzero(segment_ids >= count)]
+        text = ",".join(map(str, place))
+        bad = segment_ids[tuple(place)]
+        raise _refuse(f"segment_ids[{text}] = {bad} is out of range [0, {count})")
+    if ids.min() < 0:
+        kept = ids >= 0
+        return ids[kept], rows[kept]
+    return ids, rows
 
 
 for _kind in _UFUNCS:
@@ -128,24 +118,15 @@ for _kind in _UFUNCS:
 @kernel("UnsortedSegmentSum", device="CPU")
 def unsorted_segment_sum_checked(xp: Any, data: Any, segment_ids: Any, num_segments: Any) -> Any:
     """Sums of rows by id; an id that is too large is an error."""
-    result = _empty_sums(xp, data, segment_ids, num_segments)
-    _check_ids(xp, segment_ids, result.shape[0])
-    if segment_ids.size == 0:
-        return result
-    ids = segment_ids.reshape(-1)
-    rows = data.reshape(ids.size, -1) if data.size else data.reshape(ids.size, 0)
-    if ids.min() < 0:
-        kept = ids >= 0
-        ids, rows = ids[kept], rows[kept]
-    add_rows(xp, result, ids, rows)
-    return result
+    shape = _result_shape(data, segment_ids, num_segments)
+    ids, rows = _kept(xp, data, segment_ids, shape[0])
+    return row_sums(xp, ids, rows, shape[0])
 
 
 @kernel("UnsortedSegmentSum", host=["num_segments"])
 def unsorted_segment_sum(xp: Any, data: Any, segment_ids: Any, num_segments: Any) -> Any:
     """Sums of rows by id; the host does not look at the ids, those out of range are dropped."""
-    result = _empty_sums(xp, data, segment_ids, num_segments, spare=1)
-    ids, count = segment_ids.reshape(-1), result.shape[0] - 1
+    count, *rest = _result_shape(data, segment_ids, num_segments)
+    ids = segment_ids.reshape(-1)
     ids = xp.where((ids < 0) | (ids >= count), count, ids)
-    add_rows(xp, result, ids, data)
-    return result[:count]
+    return row_sums(xp, ids, data.reshape(ids.size, *rest), count + 1)[:count]

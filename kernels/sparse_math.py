@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
-from tfsession.devices.threads import blas_threads_for
-from tfsession.kernels.segment import add_rows
-
-# How many gathered numbers are multiplied at once: they stay in the cache.
-_BLOCK = 1 << 15
+from tfsession.kernels.segment_sums import add_rows, weighted_sums
 
 
 def refuse(text: str) -> InvalidArgumentError:
@@ -38,15 +33,16 @@ def product(
     """The product of a sparse matrix and a dense one; narrow floats are rounded once."""
     _check_factors(a_indices, a_values, a_shape, b)
     sizes = a_shape.tolist()
+    sides = _sides(xp, a_indices, sizes)
     for side, name in ((0, "m"), (1, "k")) if not adjoint_a else ((1, "m"), (0, "k")):
-        column = a_indices[:, side]
+        column = sides[side]
         if column.size and (column.min() < 0 or column.max() >= sizes[side]):
             at = int(xp.nonzero((column < 0) | (column >= sizes[side]))[0][0])
             raise refuse(
                 f"{name} ({int(column[at])}) from index[{at},{side}] out of bounds "
                 f"(>={sizes[side]})"
             )
-    rows, columns = (a_indices[:, side] for side in ((1, 0) if adjoint_a else (0, 1)))
+    rows, columns = reversed(sides) if adjoint_a else sides
     count, inner = reversed(sizes) if adjoint_a else sizes
     if inner != b.shape[1 if adjoint_b else 0]:
         raise refuse(
@@ -61,9 +57,16 @@ def product(
         a_values = a_values.conj() if adjoint_a else a_values
         b = b.conj() if adjoint_b else b
     dense = xp.ascontiguousarray(b.T if adjoint_b else b)
-    with blas_threads_for(0):
-        sums = _weighted_sums(xp, rows, columns, a_values, count, dense)
-    return sums.astype(kind, copy=False)
+    return weighted_sums(xp, rows, columns, a_values, count, dense).astype(kind, copy=False)
+
+
+def _sides(xp: Any, a_indices: Any, sizes: list[int]) -> list[Any]:
+    """The row and the column of each element, in four bytes if they fit."""
+    indices = xp.ascontiguousarray(a_indices)
+    unsigned = indices.view(xp.uint64 if indices.itemsize == 8 else xp.uint32)  # no sign is large
+    fits = max(sizes) < 1 << 31 and (not indices.size or int(unsigned.max()) < 1 << 31)
+    sides = [indices[:, 0], indices[:, 1]]
+    return [xp.ascontiguousarray(side, xp.int32) for side in sides] if fits else sides
 
 
 def _check_factors(a_indices: Any, a_values: Any, a_shape: Any, b: Any) -> None:
@@ -77,68 +80,6 @@ def _check_factors(a_indices: Any, a_values: Any, a_shape: Any, b: Any) -> None:
         raise refuse("Tensor 'a_indices' is not a matrix of two columns")
     if a_indices.shape[0] != a_values.size:
         raise refuse("Number of rows of a_indices does not match number of entries in a_values")
-
-
-def _order(xp: Any, keys: Any, bound: int) -> Any:
-    """A stable order of keys in `[0, bound)`; two bytes are enough for many, and sort fast."""
-    return xp.argsort(keys.astype(xp.uint16) if bound <= 1 << 16 else keys, kind="stable")
-
-
-def _weighted_sums(xp: Any, rows: Any, columns: Any, values: Any, count: int, dense: Any) -> Any:
-    """`result[i]` is the sum of `values[k] * dense[columns[k]]` over all k with `rows[k] == i`.
-
-    Rows of one length together are a batch of small products, for which there is a fast routine.
-    """
-    width = dense.shape[1]
-    result = xp.zeros((count, width), dense.dtype)
-    if not rows.size or not width:
-        return result
-    if (rows[1:] < rows[:-1]).any():
-        order = _order(xp, rows, count)
-        rows, columns, values = rows.take(order), columns.take(order), values.take(order)
-    lengths = xp.bincount(rows, minlength=count)
-    by_length = _order(xp, lengths, rows.size + 1)
-    by_length = by_length[int((lengths == 0).sum()) :]
-    lengths_there = lengths.take(by_length)
-    ends_there = xp.cumsum(lengths_there)
-    # Where each element of the new order lies in the old one.
-    marks = xp.zeros(rows.size, xp.int64)
-    marks[ends_there[:-1]] = 1
-    shifts = (xp.cumsum(lengths) - lengths).take(by_length) - (ends_there - lengths_there)
-    elements = shifts.take(xp.cumsum(marks)) + xp.arange(rows.size)
-    columns, values = columns.take(elements), values.take(elements)
-    sums = xp.empty((by_length.size, 1, width), dense.dtype)
-    edges = xp.nonzero(lengths_there[1:] != lengths_there[:-1])[0] + 1
-    edges = [0, *edges.tolist(), by_length.size]
-    sizes = lengths_there[xp.asarray(edges[:-1])].tolist()
-    for block in _blocks(edges, sizes, width):
-        first, last = block[0][3], block[-1][3] + block[-1][2] * (block[-1][1] - block[-1][0])
-        factors = dense.take(columns[first:last], 0)
-        for start, end, length, at in block:
-            here = slice(at - first, at - first + (end - start) * length)
-            weights = values[at : at + (end - start) * length].reshape(end - start, 1, length)
-            terms = factors[here].reshape(end - start, length, width)
-            xp.matmul(weights, terms, out=sums[start:end])
-    result[by_length] = sums.reshape(by_length.size, width)
-    return result
-
-
-def _blocks(edges: list[int], sizes: list[int], width: int) -> Iterator[list[tuple[int, ...]]]:
-    """Runs of rows of one length, (start, end, length, first element), in blocks of some size."""
-    block: list[tuple[int, ...]] = []
-    filled = at = 0
-    for begin, stop, length in zip(edges[:-1], edges[1:], sizes, strict=True):
-        step = max(1, _BLOCK // (length * width))
-        for start in range(begin, stop, step):
-            end = min(stop, start + step)
-            elements = (end - start) * length
-            if block and filled + elements * width > _BLOCK:
-                yield block
-                block, filled = [], 0
-            block.append((start, end, length, at))
-            filled += elements * width
-            at += elements
-    yield block
 
 
 # --- beside dense tensors -------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
-from tfsession.kernels.segment import add_rows
+from tfsession.kernels.segment_sums import row_sums
 from tfsession.kernels.sparse_math import check_places, flat_places, refuse, split_places
 
 
@@ -44,9 +44,7 @@ class _Groups:
 
     def sums(self, values: Any) -> Any:
         """The sum of each group."""
-        result = self.xp.zeros(self.keys.size, values.dtype)
-        add_rows(self.xp, result, self.numbers, values)
-        return result
+        return row_sums(self.xp, self.numbers, values, self.keys.size)
 
     def greatest(self) -> Any:
         """The greatest value of each group."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
-from tfsession.kernels.segment import add_rows
+from tfsession.kernels.segment_sums import row_sums
 
 
 def _refuse(text: str) -> InvalidArgumentError:
@@ -35,10 +35,7 @@ def _divisors(xp: Any, kind: str, ids: Any, count: int) -> Any:
 def _summed(xp: Any, count: int, places: Any, rows: Any) -> Any:
     """Sums of rows by place; narrow floats are rounded once."""
     wide = xp.float32 if rows.dtype.itemsize == 2 and rows.dtype.kind in "fV" else rows.dtype
-    result = xp.zeros((count, *rows.shape[1:]), wide)
-    if places.size:
-        add_rows(xp, result, places, rows.astype(wide, copy=False))
-    return result
+    return row_sums(xp, places, rows.astype(wide, copy=False), count)
 
 
 def _column(factors: Any, rows: Any) -> Any:

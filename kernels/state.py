@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from tfsession.core.errors import (
 from tfsession.core.rules import kernel
 from tfsession.core.shape import Shape, debug_string
 from tfsession.devices.memory import charged
-from tfsession.kernels.gather import check_indices, take
+from tfsession.kernels.gather import check_indices, flat_places, take
+from tfsession.kernels.segment_sums import add_rows, combine_rows, distinct_of
 from tfsession.resources.store import DEFAULT_CONTAINER
 from tfsession.resources.variable import (
     ReferenceVariable,
@@ -195,21 +197,13 @@ def count_up_to(xp: Any, ref: Variable, *, limit: int) -> Any:
     return before
 
 
-# CuPy's ufuncs of these names have no `at`.
-_WITHOUT_AT = ("multiply", "true_divide")
-
-
-def _in_rounds(xp: Any, function: Any, array: Any, indices: Any, updates: Any) -> None:
+def _in_rounds(xp: Any, ufunc: str, array: Any, indices: Any, rows: Any) -> None:
     """Update rows so that an index that stands there twice counts twice: once in each round."""
+    function = getattr(xp, ufunc)
     order = xp.argsort(indices)
     ordered = indices[order]
     # How many equal indices come before each one.
     earlier = xp.arange(indices.size) - xp.searchsorted(ordered, ordered)
-    rows = (
-        xp.broadcast_to(updates, (indices.size, *array.shape[1:]))
-        if updates.ndim == 0
-        else (updates.reshape((indices.size, *array.shape[1:])))
-    )
     for number in range(int(earlier.max()) + 1 if indices.size else 0):
         chosen = order[earlier == number]
         where = indices[chosen]
@@ -222,33 +216,47 @@ def _check_dtype(array: Any, updates: Any) -> None:
         raise wrong_dtype(as_dtype(updates.dtype), as_dtype(array.dtype))
 
 
-def _scatter(ufunc: str | None) -> Any:
+def _add(xp: Any, ufunc: str, array: Any, indices: Any, rows: Any) -> None:
+    add_rows(xp, array, indices, rows, ufunc)
+
+
+def _update_rows(
+    xp: Any, ufunc: str | None, combine: Any, array: Any, indices: Any, updates: Any
+) -> None:
+    """Update rows of an array; `combine` where several updates may be for one row."""
+    places = indices.reshape(-1)
+    shape = (places.size, *array.shape[1:])
+    rows = updates.reshape(shape) if updates.ndim else xp.broadcast_to(updates, shape)
+    if ufunc is None:
+        array[places] = rows
+    elif combine is _add or distinct_of(xp, places, len(array))[1] is not None:
+        combine(xp, ufunc, array, places, rows)
+    else:
+        array[places] = getattr(xp, ufunc)(xp.take(array, places, 0), rows)
+
+
+def _scatter(ufunc: str | None, combine: Any) -> Any:
     def scatter(xp: Any, variable: Variable, indices: Any, updates: Any) -> Variable:
         with variable.lock:
             array = variable.writable()
             _check_dtype(array, updates)
             check_indices(xp, indices, array.shape[0])
-            if ufunc is None:
-                array[indices] = updates
-            elif ufunc in _WITHOUT_AT:
-                _in_rounds(xp, getattr(xp, ufunc), array, indices.reshape(-1), updates)
-            else:
-                getattr(xp, ufunc).at(array, indices, updates)
+            _update_rows(xp, ufunc, combine, array, indices, updates)
         return variable
 
     return scatter
 
 
-def _scatter_nd(ufunc: str | None) -> Any:
+def _scatter_nd(ufunc: str | None, combine: Any) -> Any:
     def scatter(xp: Any, variable: Variable, indices: Any, updates: Any) -> Variable:
         with variable.lock:
             array = variable.writable()
             _check_dtype(array, updates)
-            where = index_tuple(indices, array.shape)
-            if ufunc is None:
-                array[where] = updates
-            else:
-                getattr(xp, ufunc).at(array, where, updates)
+            index_tuple(indices, array.shape)
+            depth = indices.shape[-1]
+            flat = array.reshape(math.prod(array.shape[:depth]), *array.shape[depth:])
+            places = flat_places(xp, array.shape, indices)[0]
+            _update_rows(xp, ufunc, combine, flat, places, updates)
         return variable
 
     return scatter
@@ -272,19 +280,20 @@ def index_tuple(indices: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
     return columns
 
 
-_UFUNCS = {
-    "Update": None,
-    "Add": "add",
-    "Sub": "subtract",
-    "Mul": "multiply",
-    "Div": "true_divide",
-    "Min": "minimum",
-    "Max": "maximum",
+_UPDATES = {
+    "Update": (None, None),
+    "Add": ("add", _add),
+    "Sub": ("subtract", _add),
+    "Min": ("minimum", combine_rows),
+    "Max": ("maximum", combine_rows),
 }
-for _name, _ufunc in _UFUNCS.items():  # type: ignore[assignment]
-    kernel(f"Scatter{_name}", f"ResourceScatter{_name}")(_scatter(_ufunc))
-    if _name not in ("Mul", "Div"):
-        kernel(f"ScatterNd{_name}", f"ResourceScatterNd{_name}")(_scatter_nd(_ufunc))
+for _name, _how in _UPDATES.items():
+    kernel(f"Scatter{_name}", f"ResourceScatter{_name}")(_scatter(*_how))
+    kernel(f"ScatterNd{_name}", f"ResourceScatterNd{_name}")(_scatter_nd(*_how))
+for _name, _ufunc in (("Mul", "multiply"), ("Div", "true_divide")):
+    _both = f"Scatter{_name}", f"ResourceScatter{_name}"
+    kernel(*_both, device="CPU")(_scatter(_ufunc, combine_rows))
+    kernel(*_both)(_scatter(_ufunc, _in_rounds))  # CuPy's ufuncs of these names have no `at`
 
 
 @kernel("ResourceGather")

@@ -16,6 +16,7 @@ from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
 from tfsession.devices.threads import run_blocks, spare_arrays
 from tfsession.kernels.gather import check_indices
+from tfsession.kernels.segment_sums import distinct_of
 from tfsession.resources.variable import Variable, arrays_of, locks_of
 
 # A formula: `f(xp, spare, *arrays, grad, **scalars)`; `spare(n)` gives n arrays to compute in.
@@ -54,17 +55,9 @@ def _check_rows(xp: Any, array: Any, grad: Any, indices: Any) -> None:
     check_indices(xp, indices, array.shape[0])
 
 
-def _are_distinct(xp: Any, indices: Any, size: int) -> bool:
-    """Whether no index in `[0, size)` stands there twice."""
-    places = xp.arange(indices.size)
-    last = xp.empty(size, places.dtype)
-    last[indices] = places
-    return bool((last[indices] == places).all())
-
-
 def _passes(xp: Any, indices: Any, size: int) -> Iterator[Any]:
     """Positions in `indices` in groups, none with an index twice; equal ones in their order."""
-    if _are_distinct(xp, indices, size):
+    if distinct_of(xp, indices, size)[1] is None:
         yield slice(None)
         return
     order = xp.argsort(indices, kind="stable")

@@ -7,6 +7,10 @@ from typing import Any
 from tfsession.core.dtypes import DType
 from tfsession.core.rules import kernel
 
+# A table has so many entries for each number, and so many more: what is not written costs nothing.
+_ENTRIES, _TABLE = 64, 1 << 16
+_LARGEST = (1 << 63) - 1
+
 
 def _by_first_appearance(xp: Any, x: Any) -> tuple[Any, Any, Any]:
     """Positions of the distinct elements, the number of each element, and their counts."""
@@ -17,6 +21,32 @@ def _by_first_appearance(xp: Any, x: Any) -> tuple[Any, Any, Any]:
     rank = xp.empty_like(order)
     rank[order] = xp.arange(order.size)
     return first[order], rank[inverse.reshape(-1)], counts[order]
+
+
+def _by_table(xp: Any, x: Any) -> tuple[Any, Any] | None:
+    """The same without counts and without a sort: numbers by a table of all between them.
+
+    None where that would take too much memory. Whoever writes to a place last must win it.
+    """
+    if x.dtype.kind not in "iu" or not x.size:
+        return None
+    low, high = int(x.min()), int(x.max())
+    if high - low > _TABLE + _ENTRIES * x.size or high > _LARGEST:
+        return None
+    offsets, places = x.astype(xp.int64) - low, xp.arange(x.size)
+    table = xp.empty(high - low + 1, xp.int64)
+    table[offsets[::-1]] = places[::-1]
+    earliest = table[offsets]
+    first = (earliest == places).nonzero()[0]
+    table[offsets[first]] = places[: first.size]
+    return first, table[offsets]
+
+
+@kernel("Unique", device="CPU", slow=200_000)
+def unique_of_numbers(xp: Any, x: Any, *, out_idx: DType) -> tuple[Any, Any]:
+    """Distinct elements, and the number of each element's."""
+    first, number = _by_table(xp, x) or _by_first_appearance(xp, x)[:2]
+    return x[first], number.astype(out_idx.numpy)
 
 
 @kernel("Unique", slow=20_000)

@@ -38,7 +38,7 @@ DOWNWARDS = [
 LIBRARIES = {
     "contrib": {"scipy"},
     "core": {"google", "google_crc32c"},
-    "devices": {"threadpoolctl"},
+    "devices": {"scipy", "threadpoolctl"},
     "examples": {"sklearn", "matplotlib", "rich"},
     "testing": {"pytest"},
     "cli": {"rich"},

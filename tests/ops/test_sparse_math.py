@@ -231,17 +231,3 @@ def test_products_are_those_of_dense_matrices(data):
         found = run(tf.sparse_tensor_dense_matmul(
             tf.SparseTensor(places, values, [rows, inner]), tf.constant(b)))  # fmt: skip
     np.testing.assert_allclose(found, dense(places, values, [rows, inner]) @ b, atol=1e-12)
-
-
-def test_a_long_product_goes_by_blocks(monkeypatch, fresh_graph):
-    from tfsession.kernels import sparse_math  # noqa: PLC0415
-
-    rng = np.random.default_rng(3)
-    places = np.stack([rng.integers(0, 40, 500) ** 2 // 40, rng.integers(0, 30, 500)], 1)
-    values, b = rng.normal(size=500), rng.normal(size=(30, 6))
-    product = tf.sparse_tensor_dense_matmul(
-        tf.SparseTensor(places, values, [40, 30]), tf.constant(b)
-    )
-    for block in (1, 100, 1 << 20):
-        monkeypatch.setattr(sparse_math, "_BLOCK", block)
-        np.testing.assert_allclose(run(product), dense(places, values, [40, 30]) @ b, atol=1e-12)

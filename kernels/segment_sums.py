@@ -1,0 +1,220 @@
+"""Sums of rows that belong together, and weighted ones: the products of sparse matrices.
+
+In host memory SciPy's products add large ones up, in one pass and in the order of the rows, where
+it is installed; NumPy adds them element by element.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from tfsession.devices.sparse import sparse_matrices
+from tfsession.devices.threads import blas_threads_for, run_blocks
+
+# Elements below which SciPy's preparations take longer than the sums.
+_LEAST = 1 << 14
+# Products of numbers in a block of SciPy's: half a millisecond.
+_BLOCK_PRODUCTS = 1 << 22
+# So many numbers are counted in the time in which one is searched.
+_SEARCHED = 20
+# How many gathered numbers are multiplied at once: they stay in the cache.
+_BLOCK = 1 << 15
+_SUMMED = frozenset("fdFDbBhHiIlLqQ")
+# Numbers that SciPy counts in.
+_MOST = (1 << 31) - 1
+
+
+def row_sums(xp: Any, ids: Any, rows: Any, count: int) -> Any:
+    """`result[i]` is the sum of all `rows[k]` with `ids[k] == i`, in order; zeros without any.
+
+    Args:
+        xp: the module of the arrays.
+        ids: a vector of numbers in `[0, count)`.
+        rows: as many rows, along the first dimension.
+        count: how many sums there are.
+
+    Raises:
+        IndexError: a number is out of range.
+    """
+    shape = (count, *rows.shape[1:])
+    matrices = _matrices(xp, rows, max(ids.size, count))
+    if matrices is None:
+        result = xp.zeros(shape, rows.dtype)
+        combine_rows(xp, "add", result, ids, rows)
+        return result
+    _check_range(ids, count)
+    each = xp.arange(ids.size + 1, dtype=xp.int32)
+    ones = xp.ones(ids.size, rows.dtype)
+    chosen = matrices.csc_array((ones, ids.astype(xp.int32), each), shape=(count, ids.size))
+    return (chosen @ rows.reshape(ids.size, -1)).reshape(shape)
+
+
+def add_rows(xp: Any, result: Any, ids: Any, rows: Any, ufunc: str = "add") -> None:
+    """Add `rows[k]` to `result[ids[k]]` in place, or subtract it; `result` is contiguous.
+
+    Raises:
+        IndexError: a number is out of range.
+    """
+    if rows.size < _LEAST:
+        combine_rows(xp, ufunc, result, ids, rows)
+        return
+    _check_range(ids, len(result))
+    distinct, numbers = distinct_of(xp, ids, len(result))
+    sums = rows if numbers is None else row_sums(xp, numbers, rows, distinct.size)
+    result[distinct] = getattr(xp, ufunc)(xp.take(result, distinct, 0), sums)
+
+
+def combine_rows(xp: Any, ufunc: str, result: Any, ids: Any, rows: Any) -> None:
+    """Combine `result[ids[k]]` with `rows[k]` in place, in order; `result` is contiguous.
+
+    Element by element in one dimension: there NumPy has a fast loop.
+    """
+    width = math.prod(result.shape[1:])
+    places = ids.astype(xp.int64)
+    if width != 1:
+        places = (places[:, None] * width + xp.arange(width)).reshape(-1)
+    getattr(xp, ufunc).at(result.reshape(-1), places, rows.reshape(-1))
+
+
+def distinct_of(xp: Any, ids: Any, count: int) -> tuple[Any, Any]:
+    """The distinct ones of numbers in `[0, count)`, and which of these each number is.
+
+    Where no number comes twice they are the numbers as they are, and None.
+    """
+    places = xp.arange(ids.size)
+    # Whoever writes last to a place that others write to, too, stands for all of them there.
+    last = xp.empty(count, places.dtype)
+    last[ids] = places
+    stands = last[ids] == places
+    if stands.all():
+        return ids, None
+    distinct = ids[stands]
+    last[distinct] = places[: distinct.size]
+    return distinct, last[ids]
+
+
+def _matrices(xp: Any, rows: Any, count: int) -> Any:
+    """SciPy's sparse matrices, where they are worth it to sum these rows."""
+    is_large = rows.size >= _LEAST and rows.ndim > 1 and rows.shape[-1] > 1
+    if not is_large or rows.dtype.char not in _SUMMED or count >= _MOST:
+        return None
+    return sparse_matrices(xp)
+
+
+def _check_range(ids: Any, count: int) -> None:
+    """As NumPy does: SciPy would write where it should not."""
+    if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < count:
+        raise IndexError(f"an index is out of bounds for {count} rows")
+
+
+# --- weighted sums --------------------------------------------------------------------------------
+
+
+def weighted_sums(xp: Any, rows: Any, columns: Any, values: Any, count: int, dense: Any) -> Any:
+    """`result[i]` is the sum of `values[k] * dense[columns[k]]` over all k with `rows[k] == i`.
+
+    Args:
+        xp: the module of the arrays.
+        rows: a vector of numbers in `[0, count)`.
+        columns: as many numbers of rows of `dense`; none of both is out of range.
+        values: as many numbers, in the type of `dense`.
+        count: how many sums there are.
+        dense: a matrix.
+    """
+    if rows.size * dense.shape[1] < _LEAST:
+        return row_sums(xp, rows, values[:, None] * dense[columns], count)
+    is_narrow = rows.itemsize == columns.itemsize == 4 and dense.dtype.char in _SUMMED
+    matrices = sparse_matrices(xp) if is_narrow else None
+    if matrices is None:
+        with blas_threads_for(0):
+            return _sums_of_batches(xp, rows, columns, values, count, dense)
+    inner = dense.shape[0]
+    if (rows[1:] < rows[:-1]).any():
+        if (columns[1:] >= columns[:-1]).all():
+            starts = _starts(xp, columns, inner)
+            return matrices.csc_array((values, rows, starts), shape=(count, inner)) @ dense
+        each = xp.arange(rows.size + 1, dtype=xp.int32)
+        by_row = matrices.csc_array((values, rows, each), shape=(count, rows.size)).tocsr()
+        starts, columns, values = by_row.indptr, columns.take(by_row.indices), by_row.data
+    else:
+        starts = _starts(xp, rows, count)
+    result = xp.empty((count, dense.shape[1]), dense.dtype)
+
+    def multiply(start: int, stop: int) -> None:
+        ends = starts[start : stop + 1]
+        here = slice(int(ends[0]), int(ends[-1]))
+        part = (values[here], columns[here], ends - ends[0])
+        result[start:stop] = matrices.csr_array(part, shape=(stop - start, inner)) @ dense
+
+    blocks = rows.size * dense.shape[1] // _BLOCK_PRODUCTS
+    run_blocks(xp, count, -(-count // max(1, blocks)), multiply)
+    return result
+
+
+def _starts(xp: Any, numbers: Any, count: int) -> Any:
+    """Where each number begins in an ascending vector, and where the last one ends."""
+    if numbers.size > _SEARCHED * count:
+        starts = xp.searchsorted(numbers, xp.arange(count + 1, dtype=numbers.dtype))
+        return starts.astype(xp.int32)
+    starts = xp.zeros(count + 1, xp.int32)
+    xp.cumsum(xp.bincount(numbers, minlength=count), out=starts[1:])
+    return starts
+
+
+def _order(xp: Any, keys: Any, bound: int) -> Any:
+    """A stable order of keys in `[0, bound)`; two bytes are enough for many, and sort fast."""
+    return xp.argsort(keys.astype(xp.uint16) if bound <= 1 << 16 else keys, kind="stable")
+
+
+def _sums_of_batches(xp: Any, rows: Any, columns: Any, values: Any, count: int, dense: Any) -> Any:
+    """Weighted sums: rows of one length together are a batch of small products, which are fast."""
+    width = dense.shape[1]
+    result = xp.zeros((count, width), dense.dtype)
+    if (rows[1:] < rows[:-1]).any():
+        order = _order(xp, rows, count)
+        rows, columns, values = rows.take(order), columns.take(order), values.take(order)
+    lengths = xp.bincount(rows, minlength=count)
+    by_length = _order(xp, lengths, rows.size + 1)
+    by_length = by_length[int((lengths == 0).sum()) :]
+    lengths_there = lengths.take(by_length)
+    ends_there = xp.cumsum(lengths_there)
+    # Where each element of the new order lies in the old one.
+    marks = xp.zeros(rows.size, xp.int64)
+    marks[ends_there[:-1]] = 1
+    shifts = (xp.cumsum(lengths) - lengths).take(by_length) - (ends_there - lengths_there)
+    elements = shifts.take(xp.cumsum(marks)) + xp.arange(rows.size)
+    columns, values = columns.take(elements), values.take(elements)
+    sums = xp.empty((by_length.size, 1, width), dense.dtype)
+    edges = xp.nonzero(lengths_there[1:] != lengths_there[:-1])[0] + 1
+    edges = [0, *edges.tolist(), by_length.size]
+    sizes = lengths_there[xp.asarray(edges[:-1])].tolist()
+    for block in _blocks(edges, sizes, width):
+        first, last = block[0][3], block[-1][3] + block[-1][2] * (block[-1][1] - block[-1][0])
+        factors = dense.take(columns[first:last], 0)
+        for start, end, length, at in block:
+            here = slice(at - first, at - first + (end - start) * length)
+            weights = values[at : at + (end - start) * length].reshape(end - start, 1, length)
+            terms = factors[here].reshape(end - start, length, width)
+            xp.matmul(weights, terms, out=sums[start:end])
+    result[by_length] = sums.reshape(by_length.size, width)
+    return result
+
+
+def _blocks(edges: list[int], sizes: list[int], width: int) -> Iterator[list[tuple[int, ...]]]:
+    """Runs of rows of one length, (start, end, length, first element), in blocks of some size."""
+    block: list[tuple[int, ...]] = []
+    filled = at = 0
+    for begin, stop, length in zip(edges[:-1], edges[1:], sizes, strict=True):
+        step = max(1, _BLOCK // (length * width))
+        for start in range(begin, stop, step):
+            end = min(stop, start + step)
+            elements = (end - start) * length
+            if block and filled + elements * width > _BLOCK:
+                yield block
+                block, filled = [], 0
+            block.append((start, end, length, at))
+            filled += elements * width
+            at += elements
+    yield block

@@ -1,0 +1,116 @@
+"""Sums of rows by number, and products with sparse matrices: with SciPy and without it."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tfsession.devices import sparse
+from tfsession.kernels import segment_sums as kernels
+from tfsession.kernels.segment_sums import add_rows, distinct_of, row_sums, weighted_sums
+
+DTYPES = ["float32", "float64", "complex64", "complex128", "int8", "uint8", "int32", "int64"]
+
+
+@pytest.fixture(params=["SciPy", "NumPy"])
+def library(request, monkeypatch):
+    """Sums as of large arrays, by SciPy or as where it is not installed."""
+    monkeypatch.setattr(kernels, "_LEAST", 0)
+    if request.param == "NumPy":
+        monkeypatch.setattr(kernels, "sparse_matrices", lambda xp: None)
+    return request.param
+
+
+def numbers(rng, dtype, *shape):
+    values = rng.integers(-5, 5, shape)
+    return (values + 0.25j * values if dtype.startswith("complex") else values).astype(dtype)
+
+
+def in_order(ids, rows, count):
+    result = np.zeros((count, *rows.shape[1:]), rows.dtype)
+    for number, row in zip(ids, rows, strict=True):
+        result[number, ...] += row
+    return result
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3), (1,), (0,)])
+def test_sums(library, dtype, shape):
+    rng = np.random.default_rng(1)
+    ids, rows = rng.integers(0, 7, 40).astype(np.int32), numbers(rng, dtype, 40, *shape)
+    found = row_sums(np, ids, rows, 9)
+    assert (found.dtype, found.shape) == (rows.dtype, (9, *shape))
+    assert found.tolist() == in_order(ids, rows, 9).tolist()
+
+
+def test_sums_have_the_bits_of_sums_in_order(library):
+    rng = np.random.default_rng(2)
+    ids, rows = rng.integers(0, 5, 900), rng.normal(size=(900, 4)).astype(np.float32)
+    assert row_sums(np, ids, rows, 5).tobytes() == in_order(ids, rows, 5).tobytes()
+
+
+@pytest.mark.parametrize("ufunc", ["add", "subtract"])
+@pytest.mark.parametrize("ids", [[2, 2, 0, 2], [3, 0, 1, 2], [1, 1, 1, 1], []])
+def test_rows_in_place(library, ids, ufunc):
+    start = np.arange(12, dtype=np.float64).reshape(4, 3)
+    rows = np.arange(3.0 * len(ids)).reshape(len(ids), 3) + 1
+    result = start.copy()
+    add_rows(np, result, np.array(ids, np.int64), rows, ufunc)
+    sign = 1 if ufunc == "add" else -1
+    assert result.tolist() == (start + sign * in_order(ids, rows, 4)).tolist()
+
+
+@pytest.mark.parametrize("bad", [-5, 4, 1 << 40])
+def test_a_number_out_of_range(library, bad):
+    ids, rows = np.array([0, bad]), np.ones((2, 3))
+    with pytest.raises(IndexError):
+        row_sums(np, ids, rows, 4)
+    result = np.zeros((4, 3))
+    with pytest.raises(IndexError):
+        add_rows(np, result, ids, rows)
+
+
+@given(st.lists(st.integers(0, 6)))
+def test_distinct_numbers(ids):
+    ids = np.array(ids, np.int64)
+    distinct, which = distinct_of(np, ids, 7)
+    assert sorted(distinct.tolist()) == sorted(set(ids.tolist()))
+    assert (distinct if which is None else distinct[which]).tolist() == ids.tolist()
+
+
+@pytest.mark.parametrize("order", ["by row", "by column", "none"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "int32"])
+@pytest.mark.parametrize("index_type", ["int32", "int64"])
+def test_products(library, monkeypatch, order, dtype, index_type):
+    rng = np.random.default_rng(3)
+    rows, columns = rng.integers(0, 40, 500) ** 2 // 40, rng.integers(0, 30, 500)
+    keys = {"by row": rows, "by column": columns, "none": rng.random(500)}[order]
+    rows, columns = (side[np.argsort(keys)].astype(index_type) for side in (rows, columns))
+    values, dense = numbers(rng, dtype, 500), numbers(rng, dtype, 30, 6)
+    wanted = in_order(rows, values[:, None] * dense[columns], 41)
+    for block in (1, 100, 1 << 20):
+        monkeypatch.setattr(kernels, "_BLOCK", block)
+        monkeypatch.setattr(kernels, "_BLOCK_PRODUCTS", block)
+        found = weighted_sums(np, rows, columns, values, 41, dense)
+        assert found.dtype == dense.dtype
+        assert found.tolist() == wanted.tolist()
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 99), st.integers(0, 50), st.integers(0, 4), st.integers(1, 9))
+def test_products_are_those_of_dense_matrices(seed, count, width, size):
+    rng = np.random.default_rng(seed)
+    rows, columns = (rng.integers(0, size, count).astype(np.int32) for _ in range(2))
+    values, dense = rng.normal(size=count), rng.normal(size=(size, width))
+    matrix = np.zeros((size, size))
+    np.add.at(matrix, (rows, columns), values)
+    for least in (0, 1 << 14):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(kernels, "_LEAST", least)
+            found = weighted_sums(np, rows, columns, values, size, dense)
+        np.testing.assert_allclose(found, matrix @ dense, atol=1e-12)
+
+
+def test_scipy_is_not_needed(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "scipy.sparse", None)
+    assert sparse._scipy.__wrapped__() is None
