@@ -53,6 +53,8 @@ KEPT = {"versions": {"python": "3.11"}, "works": {"a": dict.fromkeys(counters.KI
         (104, "3.11", "calls", "worse"),
         (89, "3.11", "calls", "better"),
         (90, "3.11", "calls", None),
+        (1124, "3.11", "bytes", None),
+        (1125, "3.11", "bytes", "worse"),
         (200, "3.11", "lines", "worse"),
         (200, "3.12", "lines", None),
     ],
