@@ -9,6 +9,7 @@ import numpy as np
 
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
+from tfsession.devices.threads import run_blocks
 from tfsession.kernels.image_resize_taps import (
     Taps,
     between,
@@ -23,7 +24,7 @@ from tfsession.kernels.image_resize_taps import (
 
 # Bytes of the result that are worked on at a time, so that what is made on the way stays in the
 # cache of a CPU; elsewhere large parts fill the machine.
-_BLOCK = {"CPU": 1 << 19, None: 1 << 28}
+_BLOCK = {"CPU": 1 << 20, None: 1 << 28}
 _MANY = 8  # channels from which on it pays to move pixels whole
 
 
@@ -88,11 +89,17 @@ def _by_rows(
     per_row = max(width * channels * result.itemsize, 1)
     images_at_once = max(block // (per_row * rows), 1)
     rows_at_once = rows if images_at_once > 1 else max(block // per_row, 1)
-    for first in range(0, batch, images_at_once):
-        part = slice(first, first + images_at_once)
-        for row in range(0, rows, rows_at_once):
-            some = slice(row, min(row + rows_at_once, rows))
+    parts = [
+        (slice(first, first + images_at_once), slice(row, min(row + rows_at_once, rows)))
+        for first in range(0, batch, images_at_once)
+        for row in range(0, rows, rows_at_once)
+    ]
+
+    def some_parts(start: int, stop: int) -> None:
+        for part, some in parts[start:stop]:
             function(old[part], some, new[part, some])
+
+    run_blocks(xp, len(parts), 1, some_parts)
     return result
 
 
