@@ -56,6 +56,21 @@ def _reference(x, w, strides, padding, dilations=None, **_):
     return convolve(x, w, strides[1:-1], padding, dilations, groups)
 
 
+def _large(x, w, name="conv2d", dtypes=SINGLE, **kwargs):
+    """Enough work for products at points of polynomials, as there are on CPUs."""
+
+    def build(module, x, w):
+        with module.device("/cpu:0"):
+            y = getattr(module.nn, name)(x, w, **kwargs)
+            return [y, *module.gradients(y * y, [x, w])]
+
+    # Errors are those of the largest sums.
+    inputs = [floats(*shape, low=-0.1, high=0.1) for shape in (x, w)]
+    return Row({"conv3d": "Conv3D"}.get(name, "Conv2D"), build, inputs, {}, dtypes, tolerance=4,
+               same_graph="rules name their nodes otherwise",
+               label=f"large{x}{w}{kwargs}")  # fmt: skip
+
+
 def _conv2d(x, w, strides, padding, dtypes=SINGLE, label="", grad=True, oracle=True, **more):
     kwargs = {"strides": strides, "padding": padding, **more}
     return Row("Conv2D", "nn.conv2d", [floats(*x), floats(*w)], kwargs, dtypes, _reference,
@@ -130,6 +145,12 @@ ROWS = [
         [floats(2, 36), floats(2, 2, 2, 1)], grad=True, tolerance=4, label="five dimensions"),
     Row("Conv2D", lambda tf, x, w: tf.nn.conv2d(input=x, filters=w, strides=ONES, padding="SAME"),
         [floats(1, 3, 3, 1), floats(2, 2, 1, 1)], label="filters"),
+    _large((9, 17, 31, 32), (3, 3, 32, 24), strides=1, padding="SAME"),
+    _large((9, 14, 13, 32), (5, 5, 32, 40), strides=1, padding="VALID"),
+    _large((4, 9, 33, 40), (3, 5, 40, 32), strides=1, padding=[[0, 0], [3, 0], [1, 6], [0, 0]]),
+    _large((16, 125, 32), (5, 32, 64), "conv1d", stride=1, padding="SAME"),
+    _large((3, 9, 10, 11, 24), (3, 3, 3, 24, 24), "conv3d", strides=[1] * 5, padding="SAME"),
+    _large((4, 25, 23, 16), (3, 3, 16, 24), strides=2, padding="SAME"),
     _first((2, 2, 3, 4), (3, 2, 2, 3), strides=ONES, padding="SAME"),
     _first((1, 2, 5, 4), (3, 3, 2, 2), strides=[1, 1, 2, 3], padding="VALID"),
     _first((1, 2, 3, 4), (2, 2, 2, 2), strides=ONES, padding=[[0, 0], [0, 0], [1, 0], [2, 1]]),
