@@ -67,7 +67,7 @@ def _is_all(value: Array, number: int, *, negative_zero: bool = False) -> bool:
     """Whether a value is one number throughout; of a float zero, with which sign."""
     if not value.size or value.dtype.kind not in "iufV":
         return False
-    if not (value == number).all():
+    if value.item(0) != number or not (value == number).all():
         return False
     if number or value.dtype.kind in "iu":
         return True
