@@ -26,6 +26,8 @@ Sizes = tuple[int, ...]
 # Bytes and least elements of a block: threads hand the interpreter to each other between any two
 # calls, so that calls should take some 10 microseconds.
 _BLOCK_BYTES, _LEAST = 1 << 20, 32 << 10
+# Fewer columns are not summed in blocks: that is as slow as it is without them.
+_WIDE = 32
 # A group remembers how so many sets of shapes are cut.
 _MOST_CUTS = 16
 # NumPy's loops for these are several times faster between arrays than with a number.
@@ -36,19 +38,22 @@ _SLOW_WITH_NUMBERS = (np.maximum, np.minimum)
 class Reduction:
     """How a step reduces the value that it takes.
 
-    `axes` are those of the value, also counted from its last on; the result of all of it is
-    `finish(total, count)` of the total that `ufunc` makes in pieces, if it is not that; without a
-    ufunc only rows are reduced in blocks, by the function, which takes value and axes.
+    `axes` are those of the value, also counted from its last on, or None for all but the last. The
+    result is `finish(total, count)` of the total that `ufunc` makes of pieces, if it is not that;
+    without a ufunc only rows are reduced in blocks, by the function, which takes value and axes.
     """
 
     axes: Any
-    keeps: bool
+    keeps: bool = False
     ufunc: np.ufunc | None = None
     finish: Function | None = None
 
     def axes_of(self, ndim: int) -> Sizes:
         """The axes of a value of so many, in order."""
-        axes = sorted(axis % ndim if -ndim <= axis < ndim else ndim for axis in self.axes.flat)
+        if self.axes is None:
+            return tuple(range(ndim - 1))
+        given = self.axes.ravel().tolist()
+        axes = sorted([axis % ndim if -ndim <= axis < ndim else ndim for axis in given])
         if len({*axes, ndim}) <= len(axes):
             raise Unfit
         return tuple(axes)
@@ -209,10 +214,10 @@ class Cut:
         if least > most:
             raise Unfit
         for number, axes in self._axes.items():
-            first = _rows_axis(axes, ndim)
-            is_full = self.is_full[self.step(number).arguments[0]]
-            if is_full and axes and first > 0 and least <= first <= most:
-                return first
+            if self.is_full[self.step(number).arguments[0]]:
+                for axis in (_rows_axis(axes, ndim), _columns_axis(axes, ndim)):
+                    if axis and least <= axis <= most:
+                        return axis
         return least or most
 
     def _check(self, step: Step) -> None:
@@ -271,11 +276,18 @@ class Cut:
         """Whether this is a reduction that leaves one element."""
         return number in self._axes and len(self._axes[number]) == len(self._full)
 
+    def is_columns(self, number: int) -> bool:
+        """Whether this is a reduction that leaves one row."""
+        axes = self._axes.get(number, ())
+        return _columns_axis(axes, len(self._full)) == self._split > 0
+
     def _reduces_inside(self, number: int) -> bool:
         axes, reduction = self._axes[number], self.step(number).reduction
         assert reduction is not None
+        if self.is_columns(number):
+            return reduction.ufunc is not None and self._columns >= _WIDE
         if not self.is_whole(number):
-            return bool(axes) and _rows_axis(axes, len(self._full)) == self._split > 0
+            return _rows_axis(axes, len(self._full)) == self._split > 0
         return reduction.ufunc is not None and (self._is_flat or self._is_orderless(number))
 
     def _is_orderless(self, number: int) -> bool:
@@ -305,8 +317,11 @@ class Cut:
         for number in self.before:
             found[number] = self._call(number, *[found[n] for n in self.step(number).arguments])
         pieces: dict[int, Any] = {}
+        rows: dict[int, _Rows] = {}
         for number in self.written:
-            if self.is_whole(number):
+            if self.is_columns(number):
+                rows[number] = found[number] = _Rows(self._ufunc(number))
+            elif self.is_whole(number):
                 found[number] = pieces[number] = np.empty(len(bounds) - 1, group.dtypes[number])
             else:
                 found[number] = self._empty(number)
@@ -322,11 +337,14 @@ class Cut:
 
         run_blocks(np, len(bounds) - 1, 1, task)
         for number, piece in pieces.items():
-            found[number] = self._joined(number, piece)
+            found[number] = self._finished(number, self._joined(number, piece), prod(self._full))
+        for number, row in rows.items():
+            found[number] = self._finished(number, row.total(), self._rows)
         for number in self._after:
             step = self.step(number)
             assert step.reduction is not None
-            found[number] = self._call(number, found[step.arguments[0]], step.reduction.axes)
+            axes = () if step.reduction.axes is None else (step.reduction.axes,)
+            found[number] = self._call(number, found[step.arguments[0]], *axes)
         return tuple([found[n] if n in found else self._hollow(n) for n in group.results])
 
     def _call(self, number: int, *arguments: Any) -> Any:
@@ -358,7 +376,8 @@ class Cut:
         """How a block takes an array: all of it as it is, or what belongs to its rows."""
         shape, full = self._shapes[number], self._full
         if number in self._axes:
-            return "pieces" if self.is_whole(number) else "reduced"
+            made_at_once = self.is_whole(number) or self.is_columns(number)
+            return "pieces" if made_at_once else "reduced"
         if prod(shape) == 1 and prod(full) != 1:
             return "one"
         if prod(shape) == prod(full):
@@ -385,17 +404,21 @@ class Cut:
         return np.broadcast_to(value.reshape(value.shape[: len(head)]), head).reshape(-1, 1)
 
     def _joined(self, number: int, pieces: Any) -> Any:
-        """The result of a reduction to one element, from those of the blocks."""
+        """What all of it is reduced to, from what blocks are."""
+        if self._is_orderless(number):
+            return self._ufunc(number).reduce(pieces, dtype=pieces.dtype)
+        return _joined_pairs(list(pieces), self.bounds, 2 if pieces.dtype.kind == "c" else 1)
+
+    def _ufunc(self, number: int) -> np.ufunc:
         reduction = self.step(number).reduction
         assert reduction is not None and reduction.ufunc is not None
-        count = prod(self._full)
-        if self._is_orderless(number):
-            total = reduction.ufunc.reduce(pieces, dtype=pieces.dtype)
-        else:
-            unit = 2 if pieces.dtype.kind == "c" else 1
-            total = _joined_pairs(list(pieces), self.bounds, unit)
+        return reduction.ufunc
+
+    def _finished(self, number: int, total: Any, count: int) -> Any:
+        """The result of a reduction of so many elements each."""
+        reduction, shape = self.step(number).reduction, self._shapes[number]
+        assert reduction is not None
         result = total if reduction.finish is None else reduction.finish(total, count)
-        shape = self._shapes[number]
         return np.asarray(result).reshape(shape) if shape else result
 
     def _own_scratch(self) -> list[Any]:
@@ -421,7 +444,12 @@ def _reduced(shape: Sizes, axes: Sizes, keeps: bool) -> Sizes:
 def _rows_axis(axes: Sizes, ndim: int) -> int:
     """The first of these axes where they are the last of all; else 0."""
     first = ndim - len(axes)
-    return first if axes == tuple(range(first, ndim)) else 0
+    return first if axes and axes == tuple(range(first, ndim)) else 0
+
+
+def _columns_axis(axes: Sizes, ndim: int) -> int:
+    """The axis behind these where they are the first of all; else 0."""
+    return len(axes) if axes == tuple(range(len(axes))) and len(axes) < ndim else 0
 
 
 # --- sums, as NumPy makes them ------------------------------------------------------------------
@@ -462,6 +490,45 @@ def _joined_pairs(pieces: Sequence[Any], bounds: Sequence[int], unit: int) -> An
         return join(first, middle) + join(middle, last)
 
     return join(0, len(pieces))
+
+
+class _Rows:
+    """Rows reduced to one, from the first to the last, as NumPy does it.
+
+    Blocks come in any order; nobody waits for those that are not there yet.
+    """
+
+    def __init__(self, ufunc: np.ufunc) -> None:
+        self._ufunc = ufunc
+        self._lock = threading.Lock()
+        self._there: dict[int, Any] = {}
+        self._next = 0
+        self._total: Any = None
+
+    def add(self, index: int, block: Any) -> None:
+        """Take in the rows of block number `index`."""
+        rows = np.empty((len(block) + 1, *block.shape[1:]), block.dtype)
+        rows[1:] = block
+        self._there[index] = rows
+        while self._next in self._there and self._lock.acquire(blocking=False):
+            try:
+                self._take_next()
+            finally:
+                self._lock.release()
+
+    def _take_next(self) -> None:
+        rows = self._there.pop(self._next, None)
+        if rows is not None:
+            if self._next:
+                rows[0] = self._total
+            self._total = self._ufunc.reduce(rows[0 if self._next else 1 :], 0, rows.dtype)
+            self._next += 1
+
+    def total(self) -> Any:
+        """The one row, when all blocks are there."""
+        while self._there:
+            self._take_next()
+        return self._total
 
 
 # --- the code of a block ------------------------------------------------------------------------
@@ -525,7 +592,9 @@ class _BlockWriter:
         value = self._text(step.arguments[0])
         if number not in self._cut.written:
             return
-        if self._cut.is_whole(number):
+        if self._cut.is_columns(number):
+            self._lines.append(f"x{number}.add(index, {value})")
+        elif self._cut.is_whole(number):
             assert step.reduction is not None
             self._names[function] = step.reduction.ufunc.reduce  # type: ignore[union-attr]
             self._names[f"d{number}"] = self._dtypes[number]
