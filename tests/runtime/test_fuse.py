@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 import tfsession as tf
 from tfsession.devices.spares import Spares
 from tfsession.runtime import blocks, fuse
-from tfsession.runtime.blocks import Blocks, pairwise_bounds
+from tfsession.runtime.block_sums import joined_pairs, pairwise_bounds
+from tfsession.runtime.blocks import Blocks
 from tfsession.runtime.plan import Signature
 
 L0 = tf.ConfigProto(
@@ -237,7 +238,7 @@ def test_sums_are_cut_where_numpy_cuts_them(count, dtype):
     bounds = pairwise_bounds(count, 200, unit)
     assert max(np.diff(bounds)) <= 200
     pieces = [value[i:j].sum() for i, j in pairwise(bounds)]
-    assert _bits(blocks._joined_pairs(pieces, bounds, unit)) == _bits(value.sum())
+    assert _bits(joined_pairs(pieces, bounds, unit)) == _bits(value.sum())
 
 
 # --- what is cut how ------------------------------------------------------------------------------

@@ -18,6 +18,8 @@ import numpy as np
 from tfsession.devices.memory import HostLedger, on_behalf_of
 from tfsession.devices.spares import Spares
 from tfsession.devices.threads import block_rows, run_blocks
+from tfsession.runtime.block_code import BlockWriter
+from tfsession.runtime.block_sums import Rows, joined_pairs, pairwise_bounds
 from tfsession.runtime.control import stop_closed
 
 Function = Callable[..., Any]
@@ -30,8 +32,6 @@ _BLOCK_BYTES, _LEAST = 1 << 20, 32 << 10
 _WIDE = 32
 # A group remembers how so many sets of shapes are cut.
 _MOST_CUTS = 16
-# NumPy's loops for these are several times faster between arrays than with a number.
-_SLOW_WITH_NUMBERS = (np.maximum, np.minimum)
 
 
 @dataclass(slots=True, frozen=True, eq=False)
@@ -168,7 +168,7 @@ class Cut:
         self._columns = prod(self._full[self._split :])
         self._is_flat = self._split == len(self._full)
         self._sort_steps()
-        writer = _BlockWriter(self)
+        writer = BlockWriter(self)
         self.bounds = self._find_bounds(writer.row_bytes)
         self._block, self._parts = writer.compile(max(np.diff(self.bounds).tolist()))
         self.scratch_bytes = sum(size for _, size in self._parts)
@@ -317,10 +317,10 @@ class Cut:
         for number in self.before:
             found[number] = self._call(number, *[found[n] for n in self.step(number).arguments])
         pieces: dict[int, Any] = {}
-        rows: dict[int, _Rows] = {}
+        rows: dict[int, Rows] = {}
         for number in self.written:
             if self.is_columns(number):
-                rows[number] = found[number] = _Rows(self._ufunc(number))
+                rows[number] = found[number] = Rows(self._ufunc(number))
             elif self.is_whole(number):
                 found[number] = pieces[number] = np.empty(len(bounds) - 1, group.dtypes[number])
             else:
@@ -407,7 +407,7 @@ class Cut:
         """What all of it is reduced to, from what blocks are."""
         if self._is_orderless(number):
             return self._ufunc(number).reduce(pieces, dtype=pieces.dtype)
-        return _joined_pairs(list(pieces), self.bounds, 2 if pieces.dtype.kind == "c" else 1)
+        return joined_pairs(list(pieces), self.bounds, 2 if pieces.dtype.kind == "c" else 1)
 
     def _ufunc(self, number: int) -> np.ufunc:
         reduction = self.step(number).reduction
@@ -450,211 +450,3 @@ def _rows_axis(axes: Sizes, ndim: int) -> int:
 def _columns_axis(axes: Sizes, ndim: int) -> int:
     """The axis behind these where they are the first of all; else 0."""
     return len(axes) if axes == tuple(range(len(axes))) and len(axes) < ndim else 0
-
-
-# --- sums, as NumPy makes them ------------------------------------------------------------------
-
-
-def _half(count: int, unit: int) -> int:
-    """Where NumPy cuts so many elements, of `unit` numbers each, for its pairwise sum."""
-    half = count * unit // 2
-    return (half - half % 8) // unit
-
-
-def pairwise_bounds(count: int, most: int, unit: int = 1) -> list[int]:
-    """Bounds of blocks of at most `most` elements, at which NumPy's own pairwise sum is cut."""
-    bounds: list[int] = []
-    most = max(most, 128)
-
-    def cut(start: int, count: int) -> None:
-        if count <= most:
-            bounds.append(start)
-            return
-        half = _half(count, unit)
-        cut(start, half)
-        cut(start + half, count - half)
-
-    cut(0, count)
-    return [*bounds, count]
-
-
-def _joined_pairs(pieces: Sequence[Any], bounds: Sequence[int], unit: int) -> Any:
-    """The sum of the sums of blocks, in NumPy's order."""
-
-    def join(first: int, last: int) -> Any:
-        if last - first == 1:
-            return pieces[first]
-        middle = bounds.index(
-            bounds[first] + _half(bounds[last] - bounds[first], unit), first, last
-        )
-        return join(first, middle) + join(middle, last)
-
-    return join(0, len(pieces))
-
-
-class _Rows:
-    """Rows reduced to one, from the first to the last, as NumPy does it.
-
-    Blocks come in any order; nobody waits for those that are not there yet.
-    """
-
-    def __init__(self, ufunc: np.ufunc) -> None:
-        self._ufunc = ufunc
-        self._lock = threading.Lock()
-        self._there: dict[int, Any] = {}
-        self._next = 0
-        self._total: Any = None
-
-    def add(self, index: int, block: Any) -> None:
-        """Take in the rows of block number `index`."""
-        rows = np.empty((len(block) + 1, *block.shape[1:]), block.dtype)
-        rows[1:] = block
-        self._there[index] = rows
-        while self._next in self._there and self._lock.acquire(blocking=False):
-            try:
-                self._take_next()
-            finally:
-                self._lock.release()
-
-    def _take_next(self) -> None:
-        rows = self._there.pop(self._next, None)
-        if rows is not None:
-            if self._next:
-                rows[0] = self._total
-            self._total = self._ufunc.reduce(rows[0 if self._next else 1 :], 0, rows.dtype)
-            self._next += 1
-
-    def total(self) -> Any:
-        """The one row, when all blocks are there."""
-        while self._there:
-            self._take_next()
-        return self._total
-
-
-# --- the code of a block ------------------------------------------------------------------------
-
-
-class _BlockWriter:
-    """Writes the function that computes one block of a cut."""
-
-    def __init__(self, cut: Cut) -> None:
-        self._cut = cut
-        self._lines: list[str] = []
-        self._names: dict[str, Any] = {"axis": np.array([1], np.int32)}
-        self._texts: dict[int, str] = {}
-        self._scratch: list[np.dtype[Any]] = []
-        self._free: dict[np.dtype[Any], list[str]] = {}
-        self._at: dict[int, str] = {}
-        self._last: dict[int, int] = {}
-        self._dtypes = cut._group.dtypes
-        for number in cut.inside:
-            for argument in cut.step(number).arguments:
-                self._last[argument] = number
-        self._write()
-
-    @property
-    def row_bytes(self) -> int:
-        """What a block touches for each row."""
-        cut, dtypes = self._cut, self._dtypes
-        row = sum(dtypes[n].itemsize for n, kind in cut.taken.items() if kind in _CUT)
-        row += sum(dtype.itemsize for dtype in self._scratch)
-        makes_own = any(not cut.step(n).takes_out for n in cut.inside)
-        return (row + makes_own * 8) * cut._columns
-
-    def compile(self, rows: int) -> tuple[Function, list[tuple[np.dtype[Any], int]]]:
-        """The function, and dtype and bytes of each of its scratch arrays for so many rows."""
-        arrays = [f"x{number}" for number in self._cut.taken]
-        scratch = [f"s{index}" for index in range(len(self._scratch))]
-        head = f"def block({', '.join(['index', 'i', 'j', *arrays, *scratch])}):"
-        cuts = [f"x{n} = x{n}[i:j]" for n, kind in self._cut.taken.items() if kind in _CUT]
-        cuts += [f"{name} = {name}[:j - i]" for name in scratch]
-        exec("\n ".join([head, *cuts, *self._lines, "pass"]), self._names)
-        size = rows * self._cut._columns
-        parts = [(dtype, size * dtype.itemsize) for dtype in self._scratch]
-        return self._names["block"], parts
-
-    def _text(self, number: int) -> str:
-        return self._texts.get(number, f"x{number}")
-
-    def _write(self) -> None:
-        for number in self._cut.inside:
-            step = self._cut.step(number)
-            function = f"k{number}"
-            self._names[function] = step.function
-            if step.reduction is not None:
-                self._reduce(number, step, function)
-            else:
-                self._compute(number, step, function)
-            self._let_go(number)
-            self._drop(number)
-
-    def _reduce(self, number: int, step: Step, function: str) -> None:
-        value = self._text(step.arguments[0])
-        if number not in self._cut.written:
-            return
-        if self._cut.is_columns(number):
-            self._lines.append(f"x{number}.add(index, {value})")
-        elif self._cut.is_whole(number):
-            assert step.reduction is not None
-            self._names[function] = step.reduction.ufunc.reduce  # type: ignore[union-attr]
-            self._names[f"d{number}"] = self._dtypes[number]
-            flat = value if self._cut._is_flat else f"{value}.reshape(-1)"
-            self._lines.append(f"x{number}[index] = {function}({flat}, dtype=d{number})")
-        else:
-            self._lines.append(f"x{number}[...] = {function}({value}, axis).reshape(-1)")
-
-    def _compute(self, number: int, step: Step, function: str) -> None:
-        arguments = ", ".join(map(self._text, step.arguments))
-        is_written = number in self._cut.written
-        filler = self._number_of(step)
-        if not step.takes_out:
-            target = f"x{number}[...]" if is_written else f"x{number}"
-            self._lines.append(f"{target} = {function}({arguments})")
-            return
-        if is_written:
-            target = f"x{number}"
-        else:
-            if filler is None:
-                self._let_go(number)
-            target = self._texts[number] = self._take(number)
-        if filler is not None:
-            self._lines.append(f"{target}[...] = x{filler}")
-            arguments = ", ".join(target if n == filler else self._text(n) for n in step.arguments)
-        self._lines.append(f"{function}({arguments}, out={target})")
-
-    def _number_of(self, step: Step) -> int | None:
-        """The number that is better given as an array."""
-        if step.function not in _SLOW_WITH_NUMBERS:
-            return None
-        ones = [n for n in step.arguments if self._cut.taken.get(n) == "one"]
-        return ones[0] if ones else None
-
-    def _take(self, number: int) -> str:
-        dtype = self._dtypes[number]
-        free = self._free.setdefault(dtype, [])
-        if not free:
-            free.append(f"s{len(self._scratch)}")
-            self._scratch.append(dtype)
-        self._at[number] = free.pop()
-        return self._at[number]
-
-    def _ending(self, number: int) -> list[int]:
-        """The values of which this step is the last reader."""
-        arguments = set(self._cut.step(number).arguments)
-        return sorted(n for n in arguments if self._last[n] == number)
-
-    def _let_go(self, number: int) -> None:
-        """What ends with this step gives its memory back."""
-        for argument in self._ending(number):
-            if argument in self._at:
-                self._free[self._dtypes[argument]].append(self._at.pop(argument))
-
-    def _drop(self, number: int) -> None:
-        """What a kernel made for itself, and ends with this step, is dropped."""
-        own = [n for n in self._ending(number) if n in self._cut.inside]
-        own = [n for n in own if n not in self._cut.written and n not in self._texts]
-        if own:
-            self._lines.append(f"del {', '.join(f'x{n}' for n in own)}")
-
-
-_CUT = ("full", "column", "reduced")
