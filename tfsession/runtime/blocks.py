@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
+from itertools import count
 from math import prod
 from typing import Any
 
@@ -30,6 +31,8 @@ Sizes = tuple[int, ...]
 _BLOCK_BYTES, _LEAST = 1 << 20, 32 << 10
 # Fewer columns are not summed in blocks: that is as slow as it is without them.
 _WIDE = 32
+# A thread keeps so much for each array; rows may be longer.
+_MOST_SCRATCH = 4 << 20
 # A group remembers how so many sets of shapes are cut.
 _MOST_CUTS = 16
 
@@ -155,7 +158,7 @@ class Cut:
 
     Attributes:
         bounds: where blocks begin, and the end of the last.
-        scratch_bytes: what each thread keeps at hand for values that nobody reads but the block.
+        scratch_bytes: what each thread needs for values that nobody reads but the block.
     """
 
     def __init__(self, group: Blocks, shapes: tuple[Sizes, ...]) -> None:
@@ -172,7 +175,7 @@ class Cut:
         self.bounds = self._find_bounds(writer.row_bytes)
         self._block, self._parts = writer.compile(max(np.diff(self.bounds).tolist()))
         self.scratch_bytes = sum(size for _, size in self._parts)
-        self._scratch = threading.local()
+        self._number = next(_numbers)
 
     # --- what fits ------------------------------------------------------------------------------
 
@@ -422,17 +425,39 @@ class Cut:
         return np.asarray(result).reshape(shape) if shape else result
 
     def _own_scratch(self) -> list[Any]:
-        """This thread's arrays for what only blocks read."""
-        here = self._scratch
-        try:
-            arrays: list[Any] = here.arrays
-        except AttributeError:
+        """This thread's arrays for what only blocks read; in memory that all cuts share."""
+        if _here.number != self._number:
             columns = () if self._is_flat else (self._columns,)
-            arrays = here.arrays = []
-            for dtype, size in self._parts:
-                rows = size // dtype.itemsize // max(1, prod(columns))
-                arrays.append(np.empty((rows, *columns), dtype))
-        return arrays
+            _here.arrays = []
+            for index, (dtype, size) in enumerate(self._parts):
+                memory = _here.memory(index, size)
+                _here.arrays.append(memory[:size].view(dtype).reshape(-1, *columns))
+            _here.number = self._number
+        return _here.arrays
+
+
+class _Scratch(threading.local):
+    """Memory that a thread has at hand, and the cut for which it is laid out."""
+
+    def __init__(self) -> None:
+        self.number = -1
+        self.arrays: list[Any] = []
+        self._memories: list[Any] = []
+
+    def memory(self, index: int, size: int) -> Any:
+        """Memory number `index`, of so many bytes at least."""
+        while len(self._memories) <= index:
+            self._memories.append(np.empty(0, np.uint8))
+        memory = self._memories[index]
+        if memory.nbytes < size:
+            memory = np.empty(size, np.uint8)
+            if size <= _MOST_SCRATCH:
+                self._memories[index] = memory
+        return memory
+
+
+_here = _Scratch()
+_numbers = count()
 
 
 def _reduced(shape: Sizes, axes: Sizes, keeps: bool) -> Sizes:
