@@ -327,7 +327,7 @@ def bias_add_v1(xp: Any, value: Any, bias: Any, out: Any = None) -> Any:
     return xp.add(value, bias, out=out)
 
 
-@kernel("BiasAddGrad")
+@kernel("BiasAddGrad", reduces="add")
 def bias_add_grad(xp: Any, out_backprop: Any, data_format: bytes) -> Any:
     """The sum over all but the channels."""
     if out_backprop.ndim < 2:

@@ -1,6 +1,10 @@
 """Operations computed together: bits as one after another, what is cut how, errors, memory."""
 
+import threading
+import weakref
 from collections import Counter
+from contextlib import contextmanager
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -8,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tfsession as tf
+from tfsession.devices.spares import Spares
 from tfsession.runtime import blocks, fuse
+from tfsession.runtime.block_sums import joined_pairs, pairwise_bounds
 from tfsession.runtime.blocks import Blocks
 from tfsession.runtime.plan import Signature
 
@@ -19,7 +25,7 @@ L0 = tf.ConfigProto(
 )
 
 
-@pytest.fixture(scope="module")
+@contextmanager
 def tiny_blocks():
     """Everything is worth it, blocks have a few elements; gives how often groups ran in blocks."""
     ran = Counter()
@@ -209,10 +215,9 @@ def programs(draw):
 
 @settings(max_examples=250, deadline=None)
 @given(programs())
-def test_bits_are_those_of_operations_one_after_another(tiny_blocks, program):
+def test_bits_are_those_of_operations_one_after_another(program):
     build, values = program
-    tiny_blocks.clear()
-    with tf.Graph().as_default() as graph, tf.device("/cpu:0"):
+    with tiny_blocks() as ran, tf.Graph().as_default() as graph, tf.device("/cpu:0"):
         feeds, fetches = build()
         found = []
         for config in (None, L0):
@@ -223,4 +228,231 @@ def test_bits_are_those_of_operations_one_after_another(tiny_blocks, program):
                 except tf.errors.OpError as error:
                     found.append(error.message)
     assert found[0] == found[1]
-    assert isinstance(found[0], str) or set(tiny_blocks) <= {"blocks"}
+    assert isinstance(found[0], str) or set(ran) <= {"blocks"}
+
+
+@given(st.integers(1, 5000), st.sampled_from((np.float32, np.float64, np.complex64)))
+def test_sums_are_cut_where_numpy_cuts_them(count, dtype):
+    value = np.random.default_rng(count).normal(size=count).astype(dtype)
+    unit = 2 if value.dtype.kind == "c" else 1
+    bounds = pairwise_bounds(count, 200, unit)
+    assert max(np.diff(bounds)) <= 200
+    pieces = [value[i:j].sum() for i, j in pairwise(bounds)]
+    assert _bits(joined_pairs(pieces, bounds, unit)) == _bits(value.sum())
+
+
+# --- what is cut how ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def on_cpu(fresh_graph):
+    """The graph of a test, on the CPU."""
+    with tf.device("/cpu:0"):
+        yield
+
+
+BATCH = (2000, 256)
+CUTS = [
+    # of a matrix x of this shape: what is computed, blocks, scratch arrays, flat, what is reduced
+    ("tanh(x) * 2.0 + x", lambda x: tf.tanh(x) * 2.0 + x, 6, 1, True, 0),
+    ("relu(x + bias)", lambda x: tf.nn.relu(x + np.ones(256, np.float32)), 6, 1, False, 0),
+    ("x - column", lambda x: tf.exp(x - x[:, :1]), 8, 1, False, 0),
+    ("sum", lambda x: tf.reduce_sum(x * x + 1.0), 8, 1, True, 1),
+    ("mean of rows", lambda x: tf.reduce_mean(x * x, 1), 10, 1, False, 1),
+    ("sum of columns", lambda x: tf.reduce_sum(x * x, 0), 8, 1, False, 1),
+]
+
+
+@pytest.mark.parametrize(("name", "build", "number", "scratch", "flat", "reduced"), CUTS)
+def test_a_group_is_cut_by_its_shapes(on_cpu, name, build, number, scratch, flat, reduced):
+    x = tf.placeholder(tf.float32, [None, 256])
+    y = build(x)
+    value = np.random.default_rng(0).normal(size=BATCH).astype(np.float32)
+    with tf.Session() as session, tf.Session(config=L0) as plain:
+        assert _bits(session.run(y, {x: value})) == _bits(plain.run(y, {x: value}))
+        (cut,) = [c for c in _cuts(session, [y], [x]) if c is not None]
+        inside = [n for n in cut._axes if n in cut.inside]
+        elements = max(np.diff(cut.bounds)) * (1 if flat else 256)
+        counted = len(cut.bounds) - 1, cut.scratch_bytes // 4 / elements, cut._is_flat, len(inside)
+        assert counted == (number, scratch, flat, reduced)
+        assert _groups(plain, [y], [x]) == []
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (100, 100)])
+def test_small_tensors_of_known_shape_stand_in_no_group(on_cpu, shape):
+    x = tf.placeholder(tf.float32, shape)
+    y = tf.tanh(x * 2.0) + x
+    with tf.Session() as session:
+        session.run(y, {x: np.zeros(shape)})
+        assert _groups(session, [y], [x]) == []
+
+
+def test_small_values_of_unknown_shape_are_not_cut(on_cpu):
+    x = tf.placeholder(tf.float32, [None])
+    y = tf.tanh(x * 2.0) + x
+    with tf.Session() as session:
+        assert session.run(y, {x: [0.0]}) == [0.0]
+        (group,) = _groups(session, [y], [x])
+        assert not group.cuts
+
+
+def test_effects_keep_their_order(on_cpu):
+    v = tf.Variable(np.ones(100_000, np.float32))
+    before = v * 2.0 + 1.0
+    with tf.control_dependencies([before]):
+        change = tf.assign_add(v, np.ones(100_000, np.float32))
+    with tf.control_dependencies([change]):
+        after = tf.identity(v) * 2.0 + 1.0
+    with tf.Session() as session:
+        session.run(v.initializer)
+        first, second = session.run([before, after])
+        assert (first == 3).all()
+        assert (second == 5).all()
+
+
+def test_a_step_that_is_watched_sees_each_operation(on_cpu):
+    x = tf.placeholder(tf.float32, [None])
+    y = tf.tanh(x * 2.0, name="tanh")
+    metadata = tf.RunMetadata()
+    with tf.Session() as session:
+        options = tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE)
+        session.run(y, {x: np.ones(100_000)}, options, metadata)
+    names = {n.node_name for d in metadata.step_stats.dev_stats for n in d.node_stats}
+    assert {"mul", "tanh"} <= names
+
+
+# --- errors ---------------------------------------------------------------------------------------
+
+ERRORS = [
+    ("Incompatible shapes: [100000] vs. [100001]", "add", lambda x, y: tf.add(x * 2, y, "add")),
+    ("Integer division by zero", "div", lambda x, y: tf.floordiv(x + 1, x * 0, "div")),
+    ("must be .*same size and shape", "sum", lambda x, y: tf.add_n([x * 2, y + 1], "sum")),
+]
+
+
+@pytest.mark.parametrize(("text", "name", "build"), ERRORS)
+def test_errors_name_their_operation(on_cpu, text, name, build):
+    x, y = tf.placeholder(tf.int32, [None]), tf.placeholder(tf.int32, [None])
+    z = build(x, y)
+    feeds = {x: np.zeros(100_000), y: np.zeros(100_001)}
+    with tf.Session() as session, tf.Session(config=L0) as plain:
+        messages = []
+        for each in (session, plain):
+            with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+                each.run(z, feeds)
+            assert caught.value.op.name == name
+            messages.append(caught.value.message)
+        assert messages[0] == messages[1]
+        assert (session.run(x + y, {x: [1], y: [2]}) == [3]).all()
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+
+def test_memory_of_what_only_steps_have_is_used_again(on_cpu):
+    x = tf.placeholder(tf.float32, [None, 1000])
+    y = tf.tanh(x * 2.0)
+    z = tf.matmul(y, np.ones((1000, 1), np.float32))
+    value = np.ones((1000, 1000), np.float32)
+    with tf.Session() as session:
+        spares = session._engine.spares
+        for _ in range(3):
+            session.run(z, {x: value})
+        assert (spares.reused, spares.nbytes) == (2, 4_000_000)
+    assert spares.nbytes == 0
+
+
+def test_what_the_program_gets_is_its_own(on_cpu):
+    x = tf.placeholder(tf.float32, [None])
+    y = tf.tanh(x * 2.0)
+    seen = []
+    z = tf.py_func(lambda value: seen.append(value) or np.float32(0), [y + 1.0], tf.float32)
+    with tf.Session() as session:
+        for number in (1.0, 2.0):
+            value, _ = session.run([y, z], {x: np.full(1_000_000, number, np.float32)})
+            assert value.base is None
+            assert value.flags.owndata
+        gone = weakref.ref(value)
+        del value
+        assert gone() is None
+    assert seen[0][0] == np.tanh(np.float32(2.0)) + np.float32(1)
+    assert seen[1][0] == np.tanh(np.float32(4.0)) + np.float32(1)
+
+
+def test_variables_do_not_share_memory_with_steps(on_cpu):
+    x = tf.placeholder(tf.float32, [None])
+    v = tf.Variable(np.zeros(500_000, np.float32), use_resource=True)
+    change = tf.assign_add(v, tf.tanh(x) + x)
+    with tf.Session() as session:
+        session.run(v.initializer)
+        ones = np.ones(500_000, np.float32)
+        for _ in range(3):
+            session.run(change, {x: ones})
+        expected = 3 * (np.tanh(ones) + ones)
+        np.testing.assert_allclose(session.run(v), expected, rtol=1e-6)
+
+
+def test_spares_are_bounded_and_never_handed_out_twice():
+    spares = Spares(most_bytes=8 << 20)
+    kept = [spares.empty((1 << 20,), np.dtype(np.float32)) for _ in range(4)]
+    assert len({array.ctypes.data for array in kept}) == 4
+    assert spares.nbytes == 8 << 20
+    view = kept[0][5:]
+    kept.clear()
+    again = [spares.empty((1024, 1000), np.dtype(np.float32)) for _ in range(2)]
+    assert not any(np.shares_memory(view, array) for array in again)
+    del again
+    assert spares.empty((1 << 21,), np.dtype(np.float32)).nbytes == 8 << 20
+    assert spares.nbytes <= 8 << 20
+    spares.clear()
+    assert spares.nbytes == 0
+
+
+def test_results_are_charged_to_their_operation(on_cpu):
+    x = tf.placeholder(tf.float32, [None])
+    y = tf.tanh(x * 2.0, name="y") + 1.0
+    seen = []
+    z = tf.py_func(lambda _: seen.append(session.memory_stats("/cpu:0").live), [y], [])
+    config = tf.ConfigProto(device_options={"memory_limits": {"/cpu:0": "8000000"}})
+    with tf.Session(config=config) as session:
+        session.run(z, {x: np.ones(500_000, np.float32)})
+        assert [(held.op, held.nbytes) for held in seen[0]] == [(y.op.name, 2_000_000)]
+        assert session.memory_stats("/cpu:0").peak == 2_000_000
+        with pytest.raises(tf.errors.ResourceExhaustedError) as caught:
+            session.run(z, {x: np.ones(2_100_000, np.float32)})
+        assert caught.value.op.name == "mul"
+        assert session.memory_stats("/cpu:0").in_use == 0
+
+
+def test_threads_share_a_plan(on_cpu):
+    x = tf.placeholder(tf.float32, [None])
+    y = tf.reduce_sum(tf.tanh(x * 2.0) + x)
+    values = [np.full(200_000, number, np.float32) for number in range(4)]
+    with tf.Session() as session:
+        call = session.make_callable(y, [x])
+        expected = [call(value) for value in values]
+        wrong = []
+
+        def work(number):
+            results = [call(values[number]) for _ in range(10)]
+            wrong.extend(result for result in results if result != expected[number])
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not wrong
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_results_do_not_depend_on_threads(on_cpu, axis):
+    x = tf.placeholder(tf.float32, [None, 300])
+    y = tf.reduce_mean(tf.tanh(x * 2.0) + x, axis)
+    value = np.random.default_rng(0).normal(size=(3000, 300)).astype(np.float32)
+    found = set()
+    for threads in (1, 2, 0):
+        config = tf.ConfigProto(intra_op_parallelism_threads=threads)
+        with tf.Session(config=config) as session:
+            found.add(_bits(session.run(y, {x: value})))
+    assert len(found) == 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
+from itertools import count
 from math import prod
 from typing import Any
 
@@ -18,6 +19,8 @@ import numpy as np
 from tfsession.devices.memory import HostLedger, on_behalf_of
 from tfsession.devices.spares import Spares
 from tfsession.devices.threads import block_rows, run_blocks
+from tfsession.runtime.block_code import BlockWriter
+from tfsession.runtime.block_sums import Rows, joined_pairs, pairwise_bounds
 from tfsession.runtime.control import stop_closed
 
 Function = Callable[..., Any]
@@ -26,29 +29,34 @@ Sizes = tuple[int, ...]
 # Bytes and least elements of a block: threads hand the interpreter to each other between any two
 # calls, so that calls should take some 10 microseconds.
 _BLOCK_BYTES, _LEAST = 1 << 20, 32 << 10
+# Fewer columns are not summed in blocks: that is as slow as it is without them.
+_WIDE = 32
+# A thread keeps so much for each array; rows may be longer.
+_MOST_SCRATCH = 4 << 20
 # A group remembers how so many sets of shapes are cut.
 _MOST_CUTS = 16
-# NumPy's loops for these are several times faster between arrays than with a number.
-_SLOW_WITH_NUMBERS = (np.maximum, np.minimum)
 
 
 @dataclass(slots=True, frozen=True, eq=False)
 class Reduction:
     """How a step reduces the value that it takes.
 
-    `axes` are those of the value, also counted from its last on; the result of all of it is
-    `finish(total, count)` of the total that `ufunc` makes in pieces, if it is not that; without a
-    ufunc only rows are reduced in blocks, by the function, which takes value and axes.
+    `axes` are those of the value, also counted from its last on, or None for all but the last. The
+    result is `finish(total, count)` of the total that `ufunc` makes of pieces, if it is not that;
+    without a ufunc only rows are reduced in blocks, by the function, which takes value and axes.
     """
 
     axes: Any
-    keeps: bool
+    keeps: bool = False
     ufunc: np.ufunc | None = None
     finish: Function | None = None
 
     def axes_of(self, ndim: int) -> Sizes:
         """The axes of a value of so many, in order."""
-        axes = sorted(axis % ndim if -ndim <= axis < ndim else ndim for axis in self.axes.flat)
+        if self.axes is None:
+            return tuple(range(ndim - 1))
+        given = self.axes.ravel().tolist()
+        axes = sorted([axis % ndim if -ndim <= axis < ndim else ndim for axis in given])
         if len({*axes, ndim}) <= len(axes):
             raise Unfit
         return tuple(axes)
@@ -150,7 +158,7 @@ class Cut:
 
     Attributes:
         bounds: where blocks begin, and the end of the last.
-        scratch_bytes: what each thread keeps at hand for values that nobody reads but the block.
+        scratch_bytes: what each thread needs for values that nobody reads but the block.
     """
 
     def __init__(self, group: Blocks, shapes: tuple[Sizes, ...]) -> None:
@@ -163,11 +171,11 @@ class Cut:
         self._columns = prod(self._full[self._split :])
         self._is_flat = self._split == len(self._full)
         self._sort_steps()
-        writer = _BlockWriter(self)
+        writer = BlockWriter(self)
         self.bounds = self._find_bounds(writer.row_bytes)
         self._block, self._parts = writer.compile(max(np.diff(self.bounds).tolist()))
         self.scratch_bytes = sum(size for _, size in self._parts)
-        self._scratch = threading.local()
+        self._number = next(_numbers)
 
     # --- what fits ------------------------------------------------------------------------------
 
@@ -209,10 +217,10 @@ class Cut:
         if least > most:
             raise Unfit
         for number, axes in self._axes.items():
-            first = _rows_axis(axes, ndim)
-            is_full = self.is_full[self.step(number).arguments[0]]
-            if is_full and axes and first > 0 and least <= first <= most:
-                return first
+            if self.is_full[self.step(number).arguments[0]]:
+                for axis in (_rows_axis(axes, ndim), _columns_axis(axes, ndim)):
+                    if axis and least <= axis <= most:
+                        return axis
         return least or most
 
     def _check(self, step: Step) -> None:
@@ -271,11 +279,18 @@ class Cut:
         """Whether this is a reduction that leaves one element."""
         return number in self._axes and len(self._axes[number]) == len(self._full)
 
+    def is_columns(self, number: int) -> bool:
+        """Whether this is a reduction that leaves one row."""
+        axes = self._axes.get(number, ())
+        return _columns_axis(axes, len(self._full)) == self._split > 0
+
     def _reduces_inside(self, number: int) -> bool:
         axes, reduction = self._axes[number], self.step(number).reduction
         assert reduction is not None
+        if self.is_columns(number):
+            return reduction.ufunc is not None and self._columns >= _WIDE
         if not self.is_whole(number):
-            return bool(axes) and _rows_axis(axes, len(self._full)) == self._split > 0
+            return _rows_axis(axes, len(self._full)) == self._split > 0
         return reduction.ufunc is not None and (self._is_flat or self._is_orderless(number))
 
     def _is_orderless(self, number: int) -> bool:
@@ -305,8 +320,11 @@ class Cut:
         for number in self.before:
             found[number] = self._call(number, *[found[n] for n in self.step(number).arguments])
         pieces: dict[int, Any] = {}
+        rows: dict[int, Rows] = {}
         for number in self.written:
-            if self.is_whole(number):
+            if self.is_columns(number):
+                rows[number] = found[number] = Rows(self._ufunc(number))
+            elif self.is_whole(number):
                 found[number] = pieces[number] = np.empty(len(bounds) - 1, group.dtypes[number])
             else:
                 found[number] = self._empty(number)
@@ -322,11 +340,14 @@ class Cut:
 
         run_blocks(np, len(bounds) - 1, 1, task)
         for number, piece in pieces.items():
-            found[number] = self._joined(number, piece)
+            found[number] = self._finished(number, self._joined(number, piece), prod(self._full))
+        for number, row in rows.items():
+            found[number] = self._finished(number, row.total(), self._rows)
         for number in self._after:
             step = self.step(number)
             assert step.reduction is not None
-            found[number] = self._call(number, found[step.arguments[0]], step.reduction.axes)
+            axes = () if step.reduction.axes is None else (step.reduction.axes,)
+            found[number] = self._call(number, found[step.arguments[0]], *axes)
         return tuple([found[n] if n in found else self._hollow(n) for n in group.results])
 
     def _call(self, number: int, *arguments: Any) -> Any:
@@ -358,7 +379,8 @@ class Cut:
         """How a block takes an array: all of it as it is, or what belongs to its rows."""
         shape, full = self._shapes[number], self._full
         if number in self._axes:
-            return "pieces" if self.is_whole(number) else "reduced"
+            made_at_once = self.is_whole(number) or self.is_columns(number)
+            return "pieces" if made_at_once else "reduced"
         if prod(shape) == 1 and prod(full) != 1:
             return "one"
         if prod(shape) == prod(full):
@@ -385,31 +407,57 @@ class Cut:
         return np.broadcast_to(value.reshape(value.shape[: len(head)]), head).reshape(-1, 1)
 
     def _joined(self, number: int, pieces: Any) -> Any:
-        """The result of a reduction to one element, from those of the blocks."""
+        """What all of it is reduced to, from what blocks are."""
+        if self._is_orderless(number):
+            return self._ufunc(number).reduce(pieces, dtype=pieces.dtype)
+        return joined_pairs(list(pieces), self.bounds, 2 if pieces.dtype.kind == "c" else 1)
+
+    def _ufunc(self, number: int) -> np.ufunc:
         reduction = self.step(number).reduction
         assert reduction is not None and reduction.ufunc is not None
-        count = prod(self._full)
-        if self._is_orderless(number):
-            total = reduction.ufunc.reduce(pieces, dtype=pieces.dtype)
-        else:
-            unit = 2 if pieces.dtype.kind == "c" else 1
-            total = _joined_pairs(list(pieces), self.bounds, unit)
+        return reduction.ufunc
+
+    def _finished(self, number: int, total: Any, count: int) -> Any:
+        """The result of a reduction of so many elements each."""
+        reduction, shape = self.step(number).reduction, self._shapes[number]
+        assert reduction is not None
         result = total if reduction.finish is None else reduction.finish(total, count)
-        shape = self._shapes[number]
         return np.asarray(result).reshape(shape) if shape else result
 
     def _own_scratch(self) -> list[Any]:
-        """This thread's arrays for what only blocks read."""
-        here = self._scratch
-        try:
-            arrays: list[Any] = here.arrays
-        except AttributeError:
+        """This thread's arrays for what only blocks read; in memory that all cuts share."""
+        if _here.number != self._number:
             columns = () if self._is_flat else (self._columns,)
-            arrays = here.arrays = []
-            for dtype, size in self._parts:
-                rows = size // dtype.itemsize // max(1, prod(columns))
-                arrays.append(np.empty((rows, *columns), dtype))
-        return arrays
+            _here.arrays = []
+            for index, (dtype, size) in enumerate(self._parts):
+                memory = _here.memory(index, size)
+                _here.arrays.append(memory[:size].view(dtype).reshape(-1, *columns))
+            _here.number = self._number
+        return _here.arrays
+
+
+class _Scratch(threading.local):
+    """Memory that a thread has at hand, and the cut for which it is laid out."""
+
+    def __init__(self) -> None:
+        self.number = -1
+        self.arrays: list[Any] = []
+        self._memories: list[Any] = []
+
+    def memory(self, index: int, size: int) -> Any:
+        """Memory number `index`, of so many bytes at least."""
+        while len(self._memories) <= index:
+            self._memories.append(np.empty(0, np.uint8))
+        memory = self._memories[index]
+        if memory.nbytes < size:
+            memory = np.empty(size, np.uint8)
+            if size <= _MOST_SCRATCH:
+                self._memories[index] = memory
+        return memory
+
+
+_here = _Scratch()
+_numbers = count()
 
 
 def _reduced(shape: Sizes, axes: Sizes, keeps: bool) -> Sizes:
@@ -421,171 +469,9 @@ def _reduced(shape: Sizes, axes: Sizes, keeps: bool) -> Sizes:
 def _rows_axis(axes: Sizes, ndim: int) -> int:
     """The first of these axes where they are the last of all; else 0."""
     first = ndim - len(axes)
-    return first if axes == tuple(range(first, ndim)) else 0
+    return first if axes and axes == tuple(range(first, ndim)) else 0
 
 
-# --- sums, as NumPy makes them ------------------------------------------------------------------
-
-
-def _half(count: int, unit: int) -> int:
-    """Where NumPy cuts so many elements, of `unit` numbers each, for its pairwise sum."""
-    half = count * unit // 2
-    return (half - half % 8) // unit
-
-
-def pairwise_bounds(count: int, most: int, unit: int = 1) -> list[int]:
-    """Bounds of blocks of at most `most` elements, at which NumPy's own pairwise sum is cut."""
-    bounds: list[int] = []
-    most = max(most, 128)
-
-    def cut(start: int, count: int) -> None:
-        if count <= most:
-            bounds.append(start)
-            return
-        half = _half(count, unit)
-        cut(start, half)
-        cut(start + half, count - half)
-
-    cut(0, count)
-    return [*bounds, count]
-
-
-def _joined_pairs(pieces: Sequence[Any], bounds: Sequence[int], unit: int) -> Any:
-    """The sum of the sums of blocks, in NumPy's order."""
-
-    def join(first: int, last: int) -> Any:
-        if last - first == 1:
-            return pieces[first]
-        middle = bounds.index(
-            bounds[first] + _half(bounds[last] - bounds[first], unit), first, last
-        )
-        return join(first, middle) + join(middle, last)
-
-    return join(0, len(pieces))
-
-
-# --- the code of a block ------------------------------------------------------------------------
-
-
-class _BlockWriter:
-    """Writes the function that computes one block of a cut."""
-
-    def __init__(self, cut: Cut) -> None:
-        self._cut = cut
-        self._lines: list[str] = []
-        self._names: dict[str, Any] = {"axis": np.array([1], np.int32)}
-        self._texts: dict[int, str] = {}
-        self._scratch: list[np.dtype[Any]] = []
-        self._free: dict[np.dtype[Any], list[str]] = {}
-        self._at: dict[int, str] = {}
-        self._last: dict[int, int] = {}
-        self._dtypes = cut._group.dtypes
-        for number in cut.inside:
-            for argument in cut.step(number).arguments:
-                self._last[argument] = number
-        self._write()
-
-    @property
-    def row_bytes(self) -> int:
-        """What a block touches for each row."""
-        cut, dtypes = self._cut, self._dtypes
-        row = sum(dtypes[n].itemsize for n, kind in cut.taken.items() if kind in _CUT)
-        row += sum(dtype.itemsize for dtype in self._scratch)
-        makes_own = any(not cut.step(n).takes_out for n in cut.inside)
-        return (row + makes_own * 8) * cut._columns
-
-    def compile(self, rows: int) -> tuple[Function, list[tuple[np.dtype[Any], int]]]:
-        """The function, and dtype and bytes of each of its scratch arrays for so many rows."""
-        arrays = [f"x{number}" for number in self._cut.taken]
-        scratch = [f"s{index}" for index in range(len(self._scratch))]
-        head = f"def block({', '.join(['index', 'i', 'j', *arrays, *scratch])}):"
-        cuts = [f"x{n} = x{n}[i:j]" for n, kind in self._cut.taken.items() if kind in _CUT]
-        cuts += [f"{name} = {name}[:j - i]" for name in scratch]
-        exec("\n ".join([head, *cuts, *self._lines, "pass"]), self._names)
-        size = rows * self._cut._columns
-        parts = [(dtype, size * dtype.itemsize) for dtype in self._scratch]
-        return self._names["block"], parts
-
-    def _text(self, number: int) -> str:
-        return self._texts.get(number, f"x{number}")
-
-    def _write(self) -> None:
-        for number in self._cut.inside:
-            step = self._cut.step(number)
-            function = f"k{number}"
-            self._names[function] = step.function
-            if step.reduction is not None:
-                self._reduce(number, step, function)
-            else:
-                self._compute(number, step, function)
-            self._let_go(number)
-            self._drop(number)
-
-    def _reduce(self, number: int, step: Step, function: str) -> None:
-        value = self._text(step.arguments[0])
-        if number not in self._cut.written:
-            return
-        if self._cut.is_whole(number):
-            assert step.reduction is not None
-            self._names[function] = step.reduction.ufunc.reduce  # type: ignore[union-attr]
-            self._names[f"d{number}"] = self._dtypes[number]
-            flat = value if self._cut._is_flat else f"{value}.reshape(-1)"
-            self._lines.append(f"x{number}[index] = {function}({flat}, dtype=d{number})")
-        else:
-            self._lines.append(f"x{number}[...] = {function}({value}, axis).reshape(-1)")
-
-    def _compute(self, number: int, step: Step, function: str) -> None:
-        arguments = ", ".join(map(self._text, step.arguments))
-        is_written = number in self._cut.written
-        filler = self._number_of(step)
-        if not step.takes_out:
-            target = f"x{number}[...]" if is_written else f"x{number}"
-            self._lines.append(f"{target} = {function}({arguments})")
-            return
-        if is_written:
-            target = f"x{number}"
-        else:
-            if filler is None:
-                self._let_go(number)
-            target = self._texts[number] = self._take(number)
-        if filler is not None:
-            self._lines.append(f"{target}[...] = x{filler}")
-            arguments = ", ".join(target if n == filler else self._text(n) for n in step.arguments)
-        self._lines.append(f"{function}({arguments}, out={target})")
-
-    def _number_of(self, step: Step) -> int | None:
-        """The number that is better given as an array."""
-        if step.function not in _SLOW_WITH_NUMBERS:
-            return None
-        ones = [n for n in step.arguments if self._cut.taken.get(n) == "one"]
-        return ones[0] if ones else None
-
-    def _take(self, number: int) -> str:
-        dtype = self._dtypes[number]
-        free = self._free.setdefault(dtype, [])
-        if not free:
-            free.append(f"s{len(self._scratch)}")
-            self._scratch.append(dtype)
-        self._at[number] = free.pop()
-        return self._at[number]
-
-    def _ending(self, number: int) -> list[int]:
-        """The values of which this step is the last reader."""
-        arguments = set(self._cut.step(number).arguments)
-        return sorted(n for n in arguments if self._last[n] == number)
-
-    def _let_go(self, number: int) -> None:
-        """What ends with this step gives its memory back."""
-        for argument in self._ending(number):
-            if argument in self._at:
-                self._free[self._dtypes[argument]].append(self._at.pop(argument))
-
-    def _drop(self, number: int) -> None:
-        """What a kernel made for itself, and ends with this step, is dropped."""
-        own = [n for n in self._ending(number) if n in self._cut.inside]
-        own = [n for n in own if n not in self._cut.written and n not in self._texts]
-        if own:
-            self._lines.append(f"del {', '.join(f'x{n}' for n in own)}")
-
-
-_CUT = ("full", "column", "reduced")
+def _columns_axis(axes: Sizes, ndim: int) -> int:
+    """The axis behind these where they are the first of all; else 0."""
+    return len(axes) if axes == tuple(range(len(axes))) and len(axes) < ndim else 0

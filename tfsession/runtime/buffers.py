@@ -32,9 +32,9 @@ class Buffers:
             self._fresh.update(results)
 
     def reusable(self, index: int) -> str | None:
-        """The value over which ufunc number `index` may write, if there is one."""
+        """The value over which kernel number `index` may write, if there is one."""
         run, node = self._run, self._run.nodes[index]
-        if node.kernel.ufunc is None or node.memory is not None or len(node.op.outputs) != 1:
+        if not node.kernel.takes_out or node.memory is not None or len(node.op.outputs) != 1:
             return None
         fresh, ends = self._fresh, run.ends
         for position, name in enumerate(run.inputs[index]):

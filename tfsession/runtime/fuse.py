@@ -171,8 +171,12 @@ def _step(node: Node, numbers: Mapping[Tensor, int]) -> Step:
     arguments = tuple([numbers[tensor] for tensor in node.inputs])
     if not kernel.reduces:
         return Step(owner, function, arguments, kernel.elementwise, kernel.takes_out)
-    axes, ufunc = node.inputs[1].op.attrs["value"], getattr(np, kernel.reduces, None)
-    reduction = Reduction(axes, op.attrs["keep_dims"], ufunc, kernel.finish)
+    ufunc = getattr(np, kernel.reduces, None)
+    if len(node.inputs) == 1:
+        reduction = Reduction(None, ufunc=ufunc)
+    else:
+        axes = node.inputs[1].op.attrs["value"]
+        reduction = Reduction(axes, op.attrs["keep_dims"], ufunc, kernel.finish)
     return Step(owner, function, arguments[:1], "", False, reduction)
 
 
@@ -207,6 +211,10 @@ def _is_reduction(node: Node, feeds: Container[Tensor]) -> bool:
     """Whether a node reduces along axes that are known, on the host."""
     if not node.kernel.reduces or node.memory is not None or _is_small(node.inputs[0]):
         return False
+    if len(node.inputs) == 1:
+        plain = _dtype(node.inputs[0])
+        is_nhwc = node.op.attrs.get("data_format", b"NHWC") == b"NHWC"
+        return is_nhwc and plain.kind in "fc" and plain.itemsize > 2
     value, axes = node.inputs
     # Without axes the result is the input.
     is_known = axes.op.type == "Const" and axes not in feeds and axes.op.attrs["value"].size
