@@ -369,7 +369,8 @@ def max_pool_with_argmax(
     within = xp.arange(width * depth, dtype=kind).reshape(width, depth)
 
     def select(take: Any, out: Any, axes: Sequence[Axis], x: Any, rows: Any) -> None:
-        _select(xp, take, out, axes, x, rows[:, :, None, None] + within)
+        places = xp.add(rows[:, :, None, None], within, out=take(x.shape, kind))
+        _select(xp, take, out, axes, x, places)
 
     return _max_pool(xp, input, axes), by_windows(xp, [input, rows], kind, axes, select)
 
