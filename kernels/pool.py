@@ -101,8 +101,13 @@ class _Contest(NamedTuple):
     wins: Any  # for each of these windows; None: all
 
 
-def _contests(xp: Any, take: Any, x: Any, d: int, axis: Axis) -> tuple[list[_Contest], Any]:
-    """The offsets in their order, and the greatest element of each window that is not NaN."""
+def _contests(
+    xp: Any, take: Any, x: Any, d: int, axis: Axis, is_last: bool
+) -> tuple[list[_Contest], Any]:
+    """The offsets in their order, and the greatest element of each window that is not NaN.
+
+    The latter is left unfinished if `is_last`.
+    """
     result: list[_Contest] = []
     room = take((*x.shape[:d], axis.steps, *x.shape[d + 1 :]), x.dtype)
     greatest, begun = room, axis.steps
@@ -133,7 +138,8 @@ def _contests(xp: Any, take: Any, x: Any, d: int, axis: Axis) -> tuple[list[_Con
                 room[along(d, slice(first, first + fresh))] = element[along(d, slice(0, fresh))]
                 later = element[along(d, slice(fresh, None))]
             xp.less(before, later, out=wins[along(d, slice(fresh, None))])
-            xp.fmax(before, later, out=room[along(d, slice(first + fresh, stop))])
+            if not (is_last and offset + 1 == axis.extent):
+                xp.fmax(before, later, out=room[along(d, slice(first + fresh, stop))])
             greatest = room
         result.append(_Contest(given, taken, wins))
     return result, greatest
@@ -144,10 +150,10 @@ def _all_contests(
 ) -> list[tuple[int, list[_Contest]]]:
     """The dimensions that are pooled, the last one first, and their contests."""
     result = []
-    for d in reversed(range(x.ndim)):
-        if not axes[d].is_identity:
-            contests, x = _contests(xp, take, x, d, axes[d])
-            result.append((d, contests))
+    pooled = [d for d in range(x.ndim) if not axes[d].is_identity]
+    for d in reversed(pooled):
+        contests, x = _contests(xp, take, x, d, axes[d], d == pooled[0])
+        result.append((d, contests))
     return result
 
 
@@ -195,20 +201,21 @@ def _check_parts(x: Any, y: Any, grad: Any, like: Any, axes: Sequence[Axis]) -> 
 
 def _back(xp: Any, x: Any, y: Any, grad: Any, axes: Sequence[Axis]) -> Any:
     _check_parts(x, y, grad, y, axes)
+    return by_elements(xp, [x], [grad], grad.dtype, axes, partial(_give, xp))
 
-    def back(take: Any, out: Any, axes: Sequence[Axis], x: Any, grad: Any) -> None:
-        rest = _copied(take, grad)
-        contests = _all_contests(xp, take, _wide(take, x), axes)
-        for d, rounds in reversed(contests):
-            shape = (*rest.shape[:d], axes[d].size, *rest.shape[d + 1 :])
-            is_last = d == contests[0][0] and out.dtype == rest.dtype
-            target = out if is_last else take(shape, rest.dtype)
-            _to_winners(xp, take, rest, rounds, axes[d], target)
-            rest = target
-        if rest is not out:
-            out[...] = rest
 
-    return by_elements(xp, [x], [grad], grad.dtype, axes, back)
+def _give(xp: Any, take: Any, out: Any, axes: Sequence[Axis], x: Any, grad: Any) -> None:
+    """The gradient of each window given to its winner, one dimension after the other."""
+    rest = _copied(take, grad)
+    contests = _all_contests(xp, take, _wide(take, x), axes)
+    for d, rounds in reversed(contests):
+        shape = (*rest.shape[:d], axes[d].size, *rest.shape[d + 1 :])
+        is_last = d == contests[0][0] and out.dtype == rest.dtype
+        target = out if is_last else take(shape, rest.dtype)
+        _to_winners(xp, take, rest, rounds, axes[d], target)
+        rest = target
+    if rest is not out:
+        out[...] = rest
 
 
 def _select(xp: Any, take: Any, out: Any, axes: Sequence[Axis], x: Any, values: Any) -> None:
@@ -362,7 +369,8 @@ def max_pool_with_argmax(
     within = xp.arange(width * depth, dtype=kind).reshape(width, depth)
 
     def select(take: Any, out: Any, axes: Sequence[Axis], x: Any, rows: Any) -> None:
-        _select(xp, take, out, axes, x, rows[:, :, None, None] + within)
+        places = xp.add(rows[:, :, None, None], within, out=take(x.shape, kind))
+        _select(xp, take, out, axes, x, places)
 
     return _max_pool(xp, input, axes), by_windows(xp, [input, rows], kind, axes, select)
 
