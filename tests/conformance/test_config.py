@@ -307,6 +307,30 @@ for size in (-1, 1, 10**9):
     config.graph_options.optimizer_options.max_folded_constant_in_bytes = size
     out.append(values())
 """,
+        "what only a shape needs does not run, but for checks": """
+config.graph_options.rewrite_options.min_graph_nodes = -1
+p = tf.placeholder(tf.float32, [None])
+reshaped = tf.reshape(p, [2, 3])
+checked = tf.check_numerics(reshaped, "bad")
+s = tf.Session(config=config)
+out = s.run(tf.raw_ops.Shape(input=reshaped) * 2, {p: [1.0, 2.0]})
+out = out, err(lambda: s.run(tf.raw_ops.Shape(input=checked) * 2, {p: [1.0, 2.0]}))[0]
+""",
+        "initial values, twins, loops of constants": """
+config.graph_options.rewrite_options.min_graph_nodes = -1
+def body(i, v):
+    return i + 1, v * (tf.constant(2.0) - 1.5) + tf.cast(tf.shape(v)[0], tf.float32)
+loop = tf.while_loop(lambda i, v: i < 3, body, [0, tf.fill([2], 4.0) * 0.5])
+q = tf.placeholder(tf.bool, [])
+cond = tf.cond(q, lambda: tf.constant(2.0) * 3.0, lambda: -tf.negative(tf.identity(a)) * 1.0)
+v = tf.get_variable("v", initializer=tf.ones([3]) * 2.0)
+twice = tf.square(v) + tf.square(v)
+with tf.control_dependencies([v.assign_add(tf.ones([3]))]):
+    later = tf.identity(v) * 1.0
+s = tf.Session(config=config)
+s.run(v.initializer)
+out = s.run([loop, twice]), [s.run(cond, {q: k, a: 5.0}) for k in (True, False)], s.run(later)
+""",
         "nothing fails at folding": """
 config.graph_options.rewrite_options.min_graph_nodes = -1
 bad = tf.floordiv(tf.constant(1), tf.constant(0), name="bad")

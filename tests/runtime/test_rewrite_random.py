@@ -117,8 +117,10 @@ def outcome(session, fetches, feeds):
     try:
         values = session.run(fetches, feeds)
         found = [(v.dtype, v.shape, v.tobytes()) for v in values]
-    except (tf.errors.InvalidArgumentError, ValueError) as error:
-        found = str(error)  # which names the operation, or what cannot be fed
+    except tf.errors.InvalidArgumentError as error:
+        found = error.op.name
+    except ValueError as error:  # it cannot be fed
+        found = str(error)
     return found, session.run("v:0").tolist()
 
 
