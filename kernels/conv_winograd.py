@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -209,8 +209,9 @@ def _whole_and_cut(axis: Axis) -> Iterator[_Part]:
         yield _Part(slice(whole * side, axis.size), range(whole, axis.steps), axis.size % side)
 
 
+@lru_cache(maxsize=1024)
 def suits(
-    xp: Any, axes: Sequence[Axis], batch: int, depth: int, out_depth: int, dtype: Any
+    xp: Any, axes: tuple[Axis, ...], batch: int, depth: int, out_depth: int, dtype: Any
 ) -> bool:
     """Whether this is less work than the product of all windows with the filters.
 
