@@ -40,8 +40,7 @@ _FILTER_BLOCK = 1 << 20
 # What costs as much time as so many multiplications of a product of matrices: to take an element
 # of data to the points or back, one of a filter, to copy one of a window, and to begin.
 _MOVE, _FILTER, _COPY, _START = 40, 80, 15, 4_000_000
-
-
+# Elements left free between rows of memory, which else lie apart by powers of two.
 _APART = 16
 
 
@@ -83,10 +82,7 @@ class _Pair:
         self._here, self._there = take((size,), dtype), take((size,), dtype)
 
     def room(self, shape: Sequence[int]) -> Any:
-        """An array in the half that was not given last.
-
-        Its rows do not lie apart by powers of two, where they would share lines of the cache.
-        """
+        """An array in the half that was not given last; its rows share no lines of the cache."""
         self._here, self._there = self._there, self._here
         *sides, rest = shape
         wide = rest + _APART
