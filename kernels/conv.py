@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -100,10 +101,11 @@ class _Problem:
             )
         if 0 in extents:
             raise refuse(f"{op}: filter must not have zero elements: {debug_string(self.filters)}")
-        self.axes = geometry(
+        found = geometry(
             op, shape, extents, attrs["strides"], attrs["padding"],
             attrs.get("explicit_paddings", ()), data_format, attrs["dilations"],
         )  # fmt: skip
+        self.axes = tuple(found)
         self.counts = tuple(axis.steps for axis in self.axes)
         self.sizes = tuple(axis.size for axis in self.axes)
         self.out_shape = (self.batch, *self.counts, self.out_depth)
@@ -119,6 +121,17 @@ class _Problem:
         """The channels of the input and of the output that belong to each group."""
         n, m = self.group_depth, self.out_depth // max(self.groups, 1)
         return [(slice(g * n, g * n + n), slice(g * m, g * m + m)) for g in range(self.groups)]
+
+
+@lru_cache(maxsize=1024)
+def _known(op: str, shape: Any, filters: Any, attrs: tuple[tuple[str, Any], ...]) -> _Problem:
+    return _Problem(op, shape, filters, dict(attrs))
+
+
+def _problem(op: str, shape: Any, filters: Any, attrs: dict[str, Any]) -> _Problem:
+    """The problem of these sizes: most come again with each step."""
+    hashable = ((k, tuple(v) if isinstance(v, list) else v) for k, v in attrs.items())
+    return _known(op, tuple(shape), tuple(filters), tuple(hashable))
 
 
 # --- the three products ---------------------------------------------------------------------------
@@ -142,7 +155,7 @@ def _write(xp: Any, x: Any, w: Any, axes: Sequence[Axis], out: Any) -> None:
     if not w.size:
         out[...] = 0
         return
-    suits = conv_winograd.suits(xp, axes, x.shape[0], *w.shape[-2:], x.dtype)
+    suits = conv_winograd.suits(xp, tuple(axes), x.shape[0], *w.shape[-2:], x.dtype)
     if not (suits and conv_winograd.correlate(xp, x, w, axes, out)):
         conv_patches.correlate(xp, x, w, axes, out)
 
@@ -154,7 +167,7 @@ def filter_gradient(xp: Any, x: Any, grad: Any, axes: Sequence[Axis]) -> Any:
         return multiply(xp, x.reshape(-1, depth).T, grad.reshape(-1, out_depth))
     if not grad.size or not depth:
         return xp.zeros((math.prod(axis.extent for axis in axes) * depth, out_depth), x.dtype)
-    if conv_winograd.suits(xp, axes, x.shape[0], depth, out_depth, x.dtype):
+    if conv_winograd.suits(xp, tuple(axes), x.shape[0], depth, out_depth, x.dtype):
         result = conv_winograd.filter_gradient(xp, x, grad, axes)
         if xp.isfinite(result).all():
             return result
@@ -192,7 +205,7 @@ def _joined(xp: Any, parts: list[Any], axis: int) -> Any:
 
 
 def _forward(xp: Any, op: str, x: Any, w: Any, attrs: dict[str, Any]) -> Any:
-    problem = _Problem(op, x.shape, w.shape, attrs)
+    problem = _problem(op, x.shape, w.shape, attrs)
     wide = widened(with_channels_last(xp, x, problem.channels_first))
     filters = widened(w)
     found = [
@@ -206,7 +219,7 @@ def _forward(xp: Any, op: str, x: Any, w: Any, attrs: dict[str, Any]) -> Any:
 def _to_input(xp: Any, op: str, sizes: Any, w: Any, grad: Any, attrs: dict[str, Any]) -> Any:
     shape = _whole_shape(checked_sizes(sizes, grad.ndim, "input_sizes") if sizes.size != 2
                          else sizes.tolist(), grad, w, attrs)  # fmt: skip
-    problem = _Problem(op, shape, w.shape, attrs)
+    problem = _problem(op, shape, w.shape, attrs)
     problem.check_gradient(op, grad)
     wide = widened(with_channels_last(xp, grad, problem.channels_first))
     filters = widened(w)
@@ -230,7 +243,7 @@ def _whole_shape(sizes: list[int], grad: Any, w: Any, attrs: dict[str, Any]) -> 
 
 def _to_filter(xp: Any, op: str, x: Any, sizes: Any, grad: Any, attrs: dict[str, Any]) -> Any:
     shape = checked_sizes(sizes, x.ndim, "filter_sizes")
-    problem = _Problem(op, x.shape, shape, attrs)
+    problem = _problem(op, x.shape, shape, attrs)
     problem.check_gradient(op, grad)
     wide = widened(with_channels_last(xp, x, problem.channels_first))
     slopes = widened(with_channels_last(xp, grad, problem.channels_first))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -40,8 +40,7 @@ _FILTER_BLOCK = 1 << 20
 # What costs as much time as so many multiplications of a product of matrices: to take an element
 # of data to the points or back, one of a filter, to copy one of a window, and to begin.
 _MOVE, _FILTER, _COPY, _START = 40, 80, 15, 4_000_000
-
-
+# Elements left free between rows of memory, which else lie apart by powers of two.
 _APART = 16
 
 
@@ -83,10 +82,7 @@ class _Pair:
         self._here, self._there = take((size,), dtype), take((size,), dtype)
 
     def room(self, shape: Sequence[int]) -> Any:
-        """An array in the half that was not given last.
-
-        Its rows do not lie apart by powers of two, where they would share lines of the cache.
-        """
+        """An array in the half that was not given last; its rows share no lines of the cache."""
         self._here, self._there = self._there, self._here
         *sides, rest = shape
         wide = rest + _APART
@@ -209,8 +205,9 @@ def _whole_and_cut(axis: Axis) -> Iterator[_Part]:
         yield _Part(slice(whole * side, axis.size), range(whole, axis.steps), axis.size % side)
 
 
+@lru_cache(maxsize=1024)
 def suits(
-    xp: Any, axes: Sequence[Axis], batch: int, depth: int, out_depth: int, dtype: Any
+    xp: Any, axes: tuple[Axis, ...], batch: int, depth: int, out_depth: int, dtype: Any
 ) -> bool:
     """Whether this is less work than the product of all windows with the filters.
 
