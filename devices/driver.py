@@ -13,6 +13,7 @@ import ctypes
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,8 +46,9 @@ class DriverDevice(NamedTuple):
     compute_capability: tuple[int, int]
 
 
+@cache
 def load_driver() -> Any:
-    """The driver library, or None where there is none."""
+    """The driver library, or None where there is none: looked for once, not by each session."""
     try:
         return ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:

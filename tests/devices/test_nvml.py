@@ -349,4 +349,8 @@ def test_a_missing_library_is_no_error(monkeypatch):
         raise OSError("cannot open shared object file")
 
     monkeypatch.setattr(driver.ctypes, "CDLL", no_library)
-    assert driver.load_driver() is None
+    driver.load_driver.cache_clear()
+    try:
+        assert driver.load_driver() is None
+    finally:
+        driver.load_driver.cache_clear()
