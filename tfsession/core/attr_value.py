@@ -15,7 +15,10 @@ from tfsession.core.dtypes import DType, as_dtype
 from tfsession.core.shape import TensorShape, to_proto, to_shape
 from tfsession.core.tensor_proto import array_to_proto, make_ndarray
 
-__all__ = ["attr_from_proto", "decode_tensor", "kind_of", "public_attr", "to_attr_value"]
+__all__ = [
+    *("attr_from_proto", "decode_tensor", "fill_attr_value", "kind_of", "public_attr"),
+    "to_attr_value",
+]
 
 # The field of AttrValue, and of its list, for each attribute type.
 _FIELDS = {
@@ -48,10 +51,18 @@ def kind_of(value: Any) -> str:
 
 def to_attr_value(value: Any, kind: str | None) -> Any:
     """The AttrValue message of a Python value; `kind` is the attribute's type, if defined."""
+    message = protos.AttrValue()
+    fill_attr_value(message, value, kind)
+    return message
+
+
+def fill_attr_value(message: Any, value: Any, kind: str | None) -> None:
+    """Write a Python value into an empty AttrValue, as `to_attr_value` gives it."""
     if kind is None:
         kind = kind_of(value)
-    message = protos.AttrValue()
-    if kind.startswith("list("):
+    if kind == "type":  # the most frequent one
+        message.type = value.as_datatype_enum
+    elif kind.startswith("list("):
         kind = kind[5:-1]
         message.list.SetInParent()
         getattr(message.list, _FIELDS[kind]).extend(_encode(item, kind) for item in value)
@@ -59,7 +70,6 @@ def to_attr_value(value: Any, kind: str | None) -> Any:
         getattr(message, kind).CopyFrom(_encode(value, kind))
     else:
         setattr(message, _FIELDS[kind], _encode(value, kind))
-    return message
 
 
 def _encode(value: Any, kind: str) -> Any:

@@ -66,7 +66,9 @@ def to_graph_def(graph: Graph, add_shapes: bool = False) -> Any:
     message = protos.GraphDef()
     with graph._lock:
         for op in graph._ops.values():
-            controls = sorted(op.control_inputs, key=attrgetter("name"))
+            controls = op.control_inputs
+            if len(controls) > 1:
+                controls = tuple(sorted(controls, key=attrgetter("name")))
             fill_node_def(message.node.add(), op, controls, add_shapes)
         message.versions.CopyFrom(graph._versions.to_proto())
         if graph._functions:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from tfsession.core import protos
-from tfsession.core.attr_value import to_attr_value
+from tfsession.core.attr_value import fill_attr_value
 from tfsession.core.shape import to_proto
 from tfsession.graph.node_text import input_names
 
@@ -32,7 +32,7 @@ def fill_node_def(
     definitions = op.op_def.attrs
     for name, value in op.attrs.items():
         kind = definitions[name].type if name in definitions else None
-        node.attr[name].CopyFrom(to_attr_value(value, kind))
+        fill_attr_value(node.attr[name], value, kind)
     if add_shapes and op.outputs:
         shapes = node.attr["_output_shapes"].list
         del shapes.shape[:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -218,8 +219,9 @@ def stop_late() -> None:
 
 
 # The functions of C: those around them cost several microseconds.
-_handler_of: Any = getattr(signal.getsignal, "__wrapped__", signal.getsignal)
-_set_handler: Any = getattr(signal.signal, "__wrapped__", signal.signal)
+_c_functions = sys.modules.get("_signal", signal)
+_handler_of: Any = _c_functions.getsignal
+_set_handler: Any = _c_functions.signal
 
 
 def uninterrupted(work: Callable[..., T], *args: Any) -> T:
