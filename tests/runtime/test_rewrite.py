@@ -301,6 +301,20 @@ def test_what_is_between_is_waited_for(fresh_graph):
             assert session.run(v) == count
 
 
+def test_a_complex_infinity_is_not_what_it_was_times_one(fresh_graph):
+    fed = np.array([complex(-np.inf, 2.0), 1.0 + 2.0j], np.complex64)
+    x = tf.placeholder(tf.complex64, [2])
+    one = tf.constant(1.0 + 0.0j, tf.complex64)
+    y = [x * one, x / one, tf.reduce_mean(x + x, []), tf.reduce_prod(x + x, [])]
+    y = [tf.negative(each) for each in y]
+    found = []
+    for options in ({}, L0):
+        with tf.Session(config=config_of(**options)) as session:
+            found.append(session.run(y, {x: fed}))
+    for mine, other in zip(*found, strict=True):
+        assert same_bits(mine, other)
+
+
 def test_what_is_fetched_twice_has_two_arrays(fresh_graph):
     x = tf.placeholder(tf.float32, [3])
     same = [tf.exp(x), tf.exp(x), tf.identity(tf.exp(x)), tf.constant([1.0, 2.0]) + 1.0]

@@ -45,9 +45,12 @@ class Buffers:
 
 
 def _has_the_result(node: Node, tensor: Tensor) -> bool:
-    """Whether the result of a ufunc surely has the shape and dtype of this input, an array."""
+    """Whether the result of a ufunc surely has the shape and dtype of this input, an array.
+
+    NumPy computes some complex results in another way where they go over an input: bits differ.
+    """
     out = node.op.outputs[0]
-    if tensor.dtype is not out.dtype or not tensor._shape:
+    if tensor.dtype is not out.dtype or not tensor._shape or out.dtype.is_complex:
         return False
     if None not in tensor._shape and tensor._shape == out._shape:
         return True

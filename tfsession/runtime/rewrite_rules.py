@@ -149,7 +149,10 @@ def _same_type(op: Operation, inputs: Sequence[Tensor], seen: Seen) -> Tensor | 
 @_gives_input("All", "Any", "Max", "Mean", "Min", "Prod", "Sum")
 def _over_nothing(op: Operation, inputs: Sequence[Tensor], seen: Seen) -> Tensor | None:
     axes = seen.value_of(inputs[1])
-    return inputs[0] if axes is not None and not axes.size and _is_dense(inputs[0], seen) else None
+    # A complex infinity is no number any more when it is multiplied or divided by one.
+    if axes is None or axes.size or inputs[0].dtype.is_complex:
+        return None
+    return inputs[0] if _is_dense(inputs[0], seen) else None
 
 
 # --- shapes ---------------------------------------------------------------------------------------
