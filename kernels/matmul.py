@@ -23,7 +23,7 @@ _COMPLEX = {"T": ["complex64", "complex128"]}
 _BLOCK, _TINY = 5_000_000, 1 << 18
 # BLAS packs the whole other matrix for each block, so blocks have so many rows or columns if they
 # can, in steps of what its inner loops take at once.
-_BLOCK_SIDE, _SIDE_STEP = 128, 16
+_LEAST_SIDE, _MOST_SIDE, _SIDE_STEP = 128, 512, 16
 
 
 def multiply(xp: Any, left: Any, right: Any, out: Any = None) -> Any:
@@ -39,7 +39,7 @@ def multiply(xp: Any, left: Any, right: Any, out: Any = None) -> Any:
     if work < _TINY:
         return xp.matmul(left, right, out=out)
     side = max(rows, columns)
-    blocks = min(work // _BLOCK, max(2, side // _BLOCK_SIDE))
+    blocks = min(work // _BLOCK, max(2, side // max(_LEAST_SIDE, min(side // 8, _MOST_SIDE))))
     if blocks < 2:
         with blas_threads_for(work):
             return xp.matmul(left, right, out=out)
