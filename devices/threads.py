@@ -25,10 +25,7 @@ import numpy as np
 from tfsession.core import forking
 from tfsession.devices.blas import one_thread
 
-__all__ = [
-    *("blas_threads_for", "block_rows", "cores", "even_rows", "run_blocks", "spare_arrays"),
-    "this_thread",
-]
+__all__ = ["blas_threads_for", "block_rows", "cores", "even_rows", "run_blocks", "this_thread"]
 
 # Takes the first row of a block and the one behind its last.
 Task = Callable[[int, int], object]
@@ -41,9 +38,6 @@ _EVEN = 4
 # cores there are, the less there is to gain, and the likelier one of them is busy.
 _SMALL = 512_000_000 // min(os.cpu_count() or 1, 16)
 _as_it_is: AbstractContextManager[None] = nullcontext()
-# Bytes of an array to compute in that are kept for the next time: the page faults of fresh memory
-# cost as much as the arithmetic. Smaller ones come without them.
-_LEAST_SPARE, _MOST_SPARE = 1 << 16, 1 << 20
 # How often who waits for a block looks, before it sleeps.
 _LOOKS = 100
 _yield: Callable[[], object] = getattr(os, "sched_yield", partial(sleep, 0))
@@ -53,14 +47,11 @@ class _ThisThread(threading.local):
     """What the calling thread may do.
 
     `limit` is how many threads may work for it, 0 for as many as there are cores; `is_inside` says
-    that it works on a block; `spare` is memory to compute in.
+    that it works on a block.
     """
 
     limit = 0
     is_inside = False
-
-    def __init__(self) -> None:
-        self.spare: list[Any] = []
 
 
 this_thread = _ThisThread()
@@ -100,20 +91,6 @@ def blas_threads_for(multiplications: int) -> AbstractContextManager[None]:
     """A context for so much work of LAPACK, in which BLAS has as many threads as it is worth."""
     is_small = multiplications < _SMALL and not this_thread.is_inside
     return one_thread if is_small else _as_it_is
-
-
-def spare_arrays(xp: Any, like: Any, count: int) -> list[Any]:
-    """So many arrays like this one, with no certain content, for the time of one computation.
-
-    In host memory the same ones are given again the next time that the thread asks.
-    """
-    if xp is not np or not _LEAST_SPARE <= like.nbytes <= _MOST_SPARE:
-        return [xp.empty(like.shape, like.dtype) for _ in range(count)]
-    kept = this_thread.spare
-    while len(kept) < count:
-        kept.append(np.empty(_MOST_SPARE, np.uint8))
-    size = like.nbytes
-    return [memory[:size].view(like.dtype).reshape(like.shape) for memory in kept[:count]]
 
 
 def run_blocks(xp: Any, rows: int, step: int, task: Task) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
-from tfsession.devices.threads import run_blocks, spare_arrays
+from tfsession.devices.threads import run_blocks
+from tfsession.devices.workspace import Workspace
 from tfsession.kernels.gather import check_indices
 from tfsession.kernels.segment_sums import distinct_of
 from tfsession.resources.variable import Variable, arrays_of, locks_of
@@ -25,6 +25,8 @@ Step = Callable[..., None]
 # Bytes of each array in a block. Formulas are many short loops over little memory, so that threads
 # that work on smaller blocks would wait for each other between them.
 _BLOCK_BYTES = 1 << 20
+# Smaller arrays are made as fast as they are taken from a workspace.
+_LEAST_BYTES = 1 << 16
 
 
 def _refuse(text: str) -> InvalidArgumentError:
@@ -76,6 +78,16 @@ def _in_blocks(xp: Any, rows: int, row_bytes: int, task: Callable[[int, int], No
         run_blocks(xp, rows, max(1, _BLOCK_BYTES // row_bytes), task)
 
 
+def _compute(step: Step, xp: Any, arrays: Sequence[Any], scalars: dict[str, Any]) -> None:
+    """A step; its `spare(count)` gives so many arrays like the first, for as long as it runs."""
+    shape, dtype = arrays[0].shape, arrays[0].dtype
+    if arrays[0].nbytes < _LEAST_BYTES:
+        step(xp, lambda count: [xp.empty(shape, dtype) for _ in range(count)], *arrays, **scalars)
+        return
+    with Workspace(xp) as take:
+        step(xp, lambda count: [take(shape, dtype) for _ in range(count)], *arrays, **scalars)
+
+
 class _Training:
     """A formula as kernels: `f(xp, *arrays, grad, **scalars)` changes arrays, or rows, in place."""
 
@@ -123,13 +135,13 @@ class _Training:
     def _update(self, xp: Any, arrays: Sequence[Any], scalars: dict[str, Any]) -> None:
         first = arrays[0]
         if first.ndim and first.nbytes <= _BLOCK_BYTES:
-            self.step(xp, partial(spare_arrays, xp, first), *arrays, **scalars)
+            _compute(self.step, xp, arrays, scalars)
             return
         vectors = [array.reshape(-1) for array in arrays]
 
         def task(start: int, stop: int) -> None:
             parts = [vector[start:stop] for vector in vectors]
-            self.step(xp, partial(spare_arrays, xp, parts[0]), *parts, **scalars)
+            _compute(self.step, xp, parts, scalars)
 
         _in_blocks(xp, first.size, first.itemsize, task)
 
@@ -141,9 +153,7 @@ class _Training:
         def task(start: int, stop: int) -> None:
             here = rows[start:stop]
             taken = [xp.take(array, here, 0) for array in arrays]
-            self.on_rows(
-                xp, partial(spare_arrays, xp, taken[0]), *taken, grad[start:stop], **scalars
-            )
+            _compute(self.on_rows, xp, [*taken, grad[start:stop]], scalars)
             for array, changed in zip(arrays, taken, strict=True):
                 array[here] = changed
 
