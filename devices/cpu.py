@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tfsession.devices.device import Device
+from tfsession.devices.heap import keep_freed_memory
 from tfsession.devices.layout import CPU_MEMORY_LIMIT
 from tfsession.devices.memory import HostLedger, charging_to
 
@@ -29,6 +30,7 @@ class CpuDevice(Device):
 
     def __init__(self, index: int, limit: int | None = None) -> None:
         super().__init__("CPU", index, CPU_MEMORY_LIMIT if limit is None else limit)
+        keep_freed_memory()
         if limit is not None:
             self.ledger = HostLedger(self.name, "cpu", limit)
 
