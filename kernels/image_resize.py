@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
 from tfsession.devices.threads import run_blocks
+from tfsession.devices.workspace import Workspace
 from tfsession.kernels.image_resize_taps import (
     Taps,
     between,
@@ -24,7 +26,7 @@ from tfsession.kernels.image_resize_taps import (
 
 # Bytes of the result that are worked on at a time, so that what is made on the way stays in the
 # cache of a CPU; elsewhere large parts fill the machine.
-_BLOCK = {"CPU": 1 << 20, None: 1 << 28}
+_BLOCK = {"CPU": 2 << 20, None: 1 << 28}
 _MANY = 8  # channels from which on it pays to move pixels whole
 
 
@@ -68,8 +70,8 @@ class _Columns:
         return xp.asarray(indices)
 
     def weights(self, xp: Any, weights: Any) -> Any:
-        """A weight for each of the `indices`."""
-        return xp.asarray(np.repeat(weights, self.channels // self.together)[:, None])
+        """A weight for each number of the `indices`: NumPy is slow to spread short rows."""
+        return xp.asarray(np.repeat(weights, self.channels).reshape(-1, self.together))
 
 
 def _by_rows(
@@ -111,21 +113,37 @@ def _bilinear(xp: Any, block: int, images: Any, size: list[int], *how: bool) -> 
     lefts, rights = columns.indices(xp, left), columns.indices(xp, right)
     along, downs = columns.weights(xp, across), xp.asarray(down[:, None, None])
 
-    def of_rows(images: Any, some: slice, result: Any) -> None:
-        pairs = np.concatenate([above[some], below[some]])
+    @cache
+    def sources(start: int, stop: int) -> tuple[Any, Any, Any]:
+        """The old rows that some new ones lie between, and which of them is above and below."""
+        pairs = np.concatenate([above[start:stop], below[start:stop]])
         needed, inner = np.unique(pairs, return_inverse=True)
-        if needed.size == needed[-1] + 1 - needed[0]:
-            whole = images[:, int(needed[0]) : int(needed[-1]) + 1]
-        else:
-            whole = xp.take(images, xp.asarray(needed), axis=1)
-        whole = whole.astype(np.float32, copy=False)
-        mixed, ends = xp.take(whole, lefts, axis=2), xp.take(whole, rights, axis=2)
-        _lerp(xp, mixed, ends, along, ends)
-        tops, bottoms = (xp.asarray(i) for i in np.split(inner.reshape(-1), 2))
-        start, end = xp.take(ends, tops, axis=1), xp.take(ends, bottoms, axis=1)
-        _lerp(xp, start, end, downs[some], result)
+        first, last = int(needed[0]), int(needed[-1])
+        is_range = needed.size == last + 1 - first
+        rows = slice(first, last + 1) if is_range else xp.asarray(needed)
+        return rows, *(xp.asarray(i) for i in np.split(inner.reshape(-1), 2))
+
+    def of_rows(images: Any, some: slice, result: Any) -> None:
+        rows, tops, bottoms = sources(some.start, some.stop)
+        whole = images[:, rows].astype(np.float32, copy=False)
+        with Workspace(xp) as take:
+            mixed, ends = (_moved(xp, take, whole, i, 2) for i in (lefts, rights))
+            _lerp(xp, mixed, ends, along, mixed)
+            end = _moved(xp, take, mixed, bottoms, 1)
+            # Into the result, which is then in the cache when the sum is written.
+            start = _moved(xp, lambda *_: result, mixed, tops, 1)
+            _lerp(xp, start, end, downs[some], result)
 
     return _by_rows(xp, block, images, size, np.float32, columns, of_rows)
+
+
+def _moved(xp: Any, take: Any, x: Any, indices: Any, axis: int) -> Any:
+    """Rows or columns of `x`, in memory of the block."""
+    if xp is not np:
+        return xp.take(x, indices, axis=axis)
+    out = take((*x.shape[:axis], indices.size, *x.shape[axis + 1 :]), x.dtype)
+    # All indices are valid: clipping saves the buffer with which NumPy checks them.
+    return xp.take(x, indices, axis=axis, out=out, mode="clip")
 
 
 def _lerp(xp: Any, start: Any, end: Any, part: Any, out: Any) -> None:
@@ -152,16 +170,18 @@ def _tapped(xp: Any, block: int, images: Any, rows: Taps, columns: Taps, dtype: 
             (xp.asarray(i - first), xp.asarray(w[:, None, None]))
             for i, w in zip(indices, weights, strict=True)
         ]
-        result[...] = _weighted(xp, _weighted(xp, whole, down, 1), across, 2)
+        with Workspace(xp) as take:
+            summed = _weighted(xp, take, whole, down, 1)
+            result[...] = _weighted(xp, take, summed, across, 2)
 
     size = rows.indices.shape[1], columns.indices.shape[1]
     return _by_rows(xp, block, images, size, dtype, moved, of_rows)
 
 
-def _weighted(xp: Any, x: Any, taps: list[tuple[Any, Any]], axis: int) -> Any:
+def _weighted(xp: Any, take: Any, x: Any, taps: list[tuple[Any, Any]], axis: int) -> Any:
     total = None
     for indices, weights in taps:
-        part = xp.take(x, indices, axis=axis)
+        part = _moved(xp, take, x, indices, axis)
         part *= weights
         if total is None:
             total = part
