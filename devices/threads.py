@@ -25,7 +25,10 @@ import numpy as np
 from tfsession.core import forking
 from tfsession.devices.blas import one_thread
 
-__all__ = ["blas_threads_for", "block_rows", "cores", "even_rows", "run_blocks", "this_thread"]
+__all__ = [
+    *("blas_threads_for", "block_rows", "cores", "even_rows", "run_blocks", "this_thread"),
+    "write_blocks",
+]
 
 # Takes the first row of a block and the one behind its last.
 Task = Callable[[int, int], object]
@@ -38,6 +41,8 @@ _EVEN = 4
 # cores there are, the less there is to gain, and the likelier one of them is busy.
 _SMALL = 512_000_000 // min(os.cpu_count() or 1, 16)
 _as_it_is: AbstractContextManager[None] = nullcontext()
+# Bytes of a block that is only written to, and read once.
+_WRITTEN = 1 << 20
 # How often who waits for a block looks, before it sleeps.
 _LOOKS = 100
 _yield: Callable[[], object] = getattr(os, "sched_yield", partial(sleep, 0))
@@ -120,6 +125,25 @@ def run_blocks(xp: Any, rows: int, step: int, task: Task) -> None:
         _pool.help(job, min(this_thread.limit or _MOST_THREADS, job.blocks) - 1)
         job.work()
         job.finish()
+
+
+def write_blocks(write: Callable[[Any, Any], object], array: Any, value: Any) -> None:
+    """Call `write(array, value)`: on parts of them, on all cores, where they are large.
+
+    `write` changes each element of the array by the one of the value that stands in its place.
+    """
+    is_large = type(array) is type(value) is np.ndarray and array.nbytes >= 2 * _WRITTEN
+    if (
+        not is_large
+        or array.shape != value.shape
+        or not (array.flags.c_contiguous and value.flags.c_contiguous)
+        or np.may_share_memory(array, value)
+    ):
+        write(array, value)
+        return
+    written, read = array.reshape(-1), value.reshape(-1)
+    step = block_rows(array.itemsize, _WRITTEN)
+    run_blocks(np, array.size, step, lambda i, j: write(written[i:j], read[i:j]))
 
 
 def _run_here(rows: int, step: int, task: Task) -> None:

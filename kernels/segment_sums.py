@@ -140,6 +140,9 @@ def weighted_sums(xp: Any, rows: Any, columns: Any, values: Any, count: int, den
         starts, columns, values = by_row.indptr, columns.take(by_row.indices), by_row.data
     else:
         starts = _starts(xp, rows, count)
+    blocks = rows.size * dense.shape[1] // _BLOCK_PRODUCTS
+    if blocks < 2:
+        return matrices.csr_array((values, columns, starts), shape=(count, inner)) @ dense
     result = xp.empty((count, dense.shape[1]), dense.dtype)
 
     def multiply(start: int, stop: int) -> None:
@@ -148,8 +151,7 @@ def weighted_sums(xp: Any, rows: Any, columns: Any, values: Any, count: int, den
         part = (values[here], columns[here], ends - ends[0])
         result[start:stop] = matrices.csr_array(part, shape=(stop - start, inner)) @ dense
 
-    blocks = rows.size * dense.shape[1] // _BLOCK_PRODUCTS
-    run_blocks(xp, count, -(-count // max(1, blocks)), multiply)
+    run_blocks(xp, count, -(-count // blocks), multiply)
     return result
 
 

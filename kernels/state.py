@@ -17,6 +17,7 @@ from tfsession.core.errors import (
 from tfsession.core.rules import kernel
 from tfsession.core.shape import Shape, debug_string
 from tfsession.devices.memory import charged
+from tfsession.devices.threads import write_blocks
 from tfsession.kernels.gather import check_indices, flat_places, take
 from tfsession.kernels.segment_sums import add_rows, combine_rows, distinct_of
 from tfsession.resources.store import DEFAULT_CONTAINER
@@ -159,11 +160,12 @@ def assign_variable(
 
 def _update(ufunc: str) -> Any:
     def update(xp: Any, variable: Variable, value: Any) -> Variable:
+        function = getattr(xp, ufunc)
         with variable.lock:
             array = variable.writable()
             if array.shape != value.shape or array.dtype != value.dtype:
                 raise InvalidArgumentError(None, None, _mismatch(variable, array, value))
-            getattr(xp, ufunc)(array, value, out=array)
+            write_blocks(lambda there, by: function(there, by, out=there), array, value)
         return variable
 
     return update

@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 import tfsession as tf
 from tfsession.devices import threads
 from tfsession.devices.blas import _controls
-from tfsession.devices.threads import blas_threads_for, block_rows, run_blocks, this_thread
+from tfsession.devices.threads import (
+    blas_threads_for,
+    block_rows,
+    run_blocks,
+    this_thread,
+    write_blocks,
+)
 
 
 @pytest.fixture
@@ -205,3 +211,40 @@ def test_lapack_in_a_block_leaves_blas_with_one_thread():
 
     run_blocks(np, 20, 1, task)
     assert set(seen) == {1}
+
+
+@pytest.mark.parametrize("value", ["other", "itself", "reversed", "overlaps", "strided", "number"])
+def test_what_is_written_in_blocks_is_what_is_written_at_once(value, many):
+    memory = np.random.default_rng(0).random(1_200_001, np.float32)
+    shape = (1000, 1200)
+    array = memory[:-1].reshape(shape)
+    given = {
+        "other": np.random.default_rng(1).random(shape, np.float32),
+        "itself": array,
+        "reversed": array[::-1],
+        "overlaps": memory[1:].reshape(shape),
+        "strided": np.random.default_rng(1).random((1200, 1000), np.float32).T,
+        "number": np.float32(2),
+    }[value]
+    expected = array - given
+    write_blocks(lambda there, by: np.subtract(there, by, out=there), array, given)
+    np.testing.assert_array_equal(array, expected)
+
+
+def test_variables_are_written_in_blocks(many, monkeypatch):
+    asked = []
+    help_ = threads._Pool.help
+    monkeypatch.setattr(
+        threads._Pool, "help", lambda pool, job, n: (asked.append(n), help_(pool, job, n))
+    )
+    start, step = (np.random.default_rng(i).random((1000, 1200), np.float32) for i in (0, 1))
+    with tf.Graph().as_default(), tf.device("/cpu:0"):
+        x = tf.placeholder(tf.float32, start.shape)
+        variable = tf.Variable(x, name="v")
+        with tf.Session() as session:
+            session.run(variable.initializer, {x: start})
+            del asked[:]
+            for change, expected in ((tf.assign_sub, start - step), (tf.assign, step)):
+                session.run(change(variable, x).op, {x: step})
+                np.testing.assert_array_equal(session.run(variable), expected)
+            assert len(asked) == 2

@@ -15,6 +15,11 @@ from tfsession.core.errors import (
 )
 from tfsession.core.shape import Shape
 from tfsession.devices.memory import charged
+from tfsession.devices.threads import write_blocks
+
+
+def _copy(array: Any, value: Any) -> None:
+    array[...] = value
 
 
 class Variable:
@@ -85,7 +90,7 @@ class Variable:
                 and self.array.dtype == value.dtype
                 and (self.is_reference or not self.is_shared())
             ):
-                self.array[...] = value
+                write_blocks(_copy, self.array, value)
             else:
                 # A NumPy scalar, as ufuncs give for rank 0, copies to a scalar: [...] helps.
                 self.array = charged(value[...].copy())
