@@ -41,7 +41,17 @@ def _library() -> Any:
 def _controls() -> _Controls | None:
     """The number of threads of the BLAS of NumPy; None where nobody knows how to set it."""
     library = _library()
-    return None if library is None else _Controls(library.get_num_threads, library.set_num_threads)
+    if library is None:
+        return None
+    if getattr(library, "threading_layer", None) == "pthreads":
+        # OpenBLAS's own functions: what stands around them takes longer than a small product gains,
+        # and lets only one thread of the process set anything.
+        affixes = getattr(library, "_symbol_prefix", ""), getattr(library, "_symbol_suffix", "")
+        names = (f"openblas_{verb}_num_threads".join(affixes) for verb in ("get", "set"))
+        found = [getattr(library.dynlib, name, None) for name in names]
+        if all(found):
+            return _Controls(*found)
+    return _Controls(library.get_num_threads, library.set_num_threads)
 
 
 # Kernels of OpenBLAS without AVX-512; some of its versions choose them on CPUs that have it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -147,8 +148,13 @@ def split(xp: Any, split_dim: Any, value: Any, num_split: int) -> Any:
             "Number of ways to split should evenly divide the split dimension, but got split_dim "
             f"{at} (size = {value.shape[at]}) and num_split {num_split}"
         )
-    front = (_ALL,) * at
-    return tuple(value[(*front, slice(i * size, (i + 1) * size))] for i in range(num_split))
+    return tuple([value[part] for part in _equal_parts(at, size, num_split)])
+
+
+@lru_cache(maxsize=256)
+def _equal_parts(axis: int, size: int, parts: int) -> list[tuple[slice, ...]]:
+    front = (_ALL,) * axis
+    return [(*front, slice(i * size, (i + 1) * size)) for i in range(parts)]
 
 
 @kernel("SplitV", host=["size_splits", "split_dim"], aliases=True)

@@ -66,10 +66,12 @@ def narrow_sigmoid(xp: Any, x: Any) -> Any:
 @kernel("Sigmoid", elementwise="broadcast")
 def sigmoid(xp: Any, x: Any, out: Any = None) -> Any:
     """`1 / (1 + exp(-x))`, in one array."""
-    result = xp.asarray(xp.negative(x, out=out))
-    xp.exp(result, out=result)
-    xp.add(result, result.dtype.type(1), out=result)
-    return xp.reciprocal(result, out=result)
+    result = xp.negative(x, out=out)
+    if not result.ndim:
+        result = xp.asarray(result)
+    xp.exp(result, result)
+    xp.add(result, result.dtype.type(1), result)
+    return xp.reciprocal(result, result)
 
 
 # --- gradients, of the function's value and of what flows back to it ------------------------------
