@@ -259,7 +259,8 @@ def _by_rows_of(xp: Any, logits: Any, task: Callable[..., object]) -> Any:
     def block(start: int, stop: int) -> None:
         with Workspace(xp) as take:
             wide = wide_room(take, out[start:stop])
-            task(take, rows[start:stop], wide)
+            shift_rows(xp, rows[start:stop], wide)
+            task(take, wide)
             if wide.dtype != out.dtype:
                 out[start:stop] = wide
 
@@ -271,31 +272,9 @@ def _by_rows_of(xp: Any, logits: Any, task: Callable[..., object]) -> Any:
 def softmax(xp: Any, logits: Any) -> Any:
     """`exp(x)` over its sum along the last dimension."""
 
-    def divide(_: Any, rows: Any, out: Any) -> None:
-        shift_rows(xp, rows, out)
-        xp.exp(out, out=out)
-        out /= row_sum(xp, out)
-
-    return _by_rows_of(xp, logits, divide)
-
-
-# Sums of powers between these lose nothing against powers of what is less than the greatest.
-_LEAST_SUM, _MOST_SUM = 1e-3, 1e30
-
-
-@kernel("Softmax", device="CPU")
-def softmax_at_once(xp: Any, logits: Any) -> Any:
-    """As `softmax`, by two passes less where no power is too large or too small for it."""
-
-    def divide(_: Any, rows: Any, out: Any) -> None:
-        if out.dtype != rows.dtype:
-            out[...] = rows
-            rows = out
-        sums = row_sum(xp, xp.exp(rows, out=out))
-        if not (sums.min() >= _LEAST_SUM and sums.max() <= _MOST_SUM):
-            shift_rows(xp, rows, out)
-            sums = row_sum(xp, xp.exp(out, out=out))
-        out /= sums
+    def divide(_: Any, shifted: Any) -> None:
+        xp.exp(shifted, out=shifted)
+        shifted /= row_sum(xp, shifted)
 
     return _by_rows_of(xp, logits, divide)
 
@@ -304,10 +283,9 @@ def softmax_at_once(xp: Any, logits: Any) -> Any:
 def log_softmax(xp: Any, logits: Any) -> Any:
     """`x - log(sum(exp(x)))` along the last dimension."""
 
-    def subtract(take: Any, rows: Any, out: Any) -> None:
-        shift_rows(xp, rows, out)
-        powers = xp.exp(out, out=take(out.shape, out.dtype))
-        out -= xp.log(row_sum(xp, powers))
+    def subtract(take: Any, shifted: Any) -> None:
+        powers = xp.exp(shifted, out=take(shifted.shape, shifted.dtype))
+        shifted -= xp.log(row_sum(xp, powers))
 
     return _by_rows_of(xp, logits, subtract)
 
