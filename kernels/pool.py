@@ -201,7 +201,11 @@ def _check_parts(x: Any, y: Any, grad: Any, like: Any, axes: Sequence[Axis]) -> 
 
 def _back(xp: Any, x: Any, y: Any, grad: Any, axes: Sequence[Axis]) -> Any:
     _check_parts(x, y, grad, y, axes)
-    return by_elements(xp, [x], [grad], grad.dtype, axes, partial(_give, xp))
+    give = partial(_give, xp)
+    if x.ndim == 4 and x.size and all(map(_is_tiled, axes)) and _sizes(axes) == [1, 2, 2, 1]:
+        lefts = xp.arange(x.shape[2] * x.shape[3]) // x.shape[3] % 2 == 0
+        give = partial(_give_pairs, xp, lefts)
+    return by_elements(xp, [x], [grad], grad.dtype, axes, give)
 
 
 def _give(xp: Any, take: Any, out: Any, axes: Sequence[Axis], x: Any, grad: Any) -> None:
@@ -216,6 +220,51 @@ def _give(xp: Any, take: Any, out: Any, axes: Sequence[Axis], x: Any, grad: Any)
         rest = target
     if rest is not out:
         out[...] = rest
+
+
+def _sizes(axes: Sequence[Axis]) -> list[int]:
+    return [axis.extent for axis in axes]
+
+
+def _give_pairs(
+    xp: Any, lefts: Any, take: Any, out: Any, axes: Sequence[Axis], x: Any, grad: Any
+) -> None:
+    """As `_give`, where windows of 2x2 tile the image, in long runs of memory.
+
+    Each element meets the one to its right, even if that is in the next window: NumPy is slow where
+    short runs lie apart. `lefts` says which elements of a row are the left ones of their windows.
+    """
+    width, depth = x.shape[2:]
+    flat = _wide(take, x).reshape(-1)
+    best, wins = take(flat.shape, flat.dtype), take(flat.shape, bool)
+    xp.fmax(flat[:-depth], flat[depth:], out=best[:-depth])
+    xp.less(flat[:-depth], flat[depth:], out=wins[:-depth])
+    best[-depth:], wins[-depth:] = 0, False
+    rows = best.reshape(-1, 2, width * depth)
+    lower = take((len(rows), width * depth), bool)
+    xp.less(rows[:, 0], rows[:, 1], out=lower)
+    lower = _for_both(xp, take, lower, lefts, depth)
+    wins = _for_both(xp, take, wins.reshape(-1, width * depth), lefts, depth)
+    xp.not_equal(wins, lefts, out=wins)
+    wins = wins.reshape(rows.shape)
+    xp.greater(wins[:, 0], lower, out=wins[:, 0])
+    xp.logical_and(wins[:, 1], lower, out=wins[:, 1])
+    twice = take((*grad.shape[:3], 2, depth), grad.dtype)
+    twice[...] = grad[:, :, :, None]
+    bits = xp.dtype(f"i{grad.dtype.itemsize}")
+    result = out.view(bits).reshape(rows.shape)
+    result[...] = wins  # as bits, so that what is not won is zero even if the gradient is infinite
+    result *= twice.view(bits).reshape(-1, 1, width * depth)
+
+
+def _for_both(xp: Any, take: Any, wins: Any, lefts: Any, depth: int) -> Any:
+    """What is said at the left element of each pair of pixels, at both."""
+    wins &= lefts
+    both, flat = take(wins.shape, bool), wins.reshape(-1)
+    spread = both.reshape(-1)
+    spread[:depth] = flat[:depth]
+    xp.logical_or(flat[depth:], flat[:-depth], out=spread[depth:])
+    return both
 
 
 def _select(xp: Any, take: Any, out: Any, axes: Sequence[Axis], x: Any, values: Any) -> None:
