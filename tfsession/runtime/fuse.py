@@ -337,7 +337,37 @@ class _Stretch:
             for maker in makers:
                 if self._can_join(maker, index) and levels[maker] == level:
                     units[root(index)] = root(maker)
-        return [root(index) for index in range(len(units))]
+        found = [root(index) for index in range(len(units))]
+        return self._sunk(found, levels)
+
+    def _sunk(self, units: list[int], levels: list[int]) -> list[int]:
+        """The units, where one that is read later only is a part of what reads it first.
+
+        What it reads lies in memory in any case; what it makes need not.
+        """
+        ways: list[list[tuple[int, bool]]] = [[] for _ in units]
+        members: dict[int, list[int]] = {}
+        for index, node in enumerate(self._nodes):
+            if self._joins[index]:
+                members.setdefault(units[index], []).append(index)
+            for tensor in node.inputs:
+                if tensor in self._makers:
+                    maker = self._makers[tensor]
+                    ways[maker].append((index, self._can_join(maker, index)))
+            for op in node.controls:
+                if op in self._indices:
+                    ways[self._indices[op]].append((index, False))
+        # Any way out leads to a higher level: where it ends is settled before.
+        for unit in sorted(members, key=lambda unit: -levels[unit]):
+            own = members[unit]
+            out = [way for index in own for way in ways[index] if units[way[0]] != unit]
+            level = min((levels[reader] - (not joins) for reader, joins in out), default=0)
+            hosts = {units[reader] for reader, joins in out if joins and levels[reader] == level}
+            if level > levels[unit] and hosts:
+                members[unit] = [*own, *(i for host in hosts for i in members.pop(host))]
+                for index in members[unit]:
+                    units[index], levels[index] = unit, level
+        return units
 
     def _is_constant(self, index: int) -> bool:
         """Whether an operation waits for nothing."""
