@@ -47,10 +47,12 @@ def _controls() -> _Controls | None:
         # OpenBLAS's own functions: what stands around them takes longer than a small product gains,
         # and lets only one thread of the process set anything.
         affixes = getattr(library, "_symbol_prefix", ""), getattr(library, "_symbol_suffix", "")
-        names = (f"openblas_{verb}_num_threads".join(affixes) for verb in ("get", "set"))
-        found = [getattr(library.dynlib, name, None) for name in names]
-        if all(found):
-            return _Controls(*found)
+        own = [
+            getattr(library.dynlib, f"openblas_{verb}_num_threads".join(affixes), None)
+            for verb in ("get", "set")
+        ]
+        if all(own):
+            return _Controls(*own)  # type: ignore[arg-type]
     return _Controls(library.get_num_threads, library.set_num_threads)
 
 

@@ -230,3 +230,16 @@ def test_any_graph_comes_back(data):
             import_graph_def(nodes, name="")
         by_name = {node.name: node for node in copy.as_graph_def(add_shapes=True).node}
         assert by_name == {node.name: node for node in message.node}
+
+
+def test_a_graph_def_holds_the_messages_of_its_nodes():
+    with tf.Graph().as_default() as graph:
+        values = np.arange(1 << 18, dtype=np.float32)  # a part of its own
+        start = tf.constant(values, name="long" * 50)
+        with tf.device("/cpu:0"), tf.control_dependencies([start]):
+            parts = tf.split(start, 2)
+        tf.while_loop(lambda i: i < 3, lambda i: i + 1, [tf.constant(1)])  # inputs that come later
+        for value in (True, 1, 0.0, -0.0, b"x"):
+            tf.identity(parts[1]).op._set_attr("_own", to_attr_value(value, None))
+    nodes = graph.as_graph_def().node
+    assert list(nodes) == [op.node_def for op in graph.get_operations()]

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 import tfsession as tf
 from tfsession.core import protos
 from tfsession.core.errors import InvalidArgumentError
+from tfsession.core.wire import varint
 from tfsession.runtime import recorder as recorder_lib
 from tfsession.runtime.cost_graph import is_measured
 from tfsession.runtime.plan import Signature
 from tfsession.runtime.run_metadata import wants_step_stats
-from tfsession.runtime.step_stats import Layout, Output, encode_node, varint
+from tfsession.runtime.step_stats import Layout, Output, encode_node
 
 FULL = "/job:localhost/replica:0/task:0/device:"
 TRACE = tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE)

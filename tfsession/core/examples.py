@@ -13,6 +13,7 @@ import numpy as np
 
 from tfsession.core import protos
 from tfsession.core.dtypes import DType, float32, int64, string
+from tfsession.core.wire import sized
 
 _LIST_FIELD: Final = 0x0A  # the first field, with a length
 # The field of a Feature that holds its values, on the wire and in the message.
@@ -157,15 +158,6 @@ def _integers(parts: Sequence[bytes]) -> tuple[Any, list[int]]:
     if joined.isascii():
         return np.frombuffer(joined, np.uint8).astype(np.int64), [len(part) for part in parts]
     counts = [len(part.translate(None, _HIGH)) for part in parts]
-    message = b"".join((bytes((_LIST_FIELD,)), _varint(len(joined)), joined))
+    message = bytes((_LIST_FIELD,)) + sized(joined)
     values = protos.parsed(protos.Int64List, message).value
     return np.fromiter(values, np.int64, len(values)), counts
-
-
-def _varint(number: int) -> bytes:
-    octets = bytearray()
-    while number > 127:
-        octets.append(number & 127 | 128)
-        number >>= 7
-    octets.append(number)
-    return bytes(octets)

@@ -12,12 +12,12 @@ from typing import Any
 from tfsession.core import forking, protos
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.lazy import lazy
+from tfsession.core.wire import nested
 from tfsession.devices.device import Device
 from tfsession.runtime.cost_graph import CostModel, is_measured
 from tfsession.runtime.partition_graphs import StepGraph
 from tfsession.runtime.plan import Plan
 from tfsession.runtime.recorder import PlanTrace, Recording, StepRecorder
-from tfsession.runtime.step_stats import nested
 
 
 def check_run_options(options: Any, config: Any) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from tfsession.core import protos
 from tfsession.core.dtypes import DType
+from tfsession.core.wire import nested, varint
 from tfsession.devices.transfer import Memory
 
 if TYPE_CHECKING:
@@ -35,21 +36,6 @@ _FIELDS: Final = (
     (15, _NANOS, 8),  # op_end_rel_nanos
     (16, _NANOS, 8),  # all_end_rel_nanos
 )
-
-
-def varint(value: int) -> bytes:
-    """A number of at least 0 as the wire format has it."""
-    encoded = bytearray()
-    while value > 127:
-        encoded.append(value & 127 | 128)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
-
-
-def nested(field: int, content: bytes) -> bytes:
-    """A field that holds a message or a text."""
-    return varint(field << 3 | 2) + varint(len(content)) + content
 
 
 def _blank(width: int) -> bytes:
