@@ -174,6 +174,8 @@ ROWS = [
     *(_of_argmax(order, batch) for order in (1, 2) for batch in (False, True)),
     _of_gradient("MaxPoolGrad", "max_pool", PLAIN, (2, 4, 5, 2), (2, 2, 2, 2),
                  ("float16", "bfloat16", "float64")),
+    _of_gradient("MaxPoolGrad", "max_pool", PLAIN, (2, 4, 6, 2), (2, 2, 3, 2),
+                 ("float16", "bfloat16", "float64")),
     _of_gradient("MaxPoolGrad", "max_pool", WINDOW, (1, 4, 3, 2), (1, 2, 3, 2)),
     _of_gradient("MaxPoolGrad", "max_pool", {"ksize": 2, "strides": 1, "padding": [
         [0, 0], [1, 0], [0, 1], [0, 0]]}, (1, 3, 3, 2), (1, 3, 3, 2), ("float64",)),

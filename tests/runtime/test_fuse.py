@@ -251,7 +251,7 @@ def on_cpu(fresh_graph):
         yield
 
 
-BATCH = (2000, 256)
+BATCH = (8000, 256)
 CUTS = [
     # of a matrix x of this shape: what is computed, blocks, scratch arrays, flat, what is reduced
     ("tanh(x) * 2.0 + x", lambda x: tf.tanh(x) * 2.0 + x, 6, 1, True, 0),

@@ -27,8 +27,8 @@ Function = Callable[..., Any]
 Sizes = tuple[int, ...]
 
 # Bytes and least elements of a block: threads hand the interpreter to each other between any two
-# calls, so that calls should take some 10 microseconds.
-_BLOCK_BYTES, _LEAST = 1 << 20, 32 << 10
+# calls, and to be woken takes tens of microseconds: calls should take as long.
+_BLOCK_BYTES, _LEAST = 4 << 20, 128 << 10
 # Fewer columns are not summed in blocks: that is as slow as it is without them.
 _WIDE = 32
 # A thread keeps so much for each array; rows may be longer.
