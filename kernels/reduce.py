@@ -54,8 +54,8 @@ def _along(reduce: Any, value: Any, indices: Any, **how: Any) -> Any:
 
 
 def _sum(value: Any, indices: Any, dtype: Any, keep_dims: bool) -> Any:
-    if not indices.size and value.dtype == dtype:
-        return value  # gradients are summed along as many axes as were broadcast: none, mostly
+    if not indices.size:  # gradients are summed along as many axes as were broadcast: mostly none
+        return value.astype(dtype, copy=False)
     return _along(value.sum, value, indices, dtype=dtype, keepdims=keep_dims)
 
 
