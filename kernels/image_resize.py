@@ -143,7 +143,7 @@ def _moved(xp: Any, take: Any, x: Any, indices: Any, axis: int) -> Any:
         return xp.take(x, indices, axis=axis)
     out = take((*x.shape[:axis], indices.size, *x.shape[axis + 1 :]), x.dtype)
     # All indices are valid: clipping saves the buffer with which NumPy checks them.
-    return np.take(x, indices, axis=axis, out=out, mode="clip")
+    return x.take(indices, axis, out, "clip")
 
 
 def _lerp(xp: Any, start: Any, end: Any, part: Any, out: Any) -> None:
