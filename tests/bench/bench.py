@@ -30,9 +30,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-
 import numpy as np
 import table
 from table import OURS, THEIRS, Figures
@@ -175,6 +172,10 @@ def measure_import(rounds: int) -> Result:
 
 def libraries(beside: bool = False) -> dict[str, Any]:
     """Ours and TensorFlow; JAX and PyTorch, too, where they are installed and asked for."""
+    # Not when this is imported: tests in the same process read TensorFlow's log.
+    if __name__ == "__main__":
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     import tensorflow.compat.v1 as theirs
 
     import tfsession as ours

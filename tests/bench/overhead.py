@@ -23,7 +23,8 @@ from typing import Any
 
 import numpy as np
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if __name__ == "__main__":  # tests in the same process read TensorFlow's log
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 Work = Callable[[], Any]
 A, B = np.float32(2), np.float32(3)
