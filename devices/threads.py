@@ -276,10 +276,10 @@ class _Pool:
 
     @staticmethod
     def _serve(jobs: SimpleQueue[Any]) -> None:
-        while True:
-            run, assist = jobs.get()
+        while (job := jobs.get()) is not None:  # None ends a pool that is not the process's own
+            run, assist = job
             run(assist)
-            del run, assist
+            del run, assist, job
 
     def _move_apart(self, allowed: set[int]) -> None:
         """Keep the pool off the core of the caller, which works itself.

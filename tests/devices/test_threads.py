@@ -28,7 +28,11 @@ def many(monkeypatch):
     """A machine of eight cores, as far as the pool knows."""
     monkeypatch.setattr(threads, "_cores", lambda: set(range(8)))
     monkeypatch.setattr(threads, "_getcpu", lambda: None)
-    monkeypatch.setattr(threads, "_pool", threads._Pool())
+    pool = threads._Pool()
+    monkeypatch.setattr(threads, "_pool", pool)
+    yield
+    for _ in pool._threads:
+        pool._jobs.put(None)
 
 
 @given(st.integers(0, 300), st.integers(1, 40))

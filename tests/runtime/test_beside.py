@@ -39,10 +39,13 @@ def on_cpus(fresh_graph, monkeypatch):
     """Two cores at least, whatever the machine has."""
     monkeypatch.setattr(threads, "_cores", lambda: {0, 1})
     monkeypatch.setattr(threads, "_getcpu", lambda: None)
-    monkeypatch.setattr(threads, "_pool", threads._Pool())
+    pool = threads._Pool()
+    monkeypatch.setattr(threads, "_pool", pool)
     MEETING.reset()
     with tf.device("/cpu:0"):
         yield
+    for _ in pool._threads:
+        pool._jobs.put(None)
 
 
 @pytest.mark.parametrize("static", [True, False])
