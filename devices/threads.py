@@ -26,7 +26,7 @@ from tfsession.core import forking
 from tfsession.devices.blas import one_thread
 
 __all__ = [
-    *("blas_threads_for", "block_rows", "cores", "even_rows", "run_blocks", "this_thread"),
+    *("blas_threads_for", "block_rows", "even_rows", "run_blocks", "this_thread"),
     "write_blocks",
 ]
 
@@ -67,11 +67,6 @@ def _cores() -> set[int]:
     if hasattr(os, "sched_getaffinity"):
         return os.sched_getaffinity(0)
     return set(range(os.cpu_count() or 1))
-
-
-def cores() -> int:
-    """How many threads work at once where nothing limits them."""
-    return min(len(_cores()), _MOST_THREADS)
 
 
 def block_rows(row_bytes: int, budget: int = BLOCK_BYTES) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
-from tfsession.devices.threads import run_blocks
+from tfsession.devices.threads import block_rows, run_blocks
 from tfsession.devices.workspace import Workspace
 from tfsession.kernels.gather import check_indices
 from tfsession.kernels.segment_sums import distinct_of
@@ -75,7 +75,7 @@ def _in_blocks(xp: Any, rows: int, row_bytes: int, task: Callable[[int, int], No
     if rows * row_bytes <= _BLOCK_BYTES:
         task(0, rows)
     else:
-        run_blocks(xp, rows, max(1, _BLOCK_BYTES // row_bytes), task)
+        run_blocks(xp, rows, block_rows(row_bytes, _BLOCK_BYTES), task)
 
 
 def _compute(step: Step, xp: Any, arrays: Sequence[Any], scalars: dict[str, Any]) -> None:

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from tfsession.core.errors import DataLossError
+from tfsession.core.wire import varint as encode
+
+__all__ = ["decode", "encode"]
 
 _LONGEST = 10
-
-
-def encode(value: int) -> bytes:
-    """The bytes of a number that is not negative."""
-    parts = bytearray()
-    while value > 0x7F:
-        parts.append(value & 0x7F | 0x80)
-        value >>= 7
-    parts.append(value)
-    return bytes(parts)
 
 
 def decode(data: bytes, position: int, end: int) -> tuple[int, int]:
