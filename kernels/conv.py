@@ -16,7 +16,7 @@ from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
 from tfsession.core.windows import Axis, spatial_axes
-from tfsession.kernels import conv_patches, conv_winograd
+from tfsession.kernels import conv_library, conv_patches, conv_winograd
 from tfsession.kernels.conv_windows import as_it_was, checked_axes, with_channels_last
 from tfsession.kernels.matmul import multiply
 from tfsession.kernels.nn import widened
@@ -156,7 +156,9 @@ def _write(xp: Any, x: Any, w: Any, axes: Sequence[Axis], out: Any) -> None:
         out[...] = 0
         return
     suits = conv_winograd.suits(xp, tuple(axes), x.shape[0], *w.shape[-2:], x.dtype)
-    if not (suits and conv_winograd.correlate(xp, x, w, axes, out)):
+    if suits and conv_winograd.correlate(xp, x, w, axes, out):
+        return
+    if not conv_library.correlate(xp, x, w, axes, out):
         conv_patches.correlate(xp, x, w, axes, out)
 
 

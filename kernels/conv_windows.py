@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.windows import Axis, axes_of
+from tfsession.devices.onednn import Library
 from tfsession.devices.threads import run_blocks
 from tfsession.devices.workspace import Workspace
 
@@ -162,3 +163,49 @@ def summed_blocks(
 
     run_blocks(xp, shares, 1, add_up)
     return totals
+
+
+# --- for a library of neural networks -------------------------------------------------------------
+
+
+class Geometry(NamedTuple):
+    """Strides, extents, gaps and padding as the library takes them (`dnnl_dims_t`)."""
+
+    strides: Any
+    extents: Any
+    gaps: Any
+    before: Any
+    after: Any
+
+    @property
+    def of_pool(self) -> tuple[Any, ...]:
+        """The arguments of a pool."""
+        return self.strides, self.extents, self.gaps, self.before, self.after
+
+    @property
+    def of_convolution(self) -> tuple[Any, ...]:
+        """The arguments of a convolution, whose filters say their extents."""
+        return self.strides, self.gaps, self.before, self.after
+
+
+def geometry(library: Library, axes: Sequence[Axis]) -> Geometry | None:
+    """The geometry of windows along some axes; None where they leave out the first elements."""
+    if any(axis.before < 0 for axis in axes):
+        return None
+    after = [max(axis.padded - axis.before - axis.size, 0) for axis in axes]
+    for axis, behind in zip(axes, after, strict=True):
+        room = axis.before + axis.size + behind - axis.reach
+        if axis.steps < 1 or room // axis.stride + 1 != axis.steps:
+            return None
+    return Geometry(
+        *(
+            library.numbers(values)
+            for values in (
+                [axis.stride for axis in axes],
+                [axis.extent for axis in axes],
+                [axis.dilation - 1 for axis in axes],
+                [axis.before for axis in axes],
+                after,
+            )
+        )
+    )

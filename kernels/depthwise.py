@@ -13,6 +13,7 @@ from tfsession.core.rules import kernel
 from tfsession.core.windows import Axis, spatial_axes
 from tfsession.devices.threads import run_blocks
 from tfsession.devices.workspace import Workspace
+from tfsession.kernels import conv_library
 from tfsession.kernels.conv import checked_sizes, geometry, refuse, refuse_bad_gradient
 from tfsession.kernels.conv_patches import phases
 from tfsession.kernels.conv_windows import (
@@ -110,7 +111,9 @@ def depthwise_conv2d(
     problem = _Problem("DepthwiseConv2dNative", input.shape, filter.shape, attrs)
     weights = widened(filter).reshape(*filter.shape[:2], -1)
     result = xp.empty(problem.out_shape, weights.dtype)
-    _correlate(xp, problem.repeated(xp, input), weights, problem.axes, result)
+    x = problem.repeated(xp, input)
+    if not conv_library.correlate(xp, x, weights, problem.axes, result):
+        _correlate(xp, x, weights, problem.axes, result)
     return as_it_was(xp, result.astype(input.dtype, copy=False), problem.first)
 
 
@@ -126,7 +129,7 @@ def depthwise_conv2d_backprop_input(
     data_format: bytes,
     dilations: list[int],
 ) -> Any:
-    """The gradient for the input: each element of a filter takes its share back."""
+    """The gradient for the input."""
     attrs = {"strides": strides, "padding": padding, "explicit_paddings": explicit_paddings,
              "data_format": data_format, "dilations": dilations}  # fmt: skip
     op, shape = "DepthwiseConv2dNativeBackpropInput", checked_sizes(input_sizes, 4, "input_sizes")
@@ -135,16 +138,22 @@ def depthwise_conv2d_backprop_input(
     grad = widened(with_channels_last(xp, out_backprop, problem.first))
     weights = widened(filter).reshape(*filter.shape[:2], -1)
     total = xp.empty((len(grad), *(axis.size for axis in problem.axes), grad.shape[-1]), grad.dtype)
-    for parts in product(*map(phases, problem.axes)):
+    if not conv_library.input_gradient(xp, weights, grad, problem.axes, total):
+        _to_input(xp, weights, grad, problem.axes, total)
+    if problem.times != 1:
+        total = total.reshape(*total.shape[:-1], filter.shape[2], problem.times).sum(axis=-1)
+    return as_it_was(xp, total.astype(out_backprop.dtype, copy=False), problem.first)
+
+
+def _to_input(xp: Any, weights: Any, grad: Any, axes: Sequence[Axis], total: Any) -> None:
+    """Write the gradient for the input, in which each element of a filter takes its share back."""
+    for parts in product(*map(phases, axes)):
         out = total[(slice(None), *(part.places for part in parts))]
         near = [part.axis for part in parts if part.axis is not None]
         if len(near) < len(parts):
             out[...] = 0
         else:
             _correlate(xp, grad, weights[tuple(part.taps for part in parts)], near, out)
-    if problem.times != 1:
-        total = total.reshape(*total.shape[:-1], filter.shape[2], problem.times).sum(axis=-1)
-    return as_it_was(xp, total.astype(out_backprop.dtype, copy=False), problem.first)
 
 
 @kernel("DepthwiseConv2dNativeBackpropFilter", host=["filter_sizes"])
@@ -170,7 +179,10 @@ def depthwise_conv2d_backprop_filter(
     sums = (shape[0], shape[1], problem.out_shape[-1])
     if not grad.size:
         return xp.zeros(shape, input.dtype)
-    seen = windows_by_block(xp, problem.repeated(xp, input), problem.axes)
+    x, total = problem.repeated(xp, input), xp.empty(sums, grad.dtype)
+    if conv_library.filter_gradient(xp, x, grad, problem.axes, total):
+        return total.reshape(shape).astype(input.dtype, copy=False)
+    seen = windows_by_block(xp, x, problem.axes)
     parts, offsets = _parts(problem.axes, grad.shape, grad.itemsize), _offsets(problem.axes)
 
     def compute(block: Any, out: Any) -> None:
@@ -182,5 +194,5 @@ def depthwise_conv2d_backprop_filter(
                 share.reshape(-1, share.shape[-1]).sum(axis=0, out=out[offset])
 
     with Workspace(xp) as take:
-        total = summed_blocks(xp, parts, sums, grad.dtype, take, compute).sum(axis=0)
+        summed_blocks(xp, parts, sums, grad.dtype, take, compute).sum(axis=0, out=total)
     return total.reshape(shape).astype(input.dtype, copy=False)

@@ -17,6 +17,7 @@ from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
 from tfsession.devices.threads import even_rows, run_blocks
 from tfsession.devices.workspace import Workspace
+from tfsession.kernels import nn_library
 
 REAL_NUMBERS = (
     *("float", "double", "half", "bfloat16"),
@@ -249,14 +250,25 @@ def wide_room(take: Any, out: Any) -> Any:
     return take(out.shape, "float32") if out.dtype.itemsize == 2 else out
 
 
-def _by_rows_of(xp: Any, logits: Any, task: Callable[..., object]) -> Any:
-    """An array like the logits, of which `task(take, rows, out)` writes blocks of rows."""
+def _by_rows_of(
+    xp: Any,
+    logits: Any,
+    task: Callable[..., object],
+    done: Callable[..., bool] = lambda *_: False,
+) -> Any:
+    """An array like the logits, written in blocks of rows.
+
+    `task(take, out)` changes rows of which the greatest element has been taken away, unless
+    `done(xp, rows, out)` has written them.
+    """
     result = xp.empty(logits.shape, logits.dtype)
     if not logits.size:
         return result
     rows, out = _rows(logits), _rows(result)
 
     def block(start: int, stop: int) -> None:
+        if done(xp, rows[start:stop], out[start:stop]):
+            return
         with Workspace(xp) as take:
             wide = wide_room(take, out[start:stop])
             shift_rows(xp, rows[start:stop], wide)
@@ -276,7 +288,7 @@ def softmax(xp: Any, logits: Any) -> Any:
         xp.exp(shifted, out=shifted)
         shifted /= row_sum(xp, shifted)
 
-    return _by_rows_of(xp, logits, divide)
+    return _by_rows_of(xp, logits, divide, nn_library.softmax)
 
 
 @kernel("LogSoftmax")

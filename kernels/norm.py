@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
+from tfsession.devices.onednn import dnn_library
 from tfsession.devices.threads import even_rows, run_blocks
 from tfsession.devices.workspace import Workspace
+from tfsession.kernels import norm_library
 from tfsession.kernels.nn import widened
 
 
@@ -19,8 +22,8 @@ def _refuse(text: str) -> InvalidArgumentError:
 
 
 # Bytes of a tensor in a block, and numbers in a row of it: NumPy repeats a vector at full speed
-# only if it is longer than the buffers of its iterators.
-_BLOCK, _ROW = 1 << 20, 16384
+# only if it is longer than the buffers of its iterators. What a library does is done sooner.
+_BLOCK, _LIBRARY_BLOCK, _ROW = 1 << 20, 2 << 20, 16384
 
 
 class _Channels:
@@ -45,11 +48,22 @@ class _Channels:
             most = max(_ROW // max(self.depth, 1), 1)
             self._repeats = math.gcd(self.count, 1 << (most.bit_length() - 1)) or 1
             self.shape = (self.count // self._repeats, self._repeats * self.depth)
-        self._step = even_rows(self.shape[0], 4 * math.prod(self.shape[1:]), _BLOCK)
+        self._step = even_rows(
+            self.shape[0],
+            4 * math.prod(self.shape[1:]),
+            _LIBRARY_BLOCK if dnn_library(xp) else _BLOCK,
+        )
 
     def laid(self, x: Any) -> Any:
         """The tensor so."""
         return x.reshape(self.shape)
+
+    def columns(self, laid: Any) -> Any:
+        """A part of the tensor, laid so, as a matrix with a column for each channel, if it is one.
+
+        A library of neural networks takes these.
+        """
+        return None if self.first else laid.reshape(-1, self.depth)
 
     def run(self, task: Callable[[int, int], object]) -> None:
         """Run `task(start, stop)` for blocks of the first dimension."""
@@ -125,9 +139,14 @@ def _moments(xp: Any, channels: _Channels, laid: Any) -> tuple[Any, Any]:
 
     def block(start: int, stop: int) -> tuple[Any, Any]:
         part = laid[start:stop]
+        count = part.size // channels.depth
+        mean, squares = xp.empty((2, channels.depth), "float32")
         with Workspace(xp) as take:
+            if norm_library.moments(xp, take, channels.columns(part), mean, squares):
+                squares *= count
+                return mean, squares
             rest = take(part.shape, "float32")
-            mean = channels.total(widened(part)) / xp.float32(part.size // channels.depth)
+            mean = channels.total(widened(part)) / xp.float32(count)
             xp.subtract(part, channels.spread(mean), out=rest)
             rest *= rest
             return mean, channels.total(rest)
@@ -164,13 +183,21 @@ def _normalize(
     else:
         centre, spread = widened(mean), widened(variance)
         outputs = (centre, spread, centre, spread)
-    slope = channels.spread(widened(scale) / xp.sqrt(spread + number(epsilon)))
-    middle, base = channels.spread(centre), channels.spread(widened(offset))
+    wide = widened(scale), widened(offset)
     result = xp.empty(laid.shape, x.dtype)
 
+    @cache
+    def rows() -> tuple[Any, Any, Any]:
+        slope = wide[0] / xp.sqrt(spread + number(epsilon))
+        return channels.spread(centre), channels.spread(slope), channels.spread(wide[1])
+
     def block(start: int, stop: int) -> None:
+        out = result[start:stop]
+        given, wanted = channels.columns(laid[start:stop]), channels.columns(out)
+        if norm_library.normalize(xp, given, centre, spread, *wide, epsilon, wanted):
+            return
+        middle, slope, base = rows()
         with Workspace(xp) as take:
-            out = result[start:stop]
             moved = out if out.dtype == xp.float32 else take(out.shape, "float32")
             xp.subtract(laid[start:stop], middle, out=moved)
             moved *= slope
@@ -243,9 +270,64 @@ def fused_batch_norm_grad(
     channels.check(reserve_space_1, "reserve_space_1")
     channels.check(reserve_space_2, "reserve_space_2")
     laid, grads = channels.laid(x), channels.laid(y_backprop)
-    inverse = xp.sqrt(widened(reserve_space_2) + xp.float32(epsilon))
-    inverse = xp.reciprocal(inverse)
-    middle = channels.spread(widened(reserve_space_1))
+    kind = reserve_space_1.dtype
+    nothing = xp.zeros(0, kind)
+    vectors = map(widened, (reserve_space_1, reserve_space_2, scale))
+    given = (xp, channels, laid, grads, *vectors, epsilon, is_training)
+    of_x, *others = _by_library(*given) or _gradients(*given)
+    others = [vector.astype(kind, copy=False) for vector in others]
+    return (of_x.reshape(x.shape), *others, nothing, nothing.copy())
+
+
+def _by_library(
+    xp: Any, channels: _Channels, laid: Any, grads: Any, mean: Any, variance: Any, scale: Any,
+    epsilon: float, is_training: bool,
+) -> tuple[Any, Any, Any] | None:  # fmt: skip
+    """As `_gradients`, by a library of neural networks; None if there is none for the arrays.
+
+    It computes what the gradients are if mean and variance are given. If they are those of `laid`,
+    their share in the gradient for it is a normalized tensor, too.
+    """
+    if channels.first or dnn_library(xp, laid, grads, mean, variance, scale) is None:
+        return None
+    of_x = xp.empty(laid.shape, laid.dtype)
+    found = []
+
+    def sums(start: int, stop: int) -> tuple[Any, Any]:
+        of_scale, of_offset = vectors = xp.empty((2, channels.depth), "float32")
+        x, grad, out = (channels.columns(a[start:stop]) for a in (laid, grads, of_x))
+        found.append(
+            norm_library.back(xp, x, grad, mean, variance, scale, epsilon, out, of_scale, of_offset)
+        )
+        return vectors
+
+    vectors = channels.summed(sums, 2)[0].sum(axis=1)
+    if not all(found):
+        return None
+    of_scale, of_offset = vectors
+    slope = scale / xp.sqrt(variance + xp.float32(epsilon)) / xp.float32(max(channels.count, 1))
+    shares = of_scale * slope, of_offset * slope
+
+    def block(start: int, stop: int) -> None:
+        out = of_x[start:stop]
+        with Workspace(xp) as take:
+            share = take(out.shape, out.dtype)
+            given, wanted = channels.columns(laid[start:stop]), channels.columns(share)
+            norm_library.normalize(xp, given, mean, variance, *shares, epsilon, wanted)
+            out -= share
+
+    if is_training:
+        channels.run(block)
+    return of_x, of_scale, of_offset
+
+
+def _gradients(
+    xp: Any, channels: _Channels, laid: Any, grads: Any, mean: Any, variance: Any, scale: Any,
+    epsilon: float, is_training: bool,
+) -> tuple[Any, Any, Any]:  # fmt: skip
+    """The gradients for the tensor, scale and offset."""
+    inverse = xp.reciprocal(xp.sqrt(variance + xp.float32(epsilon)))
+    middle = channels.spread(mean)
 
     def sums(start: int, stop: int) -> tuple[Any, Any]:
         grad = grads[start:stop]
@@ -257,8 +339,8 @@ def fused_batch_norm_grad(
 
     (of_offset, of_scale), _ = channels.summed(sums, 2)
     of_offset, of_scale = of_offset.sum(axis=0), of_scale.sum(axis=0) * inverse
-    slope = channels.spread(inverse * widened(scale))
-    of_x = xp.empty(laid.shape, x.dtype)
+    slope = channels.spread(inverse * scale)
+    of_x = xp.empty(laid.shape, laid.dtype)
     count = xp.float32(max(channels.count, 1))
     bend, shift = channels.spread(inverse * of_scale / -count), channels.spread(of_offset / count)
 
@@ -278,15 +360,7 @@ def fused_batch_norm_grad(
                 out[...] = share
 
     channels.run(block)
-    kind = reserve_space_1.dtype
-    nothing = xp.zeros(0, kind)
-    return (
-        of_x.reshape(x.shape),
-        of_scale.astype(kind, copy=False),
-        of_offset.astype(kind, copy=False),
-        nothing,
-        nothing.copy(),
-    )
+    return of_x, of_scale, of_offset
 
 
 # --- by neighbouring channels ---------------------------------------------------------------------

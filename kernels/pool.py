@@ -17,6 +17,7 @@ from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
 from tfsession.core.windows import Axis
+from tfsession.kernels import pool_library
 from tfsession.kernels.nn import REAL_NUMBERS, widened
 from tfsession.kernels.pool_windows import along, by_elements, by_windows, pool_axes
 
@@ -82,6 +83,8 @@ def _max_pool(xp: Any, x: Any, axes: Sequence[Axis]) -> Any:
     lowest = _lowest(widened(x[:0]).dtype)
 
     def greatest(take: Any, out: Any, axes: Sequence[Axis], part: Any) -> None:
+        if pool_library.maximum(xp, part, axes, out):
+            return
         _joined(take, out, axes, _wide(take, part), xp.maximum, lowest)
 
     return by_windows(xp, [x], x.dtype, axes, greatest)
@@ -210,6 +213,8 @@ def _back(xp: Any, x: Any, y: Any, grad: Any, axes: Sequence[Axis]) -> Any:
 
 def _give(xp: Any, take: Any, out: Any, axes: Sequence[Axis], x: Any, grad: Any) -> None:
     """The gradient of each window given to its winner, one dimension after the other."""
+    if pool_library.to_maximum(xp, take, x, grad, axes, out):
+        return
     rest = _copied(take, grad)
     contests = _all_contests(xp, take, _wide(take, x), axes)
     for d, rounds in reversed(contests):
@@ -234,6 +239,8 @@ def _give_pairs(
     Each element meets the one to its right, even if that is in the next window: NumPy is slow where
     short runs lie apart. `lefts` says which elements of a row are the left ones of their windows.
     """
+    if pool_library.to_maximum(xp, take, x, grad, axes, out):
+        return
     width, depth = x.shape[2:]
     flat = _wide(take, x).reshape(-1)
     best, wins = take(flat.shape, flat.dtype), take(flat.shape, bool)
@@ -473,6 +480,8 @@ def _divide(xp: Any, sums: Any, axes: Sequence[Axis]) -> None:
 
 def _mean_pool(xp: Any, x: Any, axes: Sequence[Axis]) -> Any:
     def mean(take: Any, out: Any, axes: Sequence[Axis], part: Any) -> None:
+        if pool_library.mean(xp, part, axes, out):
+            return
         wide = _wide(take, part)
         sums = out if wide is part else take(out.shape, wide.dtype)
         _joined(take, sums, axes, wide, xp.add, 0)
@@ -485,6 +494,8 @@ def _mean_pool(xp: Any, x: Any, axes: Sequence[Axis]) -> Any:
 
 def _share(xp: Any, take: Any, out: Any, axes: Sequence[Axis], grad: Any) -> None:
     """The gradient of each window shared among its elements."""
+    if pool_library.share_mean(xp, grad, axes, out):
+        return
     rest = _copied(take, grad)
     _divide(xp, rest, axes)
     pooled = [d for d in range(grad.ndim) if not axes[d].is_identity]

@@ -10,13 +10,14 @@ from typing import Any
 
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.windows import Axis
+from tfsession.devices.onednn import dnn_library
 from tfsession.devices.threads import block_rows, even_rows, run_blocks
 from tfsession.devices.workspace import Workspace
 from tfsession.kernels.conv_windows import checked_axes
 
 # Bytes of the input of a block. It leaves the fastest cache, but threads that take turns at running
-# Python lose more than that if their calls of NumPy are short.
-_BLOCK = 2 << 20
+# Python lose more than that if their calls of NumPy are short. What a library does is done sooner.
+_BLOCK, _LIBRARY_BLOCK = 2 << 20, 4 << 20
 
 
 def _refuse(text: str) -> InvalidArgumentError:
@@ -62,15 +63,17 @@ def along(dimension: int, part: slice) -> tuple[slice, ...]:
 # --- blocks ---------------------------------------------------------------------------------------
 
 
-def _part_axis(axis: Axis, windows: slice, elements: slice) -> Axis:
+def part_axis(axis: Axis, windows: slice, elements: slice) -> Axis:
     """The axis as some windows see it, on elements that hold all that they touch."""
     size, steps = elements.stop - elements.start, windows.stop - windows.start
     before = axis.before + elements.start - windows.start * axis.stride
     return axis._replace(size=size, steps=steps, before=before)
 
 
-def _touched(axis: Axis, windows: slice) -> slice:
-    """The elements that some windows touch."""
+def touched(axis: Axis, windows: slice) -> slice:
+    """The elements that some windows touch; all, for all windows, so that images stay whole."""
+    if windows.stop - windows.start == axis.steps:
+        return slice(0, axis.size)
     first = windows.start * axis.stride - axis.before
     last = (windows.stop - 1) * axis.stride - axis.before + axis.extent
     return slice(min(max(first, 0), axis.size), max(min(last, axis.size), 0))
@@ -82,6 +85,11 @@ def _touching(axis: Axis, elements: slice) -> slice:
     last = (elements.stop - 1 + axis.before) // axis.stride
     start = min(max(first, 0), axis.steps)
     return slice(start, max(start, min(last + 1, axis.steps)))
+
+
+def _rows(xp: Any, row_bytes: int) -> int:
+    """How many rows of images a block has."""
+    return block_rows(row_bytes, _LIBRARY_BLOCK if dnn_library(xp) else _BLOCK)
 
 
 def _run_parts(
@@ -120,14 +128,14 @@ def by_windows(
     axis = axes[1]
 
     def task(images: slice, given: slice) -> None:
-        taken = _touched(axis, given)
-        near = [axes[0], _part_axis(axis, given, taken), *axes[2:]]
+        taken = touched(axis, given)
+        near = [axes[0], part_axis(axis, given, taken), *axes[2:]]
         with Workspace(xp) as take:
             function(take, result[images, given], near, *(e[images, taken] for e in elements))
 
     if result.size:
         row_bytes = elements[0].nbytes // (len(result) * axis.steps)
-        _run_parts(xp, len(result), axis.steps, block_rows(row_bytes, _BLOCK), task)
+        _run_parts(xp, len(result), axis.steps, _rows(xp, row_bytes), task)
     return result
 
 
@@ -151,9 +159,9 @@ def by_elements(
         if given.start == given.stop:
             out[...] = 0
             return
-        taken = _touched(axis, given)
+        taken = touched(axis, given)
         taken = slice(min(taken.start, own.start), max(taken.stop, own.stop))
-        near = [axes[0], _part_axis(axis, given, taken), *axes[2:]]
+        near = [axes[0], part_axis(axis, given, taken), *axes[2:]]
         parts = [*(e[images, taken] for e in elements), *(w[images, given] for w in windows)]
         with Workspace(xp) as take:
             if taken == own:
@@ -164,6 +172,6 @@ def by_elements(
             out[...] = wide[:, own.start - taken.start : own.stop - taken.start]
 
     if result.size:
-        step = block_rows(result.nbytes // (len(result) * axis.size), _BLOCK)
+        step = _rows(xp, result.nbytes // (len(result) * axis.size))
         _run_parts(xp, len(result), axis.size, max(step, 2 * axis.extent), task)
     return result

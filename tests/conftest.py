@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -36,12 +37,28 @@ def pytest_report_header(config):
 
 
 def pytest_generate_tests(metafunc):
-    """A test that takes `device` runs once on each: its value is a name for `tf.device`."""
+    """A test that takes `device` runs once on each: its value is a name for `tf.device`.
+
+    Where the module says `ONEDNN = True`, it runs on the CPU with oneDNN, too.
+    """
     if "device" in metafunc.fixturenames:
         asked = metafunc.config.getoption("--device")
         kinds = ["cpu", "simulated"] if asked == "all" else [asked]
-        names = ["/cpu:0" if kind == "cpu" else "/gpu:0" for kind in kinds]
-        metafunc.parametrize("device", names, ids=kinds)
+        names = [pytest.param("/cpu:0" if kind == "cpu" else "/gpu:0", id=kind) for kind in kinds]
+        if "cpu" in kinds and getattr(metafunc.module, "ONEDNN", False):
+            names.append(pytest.param("/cpu:0", id="onednn", marks=pytest.mark.onednn))
+        metafunc.parametrize("device", names)
+
+
+@pytest.fixture(autouse=True)
+def _without_onednn(request, monkeypatch):
+    """NumPy alone computes, with the same bits on all devices, unless a test is for oneDNN."""
+    from tfsession.devices import onednn  # noqa: PLC0415  as in fresh_graph
+
+    if request.node.get_closest_marker("onednn") is None:
+        monkeypatch.setattr(onednn, "_library", lambda: None)
+    elif onednn.dnn_library(np) is None:
+        pytest.skip(f"oneDNN: {onednn.description()}")
 
 
 @pytest.fixture

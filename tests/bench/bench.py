@@ -35,6 +35,8 @@ import table
 from table import OURS, THEIRS, Figures
 from works import ROWS, Row, Step
 
+from tfsession.devices import onednn
+
 # Seconds between turns: idle threads of the library before may look for work so long.
 REST = 0.003
 # The module of each library, and where its works are written.
@@ -82,6 +84,7 @@ def machine(found: dict[str, Any]) -> dict[str, str]:
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "Python": f"Python {platform.python_version()}",
         "NumPy": f"NumPy {np.__version__}",
+        "oneDNN": f"oneDNN {onednn.description()}",
         **{name: f"{name} {version}" for name, version in versions.items()},
     }
 

@@ -27,6 +27,8 @@ import numpy as np
 from works import dense, graphs, images, loops, small, sparse
 from works.row import Sizes, Step, Work
 
+from tfsession.devices import onednn
+
 TABLE = Path(__file__).with_name("counters.json")
 KINDS = ("calls", "lines", "arrays", "bytes", "peak")
 # Worse by more fails; better by more asks for an update of the table.
@@ -274,6 +276,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the counts for a program")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
+    os.environ[onednn.SWITCH] = "0"  # it would count otherwise where it is installed
     _alone()
     found = {"versions": versions(), "works": count(list(WORKS))}
     if options.json:

@@ -21,7 +21,7 @@ UUID = "GPU-0000aaaa-0000-0000-0000-000000000000"
 
 def test_the_text(tfsession):
     text, _ = tfsession("env", TFSESSION_SIMULATED_GPUS="1:2GiB")
-    shown = dict(re.split(r"  +", line, maxsplit=1) for line in text.splitlines()[:14])
+    shown = dict(re.split(r"  +", line, maxsplit=1) for line in text.splitlines()[:15])
     assert shown["numpy"] == np.__version__
     assert shown["python"].startswith(platform.python_version())
     assert shown["TFSESSION_SIMULATED_GPUS"] == "1:2GiB"
@@ -35,7 +35,15 @@ def test_the_json(tfsession):
     schema = runpy.run_path(str(Path(__file__).with_name("test_devices.py")))
     schema["check_against"](schema["documented"]("tfsession env"), found)
     assert found["schema_version"] == env.SCHEMA_VERSION == 1
-    for name in ("tfsession", "ml_dtypes", "protobuf", "cupy", "nvidia driver", "tensorflow"):
+    for name in (
+        "tfsession",
+        "onednn",
+        "ml_dtypes",
+        "protobuf",
+        "cupy",
+        "nvidia driver",
+        "tensorflow",
+    ):
         assert found["versions"][name]
 
 

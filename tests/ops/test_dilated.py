@@ -6,6 +6,9 @@ import pytest
 import tfsession as tf
 from tfsession.testing import Row, case_name, check_row, floats, row_cases
 
+# What oneDNN can compute, it computes, too.
+ONEDNN = True
+
 
 def _with_holes(w, rates):
     """The filter with zeros between its elements, which a dense convolution takes."""

@@ -7,6 +7,9 @@ import tfsession as tf
 from tfsession.graph.create import create_op
 from tfsession.testing import Row, case_name, check_row, floats, row_cases
 
+# What oneDNN can compute, it computes, too.
+ONEDNN = True
+
 HALVES = ("float32", "float16", "bfloat16")
 NARROW = {"dtype": "float32"}
 OTHERWISE = "rules name their nodes otherwise"

@@ -15,7 +15,7 @@ from typing import Any
 from tfsession.cli import snapshot
 from tfsession.cli.devices import short_name, size_text
 from tfsession.core.errors import OpError
-from tfsession.devices import blas
+from tfsession.devices import blas, onednn
 from tfsession.devices.nvml import find_cupy
 
 __all__ = ["SCHEMA_VERSION", "add_arguments", "report", "run", "without_private"]
@@ -24,7 +24,10 @@ SCHEMA_VERSION = 1
 
 _MISSING = "not installed"
 _SETTINGS = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_TF32_OVERRIDE", "CUPY_TF32")
-_BLAS_SETTINGS = ("OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_BLAS_SETTINGS = (
+    *("OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"),
+    onednn.SWITCH,
+)
 _REMOVED = "<removed>"
 _HEX = "[0-9a-fA-F]"
 _PRIVATE = re.compile(
@@ -72,6 +75,7 @@ def _versions(found: Row) -> dict[str, str]:
         "cpus": str(os.cpu_count()),
         "numpy": _version("numpy"),
         "blas": blas.description(),
+        "onednn": onednn.description(),
         "ml_dtypes": _version("ml_dtypes"),
         "protobuf": _version("protobuf"),
         "nvidia-ml-py": _version("nvidia-ml-py"),
