@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import tfsession as tf
-from tfsession.runtime import execution
+from tfsession.runtime import execution, in_place
 
 ops = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("waiting.py"))))
 
@@ -167,7 +167,8 @@ def test_closing_ends_who_waits_for_a_place(fresh_graph, pool):
 
 
 def test_one_that_does_not_hear_is_left_behind(fresh_graph, pool, monkeypatch):
-    monkeypatch.setattr(execution, "_PATIENCE", 0.05)
+    for module in (execution, in_place):
+        monkeypatch.setattr(module, "PATIENCE", 0.05)
     y = ops.stubborn(_x()) + 1.0
     session = tf.Session()
     timeout = tf.RunOptions(timeout_in_ms=20)

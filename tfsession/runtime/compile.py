@@ -1,7 +1,8 @@
 """From pruned and placed operations to a plan: segments of Python over bound kernels.
 
-A region without waits on one device of the host becomes one function, so does any loop without
-waits; all else is segments, which an Execution runs as what they wait for comes.
+A region on one device of the host becomes one function if at most one operation in it waits, as
+does any loop without waits; all else is segments, which an Execution runs as what they wait for
+comes.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ def compile_plan(
     signature: Signature,
     binder: Binder,
     asks: str = "",
+    in_place: bool = True,
 ) -> Plan:
     """Compile topologically ordered operations into a plan.
 
@@ -56,6 +58,7 @@ def compile_plan(
         binder: binds kernels to the state of a session.
         asks: what of the StepControl compiled code works with: "deadline" compares it with the
             time after each operation, "observe" is told of each, at the price of a call.
+        in_place: whether the function of a plan may wait where it is.
     """
     layout = lay_out(ops, placement, signature, binder.strips_debug)
     feeds = signature.feed_memories
@@ -76,7 +79,8 @@ def compile_plan(
     # What is connected may have another shape than the graph says.
     writer = Writer(names, binder, asks, not signature.connections, set(signature.fetches))
     compiler = _RegionCompiler(writer)
-    is_single = not signature.arriving and not fetched.transfers and _is_single(layout)
+    is_single = not signature.arriving and not fetched.transfers
+    is_single = is_single and _is_single(layout, waits=int(in_place and not asks))
     if is_single:
         region = compiler.compile_single(layout, fetched)
     else:
@@ -94,6 +98,7 @@ def compile_plan(
         asks,
         partial(_compile_variant, ops, placement, signature, binder),
         is_single,
+        any(node.arrival for node in layout.region.all_nodes()),
     )
 
 
@@ -132,9 +137,10 @@ def _compile_variant(
     signature: Signature,
     binder: Binder,
     asks: str,
+    in_place: bool,
 ) -> Plan:
     with binder.as_seen():
-        return compile_plan(ops, placement, signature, binder, asks)
+        return compile_plan(ops, placement, signature, binder, asks, in_place)
 
 
 def _check_fetches(region: Region, fetches: Sequence[Tensor]) -> None:
@@ -150,13 +156,13 @@ def _check_fetches(region: Region, fetches: Sequence[Tensor]) -> None:
             )
 
 
-def _is_single(layout: Layout) -> bool:
-    """Whether all is on one device of the host, and waits for nothing."""
+def _is_single(layout: Layout, waits: int) -> bool:
+    """Whether all is on one device of the host, and no more than `waits` operations may wait."""
     segments = [s for part in layout.all_layouts() for s in part.segments]
     return (
         not any(segment.memory or segment.transfers for segment in segments)
         and len({id(segment.place) for segment in segments}) == 1
-        and can_inline(layout)
+        and can_inline(layout, waits=waits)
     )
 
 

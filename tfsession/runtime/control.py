@@ -167,6 +167,9 @@ class StepControl:
 
 FREE = StepControl()
 
+# Seconds that a cancelled operation may take to give up before it is left behind.
+PATIENCE = 5.0
+
 
 class CancellationManager:
     """Ends the steps of a session: those that compute see `flag`, those that wait are told.

@@ -21,9 +21,9 @@ from tfsession.graph.operation import Operation
 
 
 class Stop(BaseException):
-    """Ends a step between two operations: `error` is the step's, no operation has failed."""
+    """Ends a step: `error` is what it ends with, as it is."""
 
-    def __init__(self, error: OpError) -> None:
+    def __init__(self, error: BaseException) -> None:
         super().__init__()
         self.error = error
 

@@ -20,7 +20,7 @@ from tfsession.core.pending import Pending
 from tfsession.devices.memory import on_behalf_of
 from tfsession.devices.transfer import start_copy, wait_for
 from tfsession.graph.tensor import Tensor
-from tfsession.runtime.control import StepControl, run_cancelled, timed_out
+from tfsession.runtime.control import PATIENCE, StepControl, run_cancelled, timed_out
 from tfsession.runtime.errors import Stop, combined, failure_of
 from tfsession.runtime.float_errors import SILENT, settings, use
 from tfsession.runtime.partition import Transfer
@@ -34,8 +34,6 @@ Value = Any
 
 # Arrives when the step is to be cancelled.
 _CANCEL = None
-# Seconds that a cancelled operation may take to give up before it is left behind.
-_PATIENCE = 5.0
 
 
 class Scope:
@@ -377,7 +375,7 @@ class Execution:
         """
         for pending in list(self._in_flight):
             pending.cancel()
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + PATIENCE
         errors: list[BaseException] = []
         for pending, (scope, segment) in list(self._in_flight.items()):
             while not pending.is_done and (remaining := until - time.monotonic()) > 0:

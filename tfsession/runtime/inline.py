@@ -1,4 +1,4 @@
-"""Inlining: a region in which nothing waits becomes a part of one function.
+"""Inlining: a region in which at most one operation waits becomes a part of one function.
 
 All is known when the text is written but which bits come alive: they are local variables, masks are
 conditions, and what waits for a mask stands in a block behind its condition. A loop is a `while`.
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Container, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 
 import numpy as np
@@ -28,11 +28,14 @@ _DEPTH = 8
 Item = Segment | Predicate | Joint | Trigger | tuple[Loop, Layout]
 
 
-def can_inline(layout: Layout, depth: int = _DEPTH) -> bool:
-    """Whether nothing in a region has to wait, and its loops do not stand in too many others."""
+def can_inline(layout: Layout, depth: int = _DEPTH, waits: int = 0) -> bool:
+    """Whether the loops of a region do not stand in too many others, and nothing has to wait.
+
+    `waits` operations of the region itself may wait, but none of its loops.
+    """
     return (
         depth > 0
-        and not any(segment.arrival for segment in layout.segments)
+        and sum(1 for segment in layout.segments if segment.arrival) <= waits
         and all(can_inline(body, depth - 1) for body in layout.bodies)
     )
 
@@ -97,7 +100,7 @@ class Bits:
 def _scheduled(layout: Layout) -> list[Item]:
     """All parts of a region, each behind what it waits for.
 
-    What computes comes before what does not and may read what it gives.
+    What computes comes before what does not and may read what it gives; what may wait comes last.
     """
     region = layout.region
     loops = list(zip(region.loops, layout.bodies, strict=True))
@@ -110,16 +113,18 @@ def _scheduled(layout: Layout) -> list[Item]:
         missing.append(len(bits))
         for bit in bits:
             watchers.setdefault(bit, []).append(number)
-    ready = [number for number, count in enumerate(missing) if not count]
+    may_wait = [isinstance(item, Segment) and item.arrival > 0 for item in items]
+    ready = [(may_wait[number], number) for number, count in enumerate(missing) if not count]
+    heapify(ready)
     ordered: list[Item] = []
     while ready:
-        item = items[heappop(ready)]
+        item = items[heappop(ready)[1]]
         ordered.append(item)
         for bit in each_bit(_arrival_of(item)):
             for number in watchers.get(bit, ()):
                 missing[number] -= 1
                 if not missing[number]:
-                    heappush(ready, number)
+                    heappush(ready, (may_wait[number], number))
     assert len(ordered) == len(items), "a region waits for itself"
     return ordered
 
@@ -161,6 +166,8 @@ class Inliner:
             needed = readers.behind(index)
             if isinstance(item, Segment):
                 self._add_segment(item, bits, needed)
+                if item.arrival:
+                    bits.define_same(item.arrival, bits.reduced(item.waits))
                 for transfer in item.transfers:
                     key = transfer.tensor, id(transfer.destination)
                     brought.setdefault(key, []).append(item.waits)

@@ -14,6 +14,7 @@ from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.control import FREE, CancellationManager, StepControl, run_cancelled
+from tfsession.runtime.errors import Stop
 from tfsession.runtime.execution import Execution
 from tfsession.runtime.float_errors import SILENT, settings, use
 from tfsession.runtime.partition import Node, Transfer
@@ -96,8 +97,9 @@ class Plan:
         implicit: Implicit | None,
         cancellation: CancellationManager,
         asks: str,
-        compile_variant: Callable[[str], Plan],
+        compile_variant: Callable[[str, bool], Plan],
         is_single: bool,
+        may_wait: bool,
     ) -> None:
         self.signature = signature
         self.feeds = signature.feeds
@@ -120,13 +122,13 @@ class Plan:
         ]
         self.asks = asks
         self._compile_variant = compile_variant
-        self._variants = {asks: self}
+        self._variants = {(asks, True): self}
         self._is_single = is_single
         self._single: Any = region.segments[0] if is_single else None
         self.run: Callable[[Sequence[Value]], list[Value]] = (
             self._run_single if is_single else self._run_segments
         )
-        self.may_wait = region.may_wait
+        self.may_wait = may_wait
 
     @property
     def segments(self) -> list[CompiledSegment]:
@@ -138,11 +140,15 @@ class Plan:
         """Every transfer that a step makes, in order."""
         return [t for segment in self.segments for t in segment.transfers] + self.fetched.transfers
 
-    def variant(self, asks: str) -> Plan:
-        """The same plan, compiled at first sight, of which the functions take this first."""
-        plan = self._variants.get(asks)
+    def variant(self, asks: str, in_place: bool = True) -> Plan:
+        """The same plan, compiled at first sight, of which the functions take this first.
+
+        `in_place` lets a single plan wait where it is.
+        """
+        key = asks, in_place
+        plan = self._variants.get(key)
         if plan is None:
-            plan = self._variants.setdefault(asks, self._compile_variant(asks))
+            plan = self._variants.setdefault(key, self._compile_variant(*key))
             plan._variants = self._variants
         return plan
 
@@ -159,7 +165,9 @@ class Plan:
     def execute(self, feeds: Sequence[Value], control: StepControl) -> list[Value]:
         """As `run`, under the terms of `control`."""
         asks, gate = control.asks, control.gate
-        plan = self if asks == self.asks else self.variant(asks)
+        plan = self
+        if asks != self.asks or (gate is not None and self.may_wait):
+            plan = self.variant(asks, in_place=gate is None)
         if not plan._is_single:
             return Execution(plan, control).run(feeds)
         if control.recorder is not None:
@@ -185,7 +193,9 @@ class Plan:
             use(SILENT)
             return segment.function(*arguments)  # type: ignore[no-any-return]
         except BaseException as error:
-            failure = [self.failure_while_open(segment.failure(error))]
+            failure = [segment.failure(error)]
+            if not isinstance(error, Stop):
+                failure[:] = map(self.failure_while_open, failure)
         finally:
             use(before)
         # Raised here, so that the new error does not keep the failed frame and its arrays alive.

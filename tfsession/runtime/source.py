@@ -30,6 +30,7 @@ from tfsession.runtime.buffers import Buffers
 from tfsession.runtime.control import CancellationManager, stop_closed, stop_late
 from tfsession.runtime.errors import Ops
 from tfsession.runtime.fuse import Group, fused
+from tfsession.runtime.in_place import in_place
 from tfsession.runtime.names import Names
 from tfsession.runtime.partition import Node, Segment, gives_tuple, input_arguments
 from tfsession.runtime.regions import Loop
@@ -441,6 +442,8 @@ class Writer:
         else:
             written = buffers.reusable(index)
             function = self.binder.bind(node)
+            if node.arrival:
+                function = in_place(self.binder.cancellation, node.op, function)
             call = source.call(function, arguments, None if written is None else texts[written])
         buffers.note(index)
         if kernel.forwards:
