@@ -109,8 +109,6 @@ class BundleReader:
         count = math.prod(shape)
         if proto.slices:
             parts = tuple(part_from_proto(part, shape) for part in proto.slices)
-            if sum(part.size for part in parts) != count:
-                raise ValueError("its parts do not make up the whole")
         else:
             parts = ()
             if dtype.size and dtype.size * count != proto.size:

@@ -41,7 +41,7 @@ class BundleWriter:
         self._index = bundle_files.aside(bundle_files.index_name(self.prefix))
         self._data = bundle_files.aside(bundle_files.data_name(self.prefix, 0, 1))
         with file_errors():
-            Path(self.prefix).parent.mkdir(parents=True, exist_ok=True)
+            bundle_files.make_directory(self.prefix)
             self._file: BinaryIO = Path(self._data).open("wb", buffering=0)  # noqa: SIM115
 
     def __enter__(self) -> Self:

@@ -98,7 +98,10 @@ class SlicesReader:
                 for proto in saved.slice:
                     known.files[part_from_proto(proto, shape)] = rows
         except DataLossError as error:
-            raise _lost(f"Unable to open table file {file}: DATA_LOSS: {error.message}") from None
+            raise _lost(
+                f"Unable to open table file {file}: DATA_LOSS: {error.message}: perhaps your file "
+                "is in a different file format and you need to use a different restore operator?"
+            ) from None
         except (protos.DecodeError, KeyError, ValueError, TypeError) as error:
             raise _lost(f"Unable to open table file {file}: {error}") from None
 
@@ -198,6 +201,7 @@ class SlicesWriter:
         target, written = self.name, bundle_files.aside(self.name)
         try:
             with file_errors():
+                bundle_files.make_directory(target)
                 Path(written).write_bytes(encode_table(rows))
                 bundle_files.flush(written)
                 Path(written).replace(target)

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tfsession.core import protos
 from tfsession.core.errors import InvalidArgumentError, NotFoundError, OpError
 from tfsession.core.exports import export
@@ -58,6 +60,7 @@ class Saver:
     Raises:
         TypeError: `var_list` holds what cannot be saved.
         ValueError: nothing to save, two variables of one name, or an incomplete `saver_def`.
+        RuntimeError: `write_version` is neither format.
     """
 
     def __init__(
@@ -90,7 +93,7 @@ class Saver:
         self._hours = keep_checkpoint_every_n_hours
         self._name = name
         self._sequentially = restore_sequentially
-        self.saver_def = None if saver_def is None else protos.coerce(saver_def, protos.SaverDef)
+        self.saver_def = None if saver_def is None else _coerced(saver_def)
         self._builder = builder
         self._is_built = False
         self._is_empty = False
@@ -156,14 +159,14 @@ class Saver:
 
     def set_last_checkpoints(self, last_checkpoints: list[str]) -> None:
         """Take these for what was written before, the oldest first; they are kept for ever."""
-        self.set_last_checkpoints_with_time([(name, math.inf) for name in last_checkpoints])
+        _check_list(last_checkpoints)
+        self._last_checkpoints = [(name, math.inf) for name in last_checkpoints]
 
     def set_last_checkpoints_with_time(
         self, last_checkpoints_with_time: list[tuple[str, float]]
     ) -> None:
         """Take these for what was written before, each with its time in seconds since 1970."""
-        if not isinstance(last_checkpoints_with_time, list):
-            raise AssertionError("The last checkpoints must be in a list")
+        _check_list(last_checkpoints_with_time)
         self._last_checkpoints = list(last_checkpoints_with_time)
 
     def recover_last_checkpoints(self, checkpoint_paths: Iterable[str]) -> None:
@@ -235,7 +238,8 @@ class Saver:
     def _numbered(self, sess: Any, save_path: str, step: Any) -> str:
         if step is None:
             return save_path
-        number = step if isinstance(step, int) else value_of_step(sess, step)
+        is_number = isinstance(step, int | np.integer)
+        number = int(step) if is_number else value_of_step(sess, step)
         return f"{save_path}-{number:08d}" if self._pad_step_number else f"{save_path}-{number}"
 
     def _record(self, saved: str, directory: str, latest_filename: str) -> None:
@@ -293,7 +297,7 @@ class Saver:
 
     def to_proto(self, export_scope: str | None = None) -> Any:
         """The SaverDef, without a name scope; None for a Saver outside of that scope."""
-        if export_scope is None:
+        if not export_scope:
             return self.saver_def
         prefix = export_scope.rstrip("/") + "/"
         stripped = protos.SaverDef()
@@ -335,8 +339,20 @@ class Saver:
 
 
 def _check_session(sess: Any) -> None:
-    if not (hasattr(sess, "run") and hasattr(sess, "graph")):
+    if isinstance(sess, type) or not (hasattr(sess, "run") and hasattr(sess, "graph")):
         raise TypeError(f"'sess' must be a Session; {sess}")
+
+
+def _check_list(checkpoints: Any) -> None:
+    if not isinstance(checkpoints, list):
+        raise AssertionError(f"The last checkpoints must be in a list, not {checkpoints!r}")
+
+
+def _coerced(saver_def: Any) -> Any:
+    try:
+        return protos.coerce(saver_def, protos.SaverDef)
+    except TypeError:
+        raise ValueError(f"saver_def must be a saver_pb2.SaverDef: {saver_def}") from None
 
 
 def _explained(error: OpError, cause: str) -> OpError:
