@@ -77,7 +77,7 @@ def save_v2(
         writer.finish()
 
 
-@kernel("RestoreV2", device="CPU")
+@kernel("RestoreV2", device="CPU", apart=True)
 def restore_v2(
     xp: Any, prefix: Any, tensor_names: Any, shape_and_slices: Any, *, dtypes: list[DType]
 ) -> list[Any]:

@@ -130,10 +130,12 @@ class SlicesReader:
         """
         saved = self.entry(name)
         wanted = whole(saved.shape) if part is None else part
+
+        def fill(there: Part, inside: tuple[slice, ...], target: Any) -> None:
+            target[...] = self._part(saved, name, there)[inside]
+
         try:
-            return assemble(
-                wanted, saved.files, saved.dtype.numpy, lambda there: self._part(saved, name, there)
-            )
+            return assemble(wanted, saved.files, saved.dtype.numpy, fill)
         except ValueError as error:
             raise _lost(f"Tensor {name} in {self.pattern} is damaged: {error}") from None
 

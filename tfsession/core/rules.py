@@ -133,12 +133,14 @@ class Kernel:
     can wait, be cancelled and go on elsewhere; `types` restricts type attributes to some dtypes;
     `unseen` names inputs that the function does not look at, so that they may lie in any memory,
     each with the output that hands it on, or with an empty text;
+    `apart` says that its outputs share no memory with each other;
     `site` is the place of the registration.
     """
 
     __slots__ = (
         "_parameters",
         "aliases",
+        "apart",
         "blocking",
         "constant",
         "device",
@@ -178,6 +180,7 @@ class Kernel:
         slow: int = 0,
         types: dict[str, Iterable[Any]] | None = None,
         unseen: dict[str, str] | None = None,
+        apart: bool = False,
         site: str = "",
     ) -> None:
         self.op_type = op_type
@@ -197,6 +200,7 @@ class Kernel:
         self.blocking = blocking
         self.slow = slow
         self.unseen = unseen or {}
+        self.apart = apart
         self.types: dict[str, frozenset[DType]] = {
             attr: frozenset(map(as_dtype, allowed)) for attr, allowed in (types or {}).items()
         }
@@ -212,6 +216,14 @@ class Kernel:
         That may be one of the inputs.
         """
         return self.ufunc is not None or "out" in self._parameters
+
+    @property
+    def takes_over(self) -> bool:
+        """Whether the function may keep its last input itself, where it is told that it is `owned`.
+
+        Then nobody else has that array, or will.
+        """
+        return "owned" in self._parameters
 
     def supports(self, device_type: str, attrs: dict[str, Any]) -> bool:
         """Whether the kernel runs on `device_type` for an op with these attributes."""
@@ -265,7 +277,7 @@ def kernel(*op_types: str, **properties: Any) -> Callable[[F], F]:
     The function is `f(xp, *inputs, **attrs)`, or `f(ctx, *inputs, **attrs)` with `stateful=True`;
     the properties are those of `Kernel`: `device`, `host`, `host_outputs`, `aliases`,
     `constant`, `forwards`, `stateful`, `blocking`, `types`, `unseen`, `slow`, `elementwise`,
-    `reduces`, `finish`.
+    `reduces`, `finish`, `apart`.
     """
     site = caller_site()
 

@@ -28,7 +28,12 @@ class Buffers:
             return  # the same values as before
         if kernel.aliases or kernel.stateful:
             self._fresh.difference_update(run.inputs[index])
-        elif self._reuses and not kernel.constant and node.memory is None and len(results) == 1:
+        elif (
+            self._reuses
+            and not kernel.constant
+            and node.memory is None
+            and (len(results) == 1 or kernel.apart)
+        ):
             self._fresh.update(results)
 
     def reusable(self, index: int) -> str | None:
@@ -42,6 +47,14 @@ class Buffers:
             if ends_here and _has_the_result(node, node.inputs[position]):
                 return name
         return None
+
+    def is_given_up(self, index: int) -> bool:
+        """Whether kernel number `index` may keep its last input, which nobody else has."""
+        run, node = self._run, self._run.nodes[index]
+        if not node.kernel.takes_over or node.memory is not None or node.inputs[-1].dtype.is_ref:
+            return False
+        name = run.inputs[index][-1]
+        return name in self._fresh and run.ends.get(name) == index
 
 
 def _has_the_result(node: Node, tensor: Tensor) -> bool:
