@@ -1,7 +1,7 @@
 """How fast checkpoints are read and written, beside TensorFlow and the disk itself.
 
-    .venv-test/bin/python tests/bench/checkpoints.py              1 GB in one, 16 and 4,096 variables
-    .venv-test/bin/python tests/bench/checkpoints.py --layouts 16 --rounds 5 --directory DISK
+    python tests/bench/checkpoints.py                1 GB in one, in 16 and in 4,096 variables
+    python tests/bench/checkpoints.py --layouts 16 --rounds 5 --directory DISK
 
 Both libraries and a plain read take turns. `cold` is with files that are not in memory: as root all
 caches are dropped, else those of the files alone. `plain` reads the data file into a kept buffer.
@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+import tfsession
 from tfsession.checkpoint.bundle_writer import BundleWriter
 from tfsession.core.dtypes import float32
 
@@ -72,16 +73,14 @@ def peak(step: Callable[[], Any]) -> int:
 
 
 class Model:
-    """Variables that make up a checkpoint, in one library."""
+    """Variables that make up a checkpoint, in one library; its graph is read from `PREFIX.meta`."""
 
     def __init__(self, tf: Any, sizes: list[int], prefix: str) -> None:
-        self.tf, self.prefix = tf, prefix
+        self.prefix = prefix
         self.bytes = 4 * sum(sizes)
-        with tf.Graph().as_default() as self.graph:
-            for number, size in enumerate(sizes):
-                tf.get_variable(f"v{number:05d}", [size], use_resource=True)
-            self.saver = tf.train.Saver()
-        self.session = tf.Session(graph=self.graph)
+        with tf.Graph().as_default() as graph:
+            self.saver = tf.train.import_meta_graph(f"{prefix}.meta")
+        self.session = tf.Session(graph=graph)
 
     def restore(self) -> None:
         """Read the checkpoint."""
@@ -99,12 +98,16 @@ class Model:
 
 
 def write(prefix: str, sizes: list[int]) -> None:
-    """A checkpoint of random numbers."""
+    """A checkpoint of random numbers, and its graph: TensorFlow would take a minute to build it."""
     numbers = np.random.default_rng(1).random(max(sizes), np.float32)
     with BundleWriter(prefix) as writer:
         for number, size in enumerate(sizes):
             writer.add(f"v{number:05d}", numbers[:size], float32)
         writer.finish()
+    with tfsession.Graph().as_default():
+        for number, size in enumerate(sizes):
+            tfsession.get_variable(f"v{number:05d}", [size], use_resource=True)
+        tfsession.train.Saver().export_meta_graph(f"{prefix}.meta")
 
 
 def timed(step: Callable[[], Any]) -> float:
@@ -182,10 +185,10 @@ def main() -> None:
                     models[name] = Model(tf, sizes, prefix)
             for name, model in models.items():
                 taken = [f"{size / 1e6:.0f}" for size in model.peaks()]
-                print(f"{count:>6} peak  MB: {name} restore {taken[0]}, save {taken[1]}")  # noqa: T201
+                print(f"{count:>6} peak  MB: {name} restore {taken[0]}, save {taken[1]}")
             for what, times in rounds(models, options.rounds).items():
                 if options.only in (None, "tfsession"):
-                    print(line(str(count), what, 4 * sum(sizes), times), flush=True)  # noqa: T201
+                    print(line(str(count), what, 4 * sum(sizes), times), flush=True)
         finally:
             shutil.rmtree(directory)
 
