@@ -144,7 +144,7 @@ def rounds(models: dict[str, Model], count: int) -> dict[str, dict[str, list[flo
 
 
 def line(layout: str, what: str, size: int, times: dict[str, list[float]]) -> str:
-    """GB a second of each, and how ours compares to the others, as a row of a table."""
+    """GB a second of each, and how many times as fast ours is, as a row of a table."""
     speeds = [f"{size / GB / statistics.median(times[who]):.2f}" for who in times]
     ours = times["tfsession"]
     ratios = [
@@ -153,7 +153,7 @@ def line(layout: str, what: str, size: int, times: dict[str, list[float]]) -> st
         if who != "tfsession"
     ]
     names = [who for who in times if who != "tfsession"]
-    pairs = ", ".join(f"{ratio} of {who}'s" for ratio, who in zip(ratios, names, strict=True))
+    pairs = ", ".join(f"{ratio} x {who}" for ratio, who in zip(ratios, names, strict=True))
     each = ", ".join(f"{who} {speed}" for who, speed in zip(times, speeds, strict=True))
     return f"{layout:>6} {what:5} GB/s: {each}; ours is {pairs}"
 

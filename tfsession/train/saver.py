@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from tfsession.train.checkpoint_state import (
     times_of,
     write_state,
 )
+from tfsession.train.progress_bar import shown
 from tfsession.train.saver_graph import V2, SaverBuilder
 from tfsession.train.step_counter import global_step as value_of_step
 
@@ -184,6 +185,8 @@ class Saver:
         write_state: bool = True,
         strip_default_attrs: bool = False,
         save_debug_info: bool = False,
+        *,
+        progress: bool | Callable[[int, int], None] = False,
     ) -> str | None:
         """Write a checkpoint, which replaces one of its name only when all of it is there.
 
@@ -197,6 +200,8 @@ class Saver:
             write_state: write the state file, and delete old checkpoints.
             strip_default_attrs: leave out of the graph what is the default.
             save_debug_info: no effect.
+            progress: show a bar on standard error while the files are written; a function is
+                called instead, with the bytes done and the bytes in all, from any thread.
 
         Returns:
             The name of the checkpoint, with the step; None when there was nothing to save.
@@ -223,7 +228,8 @@ class Saver:
         if not self._is_empty:
             saver_def = self.saver_def
             feeds = {saver_def.filename_tensor_name: checkpoint}
-            saved = os.fsdecode(sess.run(saver_def.save_tensor_name, feeds))
+            with shown(progress, "Saving", checkpoint):
+                saved = os.fsdecode(sess.run(saver_def.save_tensor_name, feeds))
             if write_state:
                 self._record(saved, os.path.dirname(save_path), latest_filename)  # noqa: PTH120
                 self._delete_old(meta_graph_suffix)
@@ -266,8 +272,19 @@ class Saver:
         except OpError as error:
             warning("Ignoring: %s", error)
 
-    def restore(self, sess: Any, save_path: str) -> None:
+    def restore(
+        self,
+        sess: Any,
+        save_path: str,
+        *,
+        progress: bool | Callable[[int, int], None] = False,
+    ) -> None:
         """Give variables the values of a checkpoint; they need not be initialized.
+
+        Args:
+            sess: the session that holds the variables.
+            save_path: name of the checkpoint.
+            progress: show how far it is, as in `save`.
 
         Raises:
             ValueError: there is no such checkpoint.
@@ -285,7 +302,8 @@ class Saver:
         info("Restoring parameters from %s", save_path)
         saver_def = self.saver_def
         try:
-            sess.run(saver_def.restore_op_name, {saver_def.filename_tensor_name: save_path})
+            with shown(progress, "Restoring", save_path):
+                sess.run(saver_def.restore_op_name, {saver_def.filename_tensor_name: save_path})
         except NotFoundError as error:
             raise _explained(error, "a Variable name or other graph key that is missing") from error
         except InvalidArgumentError as error:
