@@ -119,7 +119,7 @@ def variable_shape(xp: Any, resource: ResourceVariable, *, out_type: DType) -> A
 
 @kernel("Assign")
 def assign(
-    xp: Any, ref: Variable, value: Any, *, validate_shape: bool, owned: bool = False
+    xp: Any, ref: Variable, value: Any, owned: bool = False, *, validate_shape: bool
 ) -> Variable:
     """Copy the value into the variable, which keeps it itself when it is `owned`."""
     if validate_shape:
@@ -137,8 +137,8 @@ def assign(
 
 @kernel("AssignVariableOp")
 def assign_variable(
-    xp: Any, resource: ResourceVariable, value: Any, *, dtype: DType, validate_shape: bool,
-    owned: bool = False,
+    xp: Any, resource: ResourceVariable, value: Any, owned: bool = False, *, dtype: DType,
+    validate_shape: bool,
 ) -> None:  # fmt: skip
     """Copy the value into the variable, which keeps it itself when it is `owned`."""
     with resource.lock:

@@ -133,7 +133,8 @@ class Kernel:
     can wait, be cancelled and go on elsewhere; `types` restricts type attributes to some dtypes;
     `unseen` names inputs that the function does not look at, so that they may lie in any memory,
     each with the output that hands it on, or with an empty text;
-    `apart` says that its outputs share no memory with each other;
+    `apart` says that its outputs share no memory with each other, `takes_over` that the function
+    may keep its last input itself, where it is told that it is `owned`: nobody else will have it;
     `site` is the place of the registration.
     """
 
@@ -155,6 +156,7 @@ class Kernel:
         "site",
         "slow",
         "stateful",
+        "takes_over",
         "types",
         "ufunc",
         "unseen",
@@ -208,6 +210,7 @@ class Kernel:
         self._parameters: tuple[str, ...] = (
             code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ()
         )
+        self.takes_over = "owned" in self._parameters
 
     @property
     def takes_out(self) -> bool:
@@ -216,14 +219,6 @@ class Kernel:
         That may be one of the inputs.
         """
         return self.ufunc is not None or "out" in self._parameters
-
-    @property
-    def takes_over(self) -> bool:
-        """Whether the function may keep its last input itself, where it is told that it is `owned`.
-
-        Then nobody else has that array, or will.
-        """
-        return "owned" in self._parameters
 
     def supports(self, device_type: str, attrs: dict[str, Any]) -> bool:
         """Whether the kernel runs on `device_type` for an op with these attributes."""

@@ -448,7 +448,8 @@ class Writer:
             )
         else:
             written = buffers.reusable(index)
-            function, owned = self.binder.bind(node), buffers.is_given_up(index)
+            function = self.binder.bind(node)
+            owned = kernel.takes_over and buffers.is_given_up(index)
             out = None if written is None else texts[written]
             call = source.call(function, arguments, out, owned)
         buffers.note(index)
