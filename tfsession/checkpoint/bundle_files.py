@@ -49,7 +49,7 @@ def current(name: str, prefix: str) -> str:
 
 
 def make_directory(prefix: str) -> None:
-    """Have a directory for a checkpoint; NotADirectoryError where a file has its name."""
+    """Have a directory for files that begin so; NotADirectoryError where a file has its name."""
     parent = Path(prefix).parent
     try:
         parent.mkdir(parents=True, exist_ok=True)
