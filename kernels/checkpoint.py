@@ -12,7 +12,7 @@ from tfsession.checkpoint.bundle_reader import BundleReader
 from tfsession.checkpoint.bundle_writer import BundleWriter
 from tfsession.checkpoint.reader import open_checkpoint, read_tensors
 from tfsession.checkpoint.saved_slices import SlicesReader, SlicesWriter
-from tfsession.core.dtypes import DType
+from tfsession.core.dtypes import DType, string
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
@@ -71,13 +71,14 @@ def save_v2(
 ) -> None:  # fmt: skip
     """Write a checkpoint of the second format."""
     items = list(_written(tensor_names, shape_and_slices, tensors, dtypes))
-    with BundleWriter(_text(prefix, "prefix")) as writer:
+    total = sum(array.nbytes for _, _, array, dtype in items if dtype is not string)
+    with BundleWriter(_text(prefix, "prefix"), total) as writer:
         for item in items:
             writer.add_part(*item)
         writer.finish()
 
 
-@kernel("RestoreV2", device="CPU")
+@kernel("RestoreV2", device="CPU", apart=True)
 def restore_v2(
     xp: Any, prefix: Any, tensor_names: Any, shape_and_slices: Any, *, dtypes: list[DType]
 ) -> list[Any]:

@@ -118,8 +118,10 @@ def variable_shape(xp: Any, resource: ResourceVariable, *, out_type: DType) -> A
 
 
 @kernel("Assign")
-def assign(xp: Any, ref: Variable, value: Any, *, validate_shape: bool) -> Variable:
-    """Copy the value into the variable."""
+def assign(
+    xp: Any, ref: Variable, value: Any, owned: bool = False, *, validate_shape: bool
+) -> Variable:
+    """Copy the value into the variable, which keeps it itself when it is `owned`."""
     if validate_shape:
         shape = ref.array.shape if ref.array is not None else ref.shape
         if shape is not None and None not in shape and shape != value.shape:
@@ -129,15 +131,16 @@ def assign(xp: Any, ref: Variable, value: Any, *, validate_shape: bool) -> Varia
                 "Assign requires shapes of both tensors to match. lhs shape= "
                 f"{debug_string(shape)} rhs shape= {debug_string(value.shape)}",
             )
-    ref.assign(value)
+    ref.assign(value, owned)
     return ref
 
 
 @kernel("AssignVariableOp")
 def assign_variable(
-    xp: Any, resource: ResourceVariable, value: Any, *, dtype: DType, validate_shape: bool
-) -> None:
-    """Copy the value into the variable."""
+    xp: Any, resource: ResourceVariable, value: Any, owned: bool = False, *, dtype: DType,
+    validate_shape: bool,
+) -> None:  # fmt: skip
+    """Copy the value into the variable, which keeps it itself when it is `owned`."""
     with resource.lock:
         if resource.array is None:
             resource.dtype = dtype  # handles of several dtypes may share the name
@@ -155,7 +158,7 @@ def assign_variable(
                 "Trying to assign to variable with tensor with wrong shape. Expected "
                 f"{debug_string(resource.array.shape)} got {debug_string(value.shape)}",
             )
-        resource.assign(value)
+        resource.assign(value, owned)
 
 
 def _update(ufunc: str) -> Any:

@@ -44,6 +44,7 @@ LIBRARIES = {
     "cli": {"rich"},
     "kernels": {"PIL"},
     "program": {"absl", "google"},
+    "train": {"rich"},
 }
 GPU_LIBRARIES = {
     "contrib": {"scipy"},

@@ -336,6 +336,68 @@ def assert_same(outcomes):
     return check
 
 
+# For programs that write files: a directory, models to save, what they leave.
+_FILES = """
+import os, re, shutil, time
+from pathlib import Path
+shutil.rmtree(d, ignore_errors=True)
+os.makedirs(d)
+os.chdir(d)
+
+def files(where="."):
+    return sorted(p.name for p in Path(where).iterdir())
+
+def model(resource=False, more=()):
+    with tf.variable_scope("", use_resource=resource):
+        v = [tf.get_variable("v", initializer=tf.constant([1.0, 2.0]))]
+        v.append(tf.get_variable("w", initializer=tf.constant([[1, 2], [3, 4]])))
+        return v + [tf.get_variable(name, initializer=tf.constant(value)) for name, value in more]
+
+def started(*args, **kwargs):
+    model(*args, **kwargs)
+    return fresh()
+
+def fresh():
+    session = tf.Session()
+    session.run(tf.global_variables_initializer())
+    return session
+
+def values(session):
+    return {v.op.name: session.run(v).tolist() for v in tf.global_variables()}
+
+def text(f):
+    error = failure(f)
+    lines = getattr(error, "message", str(error)).split("\\n")
+    kept = []
+    for line in lines:
+        if line.startswith(("Errors may have originated", "Input Source", "Original stack")):
+            break
+        if not line.startswith(("    File", "Detected", "  File", "    ")):
+            kept.append(line)
+    return type(error).__name__, kept
+
+def saved(name="m", **options):
+    "A checkpoint of another graph."
+    with tf.Graph().as_default(), started() as session:
+        return tf.train.Saver(**options).save(session, d + "/" + name)
+
+def state(where="."):
+    lines = Path(where, "checkpoint").read_text()
+    return re.sub(r"(timestamps?): [0-9.e+]+", r"\\1: T", lines)
+"""
+
+
+@pytest.fixture
+def assert_same_files(assert_same, tmp_path, monkeypatch):
+    """As `assert_same`, for a program that works in an empty directory `d`."""
+    monkeypatch.chdir(tmp_path)
+
+    def check(program):
+        assert_same(f"d = {str(tmp_path / 'd')!r}\n{_FILES}", program)
+
+    return check
+
+
 @pytest.fixture(scope="session")
 def differences():
     """The first cells of the table in docs/differences.md."""

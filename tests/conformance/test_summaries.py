@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from google.protobuf import text_format
 
 import tfsession
 
@@ -116,6 +117,83 @@ def test_tensorboard_reads_the_files(tmp_path):
     assert {"x", "layer/loss", "Merge/MergeSummary"} <= nodes
     shown = board.RunMetadata("step3").SerializeToString()
     assert shown == metadata.SerializeToString()
+
+
+def _write_traced(module, logdir):
+    """A graph on two devices, and what a traced step of it took."""
+    config = module.ConfigProto(device_count={"CPU": 2})
+    with module.Graph().as_default() as graph, module.Session(config=config) as session:
+        x = module.placeholder(module.float32, [None, 4], name="x")
+        with module.device("/cpu:0"), module.name_scope("layer"):
+            w = module.get_variable("w", [4, 3])
+            hidden = module.matmul(x, w, name="product")
+        with module.device("/cpu:1"):
+            y = module.nn.relu(hidden, name="y")
+        session.run(module.global_variables_initializer())
+        metadata = module.RunMetadata()
+        options = module.RunOptions(trace_level=module.RunOptions.FULL_TRACE)
+        session.run(y, {x: np.ones([5, 4], np.float32)}, options, metadata)
+        with module.summary.FileWriter(logdir, graph) as writer:
+            writer.add_run_metadata(metadata, "step", 1)
+
+
+def _shown_graphs(logdir):
+    """What TensorBoard's page of graphs is given: the graph, and times and memory by node."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from tensorboard.backend.event_processing import (  # noqa: PLC0415
+            data_provider,
+            plugin_event_multiplexer,
+        )
+        from tensorboard.context import RequestContext  # noqa: PLC0415
+        from tensorboard.plugins import base_plugin  # noqa: PLC0415
+        from tensorboard.plugins.graph import graphs_plugin  # noqa: PLC0415
+
+        runs = plugin_event_multiplexer.EventMultiplexer()
+        runs.AddRunsFromDirectory(logdir).Reload()
+        provider = data_provider.MultiplexerDataProvider(runs, logdir)
+        context = base_plugin.TBContext(logdir=logdir, data_provider=provider)
+        plugin = graphs_plugin.GraphsPlugin(context)
+        request = RequestContext()
+        info = plugin.info_impl(request, "")
+        graph, _ = plugin.graph_impl(request, ".", None, False, "", 1024, "_too_large_attrs")
+        metadata, _ = plugin.run_metadata_impl(request, "", ".", "step")
+    graph = tfsession.GraphDef.FromString(_parsed(graph, tfsession.GraphDef()))
+    return info, graph, tfsession.RunMetadata.FromString(_parsed(metadata, tfsession.RunMetadata()))
+
+
+def _parsed(text, message):
+    return text_format.Parse(text, message).SerializeToString()
+
+
+def test_tensorboard_shows_devices_times_and_memory(tf, tmp_path):
+    shown = {}
+    for module in (tf, tfsession):
+        logdir = str(tmp_path / module.__name__)
+        _write_traced(module, logdir)
+        info, graph, metadata = _shown_graphs(logdir)
+        assert info["."]["run_graph"] is True
+        assert info["."]["tags"]["step"]["profile"] is True
+        nodes = {node.name: (node.op, node.device) for node in graph.node}
+        steps = {
+            (device.device, node.node_name): node
+            for device in metadata.step_stats.dev_stats
+            for node in device.node_stats
+        }
+        shown[module] = nodes, steps
+    (their_nodes, theirs), (nodes, ours) = shown[tf], shown[tfsession]
+    assert nodes == their_nodes
+    host = "/job:localhost/replica:0/task:0/device:CPU"
+    for key in [(f"{host}:0", "w"), (f"{host}:0", "layer/product"), (f"{host}:1", "y")]:
+        for steps in (theirs, ours):
+            step = steps[key]
+            assert step.all_start_micros > 0
+            assert step.all_end_rel_micros >= step.op_end_rel_micros >= step.op_start_rel_micros
+            assert step.scheduled_micros > 0
+        assert [o.tensor_description.shape for o in ours[key].output] == [
+            o.tensor_description.shape for o in theirs[key].output
+        ]
+        assert sum(m.total_bytes for m in ours[key].memory) >= (60 if key[1] != "w" else 0)
 
 
 def test_each_reads_the_files_of_the_other(tf, tmp_path):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ml_dtypes import bfloat16
 
-from tfsession.core.crc32c import crc32c, masked_crc32c
+from tfsession.core.crc32c import crc32c, joined, masked_crc32c
 
 # RFC 3720, appendix B.4.
 KNOWN = [
@@ -37,6 +37,16 @@ def test_known_answers(data, crc):
 @given(st.binary(max_size=100), st.binary(max_size=100))
 def test_parts_add_up(first, second):
     assert crc32c(second, crc32c(first)) == crc32c(first + second) == bit_by_bit(first + second)
+
+
+@given(st.binary(max_size=100), st.binary(max_size=100))
+def test_sums_of_parts_are_joined(first, second):
+    assert joined(crc32c(first), crc32c(second), len(second)) == crc32c(first + second)
+
+
+def test_sums_of_large_parts_are_joined():
+    first, second = b"first", bytes(range(251)) * 5000
+    assert joined(crc32c(first), crc32c(second), len(second)) == crc32c(first + second)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int64, np.bool_, np.complex64, bfloat16])

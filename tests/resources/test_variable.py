@@ -60,6 +60,31 @@ def test_assign_copies_and_may_change_the_shape(make):
     assert isinstance(variable.read(), np.ndarray)
 
 
+def _address(array):
+    return array.__array_interface__["data"][0]
+
+
+@pytest.mark.parametrize("kind", [ResourceVariable, ReferenceVariable])
+def test_what_nobody_else_has_is_kept_itself(kind):
+    variable = kind("v", float32, "localhost")
+    value = np.array([5.0, 6.0, 7.0], np.float32)
+    address = _address(value)
+    variable.assign(value, owned=True)
+    assert _address(variable.read()) == address
+    for other in (np.zeros([6], np.float32)[:4], np.zeros([2, 3], np.float32).T, np.float32(3)):
+        variable.assign(other, owned=True)
+        assert variable.read().flags.owndata
+        assert variable.read().flags.c_contiguous
+        assert variable.read().tolist() == other.tolist()
+
+
+def test_a_reference_stays_where_its_readers_look():
+    variable = _reference([1.0, 2.0])
+    seen = variable.read()
+    variable.assign(np.array([3.0, 4.0], np.float32), owned=True)
+    assert seen.tolist() == [3.0, 4.0]
+
+
 def test_reading_before_the_first_assignment():
     reference = ReferenceVariable("r", float32, "localhost")
     with pytest.raises(

@@ -118,8 +118,16 @@ def test_a_meta_graph_of_a_scope(fresh_graph):
     assert [node.name for node in message.graph_def.node] == ["x", "y"]
     with tf.name_scope("inner/"):
         tf.add(x, outer, name="z")
-    with pytest.raises(ValueError, match=r"inner/z .* reads outer"):
-        tf.train.export_meta_graph(export_scope="inner")
+    message = tf.train.export_meta_graph(export_scope="inner")
+    unbound = "$unbound_inputs_outer"
+    assert message.graph_def.node[-1].input[:] == ["x", unbound]
+    assert message.collection_def["unbound_inputs"].bytes_list.value == [unbound.encode()]
+    with tf.Graph().as_default(), tf.Session() as session:
+        with pytest.raises(ValueError, match=r"contains unbound inputs: \$unbound_inputs_outer\. "):
+            tf.train.import_meta_graph(message)
+        three = tf.constant(3.0)
+        tf.train.import_meta_graph(message, input_map={unbound: three})
+        assert session.run("z:0", {"x:0": 4.0}) == 7.0
 
 
 def test_what_is_no_meta_graph(fresh_graph, tmp_path):

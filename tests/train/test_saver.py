@@ -53,6 +53,40 @@ def test_variables_of_each_kind_come_back(model, tmp_path):
     assert tf.train.load_variable(path, "global_step") == 0
 
 
+@pytest.mark.parametrize("sharded", [False, True])
+def test_who_asks_is_told_how_far_it_is(model, tmp_path, sharded):
+    saver = tf.train.Saver(sharded=sharded)
+    for do in (saver.save, saver.restore):
+        told = []
+        do(model, str(tmp_path / "m"), progress=lambda *now, told=told: told.append(now))
+        dones, totals = zip(*told, strict=True)
+        assert list(dones) == sorted(dones)
+        assert all(done <= total for done, total in told)
+        assert dones[-1] == totals[-1] >= 4 * (6 + 3 + 30)
+
+    def stop(done, total):
+        raise RuntimeError("enough")
+
+    with pytest.raises((RuntimeError, tf.errors.OpError), match="enough"):
+        saver.save(model, str(tmp_path / "n"), progress=stop)
+    assert not [name for name in files(tmp_path) if name.startswith("n.")]
+
+
+def test_a_bar_is_shown_on_request(model, tmp_path, capsys):
+    saver = tf.train.Saver()
+    path = saver.save(model, str(tmp_path / "m"))
+    saver.restore(model, path)
+    assert capsys.readouterr() == ("", "")
+    saver.save(model, path, progress=True)
+    saver.restore(model, path, progress=True)
+    out, shown = capsys.readouterr()
+    assert out == ""
+    saving, restoring = shown.splitlines()
+    assert saving.startswith("Saving m ")
+    assert restoring.startswith("Restoring m ")
+    assert "bytes" in restoring
+
+
 def test_slices_are_restored_into_other_slices(model, tmp_path):
     """Three slices on disk; the whole, and two slices, in the graph that reads them."""
     path = tf.train.Saver().save(model, str(tmp_path / "m"))

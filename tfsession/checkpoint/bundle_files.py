@@ -8,6 +8,7 @@ not, whatever is still to be renamed: readers look there first, and the next sav
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import time
@@ -45,6 +46,15 @@ def current(name: str, prefix: str) -> str:
     if Path(index_name(prefix) + _NEXT).exists() and Path(waiting).exists():
         return waiting
     return name
+
+
+def make_directory(prefix: str) -> None:
+    """Have a directory for files that begin so; NotADirectoryError where a file has its name."""
+    parent = Path(prefix).parent
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), prefix) from None
 
 
 def flush(name: str) -> None:

@@ -45,7 +45,7 @@ def merge_bundles(
     index = bundle_files.aside(bundle_files.index_name(prefix))
     try:
         with file_errors():
-            Path(prefix).parent.mkdir(parents=True, exist_ok=True)
+            bundle_files.make_directory(prefix)
         write_index(index, entries, shards)
         bundle_files.put_in_place(prefix, moves, index)
     finally:

@@ -1,27 +1,28 @@
 """Reads checkpoints of the second format: an index that says where in the data files tensors lie.
 
-Bytes go straight from the file into the new array, piece by piece, and are summed up while they are
-in the processor's cache. (A mapped file would do without the array, but reading from one that
-somebody cuts short ends the process.)
+Bytes go straight from the files into the new arrays. (A mapped file would do without these, but
+reading from one that somebody cuts short ends the process.)
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from tfsession.checkpoint import bundle_files, varint
-from tfsession.checkpoint.bundle_writer import PIECE
 from tfsession.checkpoint.part_keys import part_key
+from tfsession.checkpoint.stretches import EndOfFile, Stretch, read_stretches
 from tfsession.checkpoint.table import decode_table
 from tfsession.core import protos
 from tfsession.core.crc32c import crc32c, masked
 from tfsession.core.dtypes import DType, as_dtype, bool_, resource, string, variant
 from tfsession.core.errors import DataLossError, NotFoundError, OpError, UnimplementedError
 from tfsession.core.file_system import file_errors, local_path
+from tfsession.core.progress import Progress
 from tfsession.core.shape import debug_string
 from tfsession.core.tensor_parts import Part, assemble, part_from_proto, whole
 
@@ -109,8 +110,6 @@ class BundleReader:
         count = math.prod(shape)
         if proto.slices:
             parts = tuple(part_from_proto(part, shape) for part in proto.slices)
-            if sum(part.size for part in parts) != count:
-                raise ValueError("its parts do not make up the whole")
         else:
             parts = ()
             if dtype.size and dtype.size * count != proto.size:
@@ -120,75 +119,110 @@ class BundleReader:
         return Entry(dtype, shape, proto.shard_id, proto.offset, proto.size, proto.crc32c, parts)
 
     def read(self, name: str, part: Part | None = None) -> Any:
-        """A tensor, or a part of it, as a new array.
+        """A tensor, or a part of it, as a new array; see `read_all`."""
+        return self.read_all([(name, part)])[0]
+
+    def read_all(self, asked: Sequence[tuple[str, Part | None]]) -> list[Any]:
+        """Tensors, or parts of them, as new arrays; large ones by several threads.
 
         Raises:
             NotFoundError: there is none of that name, or no file that should hold it.
             InvalidArgumentError: the part is that of a tensor of another shape.
             DataLossError: a file is damaged.
         """
+        found: list[Any] = [None] * len(asked)
+        stored: dict[int, tuple[Entry, str]] = {}
+        for place, (name, part) in enumerate(asked):
+            entry = self.entry(name)
+            if not entry.parts and (part is None or part.is_whole):
+                stored[place] = entry, name
+            elif part in entry.parts:
+                stored[place] = self._part_entry(entry, name, part), name
+        progress = Progress(self.prefix, sum(entry.size for entry, _ in stored.values()))
+        arrays = self._read_stored(list(stored.values()), progress)
+        for place, array in zip(stored, arrays, strict=True):
+            found[place] = array
+        for place, (name, part) in enumerate(asked):
+            if place not in stored:
+                found[place] = self._assembled(name, part)
+        return found
+
+    def _assembled(self, name: str, part: Part | None) -> Any:
+        """A part of a tensor that is stored in other parts, or whole."""
         entry = self.entry(name)
-        if part is None:
-            part = whole(entry.shape)
+
+        def fill(there: Part, inside: tuple[slice, ...], target: Any) -> None:
+            one = self._part_entry(entry, name, there) if entry.parts else entry
+            fits = target.shape == one.shape and target.flags.c_contiguous
+            if fits and entry.dtype is not string:
+                self._read_stored([(one, name)], _UNTOLD, [target])
+            else:
+                target[...] = self._read_stored([(one, name)], _UNTOLD)[0][inside]
+
         stored = entry.parts or (whole(entry.shape),)
-        if not entry.parts and part.is_whole:
-            return self._read(entry, name)
-        if part in entry.parts:
-            return self._read_part(entry, name, part)
+        wanted = whole(entry.shape) if part is None else part
         try:
-            return assemble(
-                part, stored, entry.dtype.numpy, lambda there: self._read_part(entry, name, there)
-            )
+            return assemble(wanted, stored, entry.dtype.numpy, fill)
         except ValueError as error:
             raise _lost(f"Tensor {name} in {self.prefix} is damaged: {error}") from None
 
-    def _read_part(self, entry: Entry, name: str, part: Part) -> Any:
-        if not entry.parts:
-            return self._read(entry, name)
+    def _part_entry(self, entry: Entry, name: str, part: Part | None) -> Entry:
+        """What is known of a stored part."""
+        assert part is not None
         found = self._entry(part_key(name, part), f"{name} {part.spec()}")
         if found.shape != part.lengths or found.dtype is not entry.dtype or found.parts:
             raise _lost(f"Part {part.spec()} of tensor {name} in {self.prefix} is of another kind")
-        return self._read(found, name)
+        return found
 
-    def _read(self, entry: Entry, name: str) -> Any:
-        if entry.dtype in (resource, variant):
-            raise UnimplementedError(
-                None, None, f"Tensor {name} of type {entry.dtype.op_def_name} cannot be read"
-            )
-        target = bundle_files.data_name(self.prefix, entry.shard, self.shards)
-        with file_errors(), Path(bundle_files.current(target, self.prefix)).open("rb", 0) as file:
-            size = file.seek(0, 2)
-            if entry.offset + entry.size > size:
-                raise self._short(entry, name)
-            file.seek(entry.offset)
+    def _read_stored(
+        self,
+        stored: Sequence[tuple[Entry, str]],
+        progress: Progress,
+        targets: Sequence[Any] | None = None,
+    ) -> list[Any]:
+        """What entries stand for, each with the name of its tensor; into `targets` if there are."""
+        with file_errors():
+            files = self._files(stored)
+        arrays = [np.empty(_stored_shape(e), _stored_dtype(e)) for e, _ in stored]
+        arrays = arrays if targets is None else list(targets)
+        stretches = [
+            Stretch(files[entry.shard], entry.offset, array.reshape(-1).view(np.uint8))
+            for (entry, _), array in zip(stored, arrays, strict=True)
+        ]
+        try:
+            with file_errors():
+                sums = read_stretches(stretches, progress)
+        except EndOfFile as error:
+            raise self._short(*stored[error.number]) from None
+        for place, (entry, name) in enumerate(stored):
             if entry.dtype is string:
-                return self._strings(entry, name, file)
-            return self._array(entry, name, file)
+                arrays[place] = self._strings(entry, name, arrays[place].tobytes())
+                continue
+            self._check(entry, sums[place])
+            if entry.dtype is bool_:
+                # Other bytes than 0 and 1 are no booleans to NumPy.
+                np.not_equal(arrays[place].view(np.uint8), 0, out=arrays[place])
+        return arrays
 
-    def _array(self, entry: Entry, name: str, file: BinaryIO) -> Any:
-        array = np.empty(entry.shape, entry.dtype.numpy)
-        crc = self._fill(array.reshape(-1).view(np.uint8), entry, name, file)
-        self._check(entry, crc)
-        if entry.dtype is bool_:
-            # Other bytes than 0 and 1 are no booleans to NumPy.
-            np.not_equal(array.view(np.uint8), 0, out=array)
-        return array
-
-    def _fill(self, data: Any, entry: Entry, name: str, file: BinaryIO, crc: int = 0) -> int:
-        view = memoryview(data)
-        position = 0
-        while position < len(view):
-            count = file.readinto(view[position : position + PIECE])  # type: ignore[attr-defined]
-            if not count:
+    def _files(self, stored: Sequence[tuple[Entry, str]]) -> dict[int, str]:
+        """The data files by their numbers, once they are known to hold what they should."""
+        found: dict[int, str] = {}
+        sizes: dict[int, int] = {}
+        for entry, name in stored:
+            if entry.dtype in (resource, variant):
+                raise UnimplementedError(
+                    None, None, f"Tensor {name} of type {entry.dtype.op_def_name} cannot be read"
+                )
+            shard = entry.shard
+            if shard not in found:
+                target = bundle_files.data_name(self.prefix, shard, self.shards)
+                found[shard] = bundle_files.current(target, self.prefix)
+                sizes[shard] = Path(found[shard]).stat().st_size
+            if entry.offset + entry.size > sizes[shard]:
                 raise self._short(entry, name)
-            crc = crc32c(data[position : position + count], crc)
-            position += count
-        return crc
+        return found
 
-    def _strings(self, entry: Entry, name: str, file: BinaryIO) -> Any:
-        raw = np.empty(entry.size, np.uint8)
-        self._fill(raw, entry, name, file)
-        data = raw.tobytes()
+    def _strings(self, entry: Entry, name: str, data: bytes) -> Any:
         sizes, position = [], 0
         for _ in range(math.prod(entry.shape)):
             size, position = varint.decode(data, position, len(data))
@@ -223,6 +257,18 @@ class BundleReader:
             f"TensorBundle at {self.prefix} shard {entry.shard} ({entry.size} bytes): the file "
             f"ends within tensor {name}, or its texts do"
         )
+
+
+# For reads that nobody hears of.
+_UNTOLD: Final = Progress("", 0)
+
+
+def _stored_shape(entry: Entry) -> tuple[int, ...]:
+    return (entry.size,) if entry.dtype is string else entry.shape
+
+
+def _stored_dtype(entry: Entry) -> Any:
+    return np.uint8 if entry.dtype is string else entry.dtype.numpy
 
 
 def shape_from_proto(proto: Any) -> tuple[int, ...]:

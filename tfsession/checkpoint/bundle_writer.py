@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Self
@@ -17,11 +19,14 @@ from tfsession.core.crc32c import crc32c, masked
 from tfsession.core.dtypes import DType, resource, string, variant
 from tfsession.core.errors import InvalidArgumentError, UnimplementedError
 from tfsession.core.file_system import file_errors, local_path
+from tfsession.core.progress import Progress
 from tfsession.core.shape import to_proto
 from tfsession.core.tensor_parts import Part
 
 # A piece that is still in the processor's cache when it is written after its checksum.
-PIECE: Final = 1 << 20
+_PIECE: Final = 1 << 20
+# What is worth a flush of its own.
+_FLUSHED: Final = 32 << 20
 _UINT32_MAX: Final = 0xFFFFFFFF
 
 
@@ -32,17 +37,20 @@ class BundleWriter:
 
     Args:
         prefix: the checkpoint's name; its directory is made.
+        total: how many bytes are to come, without those of texts, for those who watch.
     """
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, total: int = 0) -> None:
         self.prefix = local_path(prefix)
+        self._progress = Progress(self.prefix, total)
         self._entries: dict[bytes, Any] = {}
         self._offset = 0
         self._index = bundle_files.aside(bundle_files.index_name(self.prefix))
         self._data = bundle_files.aside(bundle_files.data_name(self.prefix, 0, 1))
         with file_errors():
-            Path(self.prefix).parent.mkdir(parents=True, exist_ok=True)
+            bundle_files.make_directory(self.prefix)
             self._file: BinaryIO = Path(self._data).open("wb", buffering=0)  # noqa: SIM115
+        self._flusher = _Flusher(self._file.fileno())
 
     def __enter__(self) -> Self:
         return self
@@ -51,6 +59,8 @@ class BundleWriter:
         self, kind: type[BaseException] | None, error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
+        with contextlib.suppress(OSError):
+            self._flusher.stop()
         self._file.close()
         for name in (self._data, self._index):
             with contextlib.suppress(OSError):
@@ -119,27 +129,60 @@ class BundleWriter:
         crc = crc32c(numbers)
         checksum = masked(crc).to_bytes(4, "little")
         head = b"".join(map(varint.encode, sizes)) + checksum
+        self._progress.expect(len(head) + sum(sizes))
         self._write(np.frombuffer(head, np.uint8), 0)
         body = np.frombuffer(b"".join(texts), np.uint8)
         size, crc = self._write(body, crc32c(checksum, crc))
         return len(head) + size, crc
 
     def _write(self, data: Any, crc: int) -> tuple[int, int]:
-        for start in range(0, data.size, PIECE):
+        for start in range(0, data.size, _PIECE):
             # A copy: another step may write to a variable between the checksum and the write.
-            piece = data[start : start + PIECE].copy()
+            piece = data[start : start + _PIECE].copy()
             crc = crc32c(piece, crc)
             _write_all(self._file, piece)
+            self._flusher.written(piece.size)
+            self._progress.add(piece.size)
         return data.size, crc
 
     def finish(self) -> None:
         """Put the checkpoint in its place, instead of what may have been there."""
         with file_errors():
+            self._flusher.stop()
             bundle_files.flush(self._data)
             self._file.close()
         write_index(self._index, self._entries, 1)
         target = bundle_files.data_name(self.prefix, 0, 1)
         bundle_files.put_in_place(self.prefix, [(self._data, target)], self._index)
+
+
+class _Flusher:
+    """Has a large file on the disk as it grows, so that little is left to be done in the end."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._waiting = 0
+        self._pool: ThreadPoolExecutor | None = None
+        self._running: Future[None] | None = None
+
+    def written(self, count: int) -> None:
+        """So many more bytes were written; raises OSError where earlier ones cannot be kept."""
+        self._waiting += count
+        if self._waiting < _FLUSHED or (self._running and not self._running.done()):
+            return
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(1, "flush")
+        if self._running is not None:
+            self._running.result()
+        self._running = self._pool.submit(os.fdatasync, self._descriptor)
+        self._waiting = 0
+
+    def stop(self) -> None:
+        """Wait for what is under way; raises OSError where it fails."""
+        pool, self._pool = self._pool, None
+        if pool is not None and self._running is not None:
+            pool.shutdown()
+            self._running.result()
 
 
 def _write_all(file: BinaryIO, data: Any) -> None:

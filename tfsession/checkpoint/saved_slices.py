@@ -29,6 +29,7 @@ from tfsession.core.file_system import file_errors, local_path
 from tfsession.core.shape import to_proto
 from tfsession.core.tensor_parts import Part, assemble, part_from_proto, whole
 from tfsession.core.tensor_proto import make_ndarray
+from tfsession.core.wire import nested, varint
 
 # The field that holds a dtype's values, and as which type it sees their bits.
 _FIELDS: Final[dict[DType, tuple[str, Any]]] = {
@@ -49,6 +50,28 @@ _FIELDS: Final[dict[DType, tuple[str, Any]]] = {
     dtypes.quint8: ("int_val", np.uint8),
     dtypes.qint32: ("int_val", np.int32),
 }
+
+
+# Those whose values a message holds as memory does.
+_AS_IN_MEMORY: Final = frozenset(
+    [dtypes.float32, dtypes.float64, dtypes.complex64, dtypes.complex128, dtypes.bool_]
+)
+# So many others become Python's numbers at once.
+_CHUNK: Final = 1 << 16
+
+
+def _beginning(name: str, part: Part, dtype: DType, nbytes: int) -> bytes:
+    """How the message of a part begins, up to its values, where they are as in memory."""
+    number = protos.TensorProto.DESCRIPTOR.fields_by_name[_FIELDS[dtype][0]].number
+    values = _opening(number, nbytes) if nbytes else b""
+    text = nested(1, name.encode()) if name else b""
+    start = text + nested(2, part.to_proto().SerializeToString())
+    start += _opening(3, len(values) + nbytes) + values
+    return _opening(2, len(start) + nbytes) + start
+
+
+def _opening(field: int, size: int) -> bytes:
+    return varint(field << 3 | 2) + varint(size)
 
 
 class Saved(NamedTuple):
@@ -98,7 +121,10 @@ class SlicesReader:
                 for proto in saved.slice:
                     known.files[part_from_proto(proto, shape)] = rows
         except DataLossError as error:
-            raise _lost(f"Unable to open table file {file}: DATA_LOSS: {error.message}") from None
+            raise _lost(
+                f"Unable to open table file {file}: DATA_LOSS: {error.message}: perhaps your file "
+                "is in a different file format and you need to use a different restore operator?"
+            ) from None
         except (protos.DecodeError, KeyError, ValueError, TypeError) as error:
             raise _lost(f"Unable to open table file {file}: {error}") from None
 
@@ -127,16 +153,26 @@ class SlicesReader:
         """
         saved = self.entry(name)
         wanted = whole(saved.shape) if part is None else part
+
+        def fill(there: Part, inside: tuple[slice, ...], target: Any) -> None:
+            target[...] = self._part(saved, name, there)[inside]
+
         try:
-            return assemble(
-                wanted, saved.files, saved.dtype.numpy, lambda there: self._part(saved, name, there)
-            )
+            return assemble(wanted, saved.files, saved.dtype.numpy, fill)
         except ValueError as error:
             raise _lost(f"Tensor {name} in {self.pattern} is damaged: {error}") from None
 
     def _part(self, saved: Saved, name: str, part: Part) -> Any:
         try:
             row = saved.files[part][part_key(name, part)]
+            if saved.dtype in _AS_IN_MEMORY:
+                size = part.size * saved.dtype.size
+                start = _beginning(name, part, saved.dtype, size)
+                if len(row) == len(start) + size and row.startswith(start):
+                    values = np.frombuffer(row, saved.dtype.numpy, part.size, len(start))
+                    if saved.dtype is not dtypes.bool_ or not (values.view(np.uint8) > 1).any():
+                        return values.reshape(part.lengths)
+            # Written by others, who have their ways.
             data = protos.SavedTensorSlices.FromString(row).data.data
             data.dtype = saved.dtype.as_datatype_enum
             data.tensor_shape.CopyFrom(to_proto((part.size,)))
@@ -180,13 +216,19 @@ class SlicesWriter:
                 None, None, f"Mismatching shapes or types, or a part that comes twice: {name}"
             )
         meta.slice.append(part.to_proto())
+        values = np.ascontiguousarray(array).reshape(-1)
+        if dtype in _AS_IN_MEMORY:
+            start = _beginning(name, part, dtype, values.nbytes)
+            self._rows[key] = b"".join([start, values.view(np.uint8)])
+            return
         saved = protos.SavedTensorSlices()
         saved.data.name = name
         saved.data.slice.CopyFrom(part.to_proto())
-        values = np.ascontiguousarray(array).reshape(-1)
         values = values if field[1] is None else values.view(field[1])
         saved.data.data.SetInParent()
-        getattr(saved.data.data, field[0]).extend(values.tolist())
+        for begin in range(0, values.size, _CHUNK):
+            chunk = values[begin : begin + _CHUNK].tolist()
+            getattr(saved.data.data, field[0]).extend(chunk)
         self._rows[key] = saved.SerializeToString()
 
     def finish(self) -> None:
@@ -198,6 +240,7 @@ class SlicesWriter:
         target, written = self.name, bundle_files.aside(self.name)
         try:
             with file_errors():
+                bundle_files.make_directory(target)
                 Path(written).write_bytes(encode_table(rows))
                 bundle_files.flush(written)
                 Path(written).replace(target)

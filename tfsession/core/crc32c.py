@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 import google_crc32c
 import numpy as np
 
 _MASK_DELTA: Final = 0xA282EAD8
+_POLYNOMIAL: Final = 0x82F63B78
 
 
 def crc32c(data: Any, crc: int = 0) -> int:
@@ -21,6 +23,37 @@ def crc32c(data: Any, crc: int = 0) -> int:
         # The library refuses writable buffers, and the buffer protocol some of our dtypes.
         data = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
     return int(google_crc32c.extend(crc, data))
+
+
+def joined(first: int, second: int, size: int) -> int:
+    """The checksum of data in two parts, from those of the parts; `size` is that of the second.
+
+    A checksum is a polynomial over GF(2), modulo that of CRC-32C: as many zero bytes behind the
+    data multiply it by a power of x.
+    """
+    return _multiplied(_power(size), first) ^ second if first else second
+
+
+@lru_cache(maxsize=64)
+def _power(size: int) -> int:
+    """x to the power 8 * size; bit 31 is the coefficient of x**0."""
+    power, square = 1 << 31, 1 << 23
+    while size:
+        if size & 1:
+            power = _multiplied(square, power)
+        square = _multiplied(square, square)
+        size >>= 1
+    return power
+
+
+def _multiplied(one: int, other: int) -> int:
+    """The product of two polynomials."""
+    product = 0
+    for place in range(31, -1, -1):
+        if one >> place & 1:
+            product ^= other
+        other = other >> 1 ^ (_POLYNOMIAL if other & 1 else 0)
+    return product
 
 
 def masked_crc32c(data: Any) -> int:

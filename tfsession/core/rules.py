@@ -133,12 +133,15 @@ class Kernel:
     can wait, be cancelled and go on elsewhere; `types` restricts type attributes to some dtypes;
     `unseen` names inputs that the function does not look at, so that they may lie in any memory,
     each with the output that hands it on, or with an empty text;
+    `apart` says that its outputs share no memory with each other, `takes_over` that the function
+    may keep its last input itself, where it is told that it is `owned`: nobody else will have it;
     `site` is the place of the registration.
     """
 
     __slots__ = (
         "_parameters",
         "aliases",
+        "apart",
         "blocking",
         "constant",
         "device",
@@ -153,6 +156,7 @@ class Kernel:
         "site",
         "slow",
         "stateful",
+        "takes_over",
         "types",
         "ufunc",
         "unseen",
@@ -178,6 +182,7 @@ class Kernel:
         slow: int = 0,
         types: dict[str, Iterable[Any]] | None = None,
         unseen: dict[str, str] | None = None,
+        apart: bool = False,
         site: str = "",
     ) -> None:
         self.op_type = op_type
@@ -197,6 +202,7 @@ class Kernel:
         self.blocking = blocking
         self.slow = slow
         self.unseen = unseen or {}
+        self.apart = apart
         self.types: dict[str, frozenset[DType]] = {
             attr: frozenset(map(as_dtype, allowed)) for attr, allowed in (types or {}).items()
         }
@@ -204,6 +210,7 @@ class Kernel:
         self._parameters: tuple[str, ...] = (
             code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ()
         )
+        self.takes_over = "owned" in self._parameters
 
     @property
     def takes_out(self) -> bool:
@@ -265,7 +272,7 @@ def kernel(*op_types: str, **properties: Any) -> Callable[[F], F]:
     The function is `f(xp, *inputs, **attrs)`, or `f(ctx, *inputs, **attrs)` with `stateful=True`;
     the properties are those of `Kernel`: `device`, `host`, `host_outputs`, `aliases`,
     `constant`, `forwards`, `stateful`, `blocking`, `types`, `unseen`, `slow`, `elementwise`,
-    `reduces`, `finish`.
+    `reduces`, `finish`, `apart`.
     """
     site = caller_site()
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from tfsession.core import protos
 from tfsession.core.shape import debug_string
 
+# Few boxes are compared with each other; the elements of more are marked.
+_MOST_COMPARED: Final = 128
 # One dimension's (start, length); None where the whole dimension is meant.
 Extent = tuple[int, int] | None
 
@@ -126,14 +128,18 @@ def overlap(wanted: Part, there: Part) -> tuple[tuple[slice, ...], tuple[slice, 
     return tuple(into_wanted), tuple(into_there)
 
 
-def assemble(wanted: Part, stored: Iterable[Part], dtype: Any, read: Callable[[Part], Any]) -> Any:
+# Fills an array with those elements of a stored part that the indices name.
+Fill = Callable[[Part, tuple[slice, ...], Any], None]
+
+
+def assemble(wanted: Part, stored: Iterable[Part], dtype: Any, fill: Fill) -> Any:
     """A new array of NumPy's `dtype` for a part of a tensor, from the parts that are stored.
 
     Args:
         wanted: the part.
         stored: the parts that there are.
         dtype: of the array.
-        read: gives the array of a stored part.
+        fill: called for a stored part, the indices of what is wanted of it, and the array for that.
 
     Raises:
         ValueError: they leave something out, or meet each other.
@@ -143,12 +149,24 @@ def assemble(wanted: Part, stored: Iterable[Part], dtype: Any, read: Callable[[P
     # Before memory is taken for what a damaged file may claim.
     if sum(counts) != wanted.size:
         raise ValueError(f"the parts there do not make up {wanted.spec()}")
-    arrays = [(both, read(there)) for there, both in meetings if both]
-    result = np.empty(wanted.lengths, dtype)
-    filled = np.zeros(wanted.lengths, np.bool_)
-    for both, array in arrays:
-        result[both[0]] = array[both[1]]
-        filled[both[0]] = True
-    if not filled.all():
+    if _overlap([both[0] for _, both in meetings if both], wanted.lengths):
         raise ValueError("its parts overlap")
+    result: Any = np.empty(wanted.lengths, dtype)
+    for there, both in meetings:
+        if both:
+            fill(there, both[1], result[(*both[0], ...)])
     return result
+
+
+def _overlap(boxes: list[tuple[slice, ...]], shape: tuple[int, ...]) -> bool:
+    """Whether two boxes, of as many elements together as `shape` has, have one in common."""
+    if len(boxes) > _MOST_COMPARED:
+        filled = np.zeros(shape, np.bool_)
+        for box in boxes:
+            filled[box] = True
+        return not filled.all()
+    return any(
+        all(a.start < b.stop and b.start < a.stop for a, b in zip(one, other, strict=True))
+        for number, one in enumerate(boxes)
+        for other in boxes[:number]
+    )

@@ -124,7 +124,10 @@ class _ResourceSaveable(SaveableObject):
 
 
 def _saveable(variable: Any, slice_spec: str, name: str) -> SaveableObject:
-    element = variable._as_graph_element() if isinstance(variable, Variable) else variable
+    if isinstance(variable, Variable):
+        element = variable._as_graph_element()
+    else:
+        element = variable = convert_to_tensor(variable)
     if not _is_variable(element):
         raise TypeError(
             "names_to_saveables must be a dict mapping string names to Tensors/Variables. Not a "

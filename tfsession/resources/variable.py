@@ -22,6 +22,12 @@ def _copy(array: Any, value: Any) -> None:
     array[...] = value
 
 
+def _stands_alone(value: Any) -> bool:
+    """Whether the memory of an array is its own, and all of it is in use."""
+    flags = getattr(value, "flags", None)
+    return flags is not None and value.ndim > 0 and flags.owndata and flags.c_contiguous
+
+
 class Variable:
     """A variable's storage. Readers get the array itself, not a copy.
 
@@ -81,15 +87,22 @@ class Variable:
             self.array = charged(self.array.copy())
         return self.array
 
-    def assign(self, value: Any) -> None:
-        """Take a copy of `value`, in place where the shape allows and no snapshot must stay."""
+    def assign(self, value: Any, owned: bool = False) -> None:
+        """Take a copy of `value`, in place where the shape allows and no snapshot must stay.
+
+        Args:
+            value: an array, or a NumPy scalar.
+            owned: nobody else has it: the variable keeps the array itself where it can.
+        """
         with self.lock:
-            if (
+            fits = (
                 self.array is not None
                 and self.array.shape == value.shape
                 and self.array.dtype == value.dtype
-                and (self.is_reference or not self.is_shared())
-            ):
+            )
+            if owned and not (fits and self.is_reference) and _stands_alone(value):
+                self.array = charged(value)
+            elif fits and (self.is_reference or not self.is_shared()):
                 write_blocks(_copy, self.array, value)
             else:
                 # A NumPy scalar, as ufuncs give for rank 0, copies to a scalar: [...] helps.
@@ -143,9 +156,9 @@ class ResourceVariable(Variable):
         super().__init__(name, dtype, container, shape)
         self.containers: set[str] = set() if containers is None else containers
 
-    def assign(self, value: Any) -> None:
-        """Take a copy of `value`, in place where the shape allows and no snapshot must stay."""
-        super().assign(value)
+    def assign(self, value: Any, owned: bool = False) -> None:
+        """As any variable's; then its container exists, too."""
+        super().assign(value, owned)
         self.containers.add(self.container)
 
     def existing(self, dtype: DType) -> Any:

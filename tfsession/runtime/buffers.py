@@ -24,11 +24,12 @@ class Buffers:
         """Take in what an operation makes, and what may live on in its result or its state."""
         run, node, results = self._run, self._run.nodes[index], self._run.outputs[index]
         kernel = node.kernel
+        is_own = len(results) == 1 or kernel.apart
         if kernel.forwards and all(run.value(name) != name for name in results):
             return  # the same values as before
         if kernel.aliases or kernel.stateful:
             self._fresh.difference_update(run.inputs[index])
-        elif self._reuses and not kernel.constant and node.memory is None and len(results) == 1:
+        elif self._reuses and not kernel.constant and node.memory is None and is_own:
             self._fresh.update(results)
 
     def reusable(self, index: int) -> str | None:
@@ -42,6 +43,14 @@ class Buffers:
             if ends_here and _has_the_result(node, node.inputs[position]):
                 return name
         return None
+
+    def is_given_up(self, index: int) -> bool:
+        """Whether nobody else has the last input of kernel number `index`, or will."""
+        run, node = self._run, self._run.nodes[index]
+        if node.memory is not None or node.inputs[-1].dtype.is_ref:
+            return False
+        name = run.inputs[index][-1]
+        return name in self._fresh and run.ends.get(name) == index
 
 
 def _has_the_result(node: Node, tensor: Tensor) -> bool:

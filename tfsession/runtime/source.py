@@ -124,9 +124,16 @@ class Source:
             self.values[name] = value
         return name
 
-    def call(self, function: Function, arguments: Sequence[str], written: str | None = None) -> str:
+    def call(
+        self,
+        function: Function,
+        arguments: Sequence[str],
+        written: str | None = None,
+        owned: bool = False,
+    ) -> str:
         """The text of a call; `written` names the array that the result is written to.
 
+        `owned` says that nobody else has the last input.
         What `partial` holds is spelled out, and a ufunc's `out` given by its position: both cost
         a step much of the time of a small kernel.
         """
@@ -135,6 +142,7 @@ class Source:
             parts = [self.bind("p", value) for value in function.args]
             parts += arguments
             parts += [f"{key}={self.bind('p', value)}" for key, value in function.keywords.items()]
+            parts += ["owned=True"] * owned
             function = function.func
         if written is not None:
             by_place = isinstance(function, np.ufunc) and function not in _OUT_BY_NAME
@@ -444,7 +452,9 @@ class Writer:
             function = self.binder.bind(node)
             if node.arrival:
                 function = in_place(self.binder.cancellation, node.op, function)
-            call = source.call(function, arguments, None if written is None else texts[written])
+            owned = kernel.takes_over and buffers.is_given_up(index)
+            out = None if written is None else texts[written]
+            call = source.call(function, arguments, out, owned)
         buffers.note(index)
         if kernel.forwards:
             # What only goes through is called as before.

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from tfsession.checkpoint.bundle_files import make_directory
 from tfsession.core import forking, protos, verbosity
 from tfsession.core.errors import DataLossError
 from tfsession.core.exports import export
@@ -260,10 +261,10 @@ class EventFileWriter:
         self._logdir = os.fsdecode(logdir)
         self._max_queue = max_queue
         self._flush_secs = flush_secs
-        directory = Path(local_path(logdir))
+        prefix = Path(local_path(logdir)) / "events"
         with file_errors():
-            directory.mkdir(parents=True, exist_ok=True)
-        self._writer = EventsWriter(directory / "events")
+            make_directory(str(prefix))
+        self._writer = EventsWriter(prefix)
         if filename_suffix:
             self._writer.InitWithSuffix(filename_suffix)
         self._closed = False

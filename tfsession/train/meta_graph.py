@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,12 +19,17 @@ from tfsession.graph import context_def  # noqa: F401 (says how contexts are wri
 from tfsession.graph.collection_protos import collection_protos, within_scope, without_scope
 from tfsession.graph.graph import Graph, get_default_graph
 from tfsession.graph.graph_def import to_graph_def
-from tfsession.graph.graph_keys import GraphKeys
 from tfsession.graph.importer import import_graph_def
 from tfsession.train.checkpoint_state import write_whole
 
 # What is followed; the same text as `tf.VERSION`.
 _TENSORFLOW_VERSION: Final = "2.21.0"
+# What the nodes of an exported scope read from outside of it, and the collection that lists it.
+_UNBOUND: Final = "$unbound_inputs_"
+_UNBOUND_KEY: Final = "unbound_inputs"
+_SAVING_OPS: Final = frozenset(
+    ["SaveV2", "Save", "SaveSlices", "RestoreV2", "Restore", "RestoreSlice", "MergeV2Checkpoints"]
+)
 
 
 @export("train.export_meta_graph")
@@ -52,14 +57,13 @@ def export_meta_graph(
         collection_list: the collections to write; all when None.
         as_text: write text instead of a binary file.
         graph: the default graph when None.
-        export_scope: write only what is in this name scope, without the scope.
+        export_scope: write only what is in this name scope, without the scope. What it reads from
+            outside becomes inputs `$unbound_inputs_NAME`, to be given as `input_map` when the graph
+            is imported; the collection "unbound_inputs" lists them.
         clear_devices: write no devices.
-        clear_extraneous_savers: leave out the collection of Savers.
+        clear_extraneous_savers: leave out the operations of Savers other than `saver_def`'s.
         strip_default_attrs: leave out attributes that have their default.
         save_debug_info: no effect.
-
-    Raises:
-        ValueError: something in `export_scope` reads what lies outside of it.
     """
     graph = graph or get_default_graph()
     message = protos.MetaGraphDef()
@@ -69,8 +73,10 @@ def export_meta_graph(
         message.graph_def.CopyFrom(to_graph_def(graph, add_shapes=True))
     else:
         message.graph_def.CopyFrom(protos.coerce(graph_def, protos.GraphDef))
-    if export_scope:
-        _keep_scope(message.graph_def, export_scope)
+    saver_def = None if saver_def is None else protos.coerce(saver_def, protos.SaverDef)
+    left_out = _other_savers(message.graph_def, saver_def) if clear_extraneous_savers else ()
+    _drop_nodes(message.graph_def, left_out)
+    unbound = _keep_scope(message.graph_def, export_scope) if export_scope else []
     if clear_devices:
         for node in _nodes(message.graph_def):
             node.device = ""
@@ -83,11 +89,12 @@ def export_meta_graph(
     about.tensorflow_version = about.tensorflow_version or _TENSORFLOW_VERSION
     about.tensorflow_git_version = about.tensorflow_git_version or "unknown"
     if saver_def is not None:
-        message.saver_def.CopyFrom(protos.coerce(saver_def, protos.SaverDef))
+        message.saver_def.CopyFrom(saver_def)
     keys = graph.get_all_collection_keys() if collection_list is None else collection_list
     for key in keys:
-        if not (clear_extraneous_savers and key == GraphKeys.SAVERS):
-            add_collection_def(message, key, graph, export_scope)
+        add_collection_def(message, key, graph, export_scope, left_out)
+    if unbound:
+        message.collection_def[_UNBOUND_KEY].bytes_list.value[:] = map(str.encode, unbound)
     if filename:
         data = (
             protos.text_format.MessageToString(message).encode()
@@ -123,30 +130,52 @@ def _strip_defaults(graph_def: Any) -> None:
                     del node.attr[name]
 
 
-def _keep_scope(graph_def: Any, scope: str) -> None:
-    """Leave the nodes of a name scope, under their names within it."""
+def _other_savers(graph_def: Any, saver_def: Any) -> tuple[str, ...]:
+    """How the names begin that lie in the scopes of Savers other than `saver_def`'s."""
+    scopes = {_scope_of(node.name) for node in graph_def.node if node.op in _SAVING_OPS}
+    kept = [] if saver_def is None else [saver_def.save_tensor_name, saver_def.restore_op_name]
+    return tuple(f"{scope}/" for scope in scopes.difference(map(_scope_of, kept), [""]))
+
+
+def _scope_of(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+def _drop_nodes(graph_def: Any, prefixes: tuple[str, ...]) -> None:
+    """Drop the nodes whose names begin so."""
+    if prefixes:
+        _set_nodes(graph_def, [n for n in graph_def.node if not n.name.startswith(prefixes)])
+
+
+def _set_nodes(graph_def: Any, nodes: list[Any]) -> None:
+    copies = [protos.NodeDef.FromString(node.SerializeToString()) for node in nodes]
+    del graph_def.node[:]
+    graph_def.node.extend(copies)
+
+
+def _keep_scope(graph_def: Any, scope: str) -> list[str]:
+    """Leave the nodes of a name scope, under their names within it; what they lack now."""
+    unbound: dict[str, None] = {}
     prefix = scope.rstrip("/") + "/"
     kept = [node for node in graph_def.node if node.name.startswith(prefix)]
     names = {node.name for node in kept}
     for node in kept:
-        inputs = []
-        for text in node.input:
-            name = text.removeprefix("^").split(":")[0]
-            if name in names:
-                inputs.append(text.replace(prefix, "", 1))
-            elif not text.startswith("^"):
-                raise ValueError(
-                    f"Node {node.name} in the exported scope {scope} reads {text}, which lies "
-                    "outside of it"
-                )
-        node.input[:] = inputs
+        for place, text in enumerate(node.input):
+            control = "^" * text.startswith("^")
+            source = text.removeprefix("^")
+            if source.split(":")[0] in names:
+                node.input[place] = control + source.removeprefix(prefix)
+            else:
+                node.input[place] = control + _UNBOUND + source
+                unbound[node.input[place]] = None
         node.name = node.name.removeprefix(prefix)
         _rename_frame(node, lambda name: name.removeprefix(prefix))
-        classes = node.attr["_class"].list.s if "_class" in node.attr else []
-        classes[:] = [text.replace(b"loc:@" + prefix.encode(), b"loc:@", 1) for text in classes]
-    copies = [protos.NodeDef.FromString(node.SerializeToString()) for node in kept]
-    del graph_def.node[:]
-    graph_def.node.extend(copies)
+        if "_class" in node.attr:
+            classes, start = node.attr["_class"].list.s, f"loc:@{prefix}".encode()
+            inner = [text for text in classes if text.startswith(start)]
+            classes[:] = [b"loc:@" + text.removeprefix(start) for text in inner]
+    _set_nodes(graph_def, kept)
+    return list(unbound)
 
 
 def _rename_frame(node: Any, rename: Callable[[str], str]) -> None:
@@ -156,10 +185,24 @@ def _rename_frame(node: Any, rename: Callable[[str], str]) -> None:
         frame.s = rename(frame.s.decode()).encode()
 
 
-def add_collection_def(message: Any, key: str, graph: Graph, export_scope: str | None) -> None:
-    """Write down a collection, unless what it holds cannot be: then a warning says so."""
-    items = graph.get_collection(key)
-    if not items:
+def add_collection_def(
+    message: Any,
+    key: str,
+    graph: Graph,
+    export_scope: str | None,
+    left_out: tuple[str, ...] = (),
+) -> None:
+    """Write down a collection, unless what it holds cannot be: then a warning says so.
+
+    Args:
+        message: the MetaGraphDef to write to.
+        key: the name of the collection.
+        graph: holds the collection.
+        export_scope: write only what is in this name scope, without the scope.
+        left_out: how the names begin of the nodes that are not written.
+    """
+    items = [item for item in graph.get_collection(key) if not _is_in(item, left_out)]
+    if not items or key == _UNBOUND_KEY:
         return
     try:
         found = _collection_def(items, key, export_scope)
@@ -174,6 +217,12 @@ def add_collection_def(message: Any, key: str, graph: Graph, export_scope: str |
         )
     else:
         message.collection_def[key].CopyFrom(found)
+
+
+def _is_in(item: Any, prefixes: tuple[str, ...]) -> bool:
+    """Whether a tensor, an operation or a Saver has a name that begins so."""
+    name = getattr(getattr(item, "saver_def", item), "save_tensor_name", getattr(item, "name", ""))
+    return bool(prefixes) and isinstance(name, str) and name.startswith(prefixes)
 
 
 def _collection_def(items: list[Any], key: str, scope: str | None) -> Any:
@@ -245,6 +294,7 @@ def import_into_graph(
     if clear_devices:
         for node in _nodes(message.graph_def):
             node.device = ""
+    _check_unbound(message, input_map or {})
     graph = get_default_graph()
     scope = "/".join(part for part in (graph.get_name_scope(), import_scope) if part)
     for node in message.graph_def.node:
@@ -261,6 +311,19 @@ def import_into_graph(
     for key in sorted(message.collection_def):
         _restore_collection(graph, key, message.collection_def[key], scope, made)
     return message, scope, elements
+
+
+def _check_unbound(message: Any, input_map: Mapping[str, Any]) -> None:
+    """Refuse a graph some of whose inputs come from nowhere; forget the list of them."""
+    if _UNBOUND_KEY in message.collection_def:
+        listed = message.collection_def[_UNBOUND_KEY].bytes_list.value
+        missing = sorted({text.decode() for text in listed}.difference(input_map))
+        if missing:
+            raise ValueError(
+                f"Graph contains unbound inputs: {','.join(missing)}. Must provide these inputs "
+                "through input_map."
+            )
+        del message.collection_def[_UNBOUND_KEY]
 
 
 def _restore_collection(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from tfsession.core import protos
 from tfsession.core.errors import InvalidArgumentError, NotFoundError, OpError
@@ -24,6 +26,7 @@ from tfsession.train.checkpoint_state import (
     times_of,
     write_state,
 )
+from tfsession.train.progress_bar import shown
 from tfsession.train.saver_graph import V2, SaverBuilder
 from tfsession.train.step_counter import global_step as value_of_step
 
@@ -58,6 +61,7 @@ class Saver:
     Raises:
         TypeError: `var_list` holds what cannot be saved.
         ValueError: nothing to save, two variables of one name, or an incomplete `saver_def`.
+        RuntimeError: `write_version` is neither format.
     """
 
     def __init__(
@@ -90,7 +94,7 @@ class Saver:
         self._hours = keep_checkpoint_every_n_hours
         self._name = name
         self._sequentially = restore_sequentially
-        self.saver_def = None if saver_def is None else protos.coerce(saver_def, protos.SaverDef)
+        self.saver_def = None if saver_def is None else _coerced(saver_def)
         self._builder = builder
         self._is_built = False
         self._is_empty = False
@@ -156,14 +160,14 @@ class Saver:
 
     def set_last_checkpoints(self, last_checkpoints: list[str]) -> None:
         """Take these for what was written before, the oldest first; they are kept for ever."""
-        self.set_last_checkpoints_with_time([(name, math.inf) for name in last_checkpoints])
+        _check_list(last_checkpoints)
+        self._last_checkpoints = [(name, math.inf) for name in last_checkpoints]
 
     def set_last_checkpoints_with_time(
         self, last_checkpoints_with_time: list[tuple[str, float]]
     ) -> None:
         """Take these for what was written before, each with its time in seconds since 1970."""
-        if not isinstance(last_checkpoints_with_time, list):
-            raise AssertionError("The last checkpoints must be in a list")
+        _check_list(last_checkpoints_with_time)
         self._last_checkpoints = list(last_checkpoints_with_time)
 
     def recover_last_checkpoints(self, checkpoint_paths: Iterable[str]) -> None:
@@ -181,6 +185,8 @@ class Saver:
         write_state: bool = True,
         strip_default_attrs: bool = False,
         save_debug_info: bool = False,
+        *,
+        progress: bool | Callable[[int, int], None] = False,
     ) -> str | None:
         """Write a checkpoint, which replaces one of its name only when all of it is there.
 
@@ -194,6 +200,8 @@ class Saver:
             write_state: write the state file, and delete old checkpoints.
             strip_default_attrs: leave out of the graph what is the default.
             save_debug_info: no effect.
+            progress: show a bar on standard error while the files are written; a function is
+                called instead, with the bytes done and the bytes in all, from any thread.
 
         Returns:
             The name of the checkpoint, with the step; None when there was nothing to save.
@@ -220,7 +228,8 @@ class Saver:
         if not self._is_empty:
             saver_def = self.saver_def
             feeds = {saver_def.filename_tensor_name: checkpoint}
-            saved = os.fsdecode(sess.run(saver_def.save_tensor_name, feeds))
+            with shown(progress, "Saving", checkpoint):
+                saved = os.fsdecode(sess.run(saver_def.save_tensor_name, feeds))
             if write_state:
                 self._record(saved, os.path.dirname(save_path), latest_filename)  # noqa: PTH120
                 self._delete_old(meta_graph_suffix)
@@ -235,7 +244,8 @@ class Saver:
     def _numbered(self, sess: Any, save_path: str, step: Any) -> str:
         if step is None:
             return save_path
-        number = step if isinstance(step, int) else value_of_step(sess, step)
+        is_number = isinstance(step, int | np.integer)
+        number = int(step) if is_number else value_of_step(sess, step)
         return f"{save_path}-{number:08d}" if self._pad_step_number else f"{save_path}-{number}"
 
     def _record(self, saved: str, directory: str, latest_filename: str) -> None:
@@ -262,8 +272,19 @@ class Saver:
         except OpError as error:
             warning("Ignoring: %s", error)
 
-    def restore(self, sess: Any, save_path: str) -> None:
+    def restore(
+        self,
+        sess: Any,
+        save_path: str,
+        *,
+        progress: bool | Callable[[int, int], None] = False,
+    ) -> None:
         """Give variables the values of a checkpoint; they need not be initialized.
+
+        Args:
+            sess: the session that holds the variables.
+            save_path: name of the checkpoint.
+            progress: show how far it is, as in `save`.
 
         Raises:
             ValueError: there is no such checkpoint.
@@ -281,7 +302,8 @@ class Saver:
         info("Restoring parameters from %s", save_path)
         saver_def = self.saver_def
         try:
-            sess.run(saver_def.restore_op_name, {saver_def.filename_tensor_name: save_path})
+            with shown(progress, "Restoring", save_path):
+                sess.run(saver_def.restore_op_name, {saver_def.filename_tensor_name: save_path})
         except NotFoundError as error:
             raise _explained(error, "a Variable name or other graph key that is missing") from error
         except InvalidArgumentError as error:
@@ -293,7 +315,7 @@ class Saver:
 
     def to_proto(self, export_scope: str | None = None) -> Any:
         """The SaverDef, without a name scope; None for a Saver outside of that scope."""
-        if export_scope is None:
+        if not export_scope:
             return self.saver_def
         prefix = export_scope.rstrip("/") + "/"
         stripped = protos.SaverDef()
@@ -335,8 +357,20 @@ class Saver:
 
 
 def _check_session(sess: Any) -> None:
-    if not (hasattr(sess, "run") and hasattr(sess, "graph")):
+    if isinstance(sess, type) or not (hasattr(sess, "run") and hasattr(sess, "graph")):
         raise TypeError(f"'sess' must be a Session; {sess}")
+
+
+def _check_list(checkpoints: Any) -> None:
+    if not isinstance(checkpoints, list):
+        raise AssertionError(f"The last checkpoints must be in a list, not {checkpoints!r}")
+
+
+def _coerced(saver_def: Any) -> Any:
+    try:
+        return protos.coerce(saver_def, protos.SaverDef)
+    except TypeError:
+        raise ValueError(f"saver_def must be a saver_pb2.SaverDef: {saver_def}") from None
 
 
 def _explained(error: OpError, cause: str) -> OpError:

@@ -30,12 +30,17 @@ class SaverBuilder:
 
     Args:
         write_version: the format of the checkpoints, `tf.train.SaverDef.V2` or `V1`.
+
+    Raises:
+        RuntimeError: `write_version` is neither.
     """
 
     SaveSpec = SaveSpec
     SaveableObject = SaveableObject
 
     def __init__(self, write_version: int = V2) -> None:
+        if write_version not in (V1, V2):
+            raise RuntimeError(f"Unexpected write_version: {write_version}")
         self._write_version = write_version
 
     def build(
