@@ -12,10 +12,12 @@ from tfsession.kernels.segment_sums import add_rows, distinct_of, row_sums, weig
 DTYPES = ["float32", "float64", "complex64", "complex128", "int8", "uint8", "int32", "int64"]
 
 
-@pytest.fixture(params=["SciPy", "NumPy"])
+@pytest.fixture(params=["SciPy", "SciPy's arrays", "NumPy"])
 def library(request, monkeypatch):
     """Sums as of large arrays, by SciPy or as where it is not installed."""
     monkeypatch.setattr(kernels, "_LEAST", 0)
+    if request.param == "SciPy's arrays":
+        monkeypatch.setattr(sparse, "_loops", lambda: None)
     if request.param == "NumPy":
         monkeypatch.setattr(kernels, "sparse_matrices", lambda xp: None)
     return request.param
@@ -111,6 +113,23 @@ def test_products_are_those_of_dense_matrices(seed, count, width, size):
         np.testing.assert_allclose(found, matrix @ dense, atol=1e-12)
 
 
+@pytest.mark.parametrize("width", [1, 2])
+def test_parts_of_products_have_the_bits_of_scipys_arrays(monkeypatch, width):
+    rng = np.random.default_rng(4)
+    rows, columns = np.sort(rng.integers(0, 40, 500)), rng.integers(0, 30, 500)
+    rows, columns = rows.astype(np.int32), columns.astype(np.int32)
+    values = rng.normal(size=500).astype(np.float32)
+    dense = rng.normal(size=(30, width)).astype(np.float32)
+    monkeypatch.setattr(kernels, "_LEAST", 0)
+    monkeypatch.setattr(kernels, "_BLOCK_PRODUCTS", 1000)
+    found = weighted_sums(np, rows, columns, values, 40, dense)
+    parts = values, columns, np.searchsorted(rows, np.arange(41))
+    matrix = sparse.sparse_matrices(np).csr_array(parts, shape=(40, 30))
+    assert found.tobytes() == (matrix @ dense).tobytes()
+
+
 def test_scipy_is_not_needed(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "scipy.sparse", None)
     assert sparse._scipy.__wrapped__() is None
+    monkeypatch.setitem(__import__("sys").modules, "scipy.sparse._sparsetools", None)
+    assert sparse._loops.__wrapped__() is None
