@@ -114,43 +114,67 @@ def _check_range(ids: Any, count: int) -> None:
 # --- weighted sums --------------------------------------------------------------------------------
 
 
-def weighted_sums(xp: Any, rows: Any, columns: Any, values: Any, count: int, dense: Any) -> Any:
-    """`result[i]` is the sum of `values[k] * dense[columns[k]]` over all k with `rows[k] == i`.
+class SparseRows:
+    """The elements of a sparse matrix by its rows: looked at once for all products with it.
 
     Args:
         xp: the module of the arrays.
-        rows: a vector of numbers in `[0, count)`.
-        columns: as many numbers of rows of `dense`; none of both is out of range.
-        values: as many numbers, in the type of `dense`.
-        count: how many sums there are.
-        dense: a matrix.
+        rows: the row of each element, in `[0, count)`.
+        columns: the column of each.
+        count: how many rows there are.
+        is_kept: whether there will be more than one product.
     """
-    if rows.size * dense.shape[1] < _LEAST:
-        return row_sums(xp, rows, values[:, None] * dense[columns], count)
-    is_narrow = rows.itemsize == columns.itemsize == 4 and dense.dtype.char in _SUMMED
-    matrices = sparse_matrices(xp) if is_narrow else None
-    if matrices is None:
-        with blas_threads_for(0):
-            return _sums_of_batches(xp, rows, columns, values, count, dense)
-    inner = dense.shape[0]
-    if (rows[1:] < rows[:-1]).any():
-        if (columns[1:] >= columns[:-1]).all():
-            starts = _starts(xp, columns, inner)
-            return matrices.csc_array((values, rows, starts), shape=(count, inner)) @ dense
+
+    def __init__(
+        self, xp: Any, rows: Any, columns: Any, count: int, *, is_kept: bool = False
+    ) -> None:
+        self._xp, self._rows, self._columns, self._count = xp, rows, columns, count
+        self._is_kept = is_kept
+        # Where each row starts, the columns by rows, and where their elements are, unless in order.
+        self._by_row: tuple[Any, Any, Any] | None = None
+
+    def times(self, values: Any, dense: Any) -> Any:
+        """The product: the sums of `values[k] * dense[columns[k]]` over all k of a row, in order.
+
+        Args:
+            values: the elements, in the type of `dense`.
+            dense: a contiguous matrix that has all columns as rows.
+        """
+        xp, rows, columns, count = self._xp, self._rows, self._columns, self._count
+        if rows.size * dense.shape[1] < _LEAST:
+            return row_sums(xp, rows, values[:, None] * dense[columns], count)
+        is_narrow = rows.itemsize == columns.itemsize == 4 and dense.dtype.char in _SUMMED
+        matrices = sparse_matrices(xp) if is_narrow else None
+        if matrices is None:
+            with blas_threads_for(0):
+                return _sums_of_batches(xp, rows, columns, values, count, dense)
+        if self._by_row is None:
+            is_sorted = not (rows[1:] < rows[:-1]).any()
+            if not is_sorted and not self._is_kept and (columns[1:] >= columns[:-1]).all():
+                starts = _starts(xp, columns, len(dense))
+                matrix = matrices.csc_array((values, rows, starts), shape=(count, len(dense)))
+                return matrix @ dense
+            self._by_row = self._in_order(matrices, is_sorted)
+        starts, columns, order = self._by_row
+        if order is not None:
+            values = values.take(order)
+        products = columns.size * (dense.shape[1] + _ELEMENT_PRODUCTS)
+        step = even_rows(count, products // max(1, count), _BLOCK_PRODUCTS)
+        result = xp.empty((count, dense.shape[1]), dense.dtype)
+
+        def multiply(start: int, stop: int) -> None:
+            multiply_rows(starts[start : stop + 1], columns, values, dense, result[start:stop])
+
+        run_blocks(xp, count, step, multiply)
+        return result
+
+    def _in_order(self, matrices: Any, is_sorted: bool) -> tuple[Any, Any, Any]:
+        xp, rows, columns, count = self._xp, self._rows, self._columns, self._count
+        if is_sorted:
+            return _starts(xp, rows, count), columns, None
         each = xp.arange(rows.size + 1, dtype=xp.int32)
-        by_row = matrices.csc_array((values, rows, each), shape=(count, rows.size)).tocsr()
-        starts, columns, values = by_row.indptr, columns.take(by_row.indices), by_row.data
-    else:
-        starts = _starts(xp, rows, count)
-    products = rows.size * (dense.shape[1] + _ELEMENT_PRODUCTS)
-    step = even_rows(count, products // max(1, count), _BLOCK_PRODUCTS)
-    result = xp.empty((count, dense.shape[1]), dense.dtype)
-
-    def multiply(start: int, stop: int) -> None:
-        multiply_rows(starts[start : stop + 1], columns, values, dense, result[start:stop])
-
-    run_blocks(xp, count, step, multiply)
-    return result
+        by_row = matrices.csc_array((each[:-1], rows, each), shape=(count, rows.size)).tocsr()
+        return by_row.indptr, columns.take(by_row.indices), by_row.indices
 
 
 def _starts(xp: Any, numbers: Any, count: int) -> Any:

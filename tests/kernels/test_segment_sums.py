@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tfsession.devices import sparse
 from tfsession.kernels import segment_sums as kernels
-from tfsession.kernels.segment_sums import add_rows, distinct_of, row_sums, weighted_sums
+from tfsession.kernels.segment_sums import SparseRows, add_rows, distinct_of, row_sums
 
 DTYPES = ["float32", "float64", "complex64", "complex128", "int8", "uint8", "int32", "int64"]
 
@@ -93,9 +93,24 @@ def test_products(library, monkeypatch, order, dtype, index_type):
     for block in (1, 100, 1 << 20):
         monkeypatch.setattr(kernels, "_BLOCK", block)
         monkeypatch.setattr(kernels, "_BLOCK_PRODUCTS", block)
-        found = weighted_sums(np, rows, columns, values, 41, dense)
-        assert found.dtype == dense.dtype
-        assert found.tolist() == wanted.tolist()
+        for is_kept in (False, True):
+            matrix = SparseRows(np, rows, columns, 41, is_kept=is_kept)
+            for _ in range(2):
+                found = matrix.times(values, dense)
+                assert found.dtype == dense.dtype
+                assert found.tolist() == wanted.tolist()
+
+
+@pytest.mark.parametrize("width", [1, 5])
+def test_products_have_the_same_bits_once_and_often(monkeypatch, width):
+    rng = np.random.default_rng(5)
+    rows, columns = rng.integers(0, 9, (2, 300)).astype(np.int32)
+    columns.sort()
+    values = rng.normal(size=300).astype(np.float32)
+    dense = rng.normal(size=(9, width)).astype(np.float32)
+    monkeypatch.setattr(kernels, "_LEAST", 0)
+    once, often = (SparseRows(np, rows, columns, 9, is_kept=kept) for kept in (False, True))
+    assert once.times(values, dense).tobytes() == often.times(values, dense).tobytes()
 
 
 @settings(max_examples=30)
@@ -109,7 +124,7 @@ def test_products_are_those_of_dense_matrices(seed, count, width, size):
     for least in (0, 1 << 14):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(kernels, "_LEAST", least)
-            found = weighted_sums(np, rows, columns, values, size, dense)
+            found = SparseRows(np, rows, columns, size).times(values, dense)
         np.testing.assert_allclose(found, matrix @ dense, atol=1e-12)
 
 
@@ -122,7 +137,7 @@ def test_parts_of_products_have_the_bits_of_scipys_arrays(monkeypatch, width):
     dense = rng.normal(size=(30, width)).astype(np.float32)
     monkeypatch.setattr(kernels, "_LEAST", 0)
     monkeypatch.setattr(kernels, "_BLOCK_PRODUCTS", 1000)
-    found = weighted_sums(np, rows, columns, values, 40, dense)
+    found = SparseRows(np, rows, columns, 40).times(values, dense)
     parts = values, columns, np.searchsorted(rows, np.arange(41))
     matrix = sparse.sparse_matrices(np).csr_array(parts, shape=(40, 30))
     assert found.tobytes() == (matrix @ dense).tobytes()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -133,6 +134,8 @@ class Kernel:
     can wait, be cancelled and go on elsewhere; `types` restricts type attributes to some dtypes;
     `unseen` names inputs that the function does not look at, so that they may lie in any memory,
     each with the output that hands it on, or with an empty text;
+    `keeps` names inputs: where these are constants, the function gets a dict of the operation's own
+    as `kept`, for what it has found out about them;
     `site` is the place of the registration.
     """
 
@@ -148,6 +151,8 @@ class Kernel:
         "function",
         "host",
         "host_outputs",
+        "keeps",
+        "kept",
         "op_type",
         "reduces",
         "site",
@@ -178,6 +183,7 @@ class Kernel:
         slow: int = 0,
         types: dict[str, Iterable[Any]] | None = None,
         unseen: dict[str, str] | None = None,
+        keeps: Iterable[str] = (),
         site: str = "",
     ) -> None:
         self.op_type = op_type
@@ -197,6 +203,8 @@ class Kernel:
         self.blocking = blocking
         self.slow = slow
         self.unseen = unseen or {}
+        self.keeps = frozenset(keeps)
+        self.kept: dict[str, Any] | None = None
         self.types: dict[str, frozenset[DType]] = {
             attr: frozenset(map(as_dtype, allowed)) for attr, allowed in (types or {}).items()
         }
@@ -233,7 +241,15 @@ class Kernel:
             return bound
         assert self.function is not None
         values = {name: attrs[name] for name in self.keywords(op_def)}
+        if self.kept is not None:
+            values["kept"] = self.kept
         return partial(self.function, first, **values)
+
+    def keeping(self) -> Kernel:
+        """This kernel for one operation, of which the inputs that `keeps` names are constants."""
+        own = copy(self)
+        own.kept = {}
+        return own
 
     def keywords(self, op_def: OpDef) -> tuple[str, ...]:
         """The attributes that the function takes as keyword arguments."""
@@ -265,7 +281,7 @@ def kernel(*op_types: str, **properties: Any) -> Callable[[F], F]:
     The function is `f(xp, *inputs, **attrs)`, or `f(ctx, *inputs, **attrs)` with `stateful=True`;
     the properties are those of `Kernel`: `device`, `host`, `host_outputs`, `aliases`,
     `constant`, `forwards`, `stateful`, `blocking`, `types`, `unseen`, `slow`, `elementwise`,
-    `reduces`, `finish`.
+    `reduces`, `finish`, `keeps`.
     """
     site = caller_site()
 
