@@ -20,7 +20,7 @@ _COMPLEX = {"T": ["complex64", "complex128"]}
 
 # Multiplications of a block of a product, half a millisecond, and of the least one; and below which
 # BLAS itself has one thread.
-_BLOCK, _LEAST_BLOCK, _TINY = 25_000_000, 3_000_000, 1 << 18
+_BLOCK, _LEAST_BLOCK, _TINY = 25_000_000, 5_000_000, 1 << 18
 # BLAS packs the whole other matrix for each block, so blocks have so many rows or columns if they
 # can, in steps of what its inner loops take at once.
 _LEAST_SIDE, _MOST_SIDE, _SIDE_STEP = 128, 512, 16
