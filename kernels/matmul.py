@@ -12,6 +12,7 @@ from tfsession.core.dtypes import DType
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
+from tfsession.devices.blas import product
 from tfsession.devices.threads import blas_threads_for, run_blocks
 
 _HALVES = ["half", "bfloat16"]
@@ -44,14 +45,14 @@ def multiply(xp: Any, left: Any, right: Any, out: Any = None) -> Any:
     blocks -= blocks % 2 if blocks > 2 else 0  # two cores have as much to do each
     if blocks < 2:
         with blas_threads_for(work):
-            return xp.matmul(left, right, out=out)
+            return product(xp, left, right, out)
     if out is None:
         out = xp.empty((rows, columns), xp.result_type(left, right))
     step = -(-side // blocks // _SIDE_STEP) * _SIDE_STEP
     if rows >= columns:
         run_blocks(xp, rows, step, lambda i, j: xp.matmul(left[i:j], right, out=out[i:j]))
     else:
-        run_blocks(xp, columns, step, lambda i, j: xp.matmul(left, right[:, i:j], out=out[:, i:j]))
+        run_blocks(xp, columns, step, lambda i, j: product(xp, left, right[:, i:j], out[:, i:j]))
     return out
 
 
