@@ -183,13 +183,19 @@ def _starts(xp: Any, numbers: Any, count: int) -> Any:
         starts = xp.searchsorted(numbers, xp.arange(count + 1, dtype=numbers.dtype))
         return starts.astype(xp.int32)
     starts = xp.zeros(count + 1, xp.int32)
+    if not numbers.size:
+        return starts
     ends = xp.flatnonzero(numbers[1:] != numbers[:-1])
     if ends.size == count - 1:  # all are there
         xp.add(ends, 1, out=starts[1:count], casting="unsafe")
         starts[count] = numbers.size
         return starts
-    xp.cumsum(xp.bincount(numbers, minlength=count), out=starts[1:])
-    return starts
+    lengths = xp.append(ends, numbers.size - 1)
+    there = numbers.take(lengths)
+    lengths[1:] -= ends
+    lengths[0] += 1
+    starts[1:][there] = lengths
+    return xp.cumsum(starts, dtype=xp.int32, out=starts)
 
 
 def _order(xp: Any, keys: Any, bound: int) -> Any:

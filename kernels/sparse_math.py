@@ -64,7 +64,8 @@ def _checked_sides(xp: Any, a_indices: Any, sizes: list[int], names: tuple[str, 
     sides = _sides(xp, a_indices, sizes)
     for side in sorted((0, 1), key=names.__getitem__, reverse=True):
         column = sides[side]
-        if column.size and (column.min() < 0 or column.max() >= sizes[side]):
+        unsigned = column.view(f"u{column.itemsize}")  # no sign is large
+        if column.size and int(unsigned.max()) >= sizes[side]:
             at = int(xp.nonzero((column < 0) | (column >= sizes[side]))[0][0])
             raise refuse(
                 f"{names[side]} ({int(column[at])}) from index[{at},{side}] out of bounds "
