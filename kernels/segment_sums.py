@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from tfsession.devices.sparse import multiply_rows, sparse_matrices
 from tfsession.devices.threads import blas_threads_for, even_rows, run_blocks
 
@@ -21,6 +23,8 @@ _BLOCK_PRODUCTS = 1 << 20
 _ELEMENT_PRODUCTS = 16
 # So many numbers are counted in the time in which one is searched.
 _SEARCHED = 20
+# Numbers of a row that is combined with others as one, and how often one number may come for that.
+_WIDE, _MOST_TURNS = 16, 32
 # How many gathered numbers are multiplied at once: they stay in the cache.
 _BLOCK = 1 << 15
 _SUMMED = frozenset("fdFDbBhHiIlLqQ")
@@ -71,13 +75,40 @@ def add_rows(xp: Any, result: Any, ids: Any, rows: Any, ufunc: str = "add") -> N
 def combine_rows(xp: Any, ufunc: str, result: Any, ids: Any, rows: Any) -> None:
     """Combine `result[ids[k]]` with `rows[k]` in place, in order; `result` is contiguous.
 
-    Element by element in one dimension: there NumPy has a fast loop.
+    Wide rows by turns: the first ones of all numbers, the second ones, and so on. All others
+    element by element in one dimension: there NumPy has a fast loop.
     """
-    width = math.prod(result.shape[1:])
+    function, width = getattr(xp, ufunc), math.prod(result.shape[1:])
+    if xp is np and width >= _WIDE and rows.size > _LEAST:
+        _check_range(ids, len(result))
+        left = _combine_by_turns(function, result, ids, rows)
+        ids, rows = ids.take(left), rows.take(left, 0)
     places = ids.astype(xp.int64)
     if width != 1:
         places = (places[:, None] * width + xp.arange(width)).reshape(-1)
-    getattr(xp, ufunc).at(result.reshape(-1), places, rows.reshape(-1))
+    function.at(result.reshape(-1), places, rows.reshape(-1))
+
+
+def _combine_by_turns(function: Any, result: Any, ids: Any, rows: Any) -> Any:
+    """Combine the rows of numbers that do not come often; gives the positions of the others."""
+    order = _order(np, ids, len(result))
+    ranked = ids.take(order)
+    ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]) + 1, ids.size)
+    lengths = np.diff(ends, prepend=0)
+    by_length = np.argsort(-lengths, kind="stable")
+    descending = lengths.take(by_length)
+    often = int(np.count_nonzero(descending > _MOST_TURNS))
+    by_length, descending = by_length[often:], descending[often:]
+    starts = (ends - lengths).take(by_length)
+    distinct = ranked.take(starts)
+    combined = result.take(distinct, 0)
+    # How many numbers have a first row, a second one, and so on.
+    turns = np.searchsorted(-descending, -np.arange(int(descending.max(initial=0))))
+    for turn, count in enumerate(turns.tolist()):
+        part = combined[:count]
+        function(part, rows.take(order.take(starts[:count] + turn), 0), out=part)
+    result[distinct] = combined
+    return order[np.repeat(lengths > _MOST_TURNS, lengths)]
 
 
 def distinct_of(xp: Any, ids: Any, count: int) -> tuple[Any, Any]:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tfsession.devices import sparse
 from tfsession.kernels import segment_sums as kernels
-from tfsession.kernels.segment_sums import SparseRows, add_rows, distinct_of, row_sums
+from tfsession.kernels.segment_sums import SparseRows, add_rows, combine_rows, distinct_of, row_sums
 
 DTYPES = ["float32", "float64", "complex64", "complex128", "int8", "uint8", "int32", "int64"]
 
@@ -62,6 +62,26 @@ def test_rows_in_place(library, ids, ufunc):
     assert result.tolist() == (start + sign * in_order(ids, rows, 4)).tolist()
 
 
+@pytest.mark.parametrize("ufunc", ["add", "subtract", "multiply", "divide", "maximum", "minimum"])
+@pytest.mark.parametrize("counts", [[], [3], [0, 1, 5, 2, 0, 7], [40, 1, 33, 32, 0, 2]])
+@pytest.mark.parametrize("width", [1, 20])
+def test_wide_rows_are_combined_in_their_order(monkeypatch, ufunc, counts, width):
+    rng = np.random.default_rng(3)
+    ids = rng.permutation(np.repeat(np.arange(len(counts)), counts)).astype(np.int32)
+    rows = rng.normal(size=(len(ids), width)).astype(np.float32)
+    start = rng.normal(size=(len(counts) + 1, width)).astype(np.float32)
+    rows.reshape(-1)[::17] = np.nan
+    wanted = start.copy()
+    for number, row in zip(ids, rows, strict=True):
+        wanted[number] = getattr(np, ufunc)(wanted[number], row)
+    for least in (0, 1 << 20):
+        monkeypatch.setattr(kernels, "_LEAST", least)
+        found = start.copy()
+        with np.errstate(invalid="ignore"):  # as in a step
+            combine_rows(np, ufunc, found, ids, rows)
+        np.testing.assert_array_equal(found, wanted)
+
+
 @pytest.mark.parametrize("bad", [-5, 4, 1 << 40])
 def test_a_number_out_of_range(library, bad):
     ids, rows = np.array([0, bad]), np.ones((2, 3))
@@ -70,6 +90,8 @@ def test_a_number_out_of_range(library, bad):
     result = np.zeros((4, 3))
     with pytest.raises(IndexError):
         add_rows(np, result, ids, rows)
+    with pytest.raises(IndexError):
+        combine_rows(np, "maximum", np.zeros((4, 20)), ids, np.ones((2, 20)))
 
 
 @given(st.lists(st.integers(0, 6)))
