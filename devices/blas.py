@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfsession.core import forking
+from tfsession.devices.workspace import Workspace
 
 __all__ = ["description", "one_thread", "product"]
 
@@ -73,15 +74,17 @@ def product(xp: Any, left: Any, right: Any, out: Any = None) -> Any:
         and right.flags.f_contiguous
         and left.flags.c_contiguous
         and left.dtype.char in "fd"
+        and left.dtype == right.dtype
         and left.shape[1] == len(right)
     )
     if not is_slow:
         return xp.matmul(left, right, out=out)
     columns = np.ascontiguousarray(left.T) if left.size <= _TURNED else left.T
-    turned = np.matmul(right.T, columns).T
     if out is None:
-        return np.ascontiguousarray(turned)
-    out[...] = turned
+        out = np.empty((len(left), right.shape[1]), left.dtype)
+    with Workspace(np) as take:
+        turned = take(out.shape[::-1], out.dtype)
+        out[...] = np.matmul(right.T, columns, out=turned).T
     return out
 
 
