@@ -60,6 +60,8 @@ def _controls() -> _Controls | None:
 # Rows of a left matrix from which on BLAS is as fast where the right one is transposed, and numbers
 # of it that are turned in less time than it takes to read them across.
 _MANY_ROWS, _TURNED = 33, 1 << 13
+# Smaller arrays are made as fast as they are taken from a workspace.
+_WORTH_KEEPING = 1 << 16
 
 
 def product(xp: Any, left: Any, right: Any, out: Any = None) -> Any:
@@ -82,6 +84,9 @@ def product(xp: Any, left: Any, right: Any, out: Any = None) -> Any:
     columns = np.ascontiguousarray(left.T) if left.size <= _TURNED else left.T
     if out is None:
         out = np.empty((len(left), right.shape[1]), left.dtype)
+    if out.nbytes < _WORTH_KEEPING:
+        out[...] = np.matmul(right.T, columns).T
+        return out
     with Workspace(np) as take:
         turned = take(out.shape[::-1], out.dtype)
         out[...] = np.matmul(right.T, columns, out=turned).T
