@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfsession.core import forking
+from tfsession.devices.workspace import Workspace
 
-__all__ = ["description", "one_thread"]
+__all__ = ["description", "one_thread", "product"]
 
 
 class _Controls(NamedTuple):
@@ -54,6 +55,42 @@ def _controls() -> _Controls | None:
         if all(own):
             return _Controls(*own)  # type: ignore[arg-type]
     return _Controls(library.get_num_threads, library.set_num_threads)
+
+
+# Rows of a left matrix from which on BLAS is as fast where the right one is transposed, and numbers
+# of it that are turned in less time than it takes to read them across.
+_MANY_ROWS, _TURNED = 33, 1 << 13
+# Smaller arrays are made as fast as they are taken from a workspace.
+_WORTH_KEEPING = 1 << 16
+
+
+def product(xp: Any, left: Any, right: Any, out: Any = None) -> Any:
+    """The product of two matrices, of numbers that are some for BLAS.
+
+    OpenBLAS takes up to three times as long for few rows and a transposed matrix, as gradients and
+    steps of recurrent networks have them, as for that matrix and a few columns.
+    """
+    is_slow = (
+        xp is np
+        and 1 < len(left) < _MANY_ROWS
+        and right.flags.f_contiguous
+        and left.flags.c_contiguous
+        and left.dtype.char in "fd"
+        and left.dtype == right.dtype
+        and left.shape[1] == len(right)
+    )
+    if not is_slow:
+        return xp.matmul(left, right, out=out)
+    columns = np.ascontiguousarray(left.T) if left.size <= _TURNED else left.T
+    if out is None:
+        out = np.empty((len(left), right.shape[1]), left.dtype)
+    if out.nbytes < _WORTH_KEEPING:
+        out[...] = np.matmul(right.T, columns).T
+        return out
+    with Workspace(np) as take:
+        turned = take(out.shape[::-1], out.dtype)
+        out[...] = np.matmul(right.T, columns, out=turned).T
+    return out
 
 
 # Kernels of OpenBLAS without AVX-512; some of its versions choose them on CPUs that have it.

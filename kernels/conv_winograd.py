@@ -11,6 +11,7 @@ and others found them ("Error Analysis and Improving the Accuracy of Winograd Co
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 from itertools import product
@@ -23,6 +24,8 @@ from tfsession.devices.threads import run_blocks
 from tfsession.devices.workspace import Workspace
 from tfsession.kernels.conv_windows import blocks, summed_blocks, windows_by_block
 
+# TensorFlow's switch for those of cuDNN; here it is for the host.
+_IS_WANTED = os.environ.get("TF_ENABLE_WINOGRAD_NONFUSED", "1").lower() not in ("0", "false")
 # The side of a tile of the output, by the side of the filters; and the points but for infinity, by
 # the sum of both sides less one.
 _TILES = {1: 1, 2: 3, 3: 4, 4: 3, 5: 4, 6: 3, 7: 2}
@@ -216,6 +219,7 @@ def suits(
     """
     if (
         xp is not np
+        or not _IS_WANTED
         or dtype != np.float32
         or any(axis.stride != 1 or axis.dilation != 1 or axis.extent not in _TILES for axis in axes)
     ):

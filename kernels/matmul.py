@@ -12,15 +12,16 @@ from tfsession.core.dtypes import DType
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
+from tfsession.devices.blas import product
 from tfsession.devices.threads import blas_threads_for, run_blocks
 
 _HALVES = ["half", "bfloat16"]
 _COMPLEX = {"T": ["complex64", "complex128"]}
 
 
-# Multiplications of a block of a product, a tenth of a millisecond, and below which BLAS itself has
-# one thread.
-_BLOCK, _TINY = 5_000_000, 1 << 18
+# Multiplications of a block of a product, half a millisecond, and of the least one; and below which
+# BLAS itself has one thread.
+_BLOCK, _LEAST_BLOCK, _TINY = 25_000_000, 5_000_000, 1 << 18
 # BLAS packs the whole other matrix for each block, so blocks have so many rows or columns if they
 # can, in steps of what its inner loops take at once.
 _LEAST_SIDE, _MOST_SIDE, _SIDE_STEP = 128, 512, 16
@@ -39,17 +40,19 @@ def multiply(xp: Any, left: Any, right: Any, out: Any = None) -> Any:
     if work < _TINY:
         return xp.matmul(left, right, out=out)
     side = max(rows, columns)
-    blocks = min(work // _BLOCK, max(2, side // max(_LEAST_SIDE, min(side // 8, _MOST_SIDE))))
+    most = max(2, side // max(_LEAST_SIDE, min(side // 8, _MOST_SIDE)))
+    blocks = min(max(work // _BLOCK, min(2, work // _LEAST_BLOCK)), most)
+    blocks -= blocks % 2 if blocks > 2 else 0  # two cores have as much to do each
     if blocks < 2:
         with blas_threads_for(work):
-            return xp.matmul(left, right, out=out)
+            return product(xp, left, right, out)
     if out is None:
         out = xp.empty((rows, columns), xp.result_type(left, right))
     step = -(-side // blocks // _SIDE_STEP) * _SIDE_STEP
     if rows >= columns:
         run_blocks(xp, rows, step, lambda i, j: xp.matmul(left[i:j], right, out=out[i:j]))
     else:
-        run_blocks(xp, columns, step, lambda i, j: xp.matmul(left, right[:, i:j], out=out[:, i:j]))
+        run_blocks(xp, columns, step, lambda i, j: product(xp, left, right[:, i:j], out[:, i:j]))
     return out
 
 
@@ -134,7 +137,7 @@ def _multiply_all(xp: Any, left: Any, right: Any) -> Any:
         pair = part(left, start, stop), part(right, start, stop)
         xp.matmul(*pair, out=out[start:stop])
 
-    run_blocks(xp, batch[0], -(-_BLOCK // each), multiply_part)
+    run_blocks(xp, batch[0], -(-_LEAST_BLOCK // each), multiply_part)
     return out
 
 

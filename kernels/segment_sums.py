@@ -10,15 +10,21 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from tfsession.devices.sparse import sparse_matrices
-from tfsession.devices.threads import blas_threads_for, run_blocks
+import numpy as np
+
+from tfsession.devices.sparse import multiply_rows, sparse_matrices
+from tfsession.devices.threads import blas_threads_for, even_rows, run_blocks
 
 # Elements below which SciPy's preparations take longer than the sums.
 _LEAST = 1 << 14
-# Products of numbers in a block of SciPy's: half a millisecond.
-_BLOCK_PRODUCTS = 1 << 22
+# Products of numbers in a block of SciPy's, 150 microseconds, and how many of them the elements of
+# the sparse matrix cost beside their own.
+_BLOCK_PRODUCTS = 1 << 20
+_ELEMENT_PRODUCTS = 16
 # So many numbers are counted in the time in which one is searched.
 _SEARCHED = 20
+# Numbers of a row that is combined with others as one, and how often one number may come for that.
+_WIDE, _MOST_TURNS = 16, 32
 # How many gathered numbers are multiplied at once: they stay in the cache.
 _BLOCK = 1 << 15
 _SUMMED = frozenset("fdFDbBhHiIlLqQ")
@@ -69,13 +75,40 @@ def add_rows(xp: Any, result: Any, ids: Any, rows: Any, ufunc: str = "add") -> N
 def combine_rows(xp: Any, ufunc: str, result: Any, ids: Any, rows: Any) -> None:
     """Combine `result[ids[k]]` with `rows[k]` in place, in order; `result` is contiguous.
 
-    Element by element in one dimension: there NumPy has a fast loop.
+    Wide rows by turns: the first ones of all numbers, the second ones, and so on. All others
+    element by element in one dimension: there NumPy has a fast loop.
     """
-    width = math.prod(result.shape[1:])
+    function, width = getattr(xp, ufunc), math.prod(result.shape[1:])
+    if xp is np and width >= _WIDE and rows.size > _LEAST:
+        _check_range(ids, len(result))
+        left = _combine_by_turns(function, result, ids, rows)
+        ids, rows = ids.take(left), rows.take(left, 0)
     places = ids.astype(xp.int64)
     if width != 1:
         places = (places[:, None] * width + xp.arange(width)).reshape(-1)
-    getattr(xp, ufunc).at(result.reshape(-1), places, rows.reshape(-1))
+    function.at(result.reshape(-1), places, rows.reshape(-1))
+
+
+def _combine_by_turns(function: Any, result: Any, ids: Any, rows: Any) -> Any:
+    """Combine the rows of numbers that do not come often; gives the positions of the others."""
+    order = _order(np, ids, len(result))
+    ranked = ids.take(order)
+    ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]) + 1, ids.size)
+    lengths = np.diff(ends, prepend=0)
+    by_length = np.argsort(-lengths, kind="stable")
+    descending = lengths.take(by_length)
+    often = int(np.count_nonzero(descending > _MOST_TURNS))
+    by_length, descending = by_length[often:], descending[often:]
+    starts = (ends - lengths).take(by_length)
+    distinct = ranked.take(starts)
+    combined = result.take(distinct, 0)
+    # How many numbers have a first row, a second one, and so on.
+    turns = np.searchsorted(-descending, -np.arange(int(descending.max(initial=0))))
+    for turn, count in enumerate(turns.tolist()):
+        part = combined[:count]
+        function(part, rows.take(order.take(starts[:count] + turn), 0), out=part)
+    result[distinct] = combined
+    return order[np.repeat(lengths > _MOST_TURNS, lengths)]
 
 
 def distinct_of(xp: Any, ids: Any, count: int) -> tuple[Any, Any]:
@@ -112,47 +145,67 @@ def _check_range(ids: Any, count: int) -> None:
 # --- weighted sums --------------------------------------------------------------------------------
 
 
-def weighted_sums(xp: Any, rows: Any, columns: Any, values: Any, count: int, dense: Any) -> Any:
-    """`result[i]` is the sum of `values[k] * dense[columns[k]]` over all k with `rows[k] == i`.
+class SparseRows:
+    """The elements of a sparse matrix by its rows: looked at once for all products with it.
 
     Args:
         xp: the module of the arrays.
-        rows: a vector of numbers in `[0, count)`.
-        columns: as many numbers of rows of `dense`; none of both is out of range.
-        values: as many numbers, in the type of `dense`.
-        count: how many sums there are.
-        dense: a matrix.
+        rows: the row of each element, in `[0, count)`.
+        columns: the column of each.
+        count: how many rows there are.
+        is_kept: whether there will be more than one product.
     """
-    if rows.size * dense.shape[1] < _LEAST:
-        return row_sums(xp, rows, values[:, None] * dense[columns], count)
-    is_narrow = rows.itemsize == columns.itemsize == 4 and dense.dtype.char in _SUMMED
-    matrices = sparse_matrices(xp) if is_narrow else None
-    if matrices is None:
-        with blas_threads_for(0):
-            return _sums_of_batches(xp, rows, columns, values, count, dense)
-    inner = dense.shape[0]
-    if (rows[1:] < rows[:-1]).any():
-        if (columns[1:] >= columns[:-1]).all():
-            starts = _starts(xp, columns, inner)
-            return matrices.csc_array((values, rows, starts), shape=(count, inner)) @ dense
+
+    def __init__(
+        self, xp: Any, rows: Any, columns: Any, count: int, *, is_kept: bool = False
+    ) -> None:
+        self._xp, self._rows, self._columns, self._count = xp, rows, columns, count
+        self._is_kept = is_kept
+        # Where each row starts, the columns by rows, and where their elements are, unless in order.
+        self._by_row: tuple[Any, Any, Any] | None = None
+
+    def times(self, values: Any, dense: Any) -> Any:
+        """The product: the sums of `values[k] * dense[columns[k]]` over all k of a row, in order.
+
+        Args:
+            values: the elements, in the type of `dense`.
+            dense: a contiguous matrix that has all columns as rows.
+        """
+        xp, rows, columns, count = self._xp, self._rows, self._columns, self._count
+        if rows.size * dense.shape[1] < _LEAST:
+            return row_sums(xp, rows, values[:, None] * dense[columns], count)
+        is_narrow = rows.itemsize == columns.itemsize == 4 and dense.dtype.char in _SUMMED
+        matrices = sparse_matrices(xp) if is_narrow else None
+        if matrices is None:
+            with blas_threads_for(0):
+                return _sums_of_batches(xp, rows, columns, values, count, dense)
+        if self._by_row is None:
+            is_sorted = not (rows[1:] < rows[:-1]).any()
+            if not is_sorted and not self._is_kept and (columns[1:] >= columns[:-1]).all():
+                starts = _starts(xp, columns, len(dense))
+                matrix = matrices.csc_array((values, rows, starts), shape=(count, len(dense)))
+                return matrix @ dense
+            self._by_row = self._in_order(matrices, is_sorted)
+        starts, columns, order = self._by_row
+        if order is not None:
+            values = values.take(order)
+        products = columns.size * (dense.shape[1] + _ELEMENT_PRODUCTS)
+        step = even_rows(count, products // max(1, count), _BLOCK_PRODUCTS)
+        result = xp.empty((count, dense.shape[1]), dense.dtype)
+
+        def multiply(start: int, stop: int) -> None:
+            multiply_rows(starts[start : stop + 1], columns, values, dense, result[start:stop])
+
+        run_blocks(xp, count, step, multiply)
+        return result
+
+    def _in_order(self, matrices: Any, is_sorted: bool) -> tuple[Any, Any, Any]:
+        xp, rows, columns, count = self._xp, self._rows, self._columns, self._count
+        if is_sorted:
+            return _starts(xp, rows, count), columns, None
         each = xp.arange(rows.size + 1, dtype=xp.int32)
-        by_row = matrices.csc_array((values, rows, each), shape=(count, rows.size)).tocsr()
-        starts, columns, values = by_row.indptr, columns.take(by_row.indices), by_row.data
-    else:
-        starts = _starts(xp, rows, count)
-    blocks = rows.size * dense.shape[1] // _BLOCK_PRODUCTS
-    if blocks < 2:
-        return matrices.csr_array((values, columns, starts), shape=(count, inner)) @ dense
-    result = xp.empty((count, dense.shape[1]), dense.dtype)
-
-    def multiply(start: int, stop: int) -> None:
-        ends = starts[start : stop + 1]
-        here = slice(int(ends[0]), int(ends[-1]))
-        part = (values[here], columns[here], ends - ends[0])
-        result[start:stop] = matrices.csr_array(part, shape=(stop - start, inner)) @ dense
-
-    run_blocks(xp, count, -(-count // blocks), multiply)
-    return result
+        by_row = matrices.csc_array((each[:-1], rows, each), shape=(count, rows.size)).tocsr()
+        return by_row.indptr, columns.take(by_row.indices), by_row.indices
 
 
 def _starts(xp: Any, numbers: Any, count: int) -> Any:
@@ -161,8 +214,19 @@ def _starts(xp: Any, numbers: Any, count: int) -> Any:
         starts = xp.searchsorted(numbers, xp.arange(count + 1, dtype=numbers.dtype))
         return starts.astype(xp.int32)
     starts = xp.zeros(count + 1, xp.int32)
-    xp.cumsum(xp.bincount(numbers, minlength=count), out=starts[1:])
-    return starts
+    if not numbers.size:
+        return starts
+    ends = xp.flatnonzero(numbers[1:] != numbers[:-1])
+    if ends.size == count - 1:  # all are there
+        xp.add(ends, 1, out=starts[1:count], casting="unsafe")
+        starts[count] = numbers.size
+        return starts
+    lengths = xp.append(ends, numbers.size - 1)
+    there = numbers.take(lengths)
+    lengths[1:] -= ends
+    lengths[0] += 1
+    starts[1:][there] = lengths
+    return xp.cumsum(starts, dtype=xp.int32, out=starts)
 
 
 def _order(xp: Any, keys: Any, bound: int) -> Any:

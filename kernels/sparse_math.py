@@ -8,7 +8,7 @@ from typing import Any
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
-from tfsession.kernels.segment_sums import add_rows, weighted_sums
+from tfsession.kernels.segment_sums import SparseRows, add_rows
 
 
 def refuse(text: str) -> InvalidArgumentError:
@@ -19,7 +19,7 @@ def refuse(text: str) -> InvalidArgumentError:
 # --- products -------------------------------------------------------------------------------------
 
 
-@kernel("SparseTensorDenseMatMul", host=["a_shape"])
+@kernel("SparseTensorDenseMatMul", host=["a_shape"], keeps=["a_indices", "a_shape"])
 def product(
     xp: Any,
     a_indices: Any,
@@ -29,20 +29,15 @@ def product(
     *,
     adjoint_a: bool,
     adjoint_b: bool,
+    kept: dict[str, Any] | None = None,
 ) -> Any:
     """The product of a sparse matrix and a dense one; narrow floats are rounded once."""
     _check_factors(a_indices, a_values, a_shape, b)
     sizes = a_shape.tolist()
-    sides = _sides(xp, a_indices, sizes)
-    for side, name in ((0, "m"), (1, "k")) if not adjoint_a else ((1, "m"), (0, "k")):
-        column = sides[side]
-        if column.size and (column.min() < 0 or column.max() >= sizes[side]):
-            at = int(xp.nonzero((column < 0) | (column >= sizes[side]))[0][0])
-            raise refuse(
-                f"{name} ({int(column[at])}) from index[{at},{side}] out of bounds "
-                f"(>={sizes[side]})"
-            )
-    rows, columns = reversed(sides) if adjoint_a else sides
+    order = kept.get("order") if kept is not None else None
+    if order is None:
+        sides = _checked_sides(xp, a_indices, sizes, ("k", "m") if adjoint_a else ("m", "k"))
+        rows, columns = reversed(sides) if adjoint_a else sides
     count, inner = reversed(sizes) if adjoint_a else sizes
     if inner != b.shape[1 if adjoint_b else 0]:
         raise refuse(
@@ -57,7 +52,26 @@ def product(
         a_values = a_values.conj() if adjoint_a else a_values
         b = b.conj() if adjoint_b else b
     dense = xp.ascontiguousarray(b.T if adjoint_b else b)
-    return weighted_sums(xp, rows, columns, a_values, count, dense).astype(kind, copy=False)
+    if order is None:
+        order = SparseRows(xp, rows, columns, count, is_kept=kept is not None)
+        if kept is not None:
+            kept["order"] = order
+    return order.times(a_values, dense).astype(kind, copy=False)
+
+
+def _checked_sides(xp: Any, a_indices: Any, sizes: list[int], names: tuple[str, str]) -> list[Any]:
+    """The row and the column of each element, none out of range."""
+    sides = _sides(xp, a_indices, sizes)
+    for side in sorted((0, 1), key=names.__getitem__, reverse=True):
+        column = sides[side]
+        unsigned = column.view(f"u{column.itemsize}")  # no sign is large
+        if column.size and int(unsigned.max()) >= sizes[side]:
+            at = int(xp.nonzero((column < 0) | (column >= sizes[side]))[0][0])
+            raise refuse(
+                f"{names[side]} ({int(column[at])}) from index[{at},{side}] out of bounds "
+                f"(>={sizes[side]})"
+            )
+    return sides
 
 
 def _sides(xp: Any, a_indices: Any, sizes: list[int]) -> list[Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import elementwise, kernel
+from tfsession.devices.scalars import scalar
 
 ANALYTIC = ("half", "bfloat16", "float", "double", "complex64", "complex128")
 INTEGERS = ("int8", "int16", "int32", "int64")
@@ -70,7 +71,7 @@ def sigmoid(xp: Any, x: Any, out: Any = None) -> Any:
     if not result.ndim:
         result = xp.asarray(result)
     xp.exp(result, result)
-    xp.add(result, result.dtype.type(1), result)
+    xp.add(result, scalar(xp, 1, result.dtype), result)
     return xp.reciprocal(result, result)
 
 
@@ -94,7 +95,9 @@ def sigmoid_grad(xp: Any, y: Any, dy: Any, out: Any = None) -> Any:
     """`dy * y * (1 - y)`."""
     if y.shape != dy.shape:
         dy = _like(y, dy)
-    return xp.multiply(dy, y * (y.dtype.type(1) - y), out=out)
+    slope = xp.subtract(scalar(xp, 1, y.dtype), y)
+    slope *= y
+    return xp.multiply(dy, slope, out=out)
 
 
 @kernel("TanhGrad", elementwise="same")
@@ -102,7 +105,9 @@ def tanh_grad(xp: Any, y: Any, dy: Any, out: Any = None) -> Any:
     """`dy * (1 - y * y)`."""
     if y.shape != dy.shape:
         dy = _like(y, dy)
-    return xp.multiply(dy, y.dtype.type(1) - y * y, out=out)
+    square = y * y
+    slope = xp.subtract(scalar(xp, 1, y.dtype), square, out=square if square.ndim else None)
+    return xp.multiply(dy, slope, out=out)
 
 
 def _zero_kept(xp: Any, dy: Any, product: Any) -> Any:

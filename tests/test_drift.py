@@ -56,6 +56,7 @@ def test_kernel_parameters_are_inputs_and_attributes(name):
     for kernel in kernels[name]:
         assert kernel.host <= {arg.name for arg in op_def.inputs}
         assert kernel.host_outputs <= {arg.name for arg in op_def.outputs}
+        assert kernel.keeps <= {arg.name for arg in op_def.inputs}
         if kernel.function is None:
             continue
         keywords = [
@@ -63,4 +64,4 @@ def test_kernel_parameters_are_inputs_and_attributes(name):
             for p in inspect.signature(kernel.function).parameters.values()
             if p.kind is p.KEYWORD_ONLY
         ]
-        assert set(keywords) <= known
+        assert set(keywords) - ({"kept"} if kernel.keeps else set()) <= known

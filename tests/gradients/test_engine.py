@@ -202,3 +202,13 @@ def test_gradients_on_devices(fresh_graph, device):
     value = np.array([0.5, -1.0, 2.0], np.float32)
     wanted = np.tanh(value) + value * (1 - np.tanh(value) ** 2)
     np.testing.assert_allclose(_run(grad, {x: value}), wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [None, 3])
+def test_zeros_for_an_output_without_gradient_are_known_as_such(fresh_graph, rows):
+    logits = tf.placeholder(tf.float32, [rows, 4])
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=[0, 1, 2], logits=logits)
+    tf.gradients(losses, logits)
+    types = {op.type for op in tf.get_default_graph().get_operations()}
+    assert "ZerosLike" in types
+    assert "Softmax" not in types  # of the second derivative

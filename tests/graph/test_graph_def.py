@@ -10,6 +10,7 @@ import tfsession as tf
 from tfsession.core import protos
 from tfsession.core.attr_value import attr_from_proto, kind_of, public_attr, to_attr_value
 from tfsession.core.dtypes import as_dtype
+from tfsession.graph import node_def
 from tfsession.graph.create import create_op
 from tfsession.graph.graph import Graph
 from tfsession.graph.importer import import_graph_def
@@ -243,3 +244,58 @@ def test_a_graph_def_holds_the_messages_of_its_nodes():
             tf.identity(parts[1]).op._set_attr("_own", to_attr_value(value, None))
     nodes = graph.as_graph_def().node
     assert list(nodes) == [op.node_def for op in graph.get_operations()]
+
+
+def _new_node(graph, x, y):
+    tf.identity(y, name="more")
+
+
+def _control(graph, x, y):
+    with tf.control_dependencies([x]):  # it says so of itself in an attribute
+        tf.no_op()
+
+
+CHANGES = {
+    "node": _new_node,
+    "device": lambda graph, x, y: y.op._set_device("/cpu:1"),
+    "attribute": lambda graph, x, y: y.op._set_attr("_own", to_attr_value(1, None)),
+    "input": lambda graph, x, y: y.op._update_input(0, y.op.inputs[1]),
+    "control input": lambda graph, x, y: y.op._add_control_input(x.op),
+    "control dependencies": _control,
+    "device left out": lambda graph, x, y: graph.create_op(
+        "NoOp", [], [], name="bare", compute_device=False
+    ),
+    "loop": lambda graph, x, y: tf.while_loop(
+        lambda i: i < 3, lambda i: (graph.as_graph_def(), i + 1)[1], [tf.constant(1)]
+    ),
+    "loop in a loop": lambda graph, x, y: tf.while_loop(
+        lambda i: i < 3,
+        lambda i: tf.while_loop(
+            lambda j: j < 3, lambda j: (graph.as_graph_def(), j + 1)[1], [tf.constant(0)]
+        ),
+        [tf.constant(1)],
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_what_changes_after_an_export_is_in_the_next(change):
+    with tf.Graph().as_default() as graph, tf.device("/cpu:0"):
+        x, y = tf.constant(1.0), tf.constant(2.0) + tf.constant(3.0)
+        graph.as_graph_def()
+        change(graph, x, y)
+        for _ in range(2):
+            nodes = graph.as_graph_def().node
+            assert list(nodes) == [op.node_def for op in graph.get_operations()]
+
+
+def test_exports_of_large_nodes_are_not_kept(monkeypatch):
+    monkeypatch.setattr(node_def, "_MOST_KEPT", 1000)
+    monkeypatch.setattr(node_def, "_BYTES_AT_ONCE", 10)
+    with tf.Graph().as_default() as graph:
+        for size in (1, 2000, 1, 1):
+            tf.constant(np.arange(size, dtype=np.float32))
+            for _ in range(2):
+                nodes = graph.as_graph_def().node
+                assert list(nodes) == [op.node_def for op in graph.get_operations()]
+    assert sum(map(len, graph._encoded._kept)) <= 1000

@@ -1,6 +1,9 @@
 """The ways to compute a convolution: each gives the sums over windows, whatever the sizes."""
 
 import itertools
+import os
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
@@ -211,3 +214,18 @@ def test_phases_cover_the_input():
         axis = Axis(size, extent, stride, dilation, 1, 1, 2)
         places = [range(size)[phase.places] for phase in conv_patches.phases(axis)]
         assert sorted(itertools.chain(*places)) == list(range(size))
+
+
+@pytest.mark.parametrize(("value", "wanted"), [("0", False), ("False", False), ("1", True)])
+def test_the_environment_can_ask_for_sums_of_each_window(value, wanted):
+    code = (
+        "import numpy as np; from tfsession.kernels import conv_winograd as kernels; "
+        "from tfsession.core.windows import Axis; "
+        "axes = (Axis(28, 3, 1, 1, 1, 1, 28),) * 2; "
+        "print(kernels.suits(np, axes, 32, 32, 64, np.dtype('float32')))"
+    )
+    environment = {**os.environ, "TF_ENABLE_WINOGRAD_NONFUSED": value}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == str(wanted)

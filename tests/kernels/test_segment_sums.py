@@ -7,15 +7,17 @@ from hypothesis import strategies as st
 
 from tfsession.devices import sparse
 from tfsession.kernels import segment_sums as kernels
-from tfsession.kernels.segment_sums import add_rows, distinct_of, row_sums, weighted_sums
+from tfsession.kernels.segment_sums import SparseRows, add_rows, combine_rows, distinct_of, row_sums
 
 DTYPES = ["float32", "float64", "complex64", "complex128", "int8", "uint8", "int32", "int64"]
 
 
-@pytest.fixture(params=["SciPy", "NumPy"])
+@pytest.fixture(params=["SciPy", "SciPy's arrays", "NumPy"])
 def library(request, monkeypatch):
     """Sums as of large arrays, by SciPy or as where it is not installed."""
     monkeypatch.setattr(kernels, "_LEAST", 0)
+    if request.param == "SciPy's arrays":
+        monkeypatch.setattr(sparse, "_loops", lambda: None)
     if request.param == "NumPy":
         monkeypatch.setattr(kernels, "sparse_matrices", lambda xp: None)
     return request.param
@@ -60,6 +62,26 @@ def test_rows_in_place(library, ids, ufunc):
     assert result.tolist() == (start + sign * in_order(ids, rows, 4)).tolist()
 
 
+@pytest.mark.parametrize("ufunc", ["add", "subtract", "multiply", "divide", "maximum", "minimum"])
+@pytest.mark.parametrize("counts", [[], [3], [0, 1, 5, 2, 0, 7], [40, 1, 33, 32, 0, 2]])
+@pytest.mark.parametrize("width", [1, 20])
+def test_wide_rows_are_combined_in_their_order(monkeypatch, ufunc, counts, width):
+    rng = np.random.default_rng(3)
+    ids = rng.permutation(np.repeat(np.arange(len(counts)), counts)).astype(np.int32)
+    rows = rng.normal(size=(len(ids), width)).astype(np.float32)
+    start = rng.normal(size=(len(counts) + 1, width)).astype(np.float32)
+    rows.reshape(-1)[::17] = np.nan
+    wanted = start.copy()
+    for number, row in zip(ids, rows, strict=True):
+        wanted[number] = getattr(np, ufunc)(wanted[number], row)
+    for least in (0, 1 << 20):
+        monkeypatch.setattr(kernels, "_LEAST", least)
+        found = start.copy()
+        with np.errstate(invalid="ignore"):  # as in a step
+            combine_rows(np, ufunc, found, ids, rows)
+        np.testing.assert_array_equal(found, wanted)
+
+
 @pytest.mark.parametrize("bad", [-5, 4, 1 << 40])
 def test_a_number_out_of_range(library, bad):
     ids, rows = np.array([0, bad]), np.ones((2, 3))
@@ -68,6 +90,8 @@ def test_a_number_out_of_range(library, bad):
     result = np.zeros((4, 3))
     with pytest.raises(IndexError):
         add_rows(np, result, ids, rows)
+    with pytest.raises(IndexError):
+        combine_rows(np, "maximum", np.zeros((4, 20)), ids, np.ones((2, 20)))
 
 
 @given(st.lists(st.integers(0, 6)))
@@ -91,9 +115,24 @@ def test_products(library, monkeypatch, order, dtype, index_type):
     for block in (1, 100, 1 << 20):
         monkeypatch.setattr(kernels, "_BLOCK", block)
         monkeypatch.setattr(kernels, "_BLOCK_PRODUCTS", block)
-        found = weighted_sums(np, rows, columns, values, 41, dense)
-        assert found.dtype == dense.dtype
-        assert found.tolist() == wanted.tolist()
+        for is_kept in (False, True):
+            matrix = SparseRows(np, rows, columns, 41, is_kept=is_kept)
+            for _ in range(2):
+                found = matrix.times(values, dense)
+                assert found.dtype == dense.dtype
+                assert found.tolist() == wanted.tolist()
+
+
+@pytest.mark.parametrize("width", [1, 5])
+def test_products_have_the_same_bits_once_and_often(monkeypatch, width):
+    rng = np.random.default_rng(5)
+    rows, columns = rng.integers(0, 9, (2, 300)).astype(np.int32)
+    columns.sort()
+    values = rng.normal(size=300).astype(np.float32)
+    dense = rng.normal(size=(9, width)).astype(np.float32)
+    monkeypatch.setattr(kernels, "_LEAST", 0)
+    once, often = (SparseRows(np, rows, columns, 9, is_kept=kept) for kept in (False, True))
+    assert once.times(values, dense).tobytes() == often.times(values, dense).tobytes()
 
 
 @settings(max_examples=30)
@@ -107,10 +146,27 @@ def test_products_are_those_of_dense_matrices(seed, count, width, size):
     for least in (0, 1 << 14):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(kernels, "_LEAST", least)
-            found = weighted_sums(np, rows, columns, values, size, dense)
+            found = SparseRows(np, rows, columns, size).times(values, dense)
         np.testing.assert_allclose(found, matrix @ dense, atol=1e-12)
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_parts_of_products_have_the_bits_of_scipys_arrays(monkeypatch, width):
+    rng = np.random.default_rng(4)
+    rows, columns = np.sort(rng.integers(0, 40, 500)), rng.integers(0, 30, 500)
+    rows, columns = rows.astype(np.int32), columns.astype(np.int32)
+    values = rng.normal(size=500).astype(np.float32)
+    dense = rng.normal(size=(30, width)).astype(np.float32)
+    monkeypatch.setattr(kernels, "_LEAST", 0)
+    monkeypatch.setattr(kernels, "_BLOCK_PRODUCTS", 1000)
+    found = SparseRows(np, rows, columns, 40).times(values, dense)
+    parts = values, columns, np.searchsorted(rows, np.arange(41))
+    matrix = sparse.sparse_matrices(np).csr_array(parts, shape=(40, 30))
+    assert found.tobytes() == (matrix @ dense).tobytes()
 
 
 def test_scipy_is_not_needed(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "scipy.sparse", None)
     assert sparse._scipy.__wrapped__() is None
+    monkeypatch.setitem(__import__("sys").modules, "scipy.sparse._sparsetools", None)
+    assert sparse._loops.__wrapped__() is None

@@ -231,3 +231,37 @@ def test_products_are_those_of_dense_matrices(data):
         found = run(tf.sparse_tensor_dense_matmul(
             tf.SparseTensor(places, values, [rows, inner]), tf.constant(b)))  # fmt: skip
     np.testing.assert_allclose(found, dense(places, values, [rows, inner]) @ b, atol=1e-12)
+
+
+@pytest.mark.parametrize("adjoint", [False, True])
+def test_products_with_constant_indices_are_those_with_fed_ones(fresh_graph, adjoint):
+    rng = np.random.default_rng(0)
+    places = np.unique(rng.integers(0, 60, (900, 2)), axis=0)
+    other = np.unique(rng.integers(0, 60, (900, 2)), axis=0)[: len(places)]
+    indices, b = tf.constant(places), tf.placeholder(tf.float32, [None, 40])
+    numbers = tf.placeholder(tf.float32, [None])
+    matrix = tf.SparseTensor(indices, numbers, (60, 60))
+    product = tf.sparse.sparse_dense_matmul(matrix, b, adjoint_a=adjoint)
+    with tf.Session() as session:
+        for _ in range(3):
+            feeds = {
+                b: rng.normal(size=(60, 40)).astype(np.float32),
+                numbers: rng.normal(size=len(places)).astype(np.float32),
+            }
+            kept = session.run(product, feeds)
+            fed = session.run(product, {**feeds, indices: places})
+            assert kept.tobytes() == fed.tobytes()
+            few = {**feeds, indices: other, numbers: feeds[numbers][: len(other)]}
+            full = dense(other, few[numbers], (60, 60))
+            wanted = (full.T if adjoint else full) @ feeds[b]
+            np.testing.assert_allclose(session.run(product, few), wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("bad", [[[0, 4]], [[3, 0]], [[-1, 0]]])
+def test_constant_indices_out_of_range_fail_in_each_step(fresh_graph, bad):
+    b = tf.placeholder(tf.float32, [None, 2])
+    product = tf.sparse.sparse_dense_matmul(sparse(tf, np.array(bad), np.float32([1])), b)
+    with tf.Session() as session:
+        for _ in range(2):
+            with pytest.raises(tf.errors.InvalidArgumentError, match="out of bounds"):
+                session.run(product, {b: np.ones((4, 2), np.float32)})

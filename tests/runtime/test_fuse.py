@@ -310,6 +310,40 @@ def test_effects_keep_their_order(on_cpu):
         assert (second == 5).all()
 
 
+def test_variables_are_read_where_their_values_are_computed_with(on_cpu):
+    start = np.linspace(1, 2, 300, dtype=np.float32)
+    x = tf.placeholder(tf.float32, [None])
+    variable = tf.Variable(start, use_resource=False)
+    added = tf.scatter_add(variable, [0, 7, 7], [1.0, 2.0, 3.0])
+    # As sparse steps of Adam: of references, without an Identity.
+    y = x * 2.0 / (tf.sqrt(added) + 1.0)
+    after = tf.assign(variable, y)
+    with tf.control_dependencies([after]):
+        z = tf.square(added) + x
+    feeds = {x: np.arange(300, dtype=np.float32)}
+    results = []
+    for config in (None, L0):
+        with tiny_blocks() as ran, tf.Session(config=config) as session:
+            session.run(variable.initializer)
+            values = [*session.run([y, z], feeds), session.run(variable)]
+            results.append([_bits(value) for value in values])
+            assert (ran["blocks"] > 0) == (config is None)
+            if config is None:
+                parts = [[s.owner[1] for s in g.steps] for g in _groups(session, [y, z], [x])]
+                assert sorted(map(len, parts)) == [2, 4]
+    assert results[0] == results[1]
+
+
+def test_a_variable_without_a_value_is_named_where_it_is_read(on_cpu):
+    variable = tf.Variable(tf.zeros([300]), use_resource=False, name="bare")
+    y = tf.sqrt(variable._ref(), name="root") * 2.0
+    with tiny_blocks(), tf.Session() as session:
+        for _ in range(2):
+            with pytest.raises(tf.errors.FailedPreconditionError, match="bare") as caught:
+                session.run(y)
+            assert caught.value.op.name == "root"
+
+
 def test_a_step_that_is_watched_sees_each_operation(on_cpu):
     x = tf.placeholder(tf.float32, [None])
     y = tf.tanh(x * 2.0, name="tanh")

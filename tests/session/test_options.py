@@ -94,3 +94,33 @@ def test_watches_of_a_debugger_are_refused(half):
         with pytest.raises(tf.errors.UnimplementedError, match="watches"):
             session.run(y, {x: [2, 4]}, options=options)
         assert session.run(y, {x: [2, 4]}).tolist() == [1, 2]
+
+
+@pytest.fixture
+def threads_of_all():
+    yield tf.config.threading
+    tf.config.threading.set_intra_op_parallelism_threads(0)
+    tf.config.threading.set_inter_op_parallelism_threads(0)
+
+
+@pytest.mark.parametrize("kind", ["intra", "inter"])
+def test_threads_of_sessions_without_a_configuration(threads_of_all, kind):
+    get = getattr(threads_of_all, f"get_{kind}_op_parallelism_threads")
+    set_to = getattr(threads_of_all, f"set_{kind}_op_parallelism_threads")
+    assert get() == 0
+    before = tf.Session()
+    set_to(3)
+    assert get() == 3
+    field = f"{kind}_op_parallelism_threads"
+    assert before._config is None
+    assert getattr(tf.Session()._config, field) == 3
+    assert getattr(tf.Session(config=tf.ConfigProto())._config, field) == 0
+    for wrong in (2.5, "x"):
+        with pytest.raises(TypeError):
+            set_to(wrong)
+    assert get() == 3
+    set_to(None)
+    assert get() == 0
+    set_to(-1)
+    with tf.Graph().as_default(), tf.Session() as session:
+        assert session.run(tf.constant(2) * 3) == 6

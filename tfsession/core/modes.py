@@ -1,7 +1,8 @@
-"""The modes a program may choose: one process-wide flag each. TF1's behaviour is the default."""
+"""The modes a program may choose, one process-wide value each. TF1's behaviour is the default."""
 
 from __future__ import annotations
 
+from operator import index
 from typing import Final
 
 from tfsession.core import shape
@@ -11,10 +12,12 @@ from tfsession.core.exports import export
 class _Modes:
     """The flags; what reads them asks here each time."""
 
-    __slots__ = ("control_flow_v2", "resource_variables")
+    __slots__ = ("control_flow_v2", "inter_op_threads", "intra_op_threads", "resource_variables")
 
     def __init__(self) -> None:
         self.control_flow_v2 = False
+        self.inter_op_threads = 0
+        self.intra_op_threads = 0
         self.resource_variables = False
 
 
@@ -55,6 +58,36 @@ def disable_control_flow_v2() -> None:
 def control_flow_v2_enabled() -> bool:
     """Whether `cond` and `while_loop` make functional ops."""
     return modes.control_flow_v2
+
+
+@export("config.threading.get_intra_op_parallelism_threads")
+def get_intra_op_parallelism_threads() -> int:
+    """How many threads compute for a step; 0 for as many as there are cores."""
+    return modes.intra_op_threads
+
+
+@export("config.threading.set_intra_op_parallelism_threads")
+def set_intra_op_parallelism_threads(num_threads: int | None) -> None:
+    """Let so many threads compute for a step, of sessions made without a configuration from now on.
+
+    Raises TypeError for what is no integer.
+    """
+    modes.intra_op_threads = 0 if num_threads is None else index(num_threads)
+
+
+@export("config.threading.get_inter_op_parallelism_threads")
+def get_inter_op_parallelism_threads() -> int:
+    """How many steps of a session compute at once; 0 for any number."""
+    return modes.inter_op_threads
+
+
+@export("config.threading.set_inter_op_parallelism_threads")
+def set_inter_op_parallelism_threads(num_threads: int | None) -> None:
+    """Let so many steps compute at once, in sessions made without a configuration from now on.
+
+    Raises TypeError for what is no integer.
+    """
+    modes.inter_op_threads = 0 if num_threads is None else index(num_threads)
 
 
 @export("disable_v2_behavior")

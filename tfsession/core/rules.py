@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -135,6 +136,8 @@ class Kernel:
     each with the output that hands it on, or with an empty text;
     `apart` says that its outputs share no memory with each other, `takes_over` that the function
     may keep its last input itself, where it is told that it is `owned`: nobody else will have it;
+    `keeps` names inputs: where these are constants, the function gets a dict of the operation's own
+    as `kept`, for what it has found out about them;
     `site` is the place of the registration.
     """
 
@@ -151,6 +154,8 @@ class Kernel:
         "function",
         "host",
         "host_outputs",
+        "keeps",
+        "kept",
         "op_type",
         "reduces",
         "site",
@@ -183,6 +188,7 @@ class Kernel:
         types: dict[str, Iterable[Any]] | None = None,
         unseen: dict[str, str] | None = None,
         apart: bool = False,
+        keeps: Iterable[str] = (),
         site: str = "",
     ) -> None:
         self.op_type = op_type
@@ -203,6 +209,8 @@ class Kernel:
         self.slow = slow
         self.unseen = unseen or {}
         self.apart = apart
+        self.keeps = frozenset(keeps)
+        self.kept: dict[str, Any] | None = None
         self.types: dict[str, frozenset[DType]] = {
             attr: frozenset(map(as_dtype, allowed)) for attr, allowed in (types or {}).items()
         }
@@ -240,7 +248,15 @@ class Kernel:
             return bound
         assert self.function is not None
         values = {name: attrs[name] for name in self.keywords(op_def)}
+        if self.kept is not None:
+            values["kept"] = self.kept
         return partial(self.function, first, **values)
+
+    def keeping(self) -> Kernel:
+        """This kernel for one operation, of which the inputs that `keeps` names are constants."""
+        own = copy(self)
+        own.kept = {}
+        return own
 
     def keywords(self, op_def: OpDef) -> tuple[str, ...]:
         """The attributes that the function takes as keyword arguments."""
@@ -272,7 +288,7 @@ def kernel(*op_types: str, **properties: Any) -> Callable[[F], F]:
     The function is `f(xp, *inputs, **attrs)`, or `f(ctx, *inputs, **attrs)` with `stateful=True`;
     the properties are those of `Kernel`: `device`, `host`, `host_outputs`, `aliases`,
     `constant`, `forwards`, `stateful`, `blocking`, `types`, `unseen`, `slow`, `elementwise`,
-    `reduces`, `finish`, `apart`.
+    `reduces`, `finish`, `apart`, `keeps`.
     """
     site = caller_site()
 

@@ -499,7 +499,8 @@ def _zeros_of(tensor: Tensor) -> Tensor:
     context = op._control_flow_context
     if op.type not in ("Switch", "RefSwitch") or not isinstance(context, CondContext):
         is_handle = tensor.dtype is dtypes.resource
-        return _zeros_like_variable(tensor) if is_handle else zeros_like(tensor)
+        # Gradients know these by their type, also where the shape is static.
+        return _zeros_like_variable(tensor) if is_handle else zeros_like(tensor, optimize=False)
     other = create_op("Switch", [op.inputs[0], context.pred])[1 - context.branch]
     pivot = identity(other)
     if tensor.dtype is dtypes.resource:

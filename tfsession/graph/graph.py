@@ -17,6 +17,7 @@ from tfsession.graph import node_builder
 from tfsession.graph import scopes as scope_lib
 from tfsession.graph.graph_def import PRODUCER as PRODUCER
 from tfsession.graph.graph_def import Versions, to_graph_def
+from tfsession.graph.node_def import EncodedNodes
 from tfsession.graph.operation import Operation
 from tfsession.graph.stacks import DefaultStack
 from tfsession.graph.tensor import Tensor
@@ -55,6 +56,7 @@ class Graph:
         self.seed: int | None = None
         self._random_ops = 0
         self._has_loops = False  # that contexts know of
+        self._encoded: EncodedNodes | None = None  # of the last export; None when a node changes
 
     # --- operations and names -------------------------------------------------------------------
 
@@ -164,6 +166,7 @@ class Graph:
         op = node_builder.create_op(self, op_type, inputs, types, name or op_type, attrs or {})
         if not compute_device:
             op._device = ""
+            self._encoded = None
         return op
 
     def _add(self, op: Operation) -> None:
@@ -387,6 +390,7 @@ class Graph:
                 ops.append(op)
         for op in ops:
             op.attrs["_has_manual_control_dependencies"] = True
+        self._encoded = None
         return scope_lib.control_scope(self._scopes, tuple(ops))
 
     @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from tfsession.core import protos
-from tfsession.graph.node_def import encoded_nodes
+from tfsession.graph.node_def import EncodedNodes, encoded_nodes
 
 if TYPE_CHECKING:
     from tfsession.graph.graph import Graph
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 PRODUCER: Final = 2474
 # The first consumer that knows functions.
 _FUNCTIONS_SINCE: Final = 12
-# Bytes of nodes between graph and message, so that constants do not lie in memory three times.
-_BYTES_AT_ONCE: Final = 1 << 20
 
 
 class Versions:
@@ -66,16 +64,13 @@ def to_graph_def(graph: Graph, add_shapes: bool = False) -> Any:
     """The GraphDef of a graph: nodes in order of creation, with all attributes."""
     message = protos.GraphDef()
     with graph._lock:
-        parts: list[bytes] = []
-        size = 0
-        for node in encoded_nodes(graph._ops.values(), add_shapes):
-            parts.append(node)
-            size += len(node)
-            if size > _BYTES_AT_ONCE:
-                message.MergeFromString(b"".join(parts))
-                parts.clear()
-                size = 0
-        message.MergeFromString(b"".join(parts))
+        if add_shapes:  # they become known without a change
+            for nodes, _ in encoded_nodes(graph._ops.values(), add_shapes=True):
+                message.MergeFromString(nodes)
+        else:
+            encoded = graph._encoded = graph._encoded or EncodedNodes()
+            for nodes in encoded.of(graph._ops):
+                message.MergeFromString(nodes)
         message.versions.CopyFrom(graph._versions.to_proto())
         if graph._functions:
             message.library.function.extend(graph._functions.values())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 # Bytes of an attribute that other operations may have too.
 _LONGEST_KEPT = 128
+# Bytes of nodes in one piece, and of those that are kept for the next export of a graph.
+_BYTES_AT_ONCE = 1 << 20
+_MOST_KEPT = 32 << 20
 
 
 def to_node_def(op: Operation) -> Any:
@@ -37,45 +41,97 @@ def fill_node_def(node: Any, op: Operation, controls: Iterable[Operation]) -> No
         fill_attr_value(node.attr[name], value, kind)
 
 
-def encoded_nodes(ops: Iterable[Operation], add_shapes: bool) -> Iterator[bytes]:
+class EncodedNodes:
+    """The nodes of a graph as bytes, kept from one export to the next while nothing changes.
+
+    Not safe for several threads at once. Whoever changes an operation drops all of it.
+    """
+
+    __slots__ = ("_count", "_kept", "_size")
+
+    def __init__(self) -> None:
+        self._kept: list[bytes] = []
+        self._count = 0
+        self._size = 0
+
+    def of(self, ops: Mapping[str, Operation]) -> Iterator[bytes]:
+        """All operations as fields of a serialized GraphDef; those not here yet are added."""
+        yield from self._kept
+        is_kept = True
+        for chunk, number in encoded_nodes(islice(ops.values(), self._count, None)):
+            is_kept = is_kept and self._size + len(chunk) <= _MOST_KEPT
+            if is_kept:
+                self._kept.append(chunk)
+                self._count += number
+                self._size += len(chunk)
+            yield chunk
+
+
+def encoded_nodes(
+    ops: Iterable[Operation], add_shapes: bool = False
+) -> Iterator[tuple[bytes, int]]:
     """Operations as the fields `node` of a serialized GraphDef, control inputs by name.
 
     Bytes are put together several times as fast as messages: most attributes have the value that
     an operation of the type had before. Equal ones are known by identity, as numbers of different
     types are equal, and kept while others could take their place in memory.
+
+    Yields:
+        About a MiB of bytes, so that constants do not lie in memory several times, and how many
+        operations they are.
     """
-    names: dict[Operation, bytes] = {}
-    kinds: dict[tuple[str, str], tuple[bytes, dict[tuple[str, int], tuple[bytes, Any]]]] = {}
+    inputs: dict[Operation, bytes] = {}
+    kinds: dict[tuple[str, str], tuple[bytes, dict[str, dict[int, tuple[bytes, Any]]]]] = {}
+    chunk: list[bytes] = []
+    number = size = 0
     for op in ops:
         kind = op.type, op._device
         if kind not in kinds:
-            device = nested(4, op._device.encode()) if op._device else b""
-            kinds[kind] = nested(2, op.type.encode()) + device, {}
+            kinds[kind] = _head(op), {}
         head, entries = kinds[kind]
-        name = names[op] = sized(op.name.encode())
-        body = b"\n" + name + head
+        name = sized(op.name.encode())
+        inputs[op] = b"\x1a" + name
+        parts = [b"\n", name, head]
         for tensor in op.inputs:
             source = tensor.op
-            if tensor.value_index == 0 and source in names:
-                body += b"\x1a" + names[source]
+            if tensor.value_index == 0 and source in inputs:
+                parts.append(inputs[source])
             else:
-                body += nested(3, input_names([tensor])[0].encode())
+                parts.append(nested(3, input_names([tensor])[0].encode()))
         if op.control_inputs:
             controls = sorted(op.control_inputs, key=attrgetter("name"))
-            body += b"".join(nested(3, text.encode()) for text in input_names((), controls))
+            parts += [nested(3, text.encode()) for text in input_names((), controls)]
         for key, value in op.attrs.items():
-            place = key, id(value)
-            if place in entries:
-                body += entries[place][0]
+            of_key = entries.get(key)
+            if of_key is None:
+                of_key = entries[key] = {}
+            found = of_key.get(id(value))
+            if found is not None:
+                parts.append(found[0])
                 continue
             attr = op.op_def.attrs.get(key)
             entry = _encoded_attr(key, value, attr.type if attr else None)
             if len(entry) <= _LONGEST_KEPT:
-                entries[place] = entry, value
-            body += entry
+                of_key[id(value)] = entry, value
+            parts.append(entry)
         if add_shapes and op.outputs:
-            body += _encoded_attr("_output_shapes", [t._shape for t in op.outputs], "list(shape)")
-        yield b"\n" + sized(body)
+            shapes = [tensor._shape for tensor in op.outputs]
+            parts.append(_encoded_attr("_output_shapes", shapes, "list(shape)"))
+        node = sized(b"".join(parts))
+        chunk += b"\n", node
+        number += 1
+        size += len(node)
+        if size > _BYTES_AT_ONCE:
+            yield b"".join(chunk), number
+            chunk.clear()
+            number = size = 0
+    yield b"".join(chunk), number
+
+
+def _head(op: Operation) -> bytes:
+    """Type and device of an operation."""
+    device = nested(4, op._device.encode()) if op._device else b""
+    return nested(2, op.type.encode()) + device
 
 
 def _encoded_attr(name: str, value: Any, kind: str | None) -> bytes:

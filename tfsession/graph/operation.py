@@ -103,18 +103,21 @@ class Operation:
             self._device = as_requested(device)
         except ValueError:  # it will fail when it is run
             self._device = str(device)
+        self.graph._encoded = None
 
     def _set_attr(self, name: str, value: Any) -> None:
         """Set an attribute from an AttrValue message."""
         self.graph._note_mutation(self, f"attribute '{name}'")
         attr = self.op_def.attrs.get(name)
         self.attrs[name] = attr_from_proto(value, attr.type if attr else None)
+        self.graph._encoded = None
 
     def _update_input(self, index: int, tensor: Tensor) -> None:
         self.graph._note_mutation(self, f"input {index}")
         inputs = list(self.inputs)
         inputs[index] = tensor
         self.inputs = tuple(inputs)
+        self.graph._encoded = None
         self.graph._forget_consumers()
 
     def _add_control_input(self, op: Operation) -> None:
@@ -124,6 +127,7 @@ class Operation:
         self.graph._note_mutation(self, "control inputs")
         new = [op for op in ops if op not in self.control_inputs]
         self.control_inputs = (*self.control_inputs, *new)
+        self.graph._encoded = None
 
     @property
     def control_outputs(self) -> list[Operation]:

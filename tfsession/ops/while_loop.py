@@ -201,6 +201,7 @@ def _enter(
         for tensor in enters:
             if is_loop_constant(tensor.op.inputs[0]):
                 tensor.op.control_inputs = (outer.pivot.op,)
+        context.graph._encoded = None
     context.wait_outside(enters)
     if invariants is not None:
         for tensor, shape in zip(enters, invariants, strict=True):

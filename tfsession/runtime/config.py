@@ -9,6 +9,7 @@ from typing import Any
 from tfsession.core import forking, protos
 from tfsession.core.device_spec import canonical
 from tfsession.core.errors import InvalidArgumentError, NotFoundError, UnimplementedError
+from tfsession.core.modes import modes
 from tfsession.runtime.control import Gate, Recorder, StepControl
 
 
@@ -34,7 +35,7 @@ def check_names(names: Iterable[Any]) -> None:
 
 
 def checked_config(config: Any) -> Any:
-    """An own copy of the configuration, or None.
+    """An own copy of the configuration; of None, what `tf.config` says, or None.
 
     Raises:
         TypeError: it is no ConfigProto.
@@ -42,7 +43,12 @@ def checked_config(config: Any) -> Any:
         InvalidArgumentError: a device filter is no device, or the session's version negative.
     """
     if config is None:
-        return None
+        if not (modes.intra_op_threads or modes.inter_op_threads):
+            return None
+        config = protos.ConfigProto(
+            intra_op_parallelism_threads=modes.intra_op_threads,
+            inter_op_parallelism_threads=modes.inter_op_threads,
+        )
     try:
         own = protos.ConfigProto.FromString(
             protos.coerce(config, protos.ConfigProto).SerializeToString()

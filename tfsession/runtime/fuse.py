@@ -204,7 +204,8 @@ def _is_elementwise(node: Node) -> bool:
         return False  # a sum of one is that one
     if op.attrs.get("data_format", b"NHWC") != b"NHWC" or _is_small(op.outputs[0]):
         return False
-    return all(_is_number(tensor.dtype) for tensor in (*node.inputs, *op.outputs))
+    # Of a variable the value is read, which no operation of its stretch changes.
+    return all(_is_number(tensor.dtype.base_dtype) for tensor in (*node.inputs, *op.outputs))
 
 
 def _is_reduction(node: Node, feeds: Container[Tensor]) -> bool:
@@ -218,7 +219,7 @@ def _is_reduction(node: Node, feeds: Container[Tensor]) -> bool:
     value, axes = node.inputs
     # Without axes the result is the input.
     is_known = axes.op.type == "Const" and axes not in feeds and axes.op.attrs["value"].size
-    return bool(is_known) and _is_number(value.dtype)
+    return bool(is_known) and _is_number(value.dtype.base_dtype)
 
 
 def _has_effects(node: Node) -> bool:

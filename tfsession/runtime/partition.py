@@ -176,6 +176,8 @@ def make_node(
         )
     read, awaited = inputs_of(op, connections), controls_of(op, feeds, connections)
     if device.device_type == "CPU":
+        if kernel.keeps and _are_constants(op, read, kernel.keeps, feeds):
+            kernel = kernel.keeping()
         hosts = _on_host(len(read)), _on_host(len(op.outputs))
         return Node(op, device, kernel, None, read, awaited, *hosts)
     arguments, results = input_arguments(op), _argument_of_each(op.op_def.outputs, op)
@@ -192,6 +194,17 @@ def make_node(
         for tensor, arg in zip(op.outputs, results, strict=True)
     )
     return Node(op, device, kernel, memory, read, awaited, inputs, outputs)
+
+
+def _are_constants(
+    op: Operation, read: Sequence[Tensor], names: Collection[str], feeds: Collection[Tensor]
+) -> bool:
+    """Whether the inputs with these names have the same value in each step."""
+    return all(
+        tensor.op.type == "Const" and tensor not in feeds
+        for tensor, argument in zip(read, input_arguments(op), strict=True)
+        if argument.name in names
+    )
 
 
 @dataclass(slots=True, eq=False)

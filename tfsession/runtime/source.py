@@ -361,18 +361,27 @@ class Writer:
             unlooked += 1 if node.kernel.constant or _is_small(node.op) else _CLOSING_CHECK
 
     def _add_group(self, part: _Part, group: Group, arguments: Sequence[str]) -> tuple[str, Ops]:
-        """The call of a function of its own, which computes the group at once or one by one."""
+        """The call of a function of its own, which computes the group at once or one by one.
+
+        It takes variables as they are, like its operations.
+        """
         names, asked = self.names, [self.asks] if self.asks else []
         inputs, outputs = names.inputs(group), names.outputs(group)
         source = Source([*asked, *inputs])
         closing = self.binder.cancellation.flag
         computed = group.computed(self._fetched, closing, self.binder.spares)
-        with source.block(f"if {group.condition(lambda tensor: names.of(tensor, None))}:"):
-            call = f"{source.bind('g', computed)}({', '.join(inputs)})"
+        values = dict(zip(group.inputs, inputs, strict=True))
+        for tensor, read in zip(group.inputs, self.arguments(group), strict=True):
+            if read != values[tensor]:
+                reader = next(node.op for node in group.parts if tensor in node.inputs)
+                source.add(f"{values[tensor]}_read = {read}", reader)
+                values[tensor] += "_read"
+        with source.block(f"if {group.condition(values.__getitem__)}:"):
+            call = f"{source.bind('g', computed)}({', '.join(values.values())})"
             source.add(f"done = {call}", group.parts[-1].op)
             source.add("if done is not None: return done")
-        read, made = ([of(p) for p in group.parts] for of in (names.inputs, names.outputs))
-        run = Run(group.parts, read, made, outputs, part.constants)
+        taken, made = ([of(p) for p in group.parts] for of in (names.inputs, names.outputs))
+        run = Run(group.parts, taken, made, outputs, part.constants)
         self._add_run(part._replace(source=source, fresh=set(), needed=outputs), run, 0)
         source.add(f"return {', '.join(outputs)}")
         function = part.source.bind("g", source.compile())
@@ -435,13 +444,14 @@ class Writer:
             self._add_constants(part, node, results)
             return [], ops
         inputs, texts = run.inputs[index], run.texts
-        arguments = self.arguments(node, self._texts(part, run, inputs))
+        taken = self._texts(part, run, inputs)
+        arguments = self.arguments(node, taken)
         if kernel.forwards:
             call = arguments[0]
             if inputs[0] in self._scalars:
                 self._scalars.update(dict.fromkeys(results, self._scalars[inputs[0]]))
         elif isinstance(node, Group):
-            call, ops = self._add_group(part, node, arguments)
+            call, ops = self._add_group(part, node, taken)
         elif (operator := _operator_of(node)) is not None:
             call = operator.join(
                 source.bind("s", self._scalars[name]) if name in self._scalars else text
