@@ -11,11 +11,12 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from tfsession.core import forking
-from tfsession.core.file_system import file_errors
+from tfsession.core.file_system import file_errors, local_path
 
 _NEXT = ".next"
 _ASIDE = ".tempstate"
@@ -54,6 +55,25 @@ def flush(name: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def replaced(name: str) -> Iterator[BinaryIO]:
+    """A new file, which takes the place of `name` at the end of the block.
+
+    Where the block ends in an error, what was there stays. The directory is made.
+    """
+    target = local_path(name)
+    written = aside(target)
+    with file_errors():
+        try:
+            Path(target).parent.mkdir(parents=True, exist_ok=True)
+            with Path(written).open("wb") as file:
+                yield file
+            flush(written)
+            Path(written).replace(target)
+        finally:
+            Path(written).unlink(missing_ok=True)
 
 
 @file_errors()
