@@ -1,9 +1,13 @@
 """`tf.train.export_weights` and `import_weights`: variables in files of other libraries."""
 
+import re
+from importlib import resources
+
 import numpy as np
 import pytest
 
 import tfsession as tf
+from tfsession.cli.main import main
 from tfsession.core import errors
 
 
@@ -165,3 +169,23 @@ def test_what_cannot_be_written(model, tmp_path):
     with pytest.raises(errors.NotFoundError):
         tf.train.import_weights(model, path)
     assert list(tmp_path.iterdir()) == []
+
+
+# --- what the documentation shows ------------------------------------------------------------
+
+
+def test_the_examples_of_the_documentation(fresh_graph, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    text = resources.files(tf).joinpath("docs/files.md").read_text(encoding="utf-8")
+    names = {}
+    shown = re.findall(r"```(python|sh)\n(.*?)```", text, re.DOTALL)
+    for language, example in shown:
+        if language == "python":
+            exec(compile(example, "files.md", "exec"), names)
+            continue
+        for line in example.splitlines():
+            assert main(line.split()[1:]) == 0, line
+    assert len(shown) == 2
+    out = capsys.readouterr().out
+    assert "layer/kernel" in out
+    assert "frozen.pb: frozen graph of y, " in out

@@ -5,7 +5,9 @@ A file of tensors says itself what it is: its name plays no part in reading it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 from tfsession.checkpoint.bundle_writer import BundleWriter
@@ -13,27 +15,25 @@ from tfsession.checkpoint.npz import write_npz
 from tfsession.checkpoint.safetensors import write_safetensors
 from tfsession.checkpoint.saved_slices import SlicesWriter
 from tfsession.core.dtypes import DType, as_dtype
+from tfsession.core.errors import InvalidArgumentError
+from tfsession.core.file_system import file_errors, local_path
 from tfsession.core.tensor_parts import whole
 
-
-class Described(Protocol):
-    """What is known of a tensor before it is read."""
-
-    @property
-    def dtype(self) -> DType: ...  # noqa: D102
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...  # noqa: D102
+# Each tensor is in a protocol message there, which ends at 2 GB.
+_MOST_BYTES: Final = (1 << 31) - (1 << 16)
 
 
 class Weights(Protocol):
     """Tensors by name, read one by one."""
 
-    def names(self) -> list[str]: ...  # noqa: D102
+    def names(self) -> list[str]:
+        """The names of all tensors."""
 
-    def entry(self, name: str) -> Any: ...  # noqa: D102
+    def entry(self, name: str) -> Any:
+        """What is known of a tensor: its `dtype` and its `shape`."""
 
-    def read(self, name: str) -> Any: ...  # noqa: D102
+    def read(self, name: str) -> Any:
+        """A tensor as an array."""
 
 
 class _Kept(NamedTuple):
@@ -100,14 +100,22 @@ def write_bundle(path: str, weights: Weights) -> None:
 
 def write_slices(path: str, weights: Weights) -> None:
     """Write a checkpoint of the first format; UnimplementedError for dtypes it does not know."""
+    with file_errors():
+        Path(local_path(path)).parent.mkdir(parents=True, exist_ok=True)
     writer = SlicesWriter(path)
     for name in weights.names():
         entry = weights.entry(name)
+        if entry.dtype.size * math.prod(entry.shape) >= _MOST_BYTES:
+            raise InvalidArgumentError(
+                None,
+                None,
+                f"Tensor {name} has 2 GB or more: the first format of checkpoints cannot hold it",
+            )
         writer.add(name, whole(tuple(entry.shape)), weights.read(name), entry.dtype)
     writer.finish()
 
 
-# How to write each format, by the name that users give it.
+# How to write each format, by the name that users give it. All or nothing is written.
 WRITERS: Final[dict[str, Callable[[str, Weights], None]]] = {
     "safetensors": write_safetensors,
     "npz": write_npz,
