@@ -291,6 +291,8 @@ class _Importer:
             if name in self.index:
                 raise ValueError(f"Node '{name}' is not unique")
             self.index[name] = position
+            if not node.op:
+                raise ValueError(f"Node '{name}' does not specify an operation")
             op_def = ops.get(node.op) or self.function_defs.get(node.op)
             if op_def is None:
                 raise NotFoundError(None, None, node_builder.not_registered(node.op))
