@@ -126,7 +126,7 @@ def test_graphs(found, files, tmp_path, name):
         f"p/part_{i}": ([2, 2], 16) for i in range(3)
     }
     assert told["constants"] == [
-        {"name": "big", "dtype": "float32", "shape": [6, 400], "bytes": 9600}
+        {"name": "big", "dtype": "float32", "shape": [6, 400], "bytes": 9600, "file": None}
     ]
     assert told["devices"] == [{"device": "/device:GPU:1", "nodes": 3}]
     assert told["lacking_ops"] == []

@@ -185,7 +185,7 @@ def test_the_examples_of_the_documentation(fresh_graph, tmp_path, monkeypatch, c
             continue
         for line in example.splitlines():
             assert main(line.split()[1:]) == 0, line
-    assert len(shown) == 2
+    assert len(shown) == 3
     out = capsys.readouterr().out
     assert "layer/kernel" in out
     assert "frozen.pb: frozen graph of y, " in out

@@ -75,6 +75,11 @@ def begins_so(head: bytes) -> bool:
     return len(head) > 8 and head[8:9] == b"{" and _length(head) <= _MOST_HEADER
 
 
+def holds(dtype: DType) -> bool:
+    """Whether the format knows a dtype."""
+    return dtype in _BY_DTYPE
+
+
 def _length(head: bytes) -> int:
     return int.from_bytes(head[:8], "little")
 
@@ -269,7 +274,7 @@ def write_safetensors(
 
 
 def _check(name: str, dtype: DType) -> None:
-    if dtype not in _BY_DTYPE:
+    if not holds(dtype):
         raise InvalidArgumentError(
             None,
             None,

@@ -20,6 +20,7 @@ from tfsession.core import protos
 from tfsession.core.errors import OpError
 from tfsession.runtime.moves import bytes_text
 from tfsession.train.checkpoint_state import checkpoint_exists, write_whole
+from tfsession.train.external_weights import export_graph, serialized
 from tfsession.train.freeze_checkpoint import freeze_checkpoint
 
 __all__ = ["add_arguments", "run"]
@@ -69,6 +70,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help=f"write {what} of such a name, as 'layer1/*'; may be given several times",
         )
     parser.add_argument("--clear-devices", action="store_true", help="write no devices into graphs")
+    parser.add_argument(
+        "--external",
+        action="store_true",
+        help="write large constants of a graph into a safetensors file beside it, as a graph of "
+        "2 GB and more needs",
+    )
     parser.add_argument("--force", action="store_true", help="overwrite DST")
 
 
@@ -194,10 +201,19 @@ def _write_graph(saved: SavedFile, args: argparse.Namespace, kind: str) -> str:
         about = f"frozen graph of {', '.join(outputs)}"
     if args.clear_devices:
         _clear_devices(message)
-    data = _serialized(message, kind)
-    write_whole(args.target, data)
     nodes = message.graph_def.node if about == "MetaGraphDef" else message.node
-    return f"{about}, {len(nodes):,} nodes, {bytes_text(len(data))}"
+    text = f"{about}, {len(nodes):,} nodes"
+    if not args.external:
+        data = serialized(message, kind == "pbtxt")
+        write_whole(args.target, data)
+        return f"{text}, {bytes_text(len(data))}"
+    if about == "MetaGraphDef":
+        raise ValueError("--external takes the constants out of a GraphDef, not of a MetaGraphDef")
+    file = Path(args.target).with_suffix(".safetensors")
+    if file.exists() and not args.force:
+        raise ValueError(f"{file} is there already: --force overwrites it")
+    export_graph(args.target, message, file.name, as_text=kind == "pbtxt")
+    return f"{text}, its large constants in {file}"
 
 
 def _to_freeze(saved: SavedFile, args: argparse.Namespace) -> tuple[Any, str | None]:
@@ -250,11 +266,3 @@ def _clear_devices(message: Any) -> None:
     for nodes in (graph_def.node, *(f.node_def for f in graph_def.library.function)):
         for node in nodes:
             node.device = ""
-
-
-def _serialized(message: Any, kind: str) -> bytes:
-    if kind == "pbtxt":
-        text: str = protos.text_format.MessageToString(message)
-        return text.encode()
-    data: bytes = message.SerializeToString(deterministic=True)
-    return data

@@ -22,6 +22,7 @@ from tfsession.cli.contents import (
 from tfsession.core import protos
 from tfsession.core.dtypes import as_dtype
 from tfsession.core.op_def import ops
+from tfsession.graph import external_value
 from tfsession.graph.graph_keys import GraphKeys
 
 _VARIABLES: Final = frozenset(["Variable", "VariableV2", "AutoReloadVariable", "VarHandleOp"])
@@ -188,6 +189,10 @@ def _trainable(message: Any) -> frozenset[str] | None:
 
 def _constants(graph_def: Any) -> Section:
     rows: list[tuple[Any, ...]] = []
+    for node in external_value.nodes_in(graph_def):
+        dtype, shape = _dtype_of(node), shape_of(node.attr[external_value.SHAPE].shape)
+        file = node.attr[external_value.FILE].s.decode(errors="replace")
+        rows.append((node.name, dtype, shape, _size(dtype, shape), file))
     for node in graph_def.node:
         if node.op == "Const" and "value" in node.attr:
             tensor = node.attr["value"].tensor
@@ -195,8 +200,9 @@ def _constants(graph_def: Any) -> Section:
             size = _size(dtype, shape)
             if dtype == "string":
                 size = sum(map(len, tensor.string_val))
-            rows.append((node.name, dtype, shape, size))
-    return Section("constants", "Large constants", _TENSOR, rows)
+            rows.append((node.name, dtype, shape, size, None))
+    fields = [*_TENSOR, Field("file", "File")]
+    return Section("constants", "Large constants", fields, rows)
 
 
 def _placeholders(graph_def: Any, readers: Mapping[str, set[str]]) -> Section:

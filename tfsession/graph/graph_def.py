@@ -8,7 +8,10 @@ from tfsession.core import protos
 from tfsession.graph.node_def import encoded_nodes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tfsession.graph.graph import Graph
+    from tfsession.graph.operation import Operation
 
 # The version of TensorFlow's graph format that is read and written (2.21's).
 PRODUCER: Final = 2474
@@ -62,13 +65,20 @@ def check_versions(versions: Any) -> None:
         )
 
 
-def to_graph_def(graph: Graph, add_shapes: bool = False) -> Any:
-    """The GraphDef of a graph: nodes in order of creation, with all attributes."""
+def to_graph_def(
+    graph: Graph,
+    add_shapes: bool = False,
+    replaced: Mapping[Operation, dict[str, Any]] | None = None,
+) -> Any:
+    """The GraphDef of a graph: nodes in order of creation, with all attributes.
+
+    The attributes in `replaced` take the place of an operation's own.
+    """
     message = protos.GraphDef()
     with graph._lock:
         parts: list[bytes] = []
         size = 0
-        for node in encoded_nodes(graph._ops.values(), add_shapes):
+        for node in encoded_nodes(graph._ops.values(), add_shapes, replaced):
             parts.append(node)
             size += len(node)
             if size > _BYTES_AT_ONCE:

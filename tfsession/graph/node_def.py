@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +37,14 @@ def fill_node_def(node: Any, op: Operation, controls: Iterable[Operation]) -> No
         fill_attr_value(node.attr[name], value, kind)
 
 
-def encoded_nodes(ops: Iterable[Operation], add_shapes: bool) -> Iterator[bytes]:
+def encoded_nodes(
+    ops: Iterable[Operation],
+    add_shapes: bool,
+    replaced: Mapping[Operation, dict[str, Any]] | None = None,
+) -> Iterator[bytes]:
     """Operations as the fields `node` of a serialized GraphDef, control inputs by name.
+
+    Those in `replaced` are written with the attributes there, instead of their own.
 
     Bytes are put together several times as fast as messages: most attributes have the value that
     an operation of the type had before. Equal ones are known by identity, as numbers of different
@@ -63,7 +69,8 @@ def encoded_nodes(ops: Iterable[Operation], add_shapes: bool) -> Iterator[bytes]
         if op.control_inputs:
             controls = sorted(op.control_inputs, key=attrgetter("name"))
             body += b"".join(nested(3, text.encode()) for text in input_names((), controls))
-        for key, value in op.attrs.items():
+        attrs = replaced[op] if replaced and op in replaced else op.attrs
+        for key, value in attrs.items():
             place = key, id(value)
             if place in entries:
                 body += entries[place][0]

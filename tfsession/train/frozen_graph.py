@@ -16,6 +16,7 @@ from tfsession.core.shape import TensorShape
 from tfsession.core.tensor_proto import array_to_proto, to_ndarray
 from tfsession.graph.graph import Graph
 from tfsession.train.checkpoint_state import write_whole
+from tfsession.train.external_weights import serialized
 
 _REFERENCES = ("Variable", "VariableV2")
 # Ops that only hand a handle on.
@@ -46,11 +47,7 @@ def write_graph(graph_or_graph_def: Any, logdir: Any, name: str, as_text: bool =
     path = os.path.join(os.fspath(logdir), name)  # noqa: PTH118 (Path drops "./")
     with file_errors():
         Path(local_path(logdir)).mkdir(parents=True, exist_ok=True)
-    if as_text:
-        data = protos.text_format.MessageToString(message).encode()
-    else:
-        data = message.SerializeToString(deterministic=True)
-    write_whole(path, data)
+    write_whole(path, serialized(message, as_text))
     return path
 
 

@@ -1,6 +1,8 @@
-"""`tf.graph_util`, graphs in text, and imports of the less common kinds, row by row."""
+"""Graphs cut down, frozen, in text, and imports of the less common kinds, row by row."""
 
 import pytest
+
+import tfsession
 
 pytestmark = [
     pytest.mark.oracle,
@@ -305,6 +307,18 @@ def test_imports(assert_same, program):
 @pytest.mark.spec("9.1")
 def test_graphs(assert_same, program):
     assert_same(PRELUDE, f"a = tf.constant([1.0]); b = tf.tanh(a) * a\nout = {program}")
+
+
+def test_tensorflow_takes_no_external_constant_for_zeros(tf, tmp_path):
+    with tfsession.Graph().as_default() as graph:
+        tfsession.constant([[1.0] * 300 + [2.0]], name="c")
+    path = tfsession.train.export_graph(tmp_path / "g.pb", graph)
+    message = tf.GraphDef.FromString((tmp_path / "g.pb").read_bytes())
+    with tf.Graph().as_default(), pytest.raises(ValueError, match="NodeDef missing attr 'value'"):
+        tf.import_graph_def(message)
+    with tf.Graph().as_default(), tfsession.Graph().as_default(), tfsession.Session() as session:
+        tfsession.train.import_graph(path, name="")
+        assert session.run("c:0")[0, -1] == 2.0
 
 
 # (row of docs/differences.md, program, our outcome)
