@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tfsession.cli.contents import (
     COUNT,
@@ -19,9 +19,11 @@ from tfsession.cli.contents import (
     Section,
     shape_of,
 )
+from tfsession.cli.tensor_contents import STATISTICS, statistics_of
 from tfsession.core import protos
 from tfsession.core.dtypes import as_dtype
 from tfsession.core.op_def import ops
+from tfsession.core.tensor_proto import make_ndarray
 from tfsession.graph import external_value
 from tfsession.graph.graph_keys import GraphKeys
 
@@ -44,24 +46,31 @@ _SAVING: Final = frozenset(
 _KEPT: Final = ("Assign", "Summary", "Save", "Restore", "Enqueue", "Apply")
 
 
-def of_message(message: Any, kind: str, nodes: bool = False) -> Contents:
+class _Asked(NamedTuple):
+    nodes: bool
+    statistics: bool
+
+
+def of_message(message: Any, kind: str, nodes: bool = False, statistics: bool = False) -> Contents:
     """The contents of a message: facts, tables, or a part for each meta graph of a SavedModel.
 
     Args:
         message: a GraphDef, MetaGraphDef or SavedModel.
         kind: which of them.
         nodes: list all nodes, too.
+        statistics: look at the values of large constants, too.
     """
+    asked = _Asked(nodes, statistics)
     if kind == "GraphDef":
-        return _of_graph(message, kind, nodes)
+        return _of_graph(message, kind, asked)
     if kind == "MetaGraphDef":
-        return _of_meta_graph(message, kind, nodes)
-    parts = [_of_meta_graph(one, "MetaGraphDef", nodes) for one in message.meta_graphs]
+        return _of_meta_graph(message, kind, asked)
+    parts = [_of_meta_graph(one, "MetaGraphDef", asked) for one in message.meta_graphs]
     return Contents(kind, {"Schema version": message.saved_model_schema_version}, [], parts)
 
 
-def _of_meta_graph(message: Any, kind: str, nodes: bool) -> Contents:
-    found = _of_graph(message.graph_def, kind, nodes, _trainable(message))
+def _of_meta_graph(message: Any, kind: str, asked: _Asked) -> Contents:
+    found = _of_graph(message.graph_def, kind, asked, _trainable(message))
     about = message.meta_info_def
     saver = message.saver_def
     found.facts = {
@@ -88,7 +97,7 @@ def _of_meta_graph(message: Any, kind: str, nodes: bool) -> Contents:
 
 
 def _of_graph(
-    graph_def: Any, kind: str, nodes: bool, trainable: frozenset[str] | None = None
+    graph_def: Any, kind: str, asked: _Asked, trainable: frozenset[str] | None = None
 ) -> Contents:
     functions = graph_def.library.function
     counts = Counter(node.op for node in graph_def.node)
@@ -96,7 +105,7 @@ def _of_graph(
     own = {function.signature.name for function in functions}
     lacking = {op: n for op, n in (counts + inner).items() if op not in ops and op not in own}
     variables = _variables(graph_def, trainable)
-    constants = _constants(graph_def)
+    constants = _constants(graph_def, asked.statistics)
     versions = graph_def.versions
     facts = {
         "Nodes": len(graph_def.node),
@@ -127,7 +136,7 @@ def _of_graph(
             sorted((name, count) for name, count in devices.items() if name),
         ),
     ]
-    if nodes:
+    if asked.nodes:
         sections.append(_nodes(graph_def))
     return Contents(kind, facts, sections)
 
@@ -187,12 +196,14 @@ def _trainable(message: Any) -> frozenset[str] | None:
     return frozenset(names)
 
 
-def _constants(graph_def: Any) -> Section:
+def _constants(graph_def: Any, statistics: bool) -> Section:
+    """All constants: the small ones are for the sum only."""
     rows: list[tuple[Any, ...]] = []
+    unknown = (None,) * len(STATISTICS) if statistics else ()
     for node in external_value.nodes_in(graph_def):
         dtype, shape = _dtype_of(node), shape_of(node.attr[external_value.SHAPE].shape)
         file = node.attr[external_value.FILE].s.decode(errors="replace")
-        rows.append((node.name, dtype, shape, _size(dtype, shape), file))
+        rows.append((node.name, dtype, shape, _size(dtype, shape), file, *unknown))
     for node in graph_def.node:
         if node.op == "Const" and "value" in node.attr:
             tensor = node.attr["value"].tensor
@@ -200,8 +211,10 @@ def _constants(graph_def: Any) -> Section:
             size = _size(dtype, shape)
             if dtype == "string":
                 size = sum(map(len, tensor.string_val))
-            rows.append((node.name, dtype, shape, size, None))
-    fields = [*_TENSOR, Field("file", "File")]
+            is_asked = statistics and (size or 0) >= _LARGE
+            found = statistics_of(make_ndarray(tensor)) if is_asked else unknown
+            rows.append((node.name, dtype, shape, size, None, *found))
+    fields = [*_TENSOR, Field("file", "File"), *(STATISTICS if statistics else ())]
     return Section("constants", "Large constants", fields, rows)
 
 

@@ -51,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--statistics",
         action="store_true",
-        help="read the tensors, and tell their least, greatest and mean values and how many are "
-        "no numbers",
+        help="read tensors and large constants, and tell their least, greatest and mean values and "
+        "how many are no numbers",
     )
     parser.add_argument("--all", action="store_true", help="show long tables to their end")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -83,7 +83,7 @@ def _contents(saved: SavedFile, args: argparse.Namespace) -> Contents:
         return of_events(saved.path)
     if saved.kind == TENSORS:
         return of_tensors(saved.value, args.statistics)
-    found = of_message(saved.value, saved.kind, args.nodes)
+    found = of_message(saved.value, saved.kind, args.nodes, args.statistics)
     variables = f"{saved.path}/{_VARIABLES}"
     if saved.kind == "SavedModel" and checkpoint_exists(variables):
         found.parts.append(of_tensors(open_checkpoint(variables), args.statistics))

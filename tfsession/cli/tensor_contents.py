@@ -19,7 +19,7 @@ from tfsession.checkpoint.reader import Reader
 from tfsession.checkpoint.safetensors import SafetensorsReader
 from tfsession.cli.contents import COUNT, NAME, SHAPE, SIZE, Contents, Field, Kind, Section
 from tfsession.core import protos
-from tfsession.core.dtypes import DType, string
+from tfsession.core.dtypes import as_dtype, string
 from tfsession.core.errors import DataLossError, OpError
 from tfsession.core.records import RecordReader
 
@@ -28,7 +28,10 @@ OBJECT_GRAPH: Final = "_CHECKPOINTABLE_OBJECT_GRAPH"
 # Elements that are looked at together: statistics need no second copy of a tensor.
 _PIECE: Final = 1 << 20
 _VALUE: Final = Kind(lambda value: f"{value:.6g}", right=True)
-_COUNTS: Final = ("nan", "infinite")
+STATISTICS: Final = (
+    *(Field(key, key.capitalize(), _VALUE, 1) for key in ("min", "max", "mean")),
+    *(Field(key, key.capitalize(), COUNT, 1) for key in ("nan", "infinite")),
+)
 
 
 def kind_of(reader: Reader) -> str:
@@ -58,7 +61,7 @@ def of_tensors(reader: Reader, statistics: bool = False) -> Contents:
         if size is None and isinstance(reader, BundleReader):
             size = entry.size  # type: ignore[union-attr]
         row = (name, entry.dtype.name, list(shape), size, _parts(reader, entry))
-        rows.append(row + (_statistics(reader, name, entry.dtype) if statistics else ()))
+        rows.append(row + (statistics_of(reader.read(name)) if statistics else ()))
         elements += count
         total += size or 0
     fields = [
@@ -69,8 +72,7 @@ def of_tensors(reader: Reader, statistics: bool = False) -> Contents:
         Field("parts", "Parts", COUNT, 1),
     ]
     if statistics:
-        fields += [Field(key, key.capitalize(), _VALUE, 1) for key in ("min", "max", "mean")]
-        fields += [Field(key, key.capitalize(), COUNT, 1) for key in _COUNTS]
+        fields += STATISTICS
     facts: dict[str, Any] = {"Tensors": len(rows), "Elements": elements, "Bytes": total}
     found = Contents(kind_of(reader), facts, [Section("tensors", "Tensors", fields, rows)])
     if isinstance(reader, BundleReader):
@@ -113,18 +115,15 @@ def _add_bundle(found: Contents, reader: BundleReader) -> None:
         found.sections.append(Section("objects", "Saved by objects", fields, rows))
 
 
-def _statistics(reader: Reader, name: str, dtype: DType) -> tuple[Any, ...]:
-    """Least, greatest and mean of the finite values; how many are no numbers, or infinite."""
-    if dtype is string or dtype.is_complex or dtype.is_quantized or not dtype.size:
-        return (None,) * 5
-    return statistics_of(reader.read(name))
-
-
 def statistics_of(array: Any) -> tuple[Any, ...]:
     """The least, the greatest, the mean of the finite values, the count of NaN, that of infinities.
 
-    Of an array that has no finite value, the first three are None.
+    Of an array that has no finite value, the first three are None; of one of texts and the like,
+    all are.
     """
+    dtype = as_dtype(array.dtype)
+    if dtype is string or dtype.is_complex or dtype.is_quantized:
+        return (None,) * len(STATISTICS)
     least, most, total, count, nan = math.inf, -math.inf, 0.0, 0, 0
     exact = array.dtype.kind in "iub"
     for piece in _pieces(array):
@@ -138,7 +137,8 @@ def statistics_of(array: Any) -> tuple[Any, ...]:
             least, most = min(least, source.min().item()), max(most, source.max().item())
     if not count:
         return None, None, None, nan, array.size - nan
-    return least, most, total / count, nan, array.size - nan - count
+    mean = total / count
+    return least, most, mean if math.isfinite(mean) else None, nan, array.size - nan - count
 
 
 def _pieces(array: Any) -> Iterator[Any]:
