@@ -60,6 +60,8 @@ KIND = 'attr{key:"dtype" value{type:%(t)s}} attr{key:"SrcT" value{type:%(t)s}}'
 ATTR = 'attr{key:"%s" value{i:%s}}'
 
 
+CPU_1 = 'device:"/cpu:1"'
+TOGETHER = 'attr{key:"_class" value{list{s:"loc:@%s"}}}'
 X = node("x", "Placeholder", T="", more='attr{key:"dtype" value{type:DT_FLOAT}}')
 CHAIN = X + node("a", "Neg", "x") + node("b", "Neg", "a") + node("c", "Neg", "b", "^a")
 CHAIN += node("d", "Neg", "x")
@@ -225,6 +227,104 @@ IMPORTS = [
     "run(X + node('a', 'MatMul', 'x', 'x'), return_elements=['a:0'])",
 ]
 
+# Programs that import in less plain surroundings; `out` is what becomes of it.
+SURROUNDINGS = {
+    "device function": """
+with tf.device(lambda op: "/gpu:%d" % len(op.name)):
+    out = run(X + node('a', 'Neg', 'x') + node('b', 'Neg', 'a', more='device:"/cpu:1"'))
+""",
+    "device function that merges": """
+with tf.device(lambda op: "/job:w"), tf.device("/gpu:1"):
+    out = run(X + node('a', 'Neg', 'x') + node('b', 'Neg', 'a', more='device:"/cpu:1"'))
+""",
+    "colocation with devices": """
+with tf.device("/gpu:1"):
+    out = run(X + node('a', 'Neg', 'x', more='device:"/cpu:1"' + TOGETHER % 'x')
+              + node('b', 'Neg', 'a', more=TOGETHER % 'a'))
+""",
+    "colocation with a device function": """
+with tf.device(lambda op: "/gpu:%d" % len(op.name)):
+    out = run(X + node('a', 'Neg', 'x', more=TOGETHER % 'x'), name='long')
+""",
+    "colocation of a later node": """
+out = run(X + node('a', 'Neg', 'x', more=TOGETHER % 'b') + node('b', 'Neg', 'x', more=CPU_1))
+""",
+    "colocation of two": """
+two = node('a', 'Neg', 'x', more=CPU_1) + node('b', 'Neg', 'x', more='device:"/cpu:2"')
+both = 'attr{key:"_class" value{list{s:"loc:@a" s:"loc:@b"}}}'
+out = run(X + two + node('c', 'Neg', 'x', more=both))
+""",
+    "control inputs of a scope": """
+with tf.control_dependencies([tf.constant(1.0, name='first')]):
+    out = run(CHAIN, {'x': tf.constant(2.0, name='fed')})
+""",
+    "cond": """
+out = tf.cond(tf.constant(True), lambda: run(CHAIN, {'x': 2.0}, ['c:0'])[0][0], lambda: 1.0)
+out = out, run('', None)
+""",
+    "while": """
+with tf.Graph().as_default() as g:
+    tf.while_loop(lambda i: i < 3, lambda i: i + 1, [0], name='w')
+    tf.identity(g.get_tensor_by_name('w/Exit:0'), name='last')
+run('', None)
+found = tf.import_graph_def(g.as_graph_def(), return_elements=['last:0'], name='again')
+out = run('')[1], tf.Session().run(found)
+""",
+    "while in while": """
+with tf.Graph().as_default() as g:
+    tf.while_loop(lambda i: i < 3, lambda i: i + 1, [0], name='w')
+    tf.identity(g.get_tensor_by_name('w/Exit:0'), name='last')
+
+
+def body(i):
+    (last,) = tf.import_graph_def(g.as_graph_def(), return_elements=['last:0'], name='again')
+    return i + last
+
+
+out = tf.Session().run(tf.while_loop(lambda i: i < 10, body, [0]))
+""",
+    "variables": """
+with tf.Graph().as_default() as g:
+    v = tf.get_variable('v', initializer=2.0)
+    r = tf.get_variable('r', initializer=3.0, use_resource=True)
+    tf.add(v * r, 1.0, name='y')
+found = tf.import_graph_def(g.as_graph_def(), return_elements=['y:0', 'v/Assign', 'r/Assign'])
+s = tf.Session()
+s.run(found[1:])
+out = s.run(found[0]), tf.global_variables(), run('')[1]
+""",
+    "gradients of what is imported": """
+with tf.Graph().as_default() as g:
+    a = tf.placeholder(tf.float32, [], name='a')
+    tf.multiply(a * a, a, name='y')
+x = tf.constant(2.0)
+(y,) = tf.import_graph_def(g.as_graph_def(), {'a': x}, ['y:0'])
+out = tf.Session().run(tf.gradients(y, x))
+""",
+    "two functions of one name": """
+run(FUNCTION)
+out = err(lambda: run('library{function{signature{name:"f" is_stateful:true}}}'))
+""",
+    "a finalized graph": """
+tf.get_default_graph().finalize()
+out = err(lambda: run(CHAIN)), run
+out = out[0]
+""",
+    "after an error": """
+failed = err(lambda: run(X + node('a', 'Bad', 'x')))[0], err(lambda: run(node('a', 'Neg', 'zz')))
+out = failed, run(X)
+""",
+    "a message of another kind": """
+messages = tf.MetaGraphDef(), tf.NodeDef(), b'', 'x', 3, []
+out = [err(lambda: tf.import_graph_def(m)) for m in messages]
+""",
+    "the message afterwards": """
+message = parsed(X + node('a', 'MatMul', 'x', 'x'))
+tf.import_graph_def(message)
+out = nodes(message)
+""",
+}
+
 GRAPHS = [
     "nodes(tf.get_default_graph().as_graph_def(0))",
     "nodes(tf.get_default_graph().as_graph_def(None, True))",
@@ -301,6 +401,12 @@ out = found.replace(where, ''), files
 @pytest.mark.spec("9.2")
 def test_imports(assert_same, program):
     assert_same(PRELUDE, f"out = {program}")
+
+
+@pytest.mark.parametrize("program", SURROUNDINGS.values(), ids=SURROUNDINGS)
+@pytest.mark.spec("9.2")
+def test_imports_in_surroundings(assert_same, program):
+    assert_same(PRELUDE, program)
 
 
 @pytest.mark.parametrize("program", GRAPHS)

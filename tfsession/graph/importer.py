@@ -23,7 +23,6 @@ from tfsession.graph import external_value, node_builder
 from tfsession.graph.build import (
     arg_types,
     enter_context,
-    enter_controls,
     enter_scopes,
     infer_shapes,
 )
@@ -39,7 +38,7 @@ from tfsession.graph.import_arguments import (
     parse_tensor_name,
 )
 from tfsession.graph.operation import Operation, capture_frames
-from tfsession.graph.scopes import merge_device_stack
+from tfsession.graph.scopes import implied_controls, merge_device_stack
 from tfsession.graph.tensor import Tensor
 
 logger = logging.getLogger("tfsession")
@@ -459,21 +458,25 @@ class _Importer:
         graph = self.graph
         scopes = graph._scopes
         made = list(self.operations.values())
+        # All of them wait, whatever they read.
+        waited_for = implied_controls(scopes, set())
         for op in made:
-            if op._device or scopes.devices:
-                op._device = self._device(op)
-        # Of those that are, or become, colocated with others.
-        devices = {op: op._device for op in made if scopes.colocations or "_class" in op.attrs}
-        for op in made:
-            enter_controls(op, scopes)
+            if op._device:
+                op._device = canonical(op._device)
+            if scopes.devices and "_class" not in op.attrs:
+                op._device = merge_device_stack(scopes.devices, op, op._device)
+            if waited_for:
+                op.control_inputs = tuple(dict.fromkeys((*op.control_inputs, *waited_for)))
             enter_scopes(op, scopes)
-        by_name = {op.name: op for op in made} if devices else {}
-        for op, device in devices.items():
+        colocated = [op for op in made if "_class" in op.attrs]
+        by_name = {op.name: op for op in made} if colocated else {}
+        for op in colocated:
             # What a node is colocated with says where it goes, not its own device.
-            groups = [group[5:].decode() for group in op.attrs.get("_class", ())]
+            groups = [group[5:].decode() for group in op.attrs["_class"]]
             targets = [by_name.get(name) or graph._ops.get(name) for name in groups]
-            found = [devices.get(target) or target.device for target in targets if target]
-            op._device = next(filter(None, found), "") if targets else device
+            if any(targets):
+                found = [target._device for target in targets if target]
+                op._device = canonical(next(filter(None, found), ""))
         for op in made:
             graph._add(op)
             graph._names_in_use.setdefault(op.name.lower(), 1)
@@ -481,10 +484,6 @@ class _Importer:
         for gradient in self.message.library.gradient:
             graph._function_gradients.update(_copies({gradient.function_name: gradient}))
         graph._versions.merge(self.message.versions)
-
-    def _device(self, op: Operation) -> str:
-        """The node's own device under the device scopes around the import."""
-        return merge_device_stack(self.graph._scopes.devices, op, canonical(op._device))
 
 
 def _parse_input(text: str) -> Source:
