@@ -13,10 +13,9 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from tfsession.core import forking
-from tfsession.core.file_system import file_errors, local_path
+from tfsession.core.file_system import file_errors
 
 _NEXT = ".next"
 _ASIDE = ".tempstate"
@@ -58,21 +57,22 @@ def flush(name: str) -> None:
 
 
 @contextlib.contextmanager
-def replaced(name: str) -> Iterator[BinaryIO]:
-    """A new file, which takes the place of `name` at the end of the block.
+def written_aside(name: str) -> Iterator[str]:
+    """Where to write a file that takes its place only when all of it is on the disk.
 
-    Where the block ends in an error, what was there stays. The directory is made.
+    What is there is deleted when that fails.
+
+    Raises:
+        OpError: for errors of the operating system.
     """
-    target = local_path(name)
-    written = aside(target)
-    with file_errors():
-        try:
-            Path(target).parent.mkdir(parents=True, exist_ok=True)
-            with Path(written).open("wb") as file:
-                yield file
+    written = aside(name)
+    try:
+        with file_errors():
+            yield written
             flush(written)
-            Path(written).replace(target)
-        finally:
+            Path(written).replace(name)
+    finally:
+        with contextlib.suppress(OSError):
             Path(written).unlink(missing_ok=True)
 
 

@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from tfsession.checkpoint import bundle_files
-from tfsession.checkpoint.safetensors import part_of, write_array
+from tfsession.checkpoint.safetensors import new_file, part_of, write_array
 from tfsession.core.dtypes import DType, as_dtype, bool_, string
 from tfsession.core.errors import DataLossError, InvalidArgumentError, NotFoundError
 from tfsession.core.file_system import file_errors, local_path
@@ -214,7 +213,7 @@ def write_npz(path: str, weights: Weights) -> None:
                 f"Tensor {name} is of dtype {entry.dtype.name}, which npz files cannot hold: leave "
                 "it out, or write a safetensors file or a checkpoint",
             )
-    with bundle_files.replaced(path) as file, zipfile.ZipFile(file, "w") as archive:
+    with new_file(path) as file, zipfile.ZipFile(file, "w") as archive:
         for name, entry in entries.items():
             member = zipfile.ZipInfo(name + _SUFFIX, _TIME)
             with archive.open(member, "w", force_zip64=True) as target:

@@ -16,7 +16,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
@@ -28,7 +29,7 @@ from tfsession.core import dtypes
 from tfsession.core.dtypes import DType
 from tfsession.core.errors import DataLossError, InvalidArgumentError, NotFoundError
 from tfsession.core.file_system import file_errors, local_path
-from tfsession.core.tensor_parts import Part, assemble, whole
+from tfsession.core.tensor_parts import Part, whole
 
 if TYPE_CHECKING:
     from tfsession.checkpoint.weights import Weights
@@ -160,7 +161,8 @@ def part_of(part: Part, entry: Any, name: str, read: Any) -> Any:
             f"Tensor {name} has shape {list(entry.shape)}, but a part of shape "
             f"{list(part.shape)} is asked for",
         )
-    return assemble(part, (whole(part.shape),), entry.dtype.numpy, lambda _: read())
+    index = tuple(slice(start, start + length) for start, length in part.bounds)
+    return np.array(read()[index])  # not all of it is kept in memory
 
 
 def _state(file: Any) -> tuple[int, ...]:
@@ -266,11 +268,21 @@ def write_safetensors(
         position += size
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
-    with bundle_files.replaced(path) as file:
+    with new_file(path) as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for name in header:
             if name != _METADATA:
                 write_array(file, weights.read(name), entries[name].dtype)
+
+
+@contextmanager
+def new_file(path: str) -> Iterator[BinaryIO]:
+    """A file to write, which takes the place of another one when it is complete."""
+    target = local_path(path)
+    with file_errors():
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+    with bundle_files.written_aside(target) as written, Path(written).open("wb") as file:
+        yield file
 
 
 def _check(name: str, dtype: DType) -> None:

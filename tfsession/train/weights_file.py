@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+
+import numpy as np
 
 from tfsession.checkpoint.reader import Reader, open_checkpoint, read_tensors
 from tfsession.checkpoint.safetensors import write_safetensors
 from tfsession.checkpoint.weights import WRITERS, KeptWeights
 from tfsession.core.errors import InvalidArgumentError, NotFoundError
 from tfsession.core.exports import export
-from tfsession.core.tensor_parts import Part, assemble, parse_part, whole
+from tfsession.core.tensor_parts import Part, parse_part, whole
 from tfsession.core.tensor_proto import to_ndarray
 from tfsession.ops.saveable import saveables_by_name
 from tfsession.ops.variables import Variable
@@ -90,10 +93,12 @@ def _joined(name: str, parts: dict[Part, Any]) -> Any:
     first, array = next(iter(parts.items()))
     if len(parts) == 1 and first.is_whole:
         return array
-    try:
-        return assemble(whole(first.shape), parts, array.dtype, parts.__getitem__)
-    except ValueError as error:
-        raise ValueError(f"Not all of the partitioned variable {name} is given: {error}") from None
+    if sum(part.size for part in parts) != math.prod(first.shape):
+        raise ValueError(f"Not all of the partitioned variable {name} is given")
+    joined = np.empty(first.shape, array.dtype)
+    for part, values in parts.items():
+        joined[tuple(slice(start, start + size) for start, size in part.bounds)] = values
+    return joined
 
 
 @export("train.import_weights")
