@@ -200,7 +200,7 @@ def test_variables_that_functions_read_are_told(convert, tmp_path):
     message.graph_def.node.add(name="last", op="NoOp", input=["^call", "^out"])
     (tmp_path / "m.meta").write_bytes(message.SerializeToString())
     told = convert(tmp_path / "m", tmp_path / "g.pb", "--outputs", "last", code=1).err
-    assert "what reads the variables cannot read constants, as functions cannot" in told
+    assert "the result is no valid graph, as where functions read the variables" in told
 
 
 def refused():

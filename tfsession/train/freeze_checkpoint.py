@@ -61,5 +61,5 @@ def _check(frozen: Any) -> None:
             import_graph_def(frozen, name="")
     except (ValueError, TypeError) as error:
         raise ValueError(
-            f"what reads the variables cannot read constants, as functions cannot: {error}"
+            f"the result is no valid graph, as where functions read the variables: {error}"
         ) from None

@@ -182,6 +182,8 @@ def _convert(result: Any, node: Any, dtype: DType | None) -> None:
         return
     if node.op in _HANDED_ON:
         made.attr["T"].type = dtype.as_datatype_enum
+        # Handles are scalars.
+        made.attr.pop("_output_shapes", None)
         return
     for name in list(made.attr):
         if not name.startswith("_") and name not in ("Tindices", "batch_dims"):
