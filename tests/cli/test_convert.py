@@ -182,25 +182,58 @@ def test_what_the_outputs_do_not_need_may_be_unknown(convert, model, tmp_path):
     np.testing.assert_array_equal(answers(tmp_path / "f.pb", {"x:0": X}, "y:0"), expected)
 
 
-def test_variables_that_functions_read_are_told(convert, tmp_path):
+def save_with_functions(folder):
+    """A checkpoint whose graph reads its variable in functions, as TensorFlow 2's do."""
     with tf.Graph().as_default(), tf.Session() as session:
-        v = tf.get_variable("v", [], use_resource=True)
+        v = tf.get_variable("v", initializer=2.5, use_resource=True)
         y = tf.while_loop(lambda i: i < 3.0, lambda i: i + v, [tf.constant(0.0)], name="y")
         tf.identity(y, name="out")
         session.run(v.initializer)
-        tf.train.Saver().save(session, str(tmp_path / "m"))
-    convert(tmp_path / "m", tmp_path / "f.pb", "--outputs", "out")  # no function reads it here
+        tf.train.Saver().save(session, str(folder / "m"))
+    message, _ = read_message(folder / "m.meta")
+    resource, number = protos.DT_RESOURCE, protos.DT_FLOAT
+    for name, body in (("inner", "ReadVariableOp"), ("outer", "inner"), ("unused", "NobodysOp")):
+        function = message.graph_def.library.function.add()
+        function.signature.name = name
+        function.signature.input_arg.add(name="a", type=resource)
+        function.signature.output_arg.add(name="b", type=number)
+        function.signature.is_stateful = True
+        node = function.node_def.add(name="n", op=body, input=["a"])
+        if body == "ReadVariableOp":
+            node.attr["dtype"].type = number
+        function.ret["b"] = "n:value:0" if body == "ReadVariableOp" else "n:b:0"
+    message.graph_def.node.add(name="call", op="outer", input=["v"])
+    twice = message.graph_def.node.add(name="twice", op="AddV2", input=["call", "call"])
+    twice.attr["T"].type = number
+    (folder / "m.meta").write_bytes(message.SerializeToString())
+
+
+def test_functions_are_written_out(convert, tmp_path):
+    save_with_functions(tmp_path)
+    convert(tmp_path / "m", tmp_path / "f.pb", "--outputs", "out,twice,call")
+    found = {n: answers(tmp_path / "f.pb", {}, f"{n}:0") for n in ("out", "twice", "call")}
+    assert found == {"out": 5.0, "twice": 5.0, "call": 2.5}
+    frozen, _ = read_message(tmp_path / "f.pb")
+    assert list(frozen.library.function) == []
+    assert {node.op for node in frozen.node} & {"outer", "inner", "ReadVariableOp"} == set()
+
+
+def test_what_assigns_to_variables_cannot_be_frozen(convert, tmp_path):
+    save_with_functions(tmp_path)
+    told = convert(tmp_path / "m", tmp_path / "g.pb", "--outputs", "v/Assign", code=1).err
+    assert "the result is no valid graph, as where it assigns to a variable: Input 0 of " in told
+
+
+def test_functions_without_end_are_told(convert, tmp_path, monkeypatch):
+    save_with_functions(tmp_path)
     message, _ = read_message(tmp_path / "m.meta")
-    function = message.graph_def.library.function.add()
-    function.signature.name = "f"
-    function.signature.input_arg.add(name="a", type=protos.DT_RESOURCE)
-    function.signature.output_arg.add(name="b", type=protos.DT_RESOURCE)
-    function.ret["b"] = "a"
-    message.graph_def.node.add(name="call", op="f", input=["v"])
-    message.graph_def.node.add(name="last", op="NoOp", input=["^call", "^out"])
+    functions = {one.signature.name: one for one in message.graph_def.library.function}
+    functions["inner"].node_def[0].CopyFrom(protos.NodeDef(name="n", op="outer", input=["a"]))
+    functions["inner"].ret["b"] = "n:b:0"
     (tmp_path / "m.meta").write_bytes(message.SerializeToString())
-    told = convert(tmp_path / "m", tmp_path / "g.pb", "--outputs", "last", code=1).err
-    assert "the result is no valid graph, as where functions read the variables" in told
+    monkeypatch.setattr("tfsession.graph.inline_calls._MOST_OPERATIONS", 1000)
+    told = convert(tmp_path / "m", tmp_path / "g.pb", "--outputs", "call", code=1).err
+    assert "calls have no end" in told
 
 
 def refused():

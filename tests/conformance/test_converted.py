@@ -52,6 +52,34 @@ def test_frozen_graphs_give_the_same_answers(tf, model, tmp_path, source, option
             np.testing.assert_allclose(session.run("y:0", {"x:0": X}), answer, rtol=1e-6)
 
 
+def test_functions_become_plain_graphs(tf, tmp_path):
+    with tf.Graph().as_default(), tf.Session() as session:
+        v = tf.get_variable("v", initializer=[[1.0, 2.0], [3.0, 4.0]], use_resource=True)
+
+        @tf.function
+        def inner(x):
+            return tf.matmul(x, v)
+
+        @tf.function
+        def outer(x):
+            return inner(x) + v, tf.reduce_sum(v)
+
+        x = tf.placeholder(tf.float32, [None, 2], name="x")
+        y, total = outer(x)
+        tf.multiply(y, total, name="y")
+        session.run(v.initializer)
+        expected = session.run("y:0", {"x:0": X.reshape(4, 2)[:2]})
+        tf.train.Saver().save(session, str(tmp_path / "m"))
+    converted(tmp_path / "m", tmp_path / "f.pb", "--outputs", "y")
+    data = (tmp_path / "f.pb").read_bytes()
+    assert not tf.GraphDef.FromString(data).library.function
+    for library in (tf, tfsession):
+        with library.Graph().as_default(), library.Session() as session:
+            library.import_graph_def(library.GraphDef.FromString(data), name="")
+            found = session.run("y:0", {"x:0": X.reshape(4, 2)[:2]})
+            np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("source", ["v1", "v2"])
 def test_tensors_come_through_every_format(tf, model, tmp_path, source):
     folder, _ = model

@@ -255,7 +255,7 @@ def _signature_outputs(meta_graph: Any) -> list[str]:
         info.name.split(":")[0]
         for signature in meta_graph.signature_def.values()
         for info in signature.outputs.values()
-        if info.name
+        if info.name and info.dtype
     }
     there = {node.name for node in meta_graph.graph_def.node}
     return sorted(names & there)

@@ -222,9 +222,12 @@ def _placeholders(graph_def: Any, readers: Mapping[str, set[str]]) -> Section:
     """What is to be fed, without the names of files that savers are given."""
     rows = []
     for node in graph_def.node:
-        if node.op in _PLACEHOLDERS and not (readers.get(node.name) or {""}) <= _SAVING:
+        if node.op in _PLACEHOLDERS:
+            dtype, by = _dtype_of(node), readers.get(node.name)
+            if dtype == "string" and by and by <= _SAVING:
+                continue
             shape = shape_of(node.attr["shape"].shape) if "shape" in node.attr else "unknown"
-            rows.append((node.name, _dtype_of(node), shape))
+            rows.append((node.name, dtype, shape))
     return Section("placeholders", "Placeholders", _TENSOR[:3], rows)
 
 
