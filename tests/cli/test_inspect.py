@@ -1,6 +1,7 @@
 """`tfsession inspect`: all kinds of files by what they are, tables, filters, JSON, errors."""
 
 import json
+import random
 import shutil
 import sys
 
@@ -85,6 +86,7 @@ TENSORS = [
         ("v2/checkpoint", "checkpoint V2"),
         ("v1/model", "checkpoint V1"),
         ("v1", "checkpoint V1"),
+        ("saved/variables", "checkpoint V2"),
     ],
 )
 def test_checkpoints(found, files, name, kind):
@@ -320,6 +322,23 @@ def test_broken_files(inspect, tmp_path, make, told):
     assert told in err
 
 
+def test_whatever_stands_there_is_told_or_shown(files, tmp_path):
+    """Bits turned over, bytes lost and put in: no other end than these two."""
+    chance = random.Random(3)
+    (events,) = (files / "events").iterdir()
+    names = ["graph.pb", "graph.pbtxt", "saved/saved_model.pb", "v1/model", "v2/model-7.index"]
+    good = [(files / name).read_bytes() for name in names] + [events.read_bytes()]
+    codes = set()
+    for number in range(120):
+        data = bytearray(good[number % len(good)])
+        for _ in range(chance.randint(1, 4)):
+            place = chance.randrange(len(data))
+            data[place : place + chance.randint(0, 9)] = chance.randbytes(chance.randint(0, 9))
+        (tmp_path / "m.index").write_bytes(data)
+        codes.add(main(["inspect", str(tmp_path / "m.index"), "--nodes", "--statistics"]))
+    assert codes == {0, 2}
+
+
 def test_damaged_checkpoints(inspect, files, tmp_path):
     index = bytearray((files / "v2/model-7.index").read_bytes())
     index[20] ^= 1
@@ -354,8 +373,8 @@ def test_nothing_steers_the_terminal(inspect, tmp_path):
 def test_a_large_graph(found, tmp_path):
     graph = protos.GraphDef()
     graph.node.add(name="n0", op="Const")
-    for i in range(1, 100_000):
+    for i in range(1, 20_000):
         graph.node.add(name=f"n{i}", op="Neg", input=[f"n{i - 1}"])
     (tmp_path / "g").write_bytes(graph.SerializeToString())
     told = found(tmp_path / "g")
-    assert told["likely_outputs"] == [{"name": "n99999", "op": "Neg"}]
+    assert told["likely_outputs"] == [{"name": "n19999", "op": "Neg"}]

@@ -89,8 +89,12 @@ def _in_directory(path: Path) -> SavedFile:
         if found is None:
             raise ValueError("its file `checkpoint` names no checkpoint that is there")
         return _tensors(found)
-    files = sorted(one.name for one in path.iterdir() if "tfevents" in one.name)
-    hint = f"; of its event files the last is {files[-1]}" if files else ""
+    names = sorted(one.name for one in path.iterdir())
+    indices = [name for name in names if name.endswith(_INDEX)]
+    if len(indices) == 1:
+        return _tensors(str(path / indices[0].removesuffix(_INDEX)))
+    events = [name for name in names if "tfevents" in name]
+    hint = f"; of its event files the last is {events[-1]}" if events else ""
     raise ValueError(f"the directory holds neither a saved_model.pb nor a file `checkpoint`{hint}")
 
 
