@@ -294,6 +294,11 @@ def records(*data):
     return write
 
 
+def sparse(path):
+    with path.open("wb") as file:
+        file.truncate(1 << 32)
+
+
 BROKEN = {
     "nothing": (lambda path: None, "no such file, directory or checkpoint"),
     "empty": (lambda path: path.write_bytes(b""), "the file is empty"),
@@ -301,6 +306,7 @@ BROKEN = {
     "prose": (lambda path: path.write_text("hello"), "it seems to be text, but"),
     "deep": (lambda path: path.write_bytes(b"\x12\x7f" * 9000), "no GraphDef, MetaGraphDef"),
     "records": (records(b"x"), "a file of records (TFRecord), but not of events"),
+    "huge": (sparse, "it has 2 GB or more, and no message of a graph has"),
     "folder": (lambda path: path.mkdir(), "neither a saved_model.pb nor a file `checkpoint`"),
     "safetensors": (lambda path: path.write_bytes(b"\xff" * 8 + b"{}"), ""),
     "npz": (lambda path: path.write_bytes(b"PK\x03\x04"), "is no npz file"),

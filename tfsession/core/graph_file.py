@@ -18,6 +18,8 @@ from tfsession.core import protos
 _SAVED_MODEL: Final = ("saved_model.pb", "saved_model.pbtxt")
 # A SavedModel begins with its version, a number; the others begin with messages or texts.
 _NUMBER_FIRST: Final = b"\x08"
+# Where protocol messages end.
+_LARGEST: Final = 1 << 31
 _CONTROL_CHARACTERS: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _OP_TYPE: Final = re.compile(r"[A-Za-z_>][A-Za-z0-9_.>]*")
 
@@ -55,6 +57,8 @@ def read_message(path: str | Path) -> tuple[Any, str]:
         if not found:
             raise ValueError("the directory holds no saved_model.pb")
         path = found[0]
+    if path.stat().st_size >= _LARGEST:
+        raise ValueError("it has 2 GB or more, and no message of a graph has")
     data = path.read_bytes()
     if not data:
         raise ValueError("the file is empty")
