@@ -10,7 +10,7 @@ import numpy as np
 from tfsession.checkpoint.bundle_merge import merge_bundles
 from tfsession.checkpoint.bundle_reader import BundleReader
 from tfsession.checkpoint.bundle_writer import BundleWriter
-from tfsession.checkpoint.reader import open_checkpoint, read_tensors
+from tfsession.checkpoint.reader import Reader, open_checkpoint, read_tensors
 from tfsession.checkpoint.saved_slices import SlicesReader, SlicesWriter
 from tfsession.core.dtypes import DType, string
 from tfsession.core.errors import InvalidArgumentError
@@ -90,7 +90,7 @@ def restore_v2(
     return read_tensors(reader, list(zip(names, found, strict=True)))
 
 
-def _wanted(reader: BundleReader | SlicesReader, name: str, spec: str, dtype: DType) -> Part | None:
+def _wanted(reader: Reader, name: str, spec: str, dtype: DType) -> Part | None:
     """The part to read, once the tensor is known to be what is expected; None for all of it."""
     entry = reader.entry(name)
     if entry.dtype is not dtype:

@@ -40,7 +40,7 @@ def test_help_has_a_line_for_each_command(tfsession):
     assert {"run", "check", "devices", "env", "place"} <= set(told)
 
 
-@pytest.mark.parametrize("command", ["check", "devices", "env", "place"])
+@pytest.mark.parametrize("command", ["check", "devices", "env", "place", "inspect"])
 def test_each_command_has_help(tfsession, command):
     assert "--json" in tfsession(command, "--help")[0]
 

@@ -12,7 +12,7 @@ import errno
 import os
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tfsession.core import forking
@@ -64,6 +64,26 @@ def flush(name: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def written_aside(name: str) -> Iterator[str]:
+    """Where to write a file that takes its place only when all of it is on the disk.
+
+    What is there is deleted when that fails.
+
+    Raises:
+        OpError: for errors of the operating system.
+    """
+    written = aside(name)
+    try:
+        with file_errors():
+            yield written
+            flush(written)
+            Path(written).replace(name)
+    finally:
+        with contextlib.suppress(OSError):
+            Path(written).unlink(missing_ok=True)
 
 
 @file_errors()

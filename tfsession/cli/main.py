@@ -22,6 +22,8 @@ _COMMANDS = {
     "devices": "list the devices that a session would have, and check them",
     "env": "print what a bug report should name",
     "place": "explain where the operations of a saved graph would run",
+    "inspect": "tell what is in a file of a graph, of variables or of events",
+    "convert": "write a file of variables or of a graph in another format",
 }
 _INTERRUPTED = 130  # as shells count a process that Ctrl-C has ended
 

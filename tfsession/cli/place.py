@@ -16,17 +16,18 @@ from typing import Any, NamedTuple
 from tfsession.cli.table import Cell, Column, Line, Part, Screen, Table
 from tfsession.core import protos
 from tfsession.core.device_spec import parse_device_name
-from tfsession.core.errors import NotFoundError, OpError
+from tfsession.core.errors import OpError
 from tfsession.core.graph_file import SavedGraph, read_graph
 from tfsession.core.op_def import ops
 from tfsession.devices.manager import DeviceManager
 from tfsession.graph.graph import Graph
-from tfsession.graph.importer import import_graph_def
+from tfsession.graph.importer import import_message
 from tfsession.runtime.decision import Reason
 from tfsession.runtime.execute import Engine
 from tfsession.runtime.explain import explain_graph, explain_step
 from tfsession.runtime.fetches import FetchMap
 from tfsession.runtime.placement_report import MOST_ROWS, PlacementReport
+from tfsession.train.external_weights import external_values
 
 __all__ = ["SCHEMA_VERSION", "add_arguments", "run"]
 
@@ -273,8 +274,8 @@ def _imported(path: str, graph_def: Any) -> Graph:
     graph = Graph()
     try:
         with graph.as_default():
-            import_graph_def(graph_def, name="")
-    except (TypeError, ValueError, NotFoundError) as error:
+            import_message(graph_def, name="", values=external_values(graph_def, path))
+    except (TypeError, ValueError, OpError) as error:
         text = error.message if isinstance(error, OpError) else str(error)
         raise _Refused(f"{path} cannot be imported: {_line(text)}") from None
     return graph

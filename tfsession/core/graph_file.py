@@ -18,6 +18,8 @@ from tfsession.core import protos
 _SAVED_MODEL: Final = ("saved_model.pb", "saved_model.pbtxt")
 # A SavedModel begins with its version, a number; the others begin with messages or texts.
 _NUMBER_FIRST: Final = b"\x08"
+# Where protocol messages end.
+_LARGEST: Final = 1 << 31
 _CONTROL_CHARACTERS: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _OP_TYPE: Final = re.compile(r"[A-Za-z_>][A-Za-z0-9_.>]*")
 
@@ -39,32 +41,43 @@ def read_graph(path: str | Path) -> SavedGraph:
         OSError: the file cannot be read.
         ValueError: it holds no graph.
     """
+    return _saved(*read_message(path))
+
+
+def read_message(path: str | Path) -> tuple[Any, str]:
+    """Read a GraphDef, MetaGraphDef or SavedModel as it is: the message, and which it is.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it holds no graph.
+    """
     path = Path(path)
     if path.is_dir():
         found = [path / name for name in _SAVED_MODEL if (path / name).exists()]
         if not found:
             raise ValueError("the directory holds no saved_model.pb")
         path = found[0]
+    if path.stat().st_size >= _LARGEST:
+        raise ValueError("it has 2 GB or more, and no message of a graph has")
     data = path.read_bytes()
     if not data:
         raise ValueError("the file is empty")
     return _from_binary(data) if _CONTROL_CHARACTERS.search(data) else _from_text(data)
 
 
-def _from_binary(data: bytes) -> SavedGraph:
+def _from_binary(data: bytes) -> tuple[Any, str]:
     kinds = ["SavedModel"] if data.startswith(_NUMBER_FIRST) else ["GraphDef", "MetaGraphDef"]
     for kind in kinds:
         try:
             message = getattr(protos, kind).FromString(data)
         except DecodeError:
             continue
-        saved = _saved(message, kind)
-        if _is_graph(saved.graph_def):
-            return saved
+        if _is_graph(_saved(message, kind).graph_def):
+            return message, kind
     raise ValueError("no GraphDef, MetaGraphDef or SavedModel with nodes can be read from it")
 
 
-def _from_text(data: bytes) -> SavedGraph:
+def _from_text(data: bytes) -> tuple[Any, str]:
     failure = "it is no text in UTF-8"
     for kind in ("GraphDef", "MetaGraphDef", "SavedModel"):
         try:
@@ -73,9 +86,8 @@ def _from_text(data: bytes) -> SavedGraph:
             # The first one counts: most text files are GraphDefs.
             failure = str(error).split("\n")[0] if kind == "GraphDef" else failure
             continue
-        saved = _saved(message, kind)
-        if _is_graph(saved.graph_def):
-            return saved
+        if _is_graph(_saved(message, kind).graph_def):
+            return message, kind
         failure = f"the {kind} has no nodes"
     raise ValueError(f"it seems to be text, but {failure}")
 

@@ -8,7 +8,10 @@ from tfsession.core import protos
 from tfsession.graph.node_def import EncodedNodes, encoded_nodes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tfsession.graph.graph import Graph
+    from tfsession.graph.operation import Operation
 
 # The version of TensorFlow's graph format that is read and written (2.21's).
 PRODUCER: Final = 2474
@@ -60,12 +63,19 @@ def check_versions(versions: Any) -> None:
         )
 
 
-def to_graph_def(graph: Graph, add_shapes: bool = False) -> Any:
-    """The GraphDef of a graph: nodes in order of creation, with all attributes."""
+def to_graph_def(
+    graph: Graph,
+    add_shapes: bool = False,
+    replaced: Mapping[Operation, dict[str, Any]] | None = None,
+) -> Any:
+    """The GraphDef of a graph: nodes in order of creation, with all attributes.
+
+    The attributes in `replaced` take the place of an operation's own.
+    """
     message = protos.GraphDef()
     with graph._lock:
-        if add_shapes:  # they become known without a change
-            for nodes, _ in encoded_nodes(graph._ops.values(), add_shapes=True):
+        if add_shapes or replaced:  # shapes become known without a change
+            for nodes, _ in encoded_nodes(graph._ops.values(), add_shapes, replaced):
                 message.MergeFromString(nodes)
         else:
             encoded = graph._encoded = graph._encoded or EncodedNodes()

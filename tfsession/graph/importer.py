@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tfsession.core import protos
@@ -19,31 +19,34 @@ from tfsession.core.errors import NotFoundError
 from tfsession.core.exports import export
 from tfsession.core.op_def import NO_DEFAULT, OpDef, ops
 from tfsession.core.op_def_proto import op_def_from_proto
-from tfsession.graph import node_builder
+from tfsession.graph import external_value, node_builder
 from tfsession.graph.build import (
     arg_types,
     enter_context,
-    enter_controls,
     enter_scopes,
     infer_shapes,
 )
-from tfsession.graph.conversion import convert_to_tensor
 from tfsession.graph.graph import Graph, get_default_graph
 from tfsession.graph.graph_def import check_versions
+from tfsession.graph.import_arguments import (
+    CONTROL,
+    Source,
+    as_graph_def,
+    check_input_map,
+    check_return_elements,
+    map_sources,
+    parse_tensor_name,
+)
 from tfsession.graph.operation import Operation, capture_frames
-from tfsession.graph.scopes import merge_device_stack
+from tfsession.graph.scopes import implied_controls, merge_device_stack
 from tfsession.graph.tensor import Tensor
 
 logger = logging.getLogger("tfsession")
 
 _NODE_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
 _DATA_INPUT = re.compile(r"(.+):(\d+)", re.S)
-_CONTROL = -1
 _LOOP_BACK = frozenset({"NextIteration", "RefNextIteration"})
 _MERGES = frozenset({"Merge", "RefMerge"})
-
-# An end of an edge: a node's name with the index of an output, or with _CONTROL.
-Source = tuple[str, int]
 
 
 @export("import_graph_def", "graph_util.import_graph_def")
@@ -77,18 +80,31 @@ def import_graph_def(
             was.
         NotFoundError: an op type is not known.
     """
-    message = _as_graph_def(graph_def)
-    mapped = _check_input_map(input_map)
-    wanted = None if return_elements is None else _check_return_elements(return_elements)
+    return import_message(graph_def, input_map, return_elements, name, producer_op_list)
+
+
+def import_message(
+    graph_def: Any,
+    input_map: dict[str, Any] | None = None,
+    return_elements: Iterable[str] | None = None,
+    name: str | None = None,
+    producer_op_list: Any = None,
+    values: Mapping[str, Any] | None = None,
+) -> list[Any] | None:
+    """As `import_graph_def`; `values` are those of constants that lie elsewhere, by node."""
+    message = as_graph_def(graph_def)
+    mapped = check_input_map(input_map)
+    wanted = None if return_elements is None else check_return_elements(return_elements)
     if producer_op_list is not None:
         _drop_foreign_defaults(message, producer_op_list)
     _fill_defaults(message)
     graph = get_default_graph()
     graph._check_not_finalized()
     with graph.name_scope("import" if name is None else name) as scope:
-        sources = _map_sources(graph, mapped, scope)
+        sources = map_sources(graph, mapped, scope)
         with graph._lock:
             importer = _Importer(graph, message, scope, sources)
+            importer.values = values or {}
             importer.make_operations()
             found = [importer.element(text) for text in wanted or ()]
             importer.check_map()
@@ -119,87 +135,6 @@ def import_nodes(
         importer.make_operations()
         importer.enter_graph()
     return importer.operations
-
-
-# --- arguments ------------------------------------------------------------------------------------
-
-
-def _as_graph_def(value: Any) -> Any:
-    try:
-        return protos.coerce(value, protos.GraphDef)
-    except TypeError:
-        raise TypeError("Argument `graph_def` must be a GraphDef proto.") from None
-
-
-def _check_input_map(input_map: Any) -> dict[str, Any]:
-    if input_map is None:
-        return {}
-    if not isinstance(input_map, dict):
-        raise TypeError(
-            "Argument `input_map` must be a dictionary. Obtained " + type(input_map).__name__
-        )
-    if not all(isinstance(key, str | bytes) for key in input_map):
-        raise TypeError(
-            f"All keys for argument `input_map` must be strings. Obtained keys: {list(input_map)}"
-        )
-    return {_text(key): value for key, value in input_map.items()}
-
-
-def _check_return_elements(return_elements: Iterable[str]) -> list[str]:
-    elements = list(return_elements)
-    if not all(isinstance(element, str | bytes) for element in elements):
-        raise TypeError(
-            f"Argument `return_elements` must be a list of strings. Obtained {return_elements}."
-        )
-    return [_text(element) for element in elements]
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
-
-
-def _parse_tensor_name(name: str) -> Source:
-    """A tensor's name as a user writes it; raises ValueError."""
-    parts = name.split(":")
-    if len(parts) == 1:
-        return name, 0
-    if len(parts) > 2:
-        raise ValueError(
-            f"Cannot convert '{name}' to a tensor name. Tensor names should not contain more than "
-            f"1 `:`. Obtained {len(parts) - 1}"
-        )
-    try:
-        return parts[0], int(parts[1])
-    except ValueError:
-        raise ValueError(
-            f"Cannot convert '{name}' to a tensor name. Second component of the name following "
-            f"the `:` should be an int. Got {parts[1]}."
-        ) from None
-
-
-def _map_sources(graph: Graph, mapped: dict[str, Any], scope: str) -> dict[Source, Tensor]:
-    """The tensors that take the place of inputs; other values are converted."""
-    if not scope and not all(isinstance(value, Tensor) for value in mapped.values()):
-        raise ValueError(
-            "tf.import_graph_def() requires a non-empty `name` if `input_map` contains non-Tensor "
-            "values. Try calling tf.convert_to_tensor() on `input_map` values before calling "
-            "tf.import_graph_def()."
-        )
-    sources: dict[Source, Tensor] = {}
-    for key, value in mapped.items():
-        if isinstance(value, Tensor):
-            tensor = value
-        else:
-            with graph.name_scope(f"{scope}_inputs/"):
-                tensor = convert_to_tensor(value)
-        source = (key[1:], _CONTROL) if key.startswith("^") else _parse_tensor_name(key)
-        if tensor.op.graph is not graph:
-            raise ValueError(
-                f"node '{tensor.op.name}' in input_map does not exist in graph (input_map entry: "
-                f"{source[0]}:{source[1]}->{tensor.name})"
-            )
-        sources[source] = tensor
-    return sources
 
 
 # --- defaults -------------------------------------------------------------------------------------
@@ -254,6 +189,7 @@ class _Importer:
         self.message = message
         self.scope = scope
         self.mapped = mapped
+        self.values: Mapping[str, Any] = {}
         self.used: set[Source] = set()
         self.nodes = list(message.node)
         self.functions = self._new_functions()
@@ -291,6 +227,8 @@ class _Importer:
             if name in self.index:
                 raise ValueError(f"Node '{name}' is not unique")
             self.index[name] = position
+            if not node.op:
+                raise ValueError(f"Node '{name}' does not specify an operation")
             op_def = ops.get(node.op) or self.function_defs.get(node.op)
             if op_def is None:
                 raise NotFoundError(None, None, node_builder.not_registered(node.op))
@@ -310,7 +248,7 @@ class _Importer:
             source = known.get(text)
             if source is None:
                 source = known[text] = _parse_input(text)
-            if sources and sources[-1][1] == _CONTROL and source[1] != _CONTROL:
+            if sources and sources[-1][1] == CONTROL and source[1] != CONTROL:
                 raise ValueError(
                     f"Node '{node_name}': Control dependencies must come after regular dependencies"
                 )
@@ -371,7 +309,7 @@ class _Importer:
                 followers[self.index[name]].append(position)
             if self._closes_a_loop(position):
                 # The edge from NextIteration comes later: one of the others is enough.
-                waiting.append(1 + sum(index == _CONTROL for _, index in inner))
+                waiting.append(1 + sum(index == CONTROL for _, index in inner))
             else:
                 waiting.append(len(inner))
         return waiting, followers
@@ -390,8 +328,8 @@ class _Importer:
         shapes = attrs.pop("_output_shapes", None)
         op = Operation(self.graph, op_def, name, (), attrs, self.frames)
         types = arg_types(op_def.inputs, attrs)
-        has_controls = bool(sources) and sources[-1][1] == _CONTROL
-        data = [s for s in sources if s[1] != _CONTROL] if has_controls else sources
+        has_controls = bool(sources) and sources[-1][1] == CONTROL
+        data = [s for s in sources if s[1] != CONTROL] if has_controls else sources
         node_builder.check_input_count(op_def, types, len(data), name)
         tensors = []
         for index, (source, dtype) in enumerate(zip(data, types, strict=True)):
@@ -424,6 +362,8 @@ class _Importer:
                     "NodeDef mentions attribute %s which is not in the op definition of %s; it is "
                     "ignored.", key, node.op
                 )  # fmt: skip
+        if external_value.FILE in attrs:
+            external_value.take(attrs, node.name, self.values)
         node_builder.check_complete(op_def, attrs, name)
         if "_class" in attrs:
             attrs["_class"] = [self._group(node.name, group) for group in attrs["_class"]]
@@ -460,7 +400,7 @@ class _Importer:
     def _controls(self, position: int) -> tuple[Operation, ...]:
         controls: dict[Operation, None] = {}
         for source in self.inputs[position]:
-            if source[1] == _CONTROL:
+            if source[1] == CONTROL:
                 mapped = self.mapped.get(source)
                 self.used.add(source)
                 controls[self.operations[source[0]] if mapped is None else mapped.op] = None
@@ -484,7 +424,7 @@ class _Importer:
             if text not in self.operations:
                 raise ValueError(f"Requested return node '{text}' not found in graph def")
             return self.operations[text]
-        name, index = source = _parse_tensor_name(text)
+        name, index = source = parse_tensor_name(text)
         mapped = self.mapped.get(source)
         if mapped is not None:
             self.used.add(source)
@@ -502,7 +442,7 @@ class _Importer:
     def check_map(self) -> None:
         """Raise ValueError if the input map names what the GraphDef does not have."""
         missing = [
-            f"^{name}" if index == _CONTROL else f"{name}:{index}"
+            f"^{name}" if index == CONTROL else f"{name}:{index}"
             for name, index in self.mapped
             if (name, index) not in self.used
             and (name not in self.operations or index >= len(self.operations[name].outputs))
@@ -518,21 +458,25 @@ class _Importer:
         graph = self.graph
         scopes = graph._scopes
         made = list(self.operations.values())
+        # All of them wait, whatever they read.
+        waited_for = implied_controls(scopes, set())
         for op in made:
-            if op._device or scopes.devices:
-                op._device = self._device(op)
-        # Of those that are, or become, colocated with others.
-        devices = {op: op._device for op in made if scopes.colocations or "_class" in op.attrs}
-        for op in made:
-            enter_controls(op, scopes)
+            if op._device:
+                op._device = canonical(op._device)
+            if scopes.devices and "_class" not in op.attrs:
+                op._device = merge_device_stack(scopes.devices, op, op._device)
+            if waited_for:
+                op.control_inputs = tuple(dict.fromkeys((*op.control_inputs, *waited_for)))
             enter_scopes(op, scopes)
-        by_name = {op.name: op for op in made} if devices else {}
-        for op, device in devices.items():
+        colocated = [op for op in made if "_class" in op.attrs]
+        by_name = {op.name: op for op in made} if colocated else {}
+        for op in colocated:
             # What a node is colocated with says where it goes, not its own device.
-            groups = [group[5:].decode() for group in op.attrs.get("_class", ())]
+            groups = [group[5:].decode() for group in op.attrs["_class"]]
             targets = [by_name.get(name) or graph._ops.get(name) for name in groups]
-            found = [devices.get(target) or target.device for target in targets if target]
-            op._device = next(filter(None, found), "") if targets else device
+            if any(targets):
+                found = [target._device for target in targets if target]
+                op._device = canonical(next(filter(None, found), ""))
         for op in made:
             graph._add(op)
             graph._names_in_use.setdefault(op.name.lower(), 1)
@@ -541,14 +485,10 @@ class _Importer:
             graph._function_gradients.update(_copies({gradient.function_name: gradient}))
         graph._versions.merge(self.message.versions)
 
-    def _device(self, op: Operation) -> str:
-        """The node's own device under the device scopes around the import."""
-        return merge_device_stack(self.graph._scopes.devices, op, canonical(op._device))
-
 
 def _parse_input(text: str) -> Source:
     if text.startswith("^"):
-        return text[1:], _CONTROL
+        return text[1:], CONTROL
     match = _DATA_INPUT.fullmatch(text) if ":" in text else None
     return (match[1], int(match[2])) if match else (text, 0)
 

@@ -68,9 +68,13 @@ class EncodedNodes:
 
 
 def encoded_nodes(
-    ops: Iterable[Operation], add_shapes: bool = False
+    ops: Iterable[Operation],
+    add_shapes: bool = False,
+    replaced: Mapping[Operation, dict[str, Any]] | None = None,
 ) -> Iterator[tuple[bytes, int]]:
     """Operations as the fields `node` of a serialized GraphDef, control inputs by name.
+
+    Those in `replaced` are written with the attributes there, instead of their own.
 
     Bytes are put together several times as fast as messages: most attributes have the value that
     an operation of the type had before. Equal ones are known by identity, as numbers of different
@@ -101,7 +105,8 @@ def encoded_nodes(
         if op.control_inputs:
             controls = sorted(op.control_inputs, key=attrgetter("name"))
             parts += [nested(3, text.encode()) for text in input_names((), controls)]
-        for key, value in op.attrs.items():
+        attrs = replaced[op] if replaced and op in replaced else op.attrs
+        for key, value in attrs.items():
             of_key = entries.get(key)
             if of_key is None:
                 of_key = entries[key] = {}

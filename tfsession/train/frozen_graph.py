@@ -16,11 +16,12 @@ from tfsession.core.shape import TensorShape
 from tfsession.core.tensor_proto import array_to_proto, to_ndarray
 from tfsession.graph.graph import Graph
 from tfsession.train.checkpoint_state import write_whole
+from tfsession.train.external_weights import serialized
 
 _REFERENCES = ("Variable", "VariableV2")
 # Ops that only hand a handle on.
 _HANDED_ON = ("Enter", "Exit", "Identity", "Merge", "NextIteration", "Switch")
-_SPLICED = ("Identity", "CheckNumerics")
+_SPLICED = ("Identity", "CheckNumerics", "StopGradient")
 # What keeps state, as far as programs ask for where to keep that.
 _PINNED = frozenset(
     [
@@ -46,11 +47,7 @@ def write_graph(graph_or_graph_def: Any, logdir: Any, name: str, as_text: bool =
     path = os.path.join(os.fspath(logdir), name)  # noqa: PTH118 (Path drops "./")
     with file_errors():
         Path(local_path(logdir)).mkdir(parents=True, exist_ok=True)
-    if as_text:
-        data = protos.text_format.MessageToString(message).encode()
-    else:
-        data = message.SerializeToString(deterministic=True)
-    write_whole(path, data)
+    write_whole(path, serialized(message, as_text))
     return path
 
 
@@ -95,7 +92,7 @@ def extract_sub_graph(graph_def: Any, dest_nodes: Iterable[str]) -> Any:
                 raise AssertionError(f"{name} is not in graph")
             waiting += map(_node_name, found.input)
     result = protos.GraphDef(versions=message.versions, library=message.library)
-    result.node.extend(node for node in message.node if node.name in needed)
+    result.node.extend(node for name, node in nodes.items() if name in needed)
     return result
 
 
@@ -172,7 +169,7 @@ def _handle_source(node: Any, nodes: dict[str, Any]) -> Any:
 
 def _add_constant(result: Any, node: Any, value: Any) -> None:
     dtype = as_dtype(node.attr["dtype"].type)
-    made = result.node.add(name=node.name, op="Const", device=node.device)
+    made = result.node.add(name=node.name, op="Const")
     made.attr["dtype"].type = dtype.as_datatype_enum
     made.attr["value"].tensor.CopyFrom(array_to_proto(to_ndarray(value, dtype)))
 
@@ -185,20 +182,25 @@ def _convert(result: Any, node: Any, dtype: DType | None) -> None:
         return
     if node.op in _HANDED_ON:
         made.attr["T"].type = dtype.as_datatype_enum
+        # Handles are scalars.
+        made.attr.pop("_output_shapes", None)
         return
     for name in list(made.attr):
         if not name.startswith("_") and name not in ("Tindices", "batch_dims"):
             del made.attr[name]
+    if not made.attr["batch_dims"].i:
+        del made.attr["batch_dims"]
     if node.op == "ReadVariableOp":
         made.op = "Identity"
         made.attr["T"].type = dtype.as_datatype_enum
         return
+    made.device = ""
     made.attr["Tparams"].type = dtype.as_datatype_enum
     if node.op == "ResourceGatherNd":
         made.op = "GatherNd"
         return
     made.op = "GatherV2"
-    axis = result.node.add(name=f"{node.name}/axis", op="Const", device=node.device)
+    axis = result.node.add(name=f"{node.name}/axis", op="Const")
     axis.attr["dtype"].type = protos.DT_INT32
     axis.attr["value"].tensor.CopyFrom(
         array_to_proto(to_ndarray(node.attr["batch_dims"].i, as_dtype("int32")))
@@ -209,7 +211,7 @@ def _convert(result: Any, node: Any, dtype: DType | None) -> None:
 
 @export("graph_util.remove_training_nodes")
 def remove_training_nodes(input_graph: Any, protected_nodes: Sequence[str] | None = None) -> Any:
-    """The GraphDef without Identity and CheckNumerics, whose inputs are read instead.
+    """The GraphDef without Identity, CheckNumerics and StopGradient: their inputs are read instead.
 
     Those that take part in control dependencies stay, and those in `protected_nodes`.
     """
