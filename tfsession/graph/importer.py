@@ -29,7 +29,7 @@ from tfsession.graph.build import (
 )
 from tfsession.graph.conversion import convert_to_tensor
 from tfsession.graph.graph import Graph, get_default_graph
-from tfsession.graph.graph_def import check_versions
+from tfsession.graph.graph_def import PRODUCER, check_versions
 from tfsession.graph.operation import Operation, capture_frames
 from tfsession.graph.scopes import merge_device_stack
 from tfsession.graph.tensor import Tensor
@@ -250,6 +250,7 @@ class _Importer:
         self, graph: Graph, message: Any, scope: str, mapped: dict[Source, Tensor]
     ) -> None:
         check_versions(message.versions)
+        self.is_of_old = 0 < message.versions.producer < PRODUCER
         self.graph = graph
         self.message = message
         self.scope = scope
@@ -408,7 +409,7 @@ class _Importer:
         if op_def.shape is not None:
             infer_shapes(op)
         if shapes is not None:
-            _merge_shapes(op, shapes)
+            _merge_shapes(op, shapes, self.is_of_old)
         self.operations[node_name] = op
 
     def _attrs(self, node: Any, op_def: OpDef, name: str) -> dict[str, Any]:
@@ -553,8 +554,11 @@ def _parse_input(text: str) -> Source:
     return (match[1], int(match[2])) if match else (text, 0)
 
 
-def _merge_shapes(op: Operation, shapes: list[shape_lib.Shape]) -> None:
-    """Refine the shapes of the outputs by those in the attribute `_output_shapes`."""
+def _merge_shapes(op: Operation, shapes: list[shape_lib.Shape], is_of_old: bool) -> None:
+    """Refine the shapes of the outputs by those in the attribute `_output_shapes`.
+
+    An older TensorFlow has told some that are not so, or no longer: those it wrote are passed over.
+    """
     if len(shapes) < len(op.outputs):
         raise ValueError(
             f"Node '{op.name}' has {len(op.outputs)} outputs but the _output_shapes attribute "
@@ -564,6 +568,8 @@ def _merge_shapes(op: Operation, shapes: list[shape_lib.Shape]) -> None:
         try:
             tensor._shape = shape_lib.merge(tensor._shape, shape)
         except ValueError as error:
+            if is_of_old:
+                continue
             raise ValueError(
                 f"Node '{op.name}' has an _output_shapes attribute inconsistent with the "
                 f"GraphDef for output #{index}: {error}"
