@@ -167,3 +167,56 @@ def non_max_suppression_with_overlaps(
     _check(scores, len(overlaps), max_output_size, **parts)
     most = int(max_output_size)
     return _select(lambda number: overlaps[:, number], scores, most, *parts.values())[0]
+
+
+@kernel("CombinedNonMaxSuppression", device="CPU")
+def combined_non_max_suppression(
+    xp: Any,
+    boxes: Any,
+    scores: Any,
+    max_output_size_per_class: Any,
+    max_total_size: Any,
+    iou_threshold: Any,
+    score_threshold: Any,
+    *,
+    pad_per_class: bool,
+    clip_boxes: bool,
+) -> Any:
+    """For each image the best boxes of all classes, of each class those that do not overlap."""
+    most, total = int(max_output_size_per_class), int(max_total_size)
+    _check_combined(boxes, scores, most, total, iou_threshold)
+    images, _, classes = scores.shape
+    size = min(total, most * classes) if pad_per_class else total
+    kept_boxes = np.zeros((images, size, 4), np.float32)
+    kept_scores, kept_classes = (np.zeros((images, size), np.float32) for _ in range(2))
+    counts = np.zeros(images, np.int32)
+    for image in range(images):
+        found: list[tuple[Any, int, Any]] = []
+        for number in range(classes):
+            of_class = boxes[image, :, number if boxes.shape[2] > 1 else 0]
+            chosen, values = _select(
+                _iou(of_class), scores[image, :, number], most, iou_threshold, score_threshold
+            )
+            found += [(v, number, of_class[i]) for v, i in zip(values, chosen, strict=True)]
+        found.sort(key=lambda one: -one[0])
+        found = found[:size]
+        counts[image] = len(found)
+        for place, (value, number, box) in enumerate(found):
+            kept_boxes[image, place] = np.clip(box, 0, 1) if clip_boxes else box
+            kept_scores[image, place], kept_classes[image, place] = value, number
+    return kept_boxes, kept_scores, kept_classes, counts
+
+
+def _check_combined(boxes: Any, scores: Any, most: int, total: int, threshold: Any) -> None:
+    if scores.ndim != 3:
+        raise _refuse(f"scores must be 3-D{debug_string(scores.shape)}")
+    if boxes.ndim != 4 or boxes.shape[:2] != scores.shape[:2] or boxes.shape[3] != 4:
+        raise _refuse(f"boxes must be 4-D, of the scores' boxes{debug_string(boxes.shape)}")
+    if boxes.shape[2] not in (1, scores.shape[2]):
+        raise _refuse(f"third dimension of boxes must be 1 or {scores.shape[2]}")
+    if most <= 0:
+        raise _refuse("max_size_per_class must be positive")
+    if total <= 0:
+        raise _refuse("max_total_size must be > 0")
+    if not 0 <= threshold <= 1:
+        raise _refuse("iou_threshold must be in [0, 1]")

@@ -416,3 +416,27 @@ def lrn_grad(
     shares *= number(-2 * alpha * beta)
     shares += grads * xp.power(norm, number(-beta))
     return shares.reshape(input_grads.shape).astype(input_grads.dtype, copy=False)
+
+
+@kernel("BatchNormWithGlobalNormalization")
+def batch_norm_with_global_normalization(
+    xp: Any,
+    t: Any,
+    m: Any,
+    v: Any,
+    beta: Any,
+    gamma: Any,
+    *,
+    variance_epsilon: float,
+    scale_after_normalization: bool,
+) -> Any:
+    """By given statistics of each channel."""
+    if t.ndim != 4:
+        raise _refuse(f"input must be 4-dimensional{debug_string(t.shape)}")
+    for vector, what in ((m, "mean"), (v, "var"), (beta, "beta"), (gamma, "gamma")):
+        if vector.shape != t.shape[3:]:
+            raise _refuse(f"{what} must be a vector of {t.shape[3]}, not {vector.shape}")
+    factor = 1 / xp.sqrt(v + v.dtype.type(variance_epsilon))
+    if scale_after_normalization:
+        factor = factor * gamma
+    return (t - m) * factor + beta

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
@@ -81,6 +83,22 @@ def batch_to_space(xp: Any, input: Any, block_shape: Any, crops: Any) -> Any:
     whole = parts.reshape(batch, *larger, *rest)
     inside = (slice(b, n - a) for (b, a), n in zip(pairs, larger, strict=True))
     return xp.array(whole[(slice(None), *inside)])
+
+
+def _square(block_size: int) -> Any:
+    return np.array([block_size, block_size])
+
+
+@kernel("SpaceToBatch", types={"T": REAL_NUMBERS}, host=["paddings"])
+def space_to_batch_squares(xp: Any, input: Any, paddings: Any, *, block_size: int) -> Any:
+    """As SpaceToBatchND, for square blocks of images."""
+    return space_to_batch(xp, input, _square(block_size), paddings)
+
+
+@kernel("BatchToSpace", types={"T": REAL_NUMBERS}, host=["crops"])
+def batch_to_space_squares(xp: Any, input: Any, crops: Any, *, block_size: int) -> Any:
+    """As BatchToSpaceND, for square blocks of images."""
+    return batch_to_space(xp, input, _square(block_size), crops)
 
 
 @kernel("ExtractImagePatches")

@@ -102,6 +102,11 @@ def destroy_resource(xp: Any, resource: ResourceVariable, *, ignore_lookup_error
     resource.release()
 
 
+@kernel("DisableCopyOnRead")
+def disable_copy_on_read(xp: Any, resource: ResourceVariable) -> None:
+    """Nothing: what is read is never written over here."""
+
+
 @kernel("ReadVariableOp", aliases=True)
 def read_variable(xp: Any, resource: Variable, *, dtype: DType) -> Any:
     """The value, which stays as it is when the variable changes."""

@@ -5,6 +5,8 @@ import pytest
 from tfsession.core import protos
 from tfsession.core.attr_value import to_attr_value
 from tfsession.core.dtypes import as_dtype
+from tfsession.core.errors import NotFoundError
+from tfsession.graph.function_def import instantiate
 from tfsession.graph.importer import import_graph_def
 
 FLOAT = as_dtype("float32")
@@ -56,3 +58,12 @@ def test_two_functions_of_one_name(fresh_graph):
     with pytest.raises(ValueError, match=phrase):
         import_graph_def(second)
     assert fresh_graph.as_graph_def().library.function[0] == function()
+
+
+def test_a_function_of_an_op_that_is_not_known(fresh_graph):
+    given = protos.GraphDef(node=[A])
+    given.library.function.append(function("Nowhere"))
+    import_graph_def(given, name="")
+    body = given.library.function[0]
+    with pytest.raises(NotFoundError, match="Op type not registered 'Nowhere'"):
+        instantiate(fresh_graph, body, {}, [fresh_graph.get_tensor_by_name("a:0")], "call/")

@@ -576,3 +576,11 @@ def test_output_shapes(fresh_graph, row):
     b, c = import_graph_def(graph_of(*nodes), None, ["b:0", "c:0"])
     assert b.shape.as_list() == c.shape.as_list() == expected
     assert "_output_shapes" not in b.op.attrs
+
+
+@pytest.mark.parametrize("producer", [1, 38, 2473])
+def test_wrong_output_shapes_of_an_older_tensorflow_are_passed_over(fresh_graph, producer):
+    given = graph_of(source(shape=(2,)), neg("b", "a", _output_shapes=[(3,)]))
+    given.versions.producer = producer
+    (b,) = import_graph_def(given, None, ["b:0"])
+    assert b.shape.as_list() == [2]

@@ -109,6 +109,14 @@ def _cut_gradient(op, size, method="bilinear"):
 
 
 ROWS = [
+    *(
+        Row("CombinedNonMaxSuppression", "image.combined_non_max_suppression",
+            [floats(2, 9, q, 4, low=-0.3, high=1.2), floats(2, 9, 3, low=0.0, high=1.0)],
+            {"max_output_size_per_class": 3, "max_total_size": total, "iou_threshold": 0.2,
+             "score_threshold": 0.3, **kwargs}, label=f"{q}-{total}-{kwargs}")
+        for q, total, kwargs in ((1, 5, {}), (3, 20, {}), (3, 20, {"pad_per_class": True}),
+                                 (1, 4, {"clip_boxes": False}))
+    ),
     *(_sampled(way, size, seed) for way in WAYS for size, seed in
       (([97, 131, 3], 1), ([480, 640, 3], 20), ([5, 3, 1], 40))),
     *(_sampled({}, [100, 70, 3], 3, dtype=dtype) for dtype in ("int64", "int16", "uint8")),

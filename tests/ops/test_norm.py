@@ -109,6 +109,18 @@ def _lrn_back(module, x, weights):
 
 
 ROWS = [
+    *(
+        Row("BatchNormWithGlobalNormalization", lambda tf, x, m, v, beta, gamma, scaled:
+            tf.raw_ops.BatchNormWithGlobalNormalization(
+                t=x, m=m, v=v, beta=beta, gamma=gamma, variance_epsilon=0.01,
+                scale_after_normalization=scaled),
+            [floats(2, 3, 2, 4), floats(4), floats(4, low=0.5), floats(4), floats(4)],
+            {"scaled": scaled}, ["float32", "float64"], grad=True, label=f"{scaled}",
+            reference=lambda x, m, v, b, g, scaled: [
+                (x - m) / np.sqrt(v + np.float32(0.01)) * (g if scaled else 1) + b],
+            oracle="graphs of today may not have it")
+        for scaled in (False, True)
+    ),
     _batch_row((3, 2, 4, 3), 3, HALVES),
     _batch_row((3, 2, 4, 3), 3, given=True, exponential_avg_factor=0.25),
     _batch_row((3, 2, 4, 3), 3, HALVES, given=True, is_training=False, epsilon=0.01),

@@ -70,6 +70,10 @@ ROWS = [
     _block_row((1, 3, 4, 2), [2, 2], [[1, 0], [0, 2]], "padded"),
     _block_row((2, 5), [3], [[0, 1]], "vectors"),
     _block_row((0, 4, 2), [2], [[0, 0]], "no image"),
+    Row("SpaceToBatch", lambda tf, x: tf.raw_ops.SpaceToBatch(
+        input=x, paddings=[[1, 0], [0, 1]], block_size=2), [floats(2, 3, 3, 2)], grad=True),
+    Row("BatchToSpace", lambda tf, x: tf.raw_ops.BatchToSpace(
+        input=x, crops=[[1, 0], [0, 1]], block_size=2), [floats(8, 2, 2, 2)], grad=True),
     Row("SpaceToBatchND", "space_to_batch", [floats(1, 4, 3, 2)],
         {"paddings": [[0, 0], [1, 0]], "block_size": 2}, grad=True, label="images"),
     Row("BatchToSpaceND", "batch_to_space", [floats(4, 2, 3, 2)],

@@ -15,6 +15,7 @@ COVERED = [
     *("IsVariableInitialized", "Assign", "AssignAdd", "AssignSub", "CountUpTo"),
     *("VarHandleOp", "ReadVariableOp", "AssignVariableOp", "AssignAddVariableOp"),
     *("AssignSubVariableOp", "VarIsInitializedOp", "DestroyResourceOp", "VariableShape"),
+    "DisableCopyOnRead",
     *("ResourceGather", "ResourceGatherNd"),
     *(f"{kind}{name}" for kind in ("Scatter", "ResourceScatter") for name in SCATTERS),
     *(f"{kind}{name}" for kind in ("ScatterNd", "ResourceScatterNd") for name in ND_SCATTERS),
@@ -170,6 +171,16 @@ def test_is_initialized(fresh_graph, use_resource):
         assert session.run(asked) == np.False_
         session.run(v.initializer)
         assert session.run(asked) == np.True_
+
+
+def test_what_turns_off_a_way_to_copy_changes_nothing(fresh_graph):
+    v = tf.Variable([1.0], use_resource=True)
+    with tf.Session() as session:
+        session.run(v.initializer)
+        session.run(create_op("DisableCopyOnRead", [v.handle]))
+        before = session.run(v)
+        session.run(v.assign_add([1.0]))
+        assert before == [1] and session.run(v) == [2]
 
 
 def test_destroying_a_resource(fresh_graph):

@@ -14,7 +14,6 @@ from tfsession.checkpoint.saved_slices import SlicesReader
 from tfsession.core.file_system import file_errors, local_path
 from tfsession.core.tensor_parts import Part
 
-
 Reader = BundleReader | SlicesReader | SafetensorsReader | NpzReader
 
 

@@ -4,4 +4,5 @@ from __future__ import annotations
 
 from tfsession.core.rules import no_gradient
 
-no_gradient("Bincount", "LowerBound", "UpperBound")
+no_gradient("Bincount", "DenseBincount", "RaggedBincount", "SparseBincount")
+no_gradient("Bucketize", "LowerBound", "UpperBound")

@@ -20,6 +20,7 @@ no_gradient(
     "NonMaxSuppressionV4",
     "NonMaxSuppressionV5",
     "NonMaxSuppressionWithOverlaps",
+    "CombinedNonMaxSuppression",
     "CropAndResizeGradImage",
     "CropAndResizeGradBoxes",
 )

@@ -96,3 +96,15 @@ def _lrn_grad(op: Operation, grad: Any) -> Any:
     norm = neighbours(square(x)) * alpha + bias
     back = slopes * pow(norm, -beta) - x * neighbours(slopes * y / norm) * (2.0 * alpha * beta)
     return _partial([back], [slopes, x, y], [grad])
+
+
+@gradient("BatchNormWithGlobalNormalization")
+def _batch_norm_with_global_normalization(op: Operation, grad: Any) -> Any:
+    t, m, v, _, gamma = op.inputs
+    inverse = rsqrt(v + op.attrs["variance_epsilon"])
+    is_scaled = op.attrs["scale_after_normalization"]
+    factor = inverse * gamma if is_scaled else inverse
+    centered, total = t - m, reduce_sum(grad, [0, 1, 2])
+    product = reduce_sum(grad * centered, [0, 1, 2])
+    to_v = product * factor * inverse * inverse * -0.5
+    return grad * factor, -total * factor, to_v, total, product * inverse if is_scaled else None

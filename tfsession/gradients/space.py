@@ -25,6 +25,18 @@ def _batch_to_space(op: Operation, grad: Any) -> Any:
     return create_op("SpaceToBatchND", [grad, *op.inputs[1:]]), None, None
 
 
+@gradient("SpaceToBatch")
+def _space_to_batch_squares(op: Operation, grad: Any) -> Any:
+    attrs = {"block_size": op.attrs["block_size"]}
+    return create_op("BatchToSpace", [grad, op.inputs[1]], attrs), None
+
+
+@gradient("BatchToSpace")
+def _batch_to_space_squares(op: Operation, grad: Any) -> Any:
+    attrs = {"block_size": op.attrs["block_size"]}
+    return create_op("SpaceToBatch", [grad, op.inputs[1]], attrs), None
+
+
 @gradient("ExtractImagePatches")
 def _extract_image_patches(op: Operation, grad: Any) -> Any:
     """The pixels of patches are summed by the pixel of the image that they were taken from."""

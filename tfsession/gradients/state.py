@@ -15,6 +15,7 @@ from tfsession.ops.shape import reshape, size
 no_gradient("VariableV2", "Variable", "TemporaryVariable", "DestroyTemporaryVariable")
 no_gradient("IsVariableInitialized", "VarIsInitializedOp", "VariableShape", "VarHandleOp")
 no_gradient("Assign", "AssignAdd", "AssignSub", "CountUpTo", "DestroyResourceOp")
+no_gradient("DisableCopyOnRead")
 no_gradient("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp")
 for _kind in ("Update", "Add", "Sub", "Mul", "Div", "Min", "Max"):
     no_gradient(f"Scatter{_kind}", f"ResourceScatter{_kind}")

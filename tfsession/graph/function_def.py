@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from tfsession.core import protos
 from tfsession.core.dtypes import DType, as_dtype
-from tfsession.core.errors import InvalidArgumentError
+from tfsession.core.errors import InvalidArgumentError, NotFoundError
 from tfsession.core.op_def import ArgDef, OpDef, ops
 from tfsession.core.op_def_proto import op_def_from_proto
 from tfsession.graph.build import build_operation
 from tfsession.graph.importer import import_nodes
+from tfsession.graph.node_builder import not_registered
 from tfsession.graph.node_def import fill_node_def
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
@@ -137,6 +138,7 @@ def instantiate(
 
     Raises:
         InvalidArgumentError: the body is not valid, or the arguments do not fit.
+        NotFoundError: an op type of it is not known.
     """
     try:
         return _instantiate(graph, function, attrs, arguments, scope, pivots)
@@ -248,9 +250,11 @@ class _Body:
     def _outputs_of(self, node: Any) -> dict[str, int]:
         """The number of the first tensor of each output of a node."""
         op_def = definition_of(self._graph, node.op)
+        if op_def is None:
+            raise NotFoundError(None, None, not_registered(node.op))
         starts: dict[str, int] = {}
         start = 0
-        for arg in () if op_def is None else op_def.outputs:
+        for arg in op_def.outputs:
             starts[arg.name] = start
             start += _length(arg, node.attr)
         return starts

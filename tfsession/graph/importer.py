@@ -27,7 +27,7 @@ from tfsession.graph.build import (
     infer_shapes,
 )
 from tfsession.graph.graph import Graph, get_default_graph
-from tfsession.graph.graph_def import check_versions
+from tfsession.graph.graph_def import PRODUCER, check_versions
 from tfsession.graph.import_arguments import (
     CONTROL,
     Source,
@@ -185,6 +185,7 @@ class _Importer:
         self, graph: Graph, message: Any, scope: str, mapped: dict[Source, Tensor]
     ) -> None:
         check_versions(message.versions)
+        self.is_of_old = 0 < message.versions.producer < PRODUCER
         self.graph = graph
         self.message = message
         self.scope = scope
@@ -346,7 +347,7 @@ class _Importer:
         if op_def.shape is not None:
             infer_shapes(op)
         if shapes is not None:
-            _merge_shapes(op, shapes)
+            _merge_shapes(op, shapes, self.is_of_old)
         self.operations[node_name] = op
 
     def _attrs(self, node: Any, op_def: OpDef, name: str) -> dict[str, Any]:
@@ -493,8 +494,11 @@ def _parse_input(text: str) -> Source:
     return (match[1], int(match[2])) if match else (text, 0)
 
 
-def _merge_shapes(op: Operation, shapes: list[shape_lib.Shape]) -> None:
-    """Refine the shapes of the outputs by those in the attribute `_output_shapes`."""
+def _merge_shapes(op: Operation, shapes: list[shape_lib.Shape], is_of_old: bool) -> None:
+    """Refine the shapes of the outputs by those in the attribute `_output_shapes`.
+
+    An older TensorFlow has told some that are not so, or no longer: those it wrote are passed over.
+    """
     if len(shapes) < len(op.outputs):
         raise ValueError(
             f"Node '{op.name}' has {len(op.outputs)} outputs but the _output_shapes attribute "
@@ -504,6 +508,8 @@ def _merge_shapes(op: Operation, shapes: list[shape_lib.Shape]) -> None:
         try:
             tensor._shape = shape_lib.merge(tensor._shape, shape)
         except ValueError as error:
+            if is_of_old:
+                continue
             raise ValueError(
                 f"Node '{op.name}' has an _output_shapes attribute inconsistent with the "
                 f"GraphDef for output #{index}: {error}"

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from tfsession.core import dtypes
 from tfsession.core.exports import export
-from tfsession.core.op_def import define_op
+from tfsession.core.op_def import ShapeFunction, define_op
 from tfsession.core.shape import Shape
 from tfsession.graph.constant_value import constant_value
 from tfsession.graph.create import convert_to_tensor, create_op, graph_of
 from tfsession.graph.operation import Operation
-from tfsession.graph.shape_fns import with_rank
+from tfsession.graph.shape_fns import same_as, unknown, with_rank
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.cast import cast
 from tfsession.ops.elementwise import maximum, minimum
@@ -32,6 +32,63 @@ define_op(
     outputs=["bins: T"],
     attrs=["T: {int32, int64, float, double}"],
     shape=_count_shape,
+)
+
+
+def _counts_shape(rank_of: int) -> ShapeFunction:
+    """A vector of counts, or a row of them for each of the input with that number if it has any."""
+
+    def shape(op: Operation) -> list[Shape]:
+        index = next(i for i, arg in enumerate(op.op_def.inputs) if arg.name == "size")
+        with_rank(op.inputs[index]._shape, 0)
+        found = constant_value(op.inputs[index])
+        size = None if found is None else int(found)
+        if size is not None and size < 0:
+            raise ValueError(f"size ({size}) must be non-negative")
+        given = op.inputs[rank_of]._shape
+        if op.type == "SparseBincount":
+            sizes = constant_value(op.inputs[rank_of])
+            given = None if sizes is None else tuple(sizes.tolist())
+        if given is None:
+            return [None]
+        if len(given) > 2:
+            raise ValueError(f"Shape must be at most rank 2 but is rank {len(given)}")
+        return [(*given[:-1], size)]
+
+    return shape
+
+
+_COUNTED: Final = (
+    *("Tidx: {int32, int64}", "T: {int32, int64, float, double}"),
+    "binary_output: bool = false",
+)
+define_op(
+    "DenseBincount",
+    inputs=["input: Tidx", "size: Tidx", "weights: T"],
+    outputs=["output: T"],
+    attrs=_COUNTED,
+    shape=_counts_shape(0),
+)
+define_op(
+    "RaggedBincount",
+    inputs=["splits: int64", "values: Tidx", "size: Tidx", "weights: T"],
+    outputs=["output: T"],
+    attrs=_COUNTED,
+    shape=unknown,
+)
+define_op(
+    "SparseBincount",
+    inputs=["indices: int64", "values: Tidx", "dense_shape: int64", "size: Tidx", "weights: T"],
+    outputs=["output: T"],
+    attrs=_COUNTED,
+    shape=_counts_shape(2),
+)
+define_op(
+    "Bucketize",
+    inputs=["input: T"],
+    outputs=["output: int32"],
+    attrs=["T: {int32, int64, float, double}", "boundaries: list(float)"],
+    shape=same_as(0),
 )
 
 

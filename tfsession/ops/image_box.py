@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tfsession.core.dtypes import float32
 from tfsession.core.exports import export
 from tfsession.core.op_def import define_op
 from tfsession.core.shape import Shape, merge
@@ -123,6 +124,37 @@ define_op(
     [_T, _PAD],
     _selected,
 )
+
+
+def _combined_shape(op: Operation) -> list[Shape]:
+    boxes, scores = with_rank(op.inputs[0]._shape, 4), with_rank(op.inputs[1]._shape, 3)
+    for tensor in op.inputs[2:]:
+        with_rank(tensor._shape, 0)
+    assert boxes is not None
+    assert scores is not None
+    batch = merge_dims(boxes[0], scores[0])
+    most, total = (constant_value(op.inputs[i]) for i in (2, 3))
+    size = None if total is None else int(total)
+    if op.attrs["pad_per_class"] and size is not None:
+        classes = scores[2]
+        known = most is not None and classes is not None
+        size = min(size, int(most) * classes) if known else None  # type: ignore[operator]
+    return [(batch, size, 4), (batch, size), (batch, size), (batch,)]
+
+
+define_op(
+    "CombinedNonMaxSuppression",
+    [
+        *("boxes: float", "scores: float", "max_output_size_per_class: int32"),
+        *("max_total_size: int32", "iou_threshold: float", "score_threshold: float"),
+    ],
+    [
+        *("nmsed_boxes: float", "nmsed_scores: float", "nmsed_classes: float"),
+        "valid_detections: int32",
+    ],
+    ["pad_per_class: bool = false", "clip_boxes: bool = true"],
+    _combined_shape,
+)
 define_op(
     "NonMaxSuppressionWithOverlaps",
     [
@@ -234,6 +266,45 @@ def non_max_suppression(
         inputs = [boxes, scores, max_output_size, iou, least]
         result: Tensor = create_op("NonMaxSuppressionV3", inputs)
         return result
+
+
+@export("image.combined_non_max_suppression")
+def combined_non_max_suppression(
+    boxes: Any,
+    scores: Any,
+    max_output_size_per_class: Any,
+    max_total_size: Any,
+    iou_threshold: Any = 0.5,
+    score_threshold: Any = float("-inf"),
+    pad_per_class: bool = False,
+    clip_boxes: bool = True,
+    name: str | None = None,
+) -> Any:
+    """The best boxes of images: of each class those that do not overlap, of all the best ones.
+
+    Args:
+        boxes: float32 of shape `[images, boxes, classes or 1, 4]`.
+        scores: float32 of shape `[images, boxes, classes]`.
+        max_output_size_per_class: how many of each class.
+        max_total_size: how many of an image.
+        iou_threshold: above which intersection by union two boxes overlap.
+        score_threshold: the score that has to be exceeded.
+        pad_per_class: give no more than `max_output_size_per_class` for each class.
+        clip_boxes: cut what lies outside of [0, 1].
+        name: name scope of the operations.
+
+    Returns:
+        `nmsed_boxes, nmsed_scores, nmsed_classes, valid_detections`; zeros fill the end.
+    """
+    with graph_of([boxes, scores]).name_scope(name or "combined_non_max_suppression"):
+        thresholds = [
+            convert_to_tensor(iou_threshold, float32, name="iou_threshold"),
+            convert_to_tensor(score_threshold, float32, name="score_threshold"),
+        ]
+        total = convert_to_tensor(max_total_size)
+        attrs = {"pad_per_class": pad_per_class, "clip_boxes": clip_boxes}
+        given = [boxes, scores, max_output_size_per_class, total, *thresholds]
+        return create_op("CombinedNonMaxSuppression", given, attrs)
 
 
 @export("image.non_max_suppression_with_scores")

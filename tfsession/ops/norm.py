@@ -108,6 +108,27 @@ define_op(
 )
 
 
+def _old_shape(op: Operation) -> list[Shape]:
+    shape = with_rank(op.inputs[0]._shape, 4)
+    assert shape is not None
+    depth = shape[3]
+    for tensor in op.inputs[1:]:
+        vector = with_rank(tensor._shape, 1)
+        assert vector is not None
+        depth = merge_dims(depth, vector[0])
+    return [(*shape[:3], depth)]
+
+
+# Frozen graphs of 2015 have it; TensorFlow refuses it in graphs of producers since then.
+define_op(
+    "BatchNormWithGlobalNormalization",
+    ["t: T", "m: T", "v: T", "beta: T", "gamma: T"],
+    ["result: T"],
+    ["T: numbertype", "variance_epsilon: float", "scale_after_normalization: bool"],
+    _old_shape,
+)
+
+
 @export("nn.fused_batch_norm")
 def fused_batch_norm(
     x: Any,

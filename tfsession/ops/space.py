@@ -54,7 +54,10 @@ def _to_batch_shape(op: Operation) -> list[Shape]:
     known = _blocks_of(op, "paddings")
     if known is None or known[0] is None:
         return [None]
-    shape, count, blocks, pads = known
+    return _moved_to_batch(*known)
+
+
+def _moved_to_batch(shape: Shape, count: int, blocks: Any, pads: Any) -> list[Shape]:
     assert shape is not None
     batch: Dim = None
     if blocks is not None and shape[0] is not None:
@@ -71,7 +74,10 @@ def _from_batch_shape(op: Operation) -> list[Shape]:
     known = _blocks_of(op, "crops")
     if known is None or known[0] is None:
         return [None]
-    shape, count, blocks, crops = known
+    return _moved_from_batch(*known)
+
+
+def _moved_from_batch(shape: Shape, count: int, blocks: Any, crops: Any) -> list[Shape]:
     assert shape is not None
     batch: Dim = None
     if blocks is not None:
@@ -106,6 +112,34 @@ define_op(
     ["output: T"],
     ["T: type", "Tblock_shape: {int32, int64} = DT_INT32", "Tcrops: {int32, int64} = DT_INT32"],
     _from_batch_shape,
+)
+
+
+def _square_shape(shape: Any) -> Any:
+    """The shape function of the older op, whose blocks are squares, by that of the newer one."""
+
+    def infer(op: Operation) -> list[Shape]:
+        x, pairs = with_rank(op.inputs[0]._shape, 4), merge(op.inputs[1]._shape, (2, 2))
+        assert x is not None
+        size, amounts = op.attrs["block_size"], constant_value(op.inputs[1])
+        return shape(x, 2, np.array([size, size]), amounts if pairs else None)
+
+    return infer
+
+
+define_op(
+    "SpaceToBatch",
+    ["input: T", "paddings: Tpaddings"],
+    ["output: T"],
+    ["T: type", "Tpaddings: {int32, int64} = DT_INT32", "block_size: int >= 2"],
+    _square_shape(_moved_to_batch),
+)
+define_op(
+    "BatchToSpace",
+    ["input: T", "crops: Tidx"],
+    ["output: T"],
+    ["T: type", "block_size: int >= 2", "Tidx: {int32, int64} = DT_INT32"],
+    _square_shape(_moved_from_batch),
 )
 
 

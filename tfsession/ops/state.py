@@ -279,6 +279,7 @@ define_op(
     stateful=True,
     shape=no_outputs,
 )
+define_op("DisableCopyOnRead", inputs=["resource: resource"], stateful=True, shape=no_outputs)
 define_op(
     "VariableShape",
     inputs=["input: resource"],

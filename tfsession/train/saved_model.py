@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tfsession.core import protos
+from tfsession.core.dtypes import string
 from tfsession.core.exports import export
 from tfsession.core.file_system import file_errors, local_path
 from tfsession.core.verbosity import info
@@ -17,7 +18,11 @@ from tfsession.graph.constant_value import constant_value
 from tfsession.graph.graph import get_default_graph
 from tfsession.graph.graph_keys import GraphKeys
 from tfsession.graph.operation import Operation
+from tfsession.graph.tensor import Tensor
+from tfsession.ops.constant import group
+from tfsession.ops.lookup import tables_initializer
 from tfsession.ops.saveable import all_saveable_objects
+from tfsession.ops.variables import global_variables_initializer, local_variables_initializer
 from tfsession.train.checkpoint_state import write_whole
 from tfsession.train.meta_graph import import_into_graph
 from tfsession.train.saver import Saver, saver_of
@@ -30,6 +35,9 @@ _ASSETS: Final = "assets"
 _ASSETS_KEY: Final = "saved_model_assets"
 _MAIN_OP: Final = "saved_model_main_op"
 _LEGACY_INIT_OP: Final = "legacy_init_op"
+# Signatures that name an operation and no tensors.
+_INIT_SIGNATURE: Final = "__saved_model_init_op"
+_RESERVED: Final = (_INIT_SIGNATURE, "__saved_model_train_op")
 
 
 @export("saved_model.Builder", "saved_model.builder.SavedModelBuilder")
@@ -134,8 +142,8 @@ class Builder:
         assets: Sequence[Any] | None, main_op: Operation | None, clear_devices: bool,
         strip_default_attrs: bool, saver: Saver | None,
     ) -> Saver:  # fmt: skip
-        for signature in (signatures or {}).values():
-            _check_signature(signature)
+        for name, signature in (signatures or {}).items():
+            _check_signature(name, signature)
         _add_main_op(main_op)
         if saver is None:
             saver = Saver(all_saveable_objects(), sharded=True, allow_empty=True)
@@ -152,10 +160,7 @@ class Builder:
 
     def _add_asset(self, message: Any, tensor: Any) -> None:
         """Take a file along; files of one name in different directories get numbers."""
-        value = constant_value(tensor)
-        if value is None:
-            raise TypeError(f"Asset path tensor {tensor} must be a constant.")
-        source = Path(local_path(value.item()))
+        source = Path(local_path(_asset_path(tensor)))
         directory = Path(local_path(self._directory)) / _ASSETS
         name, number = source.name, 0
         with file_errors():
@@ -186,18 +191,43 @@ class Builder:
         return path.encode()
 
 
+def _asset_path(tensor: Any) -> Any:
+    """The path that a constant holds.
+
+    Raises:
+        TypeError: it is no constant, no scalar, or no text.
+        ValueError: the text is empty.
+    """
+    is_constant = isinstance(tensor, Tensor) and tensor.op.type == "Const"
+    value = constant_value(tensor) if is_constant else None
+    if value is None or tensor.dtype != string or value.size != 1:
+        raise TypeError(f"Asset path tensor {tensor} must be a constant, a scalar of dtype string.")
+    if not value.item():
+        raise ValueError(f"Asset filepath tensor {tensor} is invalid: it is empty.")
+    return value.item()
+
+
 def _same(one: Path, other: Path) -> bool:
     return one.read_bytes() == other.read_bytes()
 
 
-def _check_signature(signature: Any) -> None:
+def _check_signature(name: str, signature: Any) -> None:
     for infos in (signature.inputs, signature.outputs):
         for tensor_info in infos.values():
-            if not tensor_info.WhichOneof("encoding") or not tensor_info.dtype:
-                raise AssertionError(
-                    "All TensorInfo protos used in the SignatureDefs must have the `name` and "
-                    f"`dtype` fields set: {tensor_info}"
-                )
+            _check_tensor_info(tensor_info)
+    if name in _RESERVED:
+        raise KeyError(f'SignatureDef map key "{name}" is reserved. Please use a different key.')
+
+
+def _check_tensor_info(tensor_info: Any) -> None:
+    if tensor_info.WhichOneof("encoding") == "composite_tensor":
+        for component in tensor_info.composite_tensor.components:
+            _check_tensor_info(component)
+    elif not tensor_info.WhichOneof("encoding") or not tensor_info.dtype:
+        raise AssertionError(
+            f"Invalid `tensor_info`: {tensor_info}. All TensorInfo protos used in the "
+            "SignatureDefs must have the `name` and `dtype` fields set."
+        )
 
 
 def _add_main_op(main_op: Operation | None) -> None:
@@ -212,6 +242,21 @@ def _add_main_op(main_op: Operation | None) -> None:
                 f"Graph already contains one or more main ops under the collection {key}."
             )
     graph.add_to_collection(_MAIN_OP, main_op)
+
+
+@export("saved_model.main_op.main_op")
+def main_op() -> Operation:
+    """The operation that initializes variables, local ones too, and tables."""
+    return group(
+        global_variables_initializer(), local_variables_initializer(), tables_initializer()
+    )
+
+
+@export("saved_model.main_op_with_restore", "saved_model.main_op.main_op_with_restore")
+def main_op_with_restore(restore_op_name: Any) -> Operation:
+    """The operation that initializes all, and waits for another one too, a restore for instance."""
+    with get_default_graph().control_dependencies([main_op()]):
+        return group(restore_op_name)
 
 
 @export("saved_model.simple_save")
@@ -301,12 +346,12 @@ def load(
         RuntimeError: it has no graph of these tags.
     """
     model = read_saved_model(export_dir)
-    wanted = {tags} if isinstance(tags, str) else set(tags)
+    wanted = set(tags)
     found = [m for m in model.meta_graphs if set(m.meta_info_def.tags) == wanted]
     if not found:
         available = [set(message.meta_info_def.tags) for message in model.meta_graphs]
         raise RuntimeError(
-            f"MetaGraphDef associated with tags {str(sorted(wanted)).strip('[]')} could not be "
+            f"MetaGraphDef associated with tags {str(tags).strip('[]')} could not be "
             f"found in SavedModel, with available tags '{available}'. To inspect available "
             "tag-sets in the SavedModel, please use the SavedModel CLI: `saved_model_cli`."
         )
@@ -318,13 +363,31 @@ def load(
             info("The specified SavedModel has no variables; no checkpoints were restored.")
         else:
             saver.restore(sess, os.path.join(os.fspath(export_dir), _VARIABLES))  # noqa: PTH118
-        for key in (_MAIN_OP, _LEGACY_INIT_OP):
-            if key in message.collection_def:
-                name = message.collection_def[key].node_list.value[0]
-                main_op = graph.get_operation_by_name(within_scope(name, scope))
-                sess.run(main_op, _assets(message, export_dir, scope))
-                break
+        name = _main_op_name(message)
+        if name is not None:
+            main_op = graph.as_graph_element(within_scope(name, scope))
+            sess.run(main_op, _assets(message, export_dir, scope))
     return message
+
+
+def _main_op_name(message: Any) -> str | None:
+    """What is run when a model is loaded: a signature names it, or a collection.
+
+    Raises:
+        RuntimeError: the collection names several.
+    """
+    if _INIT_SIGNATURE in message.signature_def:
+        name: str = message.signature_def[_INIT_SIGNATURE].outputs[_INIT_SIGNATURE].name
+        return name
+    for key in (_MAIN_OP, _LEGACY_INIT_OP):
+        if key in message.collection_def:
+            names = message.collection_def[key].node_list.value
+            if len(names) != 1:
+                raise RuntimeError(
+                    f"Expected exactly one SavedModel init op. Found {len(names)}: {names}."
+                )
+            return str(names[0])
+    return None
 
 
 def _assets(message: Any, export_dir: Any, scope: str) -> dict[str, str]:

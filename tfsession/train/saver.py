@@ -26,6 +26,7 @@ from tfsession.train.checkpoint_state import (
     times_of,
     write_state,
 )
+from tfsession.train.object_checkpoint import by_key, object_graph_key_mapping
 from tfsession.train.progress_bar import shown
 from tfsession.train.saver_graph import V2, SaverBuilder
 from tfsession.train.step_counter import global_step as value_of_step
@@ -107,6 +108,7 @@ class Saver:
         self._last_checkpoints: list[tuple[str, float]] = []
         self._to_delete: list[tuple[str, float]] = []
         self._next_to_keep = math.inf
+        self._object_saver: Saver | None = None
         if not defer_build:
             self.build()
 
@@ -305,9 +307,26 @@ class Saver:
             with shown(progress, "Restoring", save_path):
                 sess.run(saver_def.restore_op_name, {saver_def.filename_tensor_name: save_path})
         except NotFoundError as error:
-            raise _explained(error, "a Variable name or other graph key that is missing") from error
+            self._restore_objects(sess, save_path, error)
         except InvalidArgumentError as error:
             raise _explained(error, "a mismatch between the current graph and the graph") from error
+
+    def _restore_objects(self, sess: Any, save_path: str, failure: NotFoundError) -> None:
+        """Restore a checkpoint of objects, whose keys are others: by another Saver, made once."""
+        try:
+            names_to_keys = object_graph_key_mapping(save_path)
+        except NotFoundError:
+            cause = "a Variable name or other graph key that is missing"
+            raise _explained(failure, cause) from failure
+        warning(
+            "Restoring an object-based checkpoint by the names of variables: %s. New operations "
+            "are made for it.",
+            save_path,
+        )
+        if self._object_saver is None:
+            with sess.graph.as_default():
+                self._object_saver = Saver(by_key(self._var_list, names_to_keys))
+        self._object_saver.restore(sess, save_path)
 
     def as_saver_def(self) -> Any:
         """The SaverDef."""

@@ -9,14 +9,17 @@ from tfsession.core import protos
 from tfsession.core.dtypes import float32, string
 from tfsession.core.exports import export, export_value
 from tfsession.core.shape import to_proto
-from tfsession.graph.create import convert_to_tensor
+from tfsession.core.tensor_proto import make_tensor_proto
 from tfsession.graph.graph import get_default_graph
 from tfsession.graph.sparse_tensor import SparseTensor
+from tfsession.graph.tensor import Tensor
 
 _CONSTANTS: Final = {
     "constants": {
         "ASSETS_DIRECTORY": "assets",
         "ASSETS_KEY": "saved_model_assets",
+        "DEBUG_DIRECTORY": "debug",
+        "DEBUG_INFO_FILENAME_PB": "saved_model_debug_info.pb",
         "LEGACY_INIT_OP_KEY": "legacy_init_op",
         "MAIN_OP_KEY": "saved_model_main_op",
         "SAVED_MODEL_FILENAME_PB": "saved_model.pb",
@@ -48,7 +51,7 @@ for _group, _members in _CONSTANTS.items():
 @export("saved_model.build_tensor_info", "saved_model.utils.build_tensor_info")
 def build_tensor_info(tensor: Any) -> Any:
     """The TensorInfo of a tensor, sparse or not: its name, dtype and shape."""
-    info = protos.TensorInfo(dtype=tensor.dtype.base_dtype.as_datatype_enum)
+    info = protos.TensorInfo(dtype=tensor.dtype.as_datatype_enum)
     if isinstance(tensor, SparseTensor):
         info.coo_sparse.values_tensor_name = tensor.values.name
         info.coo_sparse.indices_tensor_name = tensor.indices.name
@@ -101,12 +104,21 @@ def build_signature_def(
         inputs: what goes in.
         outputs: what comes out.
         method_name: what kind of service it is.
-        defaults: TensorProtos for inputs that may be left out.
+        defaults: constants for inputs that may be left out.
+
+    Raises:
+        ValueError: a default is no constant.
     """
     signature = protos.SignatureDef(method_name=method_name)
-    for field, given in (("inputs", inputs), ("outputs", outputs), ("defaults", defaults)):
+    for field, given in (("inputs", inputs), ("outputs", outputs)):
         for name, message in (given or {}).items():
             getattr(signature, field)[name].CopyFrom(message)
+    for name, default in (defaults or {}).items():
+        if default.op.type != "Const":
+            raise ValueError(
+                f"Unable to convert object {default} of type {type(default)} to TensorProto."
+            )
+        signature.defaults[name].CopyFrom(make_tensor_proto(default.op.attrs["value"]))
     return signature
 
 
@@ -129,12 +141,19 @@ def predict_signature_def(inputs: Mapping[str, Any], outputs: Mapping[str, Any])
 
 
 def _of_dtype(tensor: Any, dtype: Any, what: str) -> Any:
-    tensor = convert_to_tensor(tensor)
     if tensor.dtype.base_dtype is not dtype:
         raise ValueError(
             f"{what} tensors must be of type {dtype.name}, but found {tensor.dtype.name}"
         )
     return build_tensor_info(tensor)
+
+
+def _serialized(examples: Any, what: str) -> dict[str, Any]:
+    if not isinstance(examples, Tensor):
+        raise ValueError(
+            f"Expected {what.lower()} `examples` to be of type Tensor, but found {type(examples)}"
+        )
+    return {"inputs": _of_dtype(examples, string, f"{what} input")}
 
 
 @export(
@@ -149,7 +168,7 @@ def regression_signature_def(examples: Any, predictions: Any) -> Any:
     """
     if examples is None or predictions is None:
         raise ValueError("Regression `examples` and `predictions` cannot be None.")
-    inputs = {"inputs": _of_dtype(examples, string, "Regression input")}
+    inputs = _serialized(examples, "Regression")
     outputs = {"outputs": _of_dtype(predictions, float32, "Regression output")}
     return build_signature_def(inputs, outputs, "tensorflow/serving/regress")
 
@@ -168,10 +187,37 @@ def classification_signature_def(examples: Any, classes: Any, scores: Any) -> An
         raise ValueError("Classification `examples` cannot be None.")
     if classes is None and scores is None:
         raise ValueError("Classification `classes` and `scores` cannot both be None.")
-    inputs = {"inputs": _of_dtype(examples, string, "Classification input")}
+    inputs = _serialized(examples, "Classification")
     outputs = {}
     if classes is not None:
         outputs["classes"] = _of_dtype(classes, string, "Classification classes")
     if scores is not None:
         outputs["scores"] = _of_dtype(scores, float32, "Classification scores")
     return build_signature_def(inputs, outputs, "tensorflow/serving/classify")
+
+
+# For each method the dtype of its input, and those of what may come out.
+_METHODS: Final = {
+    "tensorflow/serving/regress": {"outputs": float32},
+    "tensorflow/serving/classify": {"classes": string, "scores": float32},
+}
+
+
+@export("saved_model.is_valid_signature", "saved_model.signature_def_utils.is_valid_signature")
+def is_valid_signature(signature_def: Any) -> bool:
+    """Whether a SignatureDef is one of a prediction, a regression or a classification."""
+    if signature_def is None or not signature_def.inputs or not signature_def.outputs:
+        return False
+    method = signature_def.method_name
+    if method == "tensorflow/serving/predict":
+        return True
+    allowed = _METHODS.get(method)
+    return (
+        allowed is not None
+        and list(signature_def.inputs) == ["inputs"]
+        and signature_def.inputs["inputs"].dtype == string.as_datatype_enum
+        and all(
+            name in allowed and info.dtype == allowed[name].as_datatype_enum
+            for name, info in signature_def.outputs.items()
+        )
+    )
