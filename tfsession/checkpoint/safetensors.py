@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 import numpy as np
 
 from tfsession.checkpoint import bundle_files
-from tfsession.checkpoint.bundle_writer import PIECE
 from tfsession.core import dtypes
 from tfsession.core.dtypes import DType
 from tfsession.core.errors import DataLossError, InvalidArgumentError, NotFoundError
@@ -39,6 +38,8 @@ _METADATA: Final = "__metadata__"
 _MOST_HEADER: Final = 100_000_000
 _ALIGNMENT: Final = 8
 _MOST_DIMENSIONS: Final = 64
+# Bytes that are read or written together.
+_PIECE: Final = 1 << 20
 _NAMES: Final[dict[str, DType]] = {
     "F64": dtypes.float64,
     "F32": dtypes.float32,
@@ -142,7 +143,7 @@ class SafetensorsReader:
                 raise _lost(f"{self.path} has changed since it was opened")
             file.seek(entry.offset)
             while position < entry.size:
-                count = file.readinto(view[position : position + PIECE])
+                count = file.readinto(view[position : position + _PIECE])
                 if not count:
                     raise _lost(f"{self.path} ends within its tensors")
                 position += count
@@ -301,8 +302,8 @@ def write_array(file: BinaryIO, array: Any, dtype: DType) -> None:
     """Append an array's bytes, little-endian, piece by piece."""
     little = np.dtype(dtype.numpy).newbyteorder("<")
     data = np.ascontiguousarray(array, dtype=little).reshape(-1).view(np.uint8)
-    for start in range(0, data.size, PIECE):
-        file.write(data[start : start + PIECE])  # type: ignore[arg-type]
+    for start in range(0, data.size, _PIECE):
+        file.write(data[start : start + _PIECE])  # type: ignore[arg-type]
 
 
 def _lost(text: str) -> DataLossError:
