@@ -10,9 +10,6 @@ import re
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from google.protobuf import text_format
-from google.protobuf.message import DecodeError
-
 from tfsession.core import protos
 
 _SAVED_MODEL: Final = ("saved_model.pb", "saved_model.pbtxt")
@@ -70,7 +67,7 @@ def _from_binary(data: bytes) -> tuple[Any, str]:
     for kind in kinds:
         try:
             message = getattr(protos, kind).FromString(data)
-        except DecodeError:
+        except protos.DecodeError:
             continue
         if _is_graph(_saved(message, kind).graph_def):
             return message, kind
@@ -81,8 +78,8 @@ def _from_text(data: bytes) -> tuple[Any, str]:
     failure = "it is no text in UTF-8"
     for kind in ("GraphDef", "MetaGraphDef", "SavedModel"):
         try:
-            message = text_format.Parse(data, getattr(protos, kind)())
-        except (text_format.ParseError, UnicodeDecodeError) as error:
+            message = protos.text_format.Parse(data, getattr(protos, kind)())
+        except (protos.text_format.ParseError, UnicodeDecodeError) as error:
             # The first one counts: most text files are GraphDefs.
             failure = str(error).split("\n")[0] if kind == "GraphDef" else failure
             continue
