@@ -50,15 +50,26 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("device", names)
 
 
-@pytest.fixture(autouse=True)
-def _without_onednn(request, monkeypatch):
-    """NumPy alone computes, with the same bits on all devices, unless a test is for oneDNN."""
+@pytest.fixture(scope="session", autouse=True)
+def _onednn():
+    """The way to oneDNN; NumPy alone computes meanwhile, with the same bits on all devices."""
     from tfsession.devices import onednn  # noqa: PLC0415  as in fresh_graph
 
-    if request.node.get_closest_marker("onednn") is None:
-        monkeypatch.setattr(onednn, "_library", lambda: None)
-    elif onednn.dnn_library(np) is None:
-        pytest.skip(f"oneDNN: {onednn.description()}")
+    with pytest.MonkeyPatch.context() as patch:
+        find = onednn._library
+        patch.setattr(onednn, "_library", lambda: None)
+        yield find
+
+
+@pytest.fixture(autouse=True)
+def _onednn_where_asked(request, monkeypatch, _onednn):
+    """Let oneDNN compute in the tests that are for it."""
+    from tfsession.devices import onednn  # noqa: PLC0415  as in fresh_graph
+
+    if request.node.get_closest_marker("onednn") is not None:
+        monkeypatch.setattr(onednn, "_library", _onednn)
+        if onednn.dnn_library(np) is None:
+            pytest.skip(f"oneDNN: {onednn.description()}")
 
 
 @pytest.fixture
