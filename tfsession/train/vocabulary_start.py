@@ -19,7 +19,7 @@ from tfsession.ops.saveable import saveables_by_name, saveables_of
 from tfsession.ops.variables import Variable
 from tfsession.train.checkpoint_reader import checkpoint_name
 from tfsession.train.object_checkpoint import object_graph_key_mapping
-from tfsession.train.warm_start import init_from_checkpoint
+from tfsession.train.restored_start import init_from_checkpoint
 
 _FIELDS: Final = (
     *("new_vocab", "new_vocab_size", "num_oov_buckets", "old_vocab", "old_vocab_size"),
