@@ -2,9 +2,12 @@
 
 import importlib
 import json
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import bench
+import checkpoints
 import kernel_times
 import numpy as np
 import overhead
@@ -54,6 +57,20 @@ def test_rows_have_names_of_their_own():
 def test_answers_that_differ_are_not_timed(theirs):
     with pytest.raises(AssertionError):
         bench.agree("row", [lambda: [1.0, [2.0, 3.0]], lambda: theirs])
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux counts so")
+def test_checkpoints_are_timed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(checkpoints, "forget", lambda prefix: None)
+    options = ["--gigabytes", "0.001", "--layouts", "1", "3", "--rounds", "1"]
+    options += ["--only", "tfsession", "--directory", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["checkpoints.py", *options])
+    checkpoints.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        [count, what] for count in "13" for what in ("peak", "cold", "warm", "save")
+    ]
+    assert not list(tmp_path.iterdir())
 
 
 def _result(name, ours, theirs):

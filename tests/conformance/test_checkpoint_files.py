@@ -273,6 +273,21 @@ for where in ("none", d, path + ".index"):
     kind, found = err(lambda: tf.train.import_meta_graph(where))
     out += [kind, str(found).split(":")[0] if where != "none" else found]
 """,
+    "a scope with inputs from outside": """
+x = tf.placeholder(tf.float32, [], name="x")
+with tf.name_scope("s"):
+    y = tf.square(x, name="y")
+    with tf.colocate_with(x.op):
+        tf.negative(y, name="z")
+m = tf.train.export_meta_graph(export_scope="s/")
+nodes = [(n.name, list(n.input), list(n.attr["_class"].list.s)) for n in m.graph_def.node]
+out = [nodes, list(m.collection_def["unbound_inputs"].bytes_list.value)]
+with tf.Graph().as_default(), tf.Session() as s:
+    out += [err(lambda: tf.train.import_meta_graph(m))]
+    names = {"$unbound_inputs_x": tf.constant(3.0)}
+    out += [err(lambda: tf.train.import_meta_graph(m, input_map=names, import_scope="t"))]
+    out += [s.run("t/z:0")]
+""",
     "a graph twice": """
 with tf.Graph().as_default(), started() as s:
     path = tf.train.Saver().save(s, d + "/m")

@@ -116,7 +116,7 @@ def test_a_meta_graph_of_a_scope(fresh_graph):
     outer = tf.constant(2.0, name="outer")
     message = tf.train.export_meta_graph(export_scope="inner")
     assert [node.name for node in message.graph_def.node] == ["x", "y"]
-    with tf.name_scope("inner/"):
+    with tf.name_scope("inner/"), tf.control_dependencies([outer]):
         tf.add(x, outer, name="z")
     message = tf.train.export_meta_graph(export_scope="inner")
     unbound = "$unbound_inputs_outer"

@@ -367,7 +367,7 @@ class _Importer:
             external_value.take(attrs, node.name, self.values)
         node_builder.check_complete(op_def, attrs, name)
         if "_class" in attrs:
-            attrs["_class"] = [self._group(node.name, group) for group in attrs["_class"]]
+            attrs["_class"] = [self._group(node.name, group) for group in attrs["_class"] or ()]
         return attrs
 
     def _group(self, node_name: str, group: bytes) -> bytes:

@@ -57,9 +57,10 @@ def export_meta_graph(
         collection_list: the collections to write; all when None.
         as_text: write text instead of a binary file.
         graph: the default graph when None.
-        export_scope: write only what is in this name scope, without the scope. What it reads from
-            outside becomes inputs `$unbound_inputs_NAME`, to be given as `input_map` when the graph
-            is imported; the collection "unbound_inputs" lists them.
+        export_scope: write only what is in this name scope, without the scope, and without what it
+            waits for outside. What it reads from there becomes inputs `$unbound_inputs_NAME`, to be
+            given as `input_map` when the graph is imported; the collection "unbound_inputs" lists
+            them.
         clear_devices: write no devices.
         clear_extraneous_savers: leave out the operations of Savers other than `saver_def`'s.
         strip_default_attrs: leave out attributes that have their default.
@@ -160,14 +161,14 @@ def _keep_scope(graph_def: Any, scope: str) -> list[str]:
     kept = [node for node in graph_def.node if node.name.startswith(prefix)]
     names = {node.name for node in kept}
     for node in kept:
-        for place, text in enumerate(node.input):
-            control = "^" * text.startswith("^")
-            source = text.removeprefix("^")
-            if source.split(":")[0] in names:
-                node.input[place] = control + source.removeprefix(prefix)
-            else:
-                node.input[place] = control + _UNBOUND + source
-                unbound[node.input[place]] = None
+        inputs = []
+        for text in node.input:
+            if text.removeprefix("^").split(":")[0] in names:
+                inputs.append(text.replace(prefix, "", 1))
+            elif not text.startswith("^"):
+                inputs.append(_UNBOUND + text)
+                unbound[inputs[-1]] = None
+        node.input[:] = inputs
         node.name = node.name.removeprefix(prefix)
         _rename_frame(node, lambda name: name.removeprefix(prefix))
         if "_class" in node.attr:
