@@ -103,7 +103,8 @@ def _combine_by_turns(function: Any, result: Any, ids: Any, rows: Any) -> Any:
     distinct = ranked.take(starts)
     combined = result.take(distinct, 0)
     # How many numbers have a first row, a second one, and so on.
-    turns = np.searchsorted(-descending, -np.arange(int(descending.max(initial=0))))
+    most = int(descending[0]) if descending.size else 0
+    turns = np.searchsorted(-descending, -np.arange(most))
     for turn, count in enumerate(turns.tolist()):
         part = combined[:count]
         function(part, rows.take(order.take(starts[:count] + turn), 0), out=part)
