@@ -89,6 +89,7 @@ SECTIONS = {
     "OptimizerOptions": "",
     "RewriterConfig": "",
     "RunOptions": "",
+    "accumulators": "accumulators and staging areas",
     "composites": "sparse and ragged tensors",
     "datasets": "datasets and iterators",
     "dtypes": "element types",

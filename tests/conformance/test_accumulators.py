@@ -1,0 +1,190 @@
+"""Accumulators: the same program under real TensorFlow and under tfsession, outcomes compared."""
+
+import pytest
+
+pytestmark = pytest.mark.oracle
+
+# No wait is longer than the timeout: real TensorFlow would wait for ever.
+PRELUDE = """
+import threading
+
+C, S = tf.ConditionalAccumulator, tf.SparseConditionalAccumulator
+f32 = tf.float32
+s = tf.Session(config=tf.ConfigProto(operation_timeout_in_ms=4000))
+run = s.run
+SOON = tf.RunOptions(timeout_in_ms=100)
+
+
+def err(f):
+    '''What a call gives, or its error: the class, and the line of the message that says why.'''
+    try:
+        return "ok", f()
+    except BaseException as e:
+        message = getattr(e, "message", None) or str(e)
+        lines = [line.strip() for line in message.split("\\n")]
+        return type(e).__name__, [line for line in lines if "ismatch" in line or "must be" in line
+                                  or "hould be" in line or "cannot be" in line or "xpected" in line
+                                  or "Timed out" in line or "cancelled" in line]
+
+
+def after(q, *steps):
+    '''What becomes of applied gradients, and of takes of so many.'''
+    return [err(lambda: run(q.take_grad(x) if isinstance(x, int) else q.apply_grad(*x)))
+            for x in steps]
+
+
+class Later:
+    '''A run in a thread of its own; it is waiting, or over, when this is made.'''
+
+    def __init__(self, op):
+        self.out = None
+        self.thread = threading.Thread(target=self.run, args=(op,), daemon=True)
+        self.thread.start()
+        self.thread.join(0.1)
+
+    def run(self, op):
+        self.out = err(lambda: s.run(op))
+
+    def result(self):
+        self.thread.join(5)
+        return self.out
+"""
+
+# Programs that leave what is compared in `out`.
+PROGRAMS = {
+    "accumulators": {
+        "graph": """
+with tf.name_scope("sc"), tf.container("c"):
+    q = C(f32, [2], name="q", shared_name="shared")
+    r = S(f32, [4, 2], name="q", reduction_type="SUM")
+    for x in (q, r):
+        x.num_accumulated(), x.num_accumulated(name="mine"), x.set_global_step(3)
+        x.set_global_step(tf.constant(3, tf.int64), name="mine")
+    q.apply_grad([1., 2.]), q.apply_grad([1., 2.], tf.constant(3), name="mine"), q.take_grad(2)
+    r.apply_grad([1], [[2.]]), r.apply_grad(tf.constant([1]), [[2.]], [2], name="mine")
+    r.apply_indexed_slices_grad(tf.IndexedSlices([[1.]], [0], [2]), local_step=1)
+    made = [r.take_grad(2), r.take_indexed_slices_grad(2, name="mine")]
+out = [(n.name, n.op, list(n.input), sorted((k, str(v)) for k, v in n.attr.items() if k[0] != "_"))
+       for n in tf.get_default_graph().as_graph_def().node]
+out += [str(x) for x in made] + [(x.name, x.dtype, str(x.accumulator_ref)) for x in (q, r)]
+out += [C(f32, shape).take_grad(1).shape for shape in (None, [], [2], [None, 2])]
+""",
+        "wrong arguments": """
+q, r = C(f32, [2]), S(f32, [4, 2])
+out = [err(f) for f in (
+    lambda: C(f32, reduction_type="MAX"), lambda: C(tf.string), lambda: q.take_grad(1.0),
+    lambda: q.apply_grad([1, 2, 3]), lambda: q.apply_grad(tf.constant([1, 2])),
+    lambda: run(q.take_grad(0)), lambda: run(r.take_grad(-1)))]
+for f in (lambda: q.take_grad([1]), lambda: q.apply_grad([1., 2.], [1]),
+          lambda: q.set_global_step([1])):
+    out.append(err(f)[0])
+""",
+        "means and sums": """
+rng = np.random.RandomState(0)
+out = []
+for dtype in ("float16", "float32", "float64"):
+    for kind in ("MEAN", "SUM"):
+        q = C(getattr(tf, dtype), [3, 2], reduction_type=kind)
+        r = S(getattr(tf, dtype), [9, 2], reduction_type=kind)
+        for _ in range(7):
+            values = tf.constant(rng.randn(3, 2).astype(dtype))
+            rows = tf.constant(np.sort(rng.choice(9, 3, replace=False)))
+            run([q.apply_grad(values), r.apply_grad(rows, values)])
+        out += [run(q.take_grad(7)), tuple(run(r.take_grad(3)))]
+""",
+        "steps": """
+out = []
+for q, grad in ((C(f32, [1]), ([1.],)), (S(f32), ([0], [[1.]], None))):
+    add = lambda step: run(q.apply_grad(*grad, local_step=step))
+    count = q.num_accumulated()
+    for step in (0, 1, -1, 5):
+        add(step)
+        out.append(run(count))
+    out.append(np.asarray(run(q.take_grad(2))[-1]))
+    for step in (0, 1):
+        add(step)
+        out.append(run(count))
+    run(q.set_global_step(4))
+    out.append(run(count))
+    for step in (3, 4):
+        add(step)
+        out.append(run(count))
+    run(q.set_global_step(2))
+    add(2)
+    out.append(run(count))
+    run(q.take_grad(1))
+    add(2)
+    add(3)
+    out.append(run(count))
+""",
+        "takes wait in turn": """
+q = C(f32, [])
+x, step = tf.placeholder_with_default(3., [], "x"), tf.placeholder_with_default(0, [], "t")
+add = q.apply_grad(x, step)
+two, one = Later(q.take_grad(2)), Later(q.take_grad(1))
+run(add)
+out = [two.out, one.out, run(q.num_accumulated())]
+run(add, {"x:0": 5.})
+out += [two.result(), one.out]
+run(add)
+out.append(one.out)
+run(add, {"x:0": 7., "t:0": 1})
+out.append(one.result())
+""",
+        "timeouts and close": """
+q = C(f32, [])
+out = [err(lambda: s.run(q.take_grad(2), options=SOON))]
+run(q.apply_grad(3.))
+out.append(run(q.take_grad(1)))
+blocked = Later(q.take_grad(1))
+s.close()
+out.append(blocked.result())
+""",
+        "dense shapes": """
+p = tf.placeholder(f32)
+out = []
+for shape, fed in ((None, ([[1, 2], [3, 4]], [1], [[1, 2], [3, 5]])), ([2], ([1], [1, 2], 1)),
+                   ([None, 2], ([1, 2], [[1, 2]], [[1, 2], [3, 4]], [[1, 2, 3]]))):
+    q = C(f32, shape)
+    out += [err(lambda: s.run(q.apply_grad(p), {p: value})) for value in fed]
+    out += [err(lambda: s.run(q.apply_grad(p, -1), {p: [[[1]]]})), run(q.take_grad(1))]
+    out.append(err(lambda: s.run(q.apply_grad(p, 1), {p: fed[-1]})))
+""",
+        "slices": """
+a, b, c = [[1., 1], [2, 2]], [[5., 5]], [[1., 2, 3]]
+out = [after(S(f32, shape, reduction_type=kind), *steps) for kind in ("MEAN", "SUM")
+       for shape, steps in (
+    ([4, 2], (([1, 3], a, [4, 2]), ([1], b, [4, 2]), 2)),
+    ([4, 2], (([0, 2], a), ([1, 3], a), ([2], b), 2, ([1], b, None, 0), ([1], b, None, 1), 1)),
+    (None, (([1, 3], a, [4, 2]), ([1], b), ([1], b, [5, 2]), 2)),
+    ([None, 2], (([1], b, [4, 2]), 1, ([2], b, [5, 2], 1), 1)),
+    ([], (([1], b, [4, 2]), 1, ([2], b, [5, 2], 1), 1)),
+    (None, (([0], [[[1., 1]]]), ([0], [[[2., 2]]], [3, 1, 2]), 2)),
+    ([4], (([0, 2], [1., 2]), ([1, 2], [3., 4], [4]), 1)),
+    (None, (([3, 1], a), ([3, 1], a), 2)),
+    (None, (([3, 1], a), ([1, 2, 3], [[1.], [2], [3]]), ([1, 2, 3], [[1., 1], [2, 2], [3, 3]]), 2)),
+    (None, (([1, 1], a), ([1, 1], a), ([1], b), 1)),
+    (None, (([5, 2, 2, 7], a + a), ([2, 5, 5, 7, 1], a + a + b), ([2, 7], a), 1)),
+    (None, (([], tf.zeros([0, 2])), ([1], b), ([], tf.zeros([0, 2])), 2)),
+)]
+""",
+        "slices that do not fit": """
+b, c = [[5., 5]], [[1., 2, 3]]
+out = [after(S(f32, shape), *steps) for shape, steps in (
+    ([4, 2], (([1], c), ([7], b), ([1, 9, 8], b + b + b), ([-1], b), ([1], [5.]), 1)),
+    ([4, 2], (([1], b, [5, 2]), ([1], b, [4, 3]), ([1], b, [4]), ([1], b, [[4, 2]]), 1)),
+    ([4, 2], (([[1]], b), (1, b), ([1, 2], b), ([1], 5.), ([1], [5.]), ([1], b, [4, 2, 7]), 1)),
+    ([4, 2], (([7], c, [5, 2]), ([7], c), ([7], [5.]), ([1], b), ([1], [5.]), ([1], [b, b]), 1)),
+    (None, (([1], [5.], [-1]), ([1], b, [-1, 2]), ([1], c), 1, ([1], [5.]), ([1], b, None, 1), 1)),
+    (None, (([1], [b]), ([1], [c]), ([1], b), 1)),
+    (None, (([1], b), ([1, 2], c, [3], -1), 1)),
+)]
+""",
+    },
+}
+
+
+@pytest.mark.rows("program", PROGRAMS)
+def test_a_program_has_the_same_outcome(program, outcomes):
+    real, ours = outcomes(PRELUDE, program)
+    assert ours == real
