@@ -1,6 +1,7 @@
 """Many producers and consumers of one queue, for a minute: nothing is lost, doubled or stuck.
 
-    TFSESSION_STRESS_SECONDS=600 python -m pytest -o faulthandler_timeout=0 tests/session/test_queue_stress.py
+    export TFSESSION_STRESS_SECONDS=600
+    python -m pytest -o faulthandler_timeout=0 tests/session/test_queue_stress.py
 
 Rounds follow each other, each with a session and a queue of its own. What a step says it has
 enqueued comes out exactly once, whatever else timed out meanwhile; what ended with an error has not

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -68,3 +69,11 @@ def masked(crc: int) -> int:
     bits, and with a constant added.
     """
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
+
+
+def first_wrong(parts: Sequence[bytes], stored: Sequence[int]) -> int | None:
+    """The position of the first of many parts whose checksum is not that stored for it."""
+    crcs = np.fromiter(map(google_crc32c.value, parts), np.uint32, len(parts))
+    masks = (crcs >> np.uint32(15) | crcs << np.uint32(17)) + np.uint32(_MASK_DELTA)
+    wrong = np.flatnonzero(masks != np.array(stored, np.uint32))
+    return int(wrong[0]) if wrong.size else None

@@ -14,13 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
-from tfsession.core.crc32c import masked_crc32c
+from tfsession.core.crc32c import first_wrong, masked_crc32c
 from tfsession.core.errors import DataLossError, FailedPreconditionError, OpError
 from tfsession.core.file_system import file_errors, local_path
 
 _LENGTH: Final = struct.Struct("<Q")
 _CRC: Final = struct.Struct("<I")
-_HEADER_SIZE: Final = _LENGTH.size + _CRC.size
+_HEADER: Final = struct.Struct("<QI")
+_LENGTH_SIZE: Final = _LENGTH.size
+_HEADER_SIZE: Final = _HEADER.size
 _BUFFER: Final = 256 * 1024
 # A length is not believed further than data follow: memory for more is not taken at once.
 _PIECE: Final = 64 * 1024 * 1024
@@ -78,6 +80,9 @@ class RecordReader:
             self._file: BinaryIO = Path(local_path(path)).open("rb", _BUFFER)  # noqa: SIM115
         self._stream = decompressed(self._file, compression) if compression else self._file
         self.offset = 0
+        # What was read, and how far of it records were given.
+        self._chunk = b""
+        self._at = 0
 
     def read(self) -> bytes | None:
         """The next record, or None at the end; a file may end within a length.
@@ -87,36 +92,75 @@ class RecordReader:
         Raises:
             DataLossError: the file is damaged, or ends within a record.
         """
-        offset = self.offset
-        header = self._stream.read(_HEADER_SIZE)
-        if len(header) < _HEADER_SIZE:
-            return None
-        data = header[:8]
-        if masked_crc32c(data) != _CRC.unpack_from(header, 8)[0]:
-            raise _corrupted(offset)
-        length = _LENGTH.unpack(data)[0]
-        data = self._exactly(length)
-        footer = self._stream.read(_CRC.size)
-        if len(data) < length or len(footer) < _CRC.size:
-            message = f"truncated record at {offset}' failed with Read less bytes than requested"
-            raise DataLossError(None, None, message)
-        if masked_crc32c(data) != _CRC.unpack(footer)[0]:
-            raise _corrupted(offset + _HEADER_SIZE)
-        self.offset = offset + _HEADER_SIZE + length + _CRC.size
-        return data
+        for record in self.read_some(1):
+            return record
+        return None
 
-    def _exactly(self, size: int) -> bytes:
-        """So many bytes; fewer at the end of the file."""
-        if size <= _PIECE:
-            return self._stream.read(size)
-        pieces = []
-        while size > 0:
-            piece = self._stream.read(min(size, _PIECE))
-            if not piece:
+    def read_some(self, count: int) -> list[bytes]:
+        """Up to `count` next records, at least one; none at the end.
+
+        Raises as `read` does: where something follows sound records, at the next call.
+        """
+        if not self._has(_HEADER_SIZE):
+            return []
+        length, check = _HEADER.unpack_from(self._chunk, self._at)
+        if not self._has(_HEADER_SIZE + length + _CRC.size, checked=check):
+            message = (
+                f"truncated record at {self.offset}' failed with Read less bytes than requested"
+            )
+            raise DataLossError(None, None, message)
+        parts, stored, ends = self._split(count)
+        wrong = first_wrong(parts, stored)
+        if wrong is not None:
+            if wrong < 2:
+                raise _corrupted(self.offset + wrong * _HEADER_SIZE)
+            wrong //= 2
+        self.offset += ends[:wrong][-1] - self._at
+        self._at = ends[:wrong][-1]
+        return parts[1::2][:wrong]
+
+    def _split(self, count: int) -> tuple[list[bytes], list[int], list[int]]:
+        """Lengths and data of records that are here, in turns, their checksums, and their ends."""
+        chunk, at, size = self._chunk, self._at, len(self._chunk)
+        parts: list[bytes] = []
+        stored: list[int] = []
+        ends: list[int] = []
+        for _ in range(count):
+            body = at + _HEADER_SIZE
+            if body > size:
                 break
-            pieces.append(piece)
-            size -= len(piece)
-        return b"".join(pieces)
+            length, check = _HEADER.unpack_from(chunk, at)
+            end = body + length
+            if end + _CRC.size > size:
+                break
+            parts += chunk[at : at + _LENGTH_SIZE], chunk[body:end]
+            stored += check, *_CRC.unpack_from(chunk, end)
+            at = end + _CRC.size
+            ends.append(at)
+        return parts, stored, ends
+
+    def _has(self, size: int, checked: int | None = None) -> bool:
+        """Whether so many bytes follow; before many are read, the checksum of the length is held.
+
+        Memory for more than there is, is not taken at once.
+        """
+        while len(self._chunk) - self._at < size:
+            if checked is not None:
+                if masked_crc32c(self._chunk[self._at : self._at + _LENGTH_SIZE]) != checked:
+                    raise _corrupted(self.offset)
+                checked = None
+            missing = size - len(self._chunk) + self._at
+            pieces = [self._chunk[self._at :]]
+            while missing > 0:
+                piece = self._stream.read(min(max(missing, _BUFFER), _PIECE))
+                if not piece:
+                    break
+                pieces.append(piece)
+                missing -= len(piece)
+            self._chunk, self._at = b"".join(pieces), 0
+            if missing > 0:
+                return False
+        return True
 
     def __iter__(self) -> Iterator[bytes]:
         while (record := self.read()) is not None:

@@ -8,8 +8,9 @@ element comes with the next call, as in TensorFlow.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,14 +35,6 @@ def text_value(value: bytes) -> Any:
     return array
 
 
-class Dataset(ABC):
-    """What can be gone through."""
-
-    @abstractmethod
-    def __iter__(self) -> Iterator[Element]:
-        """Go through it from the start."""
-
-
 class Steps(ABC):
     """What goes through a dataset; `__next__` gives an element or raises StopIteration."""
 
@@ -49,8 +42,84 @@ class Steps(ABC):
         return self
 
     @abstractmethod
-    def __next__(self) -> Element:
+    def __next__(self) -> Any:
         """The next element."""
+
+    def some(self, count: int) -> list[Any]:
+        """Up to `count` next elements, at least one; none at the end.
+
+        As if they were asked for one by one, but for what it costs. Where one fails there are but
+        those before it, and its error is raised when it is the first.
+        """
+        for element in self:
+            return [element]
+        return []
+
+
+# Begins to go through something.
+Begin = Callable[[], Steps]
+
+
+class Rows(NamedTuple):
+    """Elements as rows of arrays: what `begin` goes through are their numbers."""
+
+    arrays: Sequence[Any]
+    begin: Begin
+
+
+class Dataset(ABC):
+    """What can be gone through."""
+
+    @abstractmethod
+    def __iter__(self) -> Steps:
+        """Go through it from the start."""
+
+    def rows(self) -> Rows | None:
+        """The same elements as rows of arrays, where that is what they are."""
+        return None
+
+
+class MovingDataset(Dataset):
+    """The elements of another dataset as they are, but in other order, fewer or more often.
+
+    So it is all the same to it whether elements or their numbers go through.
+    """
+
+    def __init__(self, source: Dataset) -> None:
+        self._source = source
+
+    @abstractmethod
+    def through(self, begin: Begin) -> Steps:
+        """Go through what `begin` goes through."""
+
+    def __iter__(self) -> Steps:
+        return self.through(self._source.__iter__)
+
+    def rows(self) -> Rows | None:
+        """Those of the other dataset."""
+        rows = self._source.rows()
+        return rows and Rows(rows.arrays, partial(self.through, rows.begin))
+
+
+class ListSteps(Steps):
+    """Goes through what is in a sequence already."""
+
+    def __init__(self, elements: Sequence[Any]) -> None:
+        self._elements = elements
+        self._next = 0
+
+    def __next__(self) -> Any:
+        if self._next >= len(self._elements):
+            raise StopIteration
+        self._next += 1
+        return self._elements[self._next - 1]
+
+    def some(self, count: int) -> list[Any]:
+        """A part of the sequence."""
+        first = self._next
+        found = list(self._elements[first : first + count])
+        self._next += len(found)
+        return found
 
 
 class TensorDataset(Dataset):
@@ -59,8 +128,8 @@ class TensorDataset(Dataset):
     def __init__(self, components: Element) -> None:
         self._components = components
 
-    def __iter__(self) -> Iterator[Element]:
-        return iter([self._components])
+    def __iter__(self) -> Steps:
+        return ListSteps([self._components])
 
 
 class TensorSliceDataset(Dataset):
@@ -78,10 +147,31 @@ class TensorSliceDataset(Dataset):
                 )
         self._arrays = arrays
 
-    def __iter__(self) -> Iterator[Element]:
-        arrays = self._arrays
+    def rows(self) -> Rows:
+        """All of them in turn."""
+        return Rows(self._arrays, lambda: ListSteps(range(len(self._arrays[0]))))
+
+    def __iter__(self) -> Steps:
+        return SliceSteps(*self.rows())
+
+
+class SliceSteps(Steps):
+    """Goes through rows of arrays."""
+
+    def __init__(self, arrays: Sequence[Any], begin: Begin) -> None:
+        self._arrays = arrays
+        self._numbers = begin()
+
+    def __next__(self) -> Element:
+        number = next(self._numbers)
         # A row of a vector stays an array.
-        return (tuple([a[i, ...] for a in arrays]) for i in range(len(arrays[0])))
+        return tuple([array[number, ...] for array in self._arrays])
+
+    def some(self, count: int) -> list[Element]:
+        """Rows."""
+        numbers = self._numbers.some(count)
+        columns = [[array[number, ...] for number in numbers] for array in self._arrays]
+        return list(zip(*columns, strict=True))
 
 
 class RangeDataset(Dataset):
@@ -93,9 +183,23 @@ class RangeDataset(Dataset):
         self._range = range(start, stop, step)
         self._dtype = dtype
 
-    def __iter__(self) -> Iterator[Element]:
-        make = self._dtype.type
-        return ((make(i),) for i in self._range)
+    def __iter__(self) -> Steps:
+        return RangeSteps(self._range, self._dtype)
+
+
+class RangeSteps(Steps):
+    """Goes through integers."""
+
+    def __init__(self, numbers: range, dtype: Any) -> None:
+        self._numbers = ListSteps(numbers)
+        self._dtype = dtype
+
+    def __next__(self) -> Element:
+        return (self._dtype.type(next(self._numbers)),)
+
+    def some(self, count: int) -> list[Element]:
+        """Integers."""
+        return [(number,) for number in np.array(self._numbers.some(count), self._dtype)]
 
 
 class FileDataset(Dataset):
@@ -105,7 +209,7 @@ class FileDataset(Dataset):
         self._names = names
         self._opened = opened
 
-    def __iter__(self) -> Iterator[Element]:
+    def __iter__(self) -> Steps:
         return FileSteps(self._names, self._opened)
 
 
@@ -118,104 +222,141 @@ class FileSteps(Steps):
         self._file: Records | None = None
 
     def __next__(self) -> Element:
+        for element in self.some(1):
+            return element
+        raise StopIteration
+
+    def some(self, count: int) -> list[Element]:
+        """Records of one file."""
         with file_errors():
             while True:
                 if self._file is None:
-                    self._file = self._opened(next(self._names))
+                    name = next(self._names, None)
+                    if name is None:
+                        return []
+                    self._file = self._opened(name)
                 file, self._file = self._file, None
-                record = file.read()
-                if record is not None:
+                records = file.values(count)
+                if records:
                     self._file = file
-                    return (text_value(record[1]),)
+                    return [(text_value(record),) for record in records]
                 file.close()
 
 
-class RepeatDataset(Dataset):
+class RepeatDataset(MovingDataset):
     """A dataset `count` times; without end if that is negative."""
 
     def __init__(self, source: Dataset, count: int) -> None:
-        self._source = source
+        super().__init__(source)
         self._count = count
 
-    def __iter__(self) -> Iterator[Element]:
-        return RepeatSteps(self._source, self._count)
+    def through(self, begin: Begin) -> Steps:
+        """Again and again."""
+        return RepeatSteps(begin, self._count)
 
 
 class RepeatSteps(Steps):
     """Goes through a dataset again and again."""
 
-    def __init__(self, source: Dataset, count: int) -> None:
-        self._source = source
+    def __init__(self, begin: Begin, count: int) -> None:
+        self._begin = begin
         self._left = count
-        self._steps: Iterator[Element] | None = None
+        self._steps: Steps | None = None
 
-    def __next__(self) -> Element:
+    def __next__(self) -> Any:
+        for element in self.some(1):
+            return element
+        raise StopIteration
+
+    def some(self, count: int) -> list[Any]:
+        """Elements of one time through."""
         while self._left != 0:
             fresh = self._steps is None
             if self._steps is None:
-                self._steps = iter(self._source)
-            for element in self._steps:
-                return element
+                self._steps = self._begin()
+            found = self._steps.some(count)
+            if found:
+                return found
             self._steps = None
             if self._left < 0 and fresh:
                 break  # it is empty: it will never give anything
             self._left -= self._left > 0
-        raise StopIteration
+        return []
 
 
-class TakeDataset(Dataset):
+class TakeDataset(MovingDataset):
     """The first `count` elements; all if that is negative."""
 
     def __init__(self, source: Dataset, count: int) -> None:
-        self._source = source
+        super().__init__(source)
         self._count = count
 
-    def __iter__(self) -> Iterator[Element]:
-        return iter(self._source) if self._count < 0 else TakeSteps(self._source, self._count)
+    def through(self, begin: Begin) -> Steps:
+        """The first ones."""
+        return begin() if self._count < 0 else TakeSteps(begin(), self._count)
 
 
 class TakeSteps(Steps):
     """Goes through the first elements."""
 
-    def __init__(self, source: Dataset, count: int) -> None:
-        self._steps = iter(source)
+    def __init__(self, steps: Steps, count: int) -> None:
+        self._steps = steps
         self._left = count
 
-    def __next__(self) -> Element:
+    def __next__(self) -> Any:
         if self._left <= 0:
             raise StopIteration
         self._left -= 1
         return next(self._steps)
 
+    def some(self, count: int) -> list[Any]:
+        """Of the first ones."""
+        if self._left <= 0:
+            return []
+        try:
+            found = self._steps.some(min(count, self._left))
+        except Exception:
+            self._left -= 1  # one that fails is one of them
+            raise
+        self._left -= len(found)
+        return found
 
-class SkipDataset(Dataset):
+
+class SkipDataset(MovingDataset):
     """All but the first `count` elements; none if that is negative."""
 
     def __init__(self, source: Dataset, count: int) -> None:
-        self._source = source
+        super().__init__(source)
         self._count = count
 
-    def __iter__(self) -> Iterator[Element]:
-        if self._count < 0:
-            return iter(())
-        return SkipSteps(self._source, self._count)
+    def through(self, begin: Begin) -> Steps:
+        """Behind the first ones."""
+        return ListSteps(()) if self._count < 0 else SkipSteps(begin(), self._count)
 
 
 class SkipSteps(Steps):
     """Goes through what follows the first elements."""
 
-    def __init__(self, source: Dataset, count: int) -> None:
-        self._steps = iter(source)
+    def __init__(self, steps: Steps, count: int) -> None:
+        self._steps = steps
         self._left = count
 
-    def __next__(self) -> Element:
-        while self._left > 0:
-            next(self._steps)
-            self._left -= 1
+    def __next__(self) -> Any:
+        self._pass_over()
         return next(self._steps)
 
+    def some(self, count: int) -> list[Any]:
+        """Of what follows."""
+        self._pass_over()
+        return self._steps.some(count)
 
-class ShardDataset(Dataset):
+    def _pass_over(self) -> None:
+        while self._left > 0:
+            found = len(self._steps.some(self._left))
+            self._left = self._left - found if found else 0
+
+
+class ShardDataset(MovingDataset):
     """Every `count`-th element, from `index` on."""
 
     def __init__(self, source: Dataset, count: int, index: int) -> None:
@@ -223,18 +364,19 @@ class ShardDataset(Dataset):
             raise refused(f"Number of shards must be greater than zero (currently {count}).")
         if not 0 <= index < count:
             raise refused(f"Index must be between 0 and {count - 1} (currently index = {index}).")
-        self._source = source
+        super().__init__(source)
         self._count, self._index = count, index
 
-    def __iter__(self) -> Iterator[Element]:
-        return ShardSteps(self._source, self._count, self._index)
+    def through(self, begin: Begin) -> Steps:
+        """A part of them."""
+        return ShardSteps(begin(), self._count, self._index)
 
 
 class ShardSteps(Steps):
     """Goes through a part of the elements."""
 
-    def __init__(self, source: Dataset, count: int, index: int) -> None:
-        self._steps = iter(source)
+    def __init__(self, steps: Steps, count: int, index: int) -> None:
+        self._steps = steps
         self._count, self._index = count, index
         self._number = 0
 
@@ -252,7 +394,7 @@ class ConcatenateDataset(Dataset):
     def __init__(self, first: Dataset, second: Dataset) -> None:
         self._parts = first, second
 
-    def __iter__(self) -> Iterator[Element]:
+    def __iter__(self) -> Steps:
         return ConcatenateSteps(self._parts)
 
 
@@ -261,13 +403,22 @@ class ConcatenateSteps(Steps):
 
     def __init__(self, parts: Sequence[Dataset]) -> None:
         self._rest = iter(parts)
-        self._steps: Iterator[Element] = iter(())
+        self._steps: Steps | None = ListSteps(())
 
     def __next__(self) -> Element:
-        while True:
-            for element in self._steps:
-                return element
-            self._steps = iter(next(self._rest))
+        for element in self.some(1):
+            return element
+        raise StopIteration
+
+    def some(self, count: int) -> list[Element]:
+        """Elements of one part."""
+        while self._steps is not None:
+            found = self._steps.some(count)
+            if found:
+                return found
+            part = next(self._rest, None)
+            self._steps = part if part is None else iter(part)
+        return []
 
 
 class ZipDataset(Dataset):
@@ -276,7 +427,7 @@ class ZipDataset(Dataset):
     def __init__(self, sources: Sequence[Dataset]) -> None:
         self._sources = sources
 
-    def __iter__(self) -> Iterator[Element]:
+    def __iter__(self) -> Steps:
         return ZipSteps(self._sources)
 
 
@@ -302,8 +453,12 @@ class CacheDataset(Dataset):
         """Give these from now on."""
         self._kept = elements
 
-    def __iter__(self) -> Iterator[Element]:
-        return iter(self._kept) if self._kept is not None else CacheSteps(self, self._source)
+    def __iter__(self) -> Steps:
+        return ListSteps(self._kept) if self._kept is not None else CacheSteps(self, self._source)
+
+    def rows(self) -> Rows | None:
+        """Rows of arrays are there already."""
+        return self._source.rows()
 
 
 class CacheSteps(Steps):
@@ -315,8 +470,14 @@ class CacheSteps(Steps):
         self._elements: list[Element] = []
 
     def __next__(self) -> Element:
-        for element in self._steps:
-            self._elements.append(element)
+        for element in self.some(1):
             return element
-        self._cache.keep(self._elements)
         raise StopIteration
+
+    def some(self, count: int) -> list[Element]:
+        """New ones, kept."""
+        found = self._steps.some(count)
+        self._elements += found
+        if not found:
+            self._cache.keep(self._elements)
+        return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tfsession.core.errors import OutOfRangeError
@@ -20,14 +20,14 @@ class MapDataset(Dataset):
         self._source = source
         self._function = function
 
-    def __iter__(self) -> Iterator[Element]:
+    def __iter__(self) -> Steps:
         return MapSteps(iter(self._source), self._function)
 
 
 class MapSteps(Steps):
     """Goes through a dataset, and calls a function."""
 
-    def __init__(self, steps: Iterator[Element], function: Function) -> None:
+    def __init__(self, steps: Steps, function: Function) -> None:
         self._steps = steps
         self._function = function
 
@@ -42,14 +42,14 @@ class FilterDataset(Dataset):
         self._source = source
         self._predicate = predicate
 
-    def __iter__(self) -> Iterator[Element]:
+    def __iter__(self) -> Steps:
         return FilterSteps(iter(self._source), self._predicate)
 
 
 class FilterSteps(Steps):
     """Goes through a dataset, and leaves out what a function does not want."""
 
-    def __init__(self, steps: Iterator[Element], predicate: Function) -> None:
+    def __init__(self, steps: Steps, predicate: Function) -> None:
         self._steps = steps
         self._predicate = predicate
 
@@ -80,19 +80,17 @@ class InterleaveDataset(Dataset):
         self._function = function
         self._lengths = cycle_length, block_length
 
-    def __iter__(self) -> Iterator[Element]:
+    def __iter__(self) -> Steps:
         return InterleaveSteps(iter(self._source), self._function, *self._lengths)
 
 
 class InterleaveSteps(Steps):
     """Goes through several datasets in turn."""
 
-    def __init__(
-        self, steps: Iterator[Element], function: Function, cycle: int, block: int
-    ) -> None:
+    def __init__(self, steps: Steps, function: Function, cycle: int, block: int) -> None:
         self._steps = steps
         self._function = function
-        self._open: list[Iterator[Element] | None] = [None] * cycle
+        self._open: list[Steps | None] = [None] * cycle
         self._block = block
         self._turn = self._taken = 0
         self._at_end = False
@@ -120,6 +118,21 @@ class InterleaveSteps(Steps):
                 self._next_turn()
         raise StopIteration
 
+    def some(self, count: int) -> list[Element]:
+        """Elements of whose turn it is."""
+        steps = self._open[self._turn]
+        if steps is not None:
+            is_alone = len(self._open) == 1
+            found = steps.some(count if is_alone else min(count, self._block - self._taken))
+            if found:
+                self._taken += len(found)
+                if self._taken >= self._block:
+                    self._next_turn()
+                return found
+            self._open[self._turn] = None
+            self._next_turn()
+        return super().some(count)
+
     def _next_turn(self) -> None:
         self._taken = 0
         self._turn = (self._turn + 1) % len(self._open)
@@ -137,7 +150,7 @@ class GeneratorDataset(Dataset):
     def __init__(self, begin: Function, advance: Function, end: Function) -> None:
         self._functions = begin, advance, end
 
-    def __iter__(self) -> Iterator[Element]:
+    def __iter__(self) -> Steps:
         return GeneratorSteps(*self._functions)
 
 

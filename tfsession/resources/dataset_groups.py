@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from tfsession.core.errors import DataLossError
 from tfsession.core.shape import Shape, debug_string
-from tfsession.resources.dataset import Dataset, Element, Steps, refused
-from tfsession.resources.philox import Philox, words
+from tfsession.resources.dataset import (
+    Begin,
+    Dataset,
+    Element,
+    ListSteps,
+    MovingDataset,
+    Steps,
+    refused,
+)
+from tfsession.resources.philox import Philox, Words
+
+# How many elements are read at a time where all are.
+_MANY = 4096
 
 # A function of the graph: takes the components of an element and gives those of another.
 Function = Callable[..., Sequence[Any]]
 
 
-class ShuffleDataset(Dataset):
+class ShuffleDataset(MovingDataset):
     """Elements in random order, chosen from a buffer of those that come next.
 
     The order is TensorFlow's: the words of a stream of Philox choose, one for each element; another
@@ -41,75 +53,111 @@ class ShuffleDataset(Dataset):
     ) -> None:
         if buffer_size <= 0 and buffer_size != -1:
             raise refused("buffer_size must be greater than zero or UNKNOWN_CARDINALITY")
-        self._source = source
+        super().__init__(source)
         self._size = buffer_size
         stream = Philox(*seeds)
         self._stream = stream
         self._seeds = (stream.key, stream.reserve(0) >> 64) if not reshuffle else None
-        self._words = words(stream.key, stream.reserve(1))
+        self._words = Words(stream.key, stream.reserve(1))
         self._count = count
 
-    def __iter__(self) -> Iterator[Element]:
-        return ShuffleSteps(self._source, self._size, self._next_words, self._count)
+    def through(self, begin: Begin) -> Steps:
+        """Choose from the buffer."""
+        return ShuffleSteps(begin, self._size, self._next_words, self._count)
 
-    def _next_words(self) -> Iterator[int]:
+    def _next_words(self) -> Words:
         """What chooses, the next time through."""
-        seed, seed2 = self._seeds or (next(self._words), next(self._words))
-        return words(seed, seed2 << 64)
+        seed, seed2 = self._seeds or (self._words.next(), self._words.next())
+        return Words(seed, seed2 << 64)
 
 
 class ShuffleSteps(Steps):
-    """Goes through a dataset in random order; all of one time through comes before the next."""
+    """Goes through something in random order; all of one time through comes before the next."""
 
     def __init__(
-        self, source: Dataset, size: int, next_words: Callable[[], Iterator[int]], count: int
+        self, begin: Begin, size: int, next_words: Callable[[], Words], count: int
     ) -> None:
-        self._source = source
-        self._steps: Iterator[Element] | None = None
+        self._begin = begin
+        self._steps: Steps | None = None
         self._size = size
         self._left = count
         self._next_words = next_words
         self._words = next_words()
-        self._buffer: list[Element] = []
+        self._buffer: list[Any] = []
         self._first = 0
         # Where the elements of each time through end in the buffer.
         self._ends = deque([0])
+        # Of an element that comes behind those that were given.
+        self._failure: Exception | None = None
 
-    def __next__(self) -> Element:
-        buffer, ends = self._buffer, self._ends
-        while self._left != 0 and (self._size < 0 or len(buffer) - self._first < self._size):
-            self._read()
+    def __next__(self) -> Any:
+        for element in self.some(1):
+            return element
+        raise StopIteration
+
+    def some(self, count: int) -> list[Any]:
+        """Elements of one time through; for each but the first another one was read before."""
+        self._fill()
+        ends = self._ends
         while len(ends) > 1 and ends[0] == self._first:
             ends.popleft()
             self._words = self._next_words()
         left = ends[0] - self._first
         if left == 0:
-            raise StopIteration
-        chosen = self._first + next(self._words) % left
-        element = buffer[chosen]
-        # The first one takes the place of the chosen one.
-        buffer[chosen] = buffer[self._first]
-        buffer[self._first] = ()
-        self._first += 1
-        if self._first > 1024 and self._first * 2 > len(buffer):
-            del buffer[: self._first]
-            self._ends = deque([end - self._first for end in ends])
+            return []
+        lefts: Any = left
+        if len(ends) > 1:
+            count = 1
+        elif self._left == 0:
+            count = min(count, left)
+            lefts = np.arange(left, left - count, -1)
+        else:
+            try:
+                count = 1 + self._read(count - 1)
+            except Exception as failure:  # the next element is whole
+                self._failure, count = failure, 1
+        first = self._first
+        buffer, chosen = self._buffer, self._words.take(count) % lefts
+        found = []
+        for number, place in enumerate((chosen + np.arange(first, first + count)).tolist(), first):
+            found.append(buffer[place])
+            # The first one takes the place of the chosen one.
+            buffer[place] = buffer[number]
+            buffer[number] = None
+        self._first = first = first + count
+        if first > 1024 and first * 2 > len(buffer):
+            del buffer[:first]
+            self._ends = deque([end - first for end in ends])
             self._first = 0
-        return element
+        return found
 
-    def _read(self) -> None:
-        """One more element into the buffer, or the end of this time through."""
+    def _fill(self) -> None:
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+        while self._left != 0:
+            missing = self._size - len(self._buffer) + self._first
+            if missing <= 0 <= self._size:
+                break
+            self._read(missing if self._size >= 0 else _MANY)
+
+    def _read(self, count: int) -> int:
+        """Up to so many more elements into the buffer, or the end of this time through."""
+        if count == 0:
+            return 0
         is_fresh = self._steps is None
         if self._steps is None:
-            self._steps = iter(self._source)
-        for element in self._steps:
-            self._buffer.append(element)
-            self._ends[-1] += 1
-            return
+            self._steps = self._begin()
+        found = self._steps.some(count)
+        if found:
+            self._buffer += found
+            self._ends[-1] += len(found)
+            return len(found)
         self._steps = None
         self._left = 0 if is_fresh and self._left < 0 else self._left - (self._left > 0)
         if self._left != 0:
             self._ends.append(self._ends[-1])
+        return 0
 
 
 class BatchDataset(Dataset):
@@ -127,8 +175,12 @@ class BatchDataset(Dataset):
         self._source = source
         self._settings = size, drop_remainder, stack
 
-    def __iter__(self) -> Iterator[Element]:
-        return BatchSteps(iter(self._source), *self._settings)
+    def __iter__(self) -> Steps:
+        size, drops, stack = self._settings
+        rows = self._source.rows() if stack is stacked else None
+        if rows is None:
+            return BatchSteps(iter(self._source), size, drops, stack)
+        return BatchSteps(rows.begin(), size, drops, partial(gathered, rows.arrays))
 
 
 class BatchSteps(Steps):
@@ -136,20 +188,21 @@ class BatchSteps(Steps):
 
     def __init__(
         self,
-        steps: Iterator[Element],
+        steps: Steps,
         size: int,
         drop_remainder: bool,
-        stack: Callable[[list[Element]], Element],
+        stack: Callable[[list[Any]], Element],
     ) -> None:
         self._steps = steps
         self._size, self._drops, self._stack = size, drop_remainder, stack
 
     def __next__(self) -> Element:
-        elements: list[Element] = []
-        for element in self._steps:
-            elements.append(element)
-            if len(elements) == self._size:
+        elements: list[Any] = []
+        while len(elements) < self._size:
+            more = self._steps.some(self._size - len(elements))
+            if not more:
                 break
+            elements += more
         if not elements or (self._drops and len(elements) < self._size):
             raise StopIteration
         return self._stack(elements)
@@ -159,15 +212,32 @@ def stacked(elements: list[Element]) -> Element:
     """Each component of all elements as one array; InvalidArgumentError for various shapes."""
     columns = list(zip(*elements, strict=True))
     for index, column in enumerate(columns):
-        first = np.shape(column[0])
-        for number, value in enumerate(column):
-            if np.shape(value) != first:
-                raise refused(
-                    f"Cannot batch tensors with different shapes in component {index}. First "
-                    f"element had shape {debug_string(first)} and element {number} had shape "
-                    f"{debug_string(np.shape(value))}."
-                )
-    return tuple([np.stack(column) for column in columns])
+        shapes = [np.shape(value) for value in column]
+        first = shapes[0]
+        if shapes.count(first) < len(shapes):
+            number = next(n for n, shape in enumerate(shapes) if shape != first)
+            raise refused(
+                f"Cannot batch tensors with different shapes in component {index}. First "
+                f"element had shape {debug_string(first)} and element {number} had shape "
+                f"{debug_string(shapes[number])}."
+            )
+    return tuple(map(_stack, columns))
+
+
+def _stack(column: Sequence[Any]) -> Any:
+    """Values of one shape as one array."""
+    first = column[0]
+    if np.ndim(first):
+        return np.concatenate(column).reshape(len(column), *first.shape)
+    result = np.empty(len(column), np.asarray(first).dtype)
+    result[:] = [value[()] for value in column]
+    return result
+
+
+def gathered(arrays: Sequence[Any], numbers: list[int]) -> Element:
+    """Rows of arrays."""
+    places = np.array(numbers)
+    return tuple([array.take(places, 0) for array in arrays])
 
 
 def padded(shapes: Sequence[Shape], values: Sequence[Any], elements: list[Element]) -> Element:
@@ -227,16 +297,14 @@ class WindowDataset(Dataset):
         self._source = source
         self._settings = size, shift, stride, drop_remainder
 
-    def __iter__(self) -> Iterator[Element]:
+    def __iter__(self) -> Steps:
         return WindowSteps(iter(self._source), *self._settings)
 
 
 class WindowSteps(Steps):
     """Goes through a dataset by windows."""
 
-    def __init__(
-        self, steps: Iterator[Element], size: int, shift: int, stride: int, drops: bool
-    ) -> None:
+    def __init__(self, steps: Steps, size: int, shift: int, stride: int, drops: bool) -> None:
         self._steps = steps
         self._size, self._shift, self._stride, self._drops = size, shift, stride, drops
         self._buffer: list[Element] = []
@@ -265,5 +333,5 @@ class ColumnDataset(Dataset):
     def __init__(self, values: Sequence[Any]) -> None:
         self._values = values
 
-    def __iter__(self) -> Iterator[Element]:
-        return ((value,) for value in self._values)
+    def __iter__(self) -> Steps:
+        return ListSteps([(value,) for value in self._values])

@@ -1,21 +1,24 @@
 """Philox4x32-10, the random generator of TensorFlow's kernels: its counter as session state.
 
 The generator is Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011). Plain
-integers here; kernels compute many blocks at once.
+integers here, and streams for host code; kernels compute what devices take.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
 
 from tfsession.core import forking
-
-__all__ = ["MULTIPLIERS", "ROUNDS", "WEYL", "Philox", "block", "scrambled", "words"]
 
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 WEYL = (0x9E3779B9, 0xBB67AE85)
 ROUNDS = 10
+# How many blocks a stream makes at a time.
+_AT_ONCE = 256
 
 _WORD = (1 << 32) - 1
 _LONG = (1 << 64) - 1
@@ -35,11 +38,53 @@ def block(key: int, counter: int) -> tuple[int, int, int, int]:
     return c0, c1, c2, c3
 
 
-def words(key: int, counter: int) -> Iterator[int]:
+def blocks(key: int, counter: int, count: int) -> Any:
+    """The words of blocks from a counter on, in a vector of 64-bit integers."""
+    low = np.arange(count, dtype=np.uint64) + np.uint64(counter & _LONG)
+    high = np.uint64(counter >> 64) + (low < np.uint64(counter & _LONG)).astype(np.uint64)
+    word, half = np.uint64(_WORD), np.uint64(32)
+    c0, c1, c2, c3 = low & word, low >> half, high & word, high >> half
+    k0, k1 = key & _WORD, key >> 32 & _WORD
+    for _ in range(ROUNDS):
+        p0, p1 = c0 * np.uint64(MULTIPLIERS[0]), c2 * np.uint64(MULTIPLIERS[1])
+        c0, c2 = p1 >> half ^ c1 ^ np.uint64(k0), p0 >> half ^ c3 ^ np.uint64(k1)
+        c1, c3 = p1 & word, p0 & word
+        k0, k1 = k0 + WEYL[0] & _WORD, k1 + WEYL[1] & _WORD
+    return np.stack([c0, c1, c2, c3], 1).reshape(-1).view(np.int64)
+
+
+class Words:
     """The endless stream of 32-bit words from a counter on."""
+
+    def __init__(self, key: int, counter: int) -> None:
+        self._key = key
+        self._counter = counter + 1 & _COUNTER  # of the next block
+        self._ready = np.array(block(key, counter))
+        self._at = 0
+
+    def next(self) -> int:
+        """The next word."""
+        return int(self.take(1)[0])
+
+    def take(self, count: int) -> Any:
+        """So many next words."""
+        left = len(self._ready) - self._at
+        if left < count:
+            made = max(_AT_ONCE, count // 4)
+            more = blocks(self._key, self._counter, made)
+            self._counter = self._counter + made & _COUNTER
+            self._ready = np.concatenate([self._ready[self._at :], more])
+            self._at = 0
+        self._at += count
+        return self._ready[self._at - count : self._at]
+
+
+def words(key: int, counter: int) -> Iterator[int]:
+    """The same words one by one."""
+    stream = Words(key, counter)
+    yield from stream.take(4).tolist()
     while True:
-        yield from block(key, counter)
-        counter = counter + 1 & _COUNTER
+        yield from stream.take(_AT_ONCE).tolist()
 
 
 def scrambled(seed0: int, seed1: int) -> tuple[int, int]:

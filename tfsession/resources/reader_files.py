@@ -25,6 +25,11 @@ class Records:
         """Key and value of the next record; None at the end."""
         raise NotImplementedError
 
+    def values(self, count: int) -> list[bytes]:
+        """Up to `count` next values, at least one; none at the end."""
+        record = self.read()
+        return [] if record is None else [record[1]]
+
     def close(self) -> None:
         """Close the file."""
 
@@ -132,6 +137,10 @@ class RecordFile(Records):
         offset = self._reader.offset
         record = self._reader.read()
         return None if record is None else (b"%s:%d" % (self._work, offset), record)
+
+    def values(self, count: int) -> list[bytes]:
+        """Records without their keys."""
+        return self._reader.read_some(count)  # type: ignore[no-any-return]
 
     def close(self) -> None:
         """Close the file."""

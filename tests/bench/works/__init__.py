@@ -4,7 +4,19 @@ They are written once, with the names of `tf.compat.v1`, and take the library as
 part of `bench.py` and of the tests beside it; nothing else imports them.
 """
 
-from works import small, graphs, dense, images, loops, sparse  # noqa: I001  (the order of the table)
+from works import small, graphs, dense, images, loops, sparse, pipelines  # noqa: I001  (the order of the table)
 from works.row import ROWS, Row, Step, Work
 
-__all__ = ["ROWS", "Row", "Step", "Work", "dense", "graphs", "images", "loops", "small", "sparse"]
+__all__ = [
+    "ROWS",
+    "Row",
+    "Step",
+    "Work",
+    "dense",
+    "graphs",
+    "images",
+    "loops",
+    "pipelines",
+    "small",
+    "sparse",
+]
