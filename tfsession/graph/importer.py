@@ -30,6 +30,7 @@ from tfsession.graph.build import (
 from tfsession.graph.conversion import convert_to_tensor
 from tfsession.graph.graph import Graph, get_default_graph
 from tfsession.graph.graph_def import check_versions
+from tfsession.graph.loaded import mark_loaded
 from tfsession.graph.operation import Operation, capture_frames
 from tfsession.graph.scopes import merge_device_stack
 from tfsession.graph.tensor import Tensor
@@ -77,6 +78,18 @@ def import_graph_def(
             was.
         NotFoundError: an op type is not known.
     """
+    return import_message(graph_def, input_map, return_elements, name, producer_op_list)
+
+
+def import_message(
+    graph_def: Any,
+    input_map: dict[str, Any] | None = None,
+    return_elements: Iterable[str] | None = None,
+    name: str | None = None,
+    producer_op_list: Any = None,
+    origin: str = "an imported GraphDef",
+) -> list[Any] | None:
+    """As `import_graph_def`; `origin` tells where the graph came from."""
     message = _as_graph_def(graph_def)
     mapped = _check_input_map(input_map)
     wanted = None if return_elements is None else _check_return_elements(return_elements)
@@ -93,6 +106,9 @@ def import_graph_def(
             found = [importer.element(text) for text in wanted or ()]
             importer.check_map()
             importer.enter_graph()
+            mark_loaded(
+                graph, importer.operations.values(), importer.new_functions, message, origin
+            )
     # Under the names of the caller's scope, as what a branch brings in otherwise.
     enter_context(list(importer.operations.values()), graph._scopes)
     return None if wanted is None else found
@@ -256,7 +272,9 @@ class _Importer:
         self.mapped = mapped
         self.used: set[Source] = set()
         self.nodes = list(message.node)
-        self.functions = self._new_functions()
+        self.functions = self._functions_of_message()
+        known = graph._functions
+        self.new_functions = {n: f for n, f in self.functions.items() if n not in known}
         self.function_defs = {
             name: op_def_from_proto(function.signature)
             for name, function in {**graph._functions, **self.functions}.items()
@@ -270,7 +288,7 @@ class _Importer:
         self.frames = capture_frames()
         self._index_nodes()
 
-    def _new_functions(self) -> dict[str, Any]:
+    def _functions_of_message(self) -> dict[str, Any]:
         known = self.graph._functions
         functions: dict[str, Any] = {}
         for function in self.message.library.function:

@@ -17,6 +17,7 @@ from tfsession.devices.manager import DeviceManager
 from tfsession.devices.memory import on_behalf_of
 from tfsession.devices.spares import Spares
 from tfsession.graph.graph import Graph
+from tfsession.graph.loaded import check_loaded
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor_handle import TensorHandle
 from tfsession.resources.session_tensors import SessionTensor
@@ -161,6 +162,7 @@ class Engine:
 
     def _compile(self, signature: Signature) -> Plan:
         signature, ops, placement = self._placed_for(signature)
+        check_loaded(self.graph, ops, signature.feeds, dict(signature.lowered))
         signature, left = rewrite(ops, placement, signature, self.terms.optimizations, self)
         return compile_plan(left, placement, signature, self)
 

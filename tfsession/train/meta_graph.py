@@ -20,7 +20,8 @@ from tfsession.graph.collection_protos import collection_protos, within_scope, w
 from tfsession.graph.graph import Graph, get_default_graph
 from tfsession.graph.graph_def import to_graph_def
 from tfsession.graph.graph_keys import GraphKeys
-from tfsession.graph.importer import import_graph_def
+from tfsession.graph.importer import import_message
+from tfsession.graph.loaded import note_own
 from tfsession.train.checkpoint_state import write_whole
 
 # What is followed; the same text as `tf.VERSION`.
@@ -71,6 +72,8 @@ def export_meta_graph(
         message.graph_def.CopyFrom(protos.coerce(graph_def, protos.GraphDef))
     if export_scope:
         _keep_scope(message.graph_def, export_scope)
+        if graph_def is None:
+            note_own(graph, message.graph_def)
     if clear_devices:
         for node in _nodes(message.graph_def):
             node.device = ""
@@ -224,6 +227,7 @@ def import_into_graph(
     import_scope: str | None = None,
     input_map: dict[str, Any] | None = None,
     return_elements: list[str] | None = None,
+    origin: str = "an imported MetaGraphDef",
 ) -> tuple[Any, str, list[Any] | None]:
     """Add a MetaGraphDef's nodes and collections to the default graph.
 
@@ -233,12 +237,14 @@ def import_into_graph(
         import_scope: name scope to put everything in.
         input_map: as that of `tf.import_graph_def`.
         return_elements: as those of `tf.import_graph_def`.
+        origin: where a MetaGraphDef came from; a file tells its name.
 
     Returns:
         The message, the whole name scope, and what `tf.import_graph_def` has given.
     """
     if isinstance(meta_graph_or_file, str | os.PathLike):
         message = read_meta_graph(os.fspath(meta_graph_or_file))
+        origin = f"the MetaGraphDef in {os.fspath(meta_graph_or_file)}"
     else:
         message = protos.MetaGraphDef()
         message.CopyFrom(protos.coerce(meta_graph_or_file, protos.MetaGraphDef))
@@ -250,12 +256,13 @@ def import_into_graph(
     for node in message.graph_def.node:
         _rename_frame(node, lambda name: within_scope(name, scope))
     op_list = message.meta_info_def.stripped_op_list
-    elements = import_graph_def(
+    elements = import_message(
         message.graph_def,
         input_map,
         return_elements,
         name=import_scope or "",
         producer_op_list=op_list if op_list.op else None,
+        origin=origin,
     )
     made: dict[tuple[str, bytes], Any] = {}
     for key in sorted(message.collection_def):

@@ -312,7 +312,10 @@ def load(
         )
     message = found[0]
     with sess.graph.as_default() as graph:
-        _, scope, _ = import_into_graph(message, False, import_scope, **saver_kwargs)
+        _, scope, _ = import_into_graph(
+            message, False, import_scope, **saver_kwargs,
+            origin=f"the SavedModel in {os.fspath(export_dir)}",
+        )  # fmt: skip
         saver = saver_of(message, scope)
         if saver is None:
             info("The specified SavedModel has no variables; no checkpoints were restored.")
