@@ -19,6 +19,9 @@ from tfsession.core.shape import to_proto
 __all__ = ["array_to_proto", "make_ndarray", "make_tensor_proto", "to_ndarray"]
 
 _MAX_CONTENT: Final = 1 << 31
+# Bytes that a message may ask for without giving the values, and with a last one that repeats.
+_BELIEVED: Final = 1 << 20
+_MOST_REPEATED: Final = 1 << 28
 
 
 class _Field(NamedTuple):
@@ -138,6 +141,28 @@ def make_ndarray(tensor: Any) -> Array:
     if field is None or not field.name:
         raise TypeError(f"Unsupported tensor type: {tensor.dtype}.")
     return fill(_decode(getattr(tensor, field.name), dtype, field), sizes)
+
+
+def uniform_array(tensor: Any) -> Array | None:
+    """The array of a TensorProto that gives one value, or none, for a great many elements.
+
+    It takes the memory of one of them. None where `make_ndarray` is the way.
+
+    Raises:
+        ValueError: the message gives several values, and claims to stand for a great many more.
+    """
+    sizes = tuple(dim.size for dim in tensor.tensor_shape.dim)
+    dtype = as_dtype(tensor.dtype)
+    field = _FIELDS.get(dtype)
+    size = math.prod(sizes) * dtype.numpy.itemsize
+    if size <= _BELIEVED or tensor.tensor_content or field is None or not field.name:
+        return None
+    values = _decode(getattr(tensor, field.name), dtype, field)
+    if values.size <= 1:
+        return np.broadcast_to(fill(values, (1,))[0], sizes)
+    if size > _MOST_REPEATED and values.size < math.prod(sizes):
+        raise ValueError(f"{values.size} values are given for a tensor of shape {list(sizes)}")
+    return None
 
 
 def _decode(values: Any, dtype: DType, field: _Field) -> Array:

@@ -21,6 +21,8 @@ from tfsession.graph.tensor import Tensor
 
 # How many elements of an input a shape error shows.
 _SHOWN = 256
+# A number in a file that claims more is not believed.
+_MOST_TENSORS = 1 << 18
 
 if TYPE_CHECKING:
     from tfsession.core.dtypes import DType
@@ -38,7 +40,10 @@ def arg_types(args: Sequence[ArgDef], attrs: dict[str, Any]) -> list[DType]:
         if arg.is_ref:
             dtype = dtype._as_ref
         if arg.number_attr is not None:
-            types.extend([dtype] * attrs[arg.number_attr])
+            count = attrs[arg.number_attr]
+            if count > _MOST_TENSORS:
+                raise ValueError(f"Attr '{arg.number_attr}' asks for {count} tensors")
+            types.extend([dtype] * count)
         else:
             types.append(dtype)
     return types

@@ -13,11 +13,11 @@ from typing import Any
 
 from tfsession.core import protos
 from tfsession.core import shape as shape_lib
-from tfsession.core.attr_value import attr_from_proto, to_attr_value
+from tfsession.core.attr_value import to_attr_value
 from tfsession.core.device_spec import canonical
 from tfsession.core.errors import NotFoundError
 from tfsession.core.exports import export
-from tfsession.core.op_def import NO_DEFAULT, OpDef, ops
+from tfsession.core.op_def import NO_DEFAULT, AttrDef, OpDef, ops
 from tfsession.core.op_def_proto import op_def_from_proto
 from tfsession.graph import node_builder
 from tfsession.graph.build import (
@@ -40,6 +40,11 @@ logger = logging.getLogger("tfsession")
 _NODE_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
 _DATA_INPUT = re.compile(r"(.+):(\d+)", re.S)
 _CONTROL = -1
+# What the attributes must be that are read here without being in an op's definition.
+_PRIVATE = {
+    name: AttrDef.make(name=name, type=kind)
+    for name, kind in (("_class", "list(string)"), ("_output_shapes", "list(shape)"))
+}
 _LOOP_BACK = frozenset({"NextIteration", "RefNextIteration"})
 _MERGES = frozenset({"Merge", "RefMerge"})
 
@@ -436,7 +441,7 @@ class _Importer:
             if attr is not None:
                 attrs[key] = node_builder.attr_of_message(op_def, attr, message, name)
                 continue
-            attrs[key] = attr_from_proto(message)
+            attrs[key] = node_builder.private_attr(_PRIVATE.get(key), message, name)
             if not key.startswith("_"):
                 logger.warning(
                     "NodeDef mentions attribute %s which is not in the op definition of %s; it is "
@@ -451,7 +456,7 @@ class _Importer:
         """A colocation group under the name that its operation has here."""
         if not group.startswith(b"loc:@"):
             return group
-        target = group[5:].decode()
+        target = _decoded(group[5:])
         if target not in self.names:
             raise ValueError(
                 f"Node '{node_name}' expects to be colocated with unknown node '{target}'"
@@ -547,7 +552,7 @@ class _Importer:
         by_name = {op.name: op for op in made} if devices else {}
         for op, device in devices.items():
             # What a node is colocated with says where it goes, not its own device.
-            groups = [group[5:].decode() for group in op.attrs.get("_class", ())]
+            groups = [_decoded(group[5:]) for group in op.attrs.get("_class", ())]
             targets = [by_name.get(name) or graph._ops.get(name) for name in groups]
             found = [devices.get(target) or target.device for target in targets if target]
             op._device = next(filter(None, found), "") if targets else device
@@ -562,6 +567,11 @@ class _Importer:
     def _device(self, op: Operation) -> str:
         """The node's own device under the device scopes around the import."""
         return merge_device_stack(self.graph._scopes.devices, op, canonical(op._device))
+
+
+def _decoded(name: bytes) -> str:
+    """The name in a colocation group; what is no text is the name of no node."""
+    return name.decode(errors="backslashreplace")
 
 
 def _parse_input(text: str) -> Source:

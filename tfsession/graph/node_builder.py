@@ -60,6 +60,16 @@ def attr_of_message(op_def: OpDef, attr: AttrDef, message: Any, name: str) -> An
     return value
 
 
+def private_attr(attr: AttrDef | None, message: Any, name: str) -> Any:
+    """The value of an attribute that the op's definition lacks; `attr` says what it must be."""
+    try:
+        if attr is not None:
+            _check_kind(attr, message)
+        return attr_from_proto(message)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{error}\n\t; NodeDef: {{{{node {name}}}}}") from None
+
+
 def _check_kind(attr: AttrDef, message: Any) -> None:
     field = message.WhichOneof("value")
     if field is None:

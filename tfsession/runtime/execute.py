@@ -25,6 +25,7 @@ from tfsession.resources.store import SessionState
 from tfsession.runtime.compile import compile_plan, lay_out
 from tfsession.runtime.config import RunTerms
 from tfsession.runtime.control import CancellationManager
+from tfsession.runtime.errors import failure_of
 from tfsession.runtime.expected import asking_ahead
 from tfsession.runtime.float_errors import SILENT, settings, use
 from tfsession.runtime.functions import Functions
@@ -360,7 +361,10 @@ class Engine:
         key = (node.op, id(node.memory))
         value = self._constants.get(key)
         if value is None:
-            value = self._constants[key] = self._call(node, ())
+            try:
+                value = self._constants[key] = self._call(node, ())
+            except Exception as error:
+                raise failure_of(error, None, [node.op]) from None
         return value
 
     # --- what rewriting asks for ----------------------------------------------------------------

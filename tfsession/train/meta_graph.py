@@ -156,7 +156,7 @@ def _rename_frame(node: Any, rename: Callable[[str], str]) -> None:
     """A loop's frame has the name of its context, which the name scope changes."""
     if node.op in ("Enter", "RefEnter"):
         frame = node.attr["frame_name"]
-        frame.s = rename(frame.s.decode()).encode()
+        frame.s = rename(frame.s.decode(errors="surrogateescape")).encode(errors="surrogateescape")
 
 
 def add_collection_def(message: Any, key: str, graph: Graph, export_scope: str | None) -> None:
@@ -278,6 +278,15 @@ def _restore_collection(
     if kind is None:
         log_error("Cannot identify data type for collection %s. Skipping.", key)
         return
+    try:
+        _fill_collection(graph, key, found, kind, scope, made)
+    except (protos.DecodeError, KeyError, IndexError) as error:
+        raise ValueError(f"Collection '{key}' cannot be restored: {error.args[0]}") from None
+
+
+def _fill_collection(
+    graph: Graph, key: str, found: Any, kind: str, scope: str, made: dict[tuple[str, bytes], Any]
+) -> None:
     known = collection_protos.get(key)
     for value in getattr(found, kind).value:
         if known is not None and kind == "bytes_list":
