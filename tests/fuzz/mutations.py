@@ -1,14 +1,18 @@
 """Seeded changes: of bytes, of any protobuf message, of graphs by what their fields mean."""
 
+import numpy as np
 from google.protobuf.descriptor import FieldDescriptor as Field
 
 from tfsession.core.op_def import ops
+from tfsession.core.tensor_proto import array_to_proto, make_ndarray
 
 INTEGERS = [
     *(0, 1, -1, 2, 3, 7, -2, 127, 128, 255, 256, 1000, 65535, 1 << 20, 1 << 24),
     *((1 << 31) - 1, 1 << 31, -(1 << 31), (1 << 32) - 1, 1 << 32, 1 << 40, 1 << 62),
     *((1 << 63) - 1, -(1 << 63)),
 ]
+# What a size, an axis, a count may be, more often than not.
+SIZES = [*range(-3, 8), *range(-3, 8), 100, 1000, 1 << 16, (1 << 31) - 1, -(1 << 31), 1 << 40]
 FLOATS = [0.0, -0.0, 1.0, -1.0, 0.5, 1e-45, 1e38, -1e300, float("inf"), float("nan")]
 TEXTS = [
     *("", "^", ":", "a:1", "a:-1", "^a", "a b", "/", "_x", "loc:@", "loc:@a", "x" * 300, "é", "\0"),
@@ -183,11 +187,76 @@ def changed_graph(rng, graph_def):
         return changed_message(rng, graph_def)
     copy = type(graph_def)()
     copy.CopyFrom(graph_def)
+    if rng.random() < 0.6:
+        for _ in range(rng.choice((1, 1, 2, 3, 5))):
+            _change_meaning(rng, rng.choice(copy.node))
+        return copy
     for _ in range(rng.choice((1, 1, 2, 3))):
         nodes = rng.choice([n for n in _nodes(copy) if n] or [[]])
         if nodes:
             _change_node(rng, rng.choice(nodes), nodes)
     return copy
+
+
+def _change_meaning(rng, node):
+    """Another constant of the same type, or another attribute of the right kind."""
+    if node.op == "Const":
+        value = node.attr["value"].tensor
+        array = make_ndarray(value)
+        value.CopyFrom(array_to_proto(_changed_array(rng, array)))
+        node.attr.pop("_output_shapes", None)
+        return
+    op_def = ops.get(node.op)
+    names = [name for name in sorted(node.attr) if op_def is not None and name in op_def.attrs]
+    if not names:
+        return
+    attr = op_def.attrs[rng.choice(names)]
+    value = node.attr[attr.name]
+    match attr.type:
+        case "int":
+            value.i = rng.choice(SIZES)
+        case "float":
+            value.f = rng.choice(FLOATS)
+        case "bool":
+            value.b = not value.b
+        case "string":
+            texts = [text.encode() for text in TEXTS]
+            value.s = rng.choice(list(attr.allowed) if attr.allowed else texts)
+        case "list(int)":
+            sizes = [rng.choice(SIZES) if rng.random() < 0.5 else i for i in value.list.i]
+            value.list.i[:] = sizes if rng.random() < 0.8 else [*sizes[1:], 1]
+        case "list(string)" | "list(float)":
+            change_field(rng, value.list)
+        case "shape" | "list(shape)":
+            change_field(rng, rng.choice(messages_in(value)))
+
+
+def _changed_array(rng, array):
+    """An array of the same dtype, of other values or another shape."""
+    array = np.array(array)
+    match rng.randrange(6):
+        case 0:
+            return array.reshape(-1)[: rng.randrange(array.size + 1)]
+        case 1:
+            return array[np.newaxis] if rng.random() < 0.5 else array.reshape(-1)
+        case 2:
+            return array.T if array.ndim > 1 else np.concatenate([array.reshape(-1)] * 2)
+        case 3:
+            shape = [rng.choice((0, 1, n, n + 1)) for n in array.shape]
+            return np.resize(array, shape) if array.size else np.zeros(shape, array.dtype)
+        case _ if array.size:
+            for _ in range(rng.choice((1, 1, 2, array.size))):
+                place = rng.randrange(array.size)
+                if array.dtype == object:
+                    old = array.reshape(-1)[place]
+                    text = rng.choice((changed_bytes(rng, old), rng.choice(TEXTS).encode()))
+                    array.reshape(-1)[place] = text
+                elif array.dtype.kind in "iub":
+                    number = rng.choice(SIZES)
+                    array.reshape(-1)[place] = np.array(number).astype(array.dtype)
+                else:
+                    array.reshape(-1)[place] = rng.choice(FLOATS)
+    return array
 
 
 def _change_node(rng, node, nodes):

@@ -116,7 +116,7 @@ def infer_shapes(op: Operation) -> None:
     assert op.op_def.shape is not None
     try:
         shapes = op.op_def.shape(op)
-    except ValueError as error:
+    except (ValueError, IndexError, OverflowError) as error:
         raise ValueError(_shape_error(op, error)) from None
     for tensor, shape in zip(op.outputs, shapes, strict=True):
         tensor._shape = shape
@@ -162,7 +162,7 @@ def _apply_attr_scopes(op: Operation, scopes: Scopes) -> None:
         op.attrs["_gradient_op_type"] = override.encode()
 
 
-def _shape_error(op: Operation, error: ValueError) -> str:
+def _shape_error(op: Operation, error: Exception) -> str:
     if isinstance(error, constant_value.NoShapeError):
         return str(error)
     controls = _controls_of(op, op.graph._scopes)

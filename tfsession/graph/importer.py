@@ -13,13 +13,13 @@ from typing import Any
 
 from tfsession.core import protos
 from tfsession.core import shape as shape_lib
-from tfsession.core.attr_value import to_attr_value
 from tfsession.core.device_spec import canonical
 from tfsession.core.errors import NotFoundError
 from tfsession.core.exports import export
-from tfsession.core.op_def import NO_DEFAULT, AttrDef, OpDef, ops
+from tfsession.core.op_def import AttrDef, OpDef, ops
 from tfsession.core.op_def_proto import op_def_from_proto
 from tfsession.graph import node_builder
+from tfsession.graph.attr_defaults import drop_foreign_defaults, fill_defaults
 from tfsession.graph.build import (
     arg_types,
     enter_context,
@@ -99,8 +99,8 @@ def import_message(
     mapped = _check_input_map(input_map)
     wanted = None if return_elements is None else _check_return_elements(return_elements)
     if producer_op_list is not None:
-        _drop_foreign_defaults(message, producer_op_list)
-    _fill_defaults(message)
+        drop_foreign_defaults(message, producer_op_list)
+    fill_defaults(message)
     graph = get_default_graph()
     graph._check_not_finalized()
     with graph.name_scope("import" if name is None else name) as scope:
@@ -134,7 +134,7 @@ def import_nodes(
         ValueError: the GraphDef is not valid.
         NotFoundError: an op type is not known.
     """
-    _fill_defaults(graph_def)
+    fill_defaults(graph_def)
     with graph._lock:
         importer = _Importer(graph, graph_def, scope, mapped)
         importer.make_operations()
@@ -221,44 +221,6 @@ def _map_sources(graph: Graph, mapped: dict[str, Any], scope: str) -> dict[Sourc
             )
         sources[source] = tensor
     return sources
-
-
-# --- defaults -------------------------------------------------------------------------------------
-
-
-def _fill_defaults(message: Any) -> None:
-    """Write the defaults of attributes that nodes lack into them."""
-    defaults: dict[str, list[tuple[str, Any]]] = {}
-    for node in message.node:
-        op_type = node.op
-        if op_type not in defaults:
-            op_def = ops.get(op_type)
-            defaults[op_type] = [
-                (attr.name, to_attr_value(attr.default, attr.type))
-                for attr in (op_def.attrs.values() if op_def is not None else ())
-                if attr.default is not NO_DEFAULT
-            ]
-        attrs = node.attr
-        for name, default in defaults[op_type]:
-            if name not in attrs:
-                attrs[name].CopyFrom(default)
-
-
-def _drop_foreign_defaults(message: Any, producer_op_list: Any) -> None:
-    """Drop attributes that are unknown here and have the default of the graph's producer."""
-    try:
-        op_list = protos.coerce(producer_op_list, protos.OpList)
-    except TypeError:
-        raise TypeError("Argument `producer_op_list` must be an OpList proto.") from None
-    producer = {op_def.name: op_def for op_def in op_list.op}
-    for node in message.node:
-        known = ops.get(node.op)
-        if known is None or node.op not in producer:
-            continue
-        for attr in producer[node.op].attr:
-            unknown = attr.name in node.attr and attr.name not in known.attrs
-            if unknown and node.attr[attr.name] == attr.default_value:
-                del node.attr[attr.name]
 
 
 # --- nodes ----------------------------------------------------------------------------------------

@@ -96,6 +96,13 @@ def _check_allowed(attr: AttrDef, value: Any) -> None:
             raise ValueError(
                 f"{what} for attr '{attr.name}' of {size} must be at least minimum {attr.minimum}"
             )
+    if attr.type in ("type", "list(type)"):
+        for dtype in value if isinstance(value, list) else [value]:
+            if dtype.is_ref:
+                raise ValueError(
+                    f"AttrValue must not have reference type value of {dtype.op_def_name}\n\t for "
+                    f"attr '{attr.name}'"
+                )
     if attr.allowed is not None:
         for item in value if isinstance(value, list) else [value]:
             if item not in attr.allowed:
