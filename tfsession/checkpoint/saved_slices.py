@@ -6,7 +6,6 @@ may be several tables, `NAME-00000-of-00002` and so on, with parts of one tensor
 
 from __future__ import annotations
 
-import contextlib
 import glob
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -195,15 +194,8 @@ class SlicesWriter:
         top.meta.tensor.extend(self._meta[name] for name in sorted(self._meta))
         top.meta.versions.producer = 1
         rows = [(b"", top.SerializeToString()), *sorted(self._rows.items())]
-        target, written = self.name, bundle_files.aside(self.name)
-        try:
-            with file_errors():
-                Path(written).write_bytes(encode_table(rows))
-                bundle_files.flush(written)
-                Path(written).replace(target)
-        finally:
-            with contextlib.suppress(OSError):
-                Path(written).unlink(missing_ok=True)
+        with bundle_files.written_aside(self.name) as written:
+            Path(written).write_bytes(encode_table(rows))
 
 
 def _lost(text: str) -> DataLossError:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from tfsession.checkpoint.bundle_files import written_aside
 from tfsession.core import protos
 from tfsession.core.exports import export
 from tfsession.core.file_system import file_errors, local_path
@@ -163,7 +164,8 @@ class Builder:
             while (directory / name).exists() and not _same(directory / name, source):
                 number += 1
                 name = f"{source.name}_{number}"
-            shutil.copyfile(source, directory / name)
+            with written_aside(str(directory / name)) as written:
+                shutil.copyfile(source, written)
         asset = protos.AssetFileDef(filename=name)
         asset.tensor_info.name = tensor.name
         packed = message.collection_def[_ASSETS_KEY].any_list.value.add()
