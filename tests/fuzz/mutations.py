@@ -255,7 +255,8 @@ def _changed_array(rng, array):
                     number = rng.choice(SIZES)
                     array.reshape(-1)[place] = np.array(number).astype(array.dtype)
                 else:
-                    array.reshape(-1)[place] = rng.choice(FLOATS)
+                    with np.errstate(all="ignore"):
+                        array.reshape(-1)[place] = rng.choice(FLOATS)
     return array
 
 

@@ -198,5 +198,5 @@ def parsed(data: bytes) -> tuple[DType, Array]:
     proto = protos.parsed(protos.TensorProto, data)
     try:
         return as_dtype(proto.dtype), make_ndarray(proto)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, OverflowError) as error:
         raise ValueError(str(error)) from None

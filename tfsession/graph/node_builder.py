@@ -52,7 +52,7 @@ def attr_of_message(op_def: OpDef, attr: AttrDef, message: Any, name: str) -> An
         _check_kind(attr, message)
         value = attr_from_proto(message, attr.type)
         _check_allowed(attr, value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         where = f"NodeDef: {{{{node {name}}}}}; {op_summary(op_def)}"
         raise ValueError(f"{error}\n\t; {where}") from None
     if attr.type == "type":
@@ -66,7 +66,7 @@ def private_attr(attr: AttrDef | None, message: Any, name: str) -> Any:
         if attr is not None:
             _check_kind(attr, message)
         return attr_from_proto(message)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{error}\n\t; NodeDef: {{{{node {name}}}}}") from None
 
 
