@@ -1,8 +1,9 @@
 """Kills a process that saves, at random moments: `python tests/checkpoint/killed.py --rounds 1000`.
 
 A child saves two variables over and over, under numbers or under one name, in either format, and
-says when a save is done. After each kill the checkpoint that the state file names must load: both variables
-whole, of one save, which is the last one that was told of or a later one; and its MetaGraph, too.
+says when a save is done. After each kill the checkpoint that the state file names must load: both
+variables whole, of one save, which is the last one that was told of or a later one; and its
+MetaGraph, too.
 """
 
 import argparse
