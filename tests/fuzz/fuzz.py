@@ -116,7 +116,7 @@ def main():
                 print(f"#{number} {text}: {str(error)[:200]!r}", flush=True)
                 if asked.trace:
                     traceback.print_exception(error)
-        if done % 10_000 == 0:
+        if done % 5000 == 0:
             print(f"{done} in {time.monotonic() - start:.0f} s, {len(seen)} defects", flush=True)
         if asked.seconds and time.monotonic() - start > asked.seconds:
             break

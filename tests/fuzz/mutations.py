@@ -243,7 +243,9 @@ def _changed_array(rng, array):
             return array.T if array.ndim > 1 else np.concatenate([array.reshape(-1)] * 2)
         case 3:
             shape = [rng.choice((0, 1, n, n + 1)) for n in array.shape]
-            return np.resize(array, shape) if array.size else np.zeros(shape, array.dtype)
+            if array.size:
+                return np.resize(array, shape)
+            return np.full(shape, b"" if array.dtype == object else 0, array.dtype)
         case _ if array.size:
             for _ in range(rng.choice((1, 1, 2, array.size))):
                 place = rng.randrange(array.size)
