@@ -20,6 +20,7 @@ from tfsession.core.crc32c import masked_crc32c
 from tfsession.core.graph_file import read_graph
 from tfsession.core.records import Compression, RecordReader, RecordWriter
 from tfsession.core.tensor_parts import parse_part, whole
+from tfsession.ops.defun import Defun
 from tfsession.train.saved_model import read_saved_model
 
 OPS = Path(__file__).parents[1] / "ops"
@@ -69,8 +70,77 @@ def graph_of(number, is_open):
     return message if message.ByteSize() < MOST_BYTES else None
 
 
+def _functions():
+    @Defun(tf.float32, tf.float32)
+    def product(a, b):
+        return a * b + 1.0
+
+    x = tf.constant([1.0, 2.0])
+    y = product(x, product(x, x))
+    tf.gradients(y, x)
+
+
+def _lowered():
+    tf.enable_control_flow_v2()
+    try:
+        x = tf.placeholder_with_default(tf.constant(2.0), [])
+        tf.cond(x > 1.0, lambda: x + 1.0, lambda: x * 2.0)
+        y = tf.while_loop(lambda i, v: i < 3, lambda i, v: (i + 1, v * x), [0, x])[1]
+        tf.gradients(y, x)
+    finally:
+        tf.disable_control_flow_v2()
+
+
+def _loops():
+    x = tf.placeholder_with_default(tf.ones([4, 2]), [None, 2])
+    y = tf.map_fn(lambda row: row * 2.0, x)
+    tf.cond(tf.reduce_sum(y) > 0.0, lambda: y, lambda: -y)
+    tf.nn.dynamic_rnn(tf.nn.rnn_cell.BasicRNNCell(2), x[tf.newaxis], dtype=tf.float32)
+    tf.gradients(y, x)
+
+
+def _pipeline():
+    numbers = tf.data.Dataset.range(6).map(lambda i: (i, i * 2)).filter(lambda i, _: i > 0)
+    batches = numbers.shuffle(3, 1).repeat(2).batch(2)
+    tf.data.make_one_shot_iterator(batches).get_next()
+
+
+def _queues():
+    queue = tf.FIFOQueue(4, [tf.int32, tf.string], [[], []])
+    with tf.control_dependencies([queue.enqueue([1, "a"])]):
+        queue.dequeue()
+    table = tf.lookup.StaticHashTable(
+        tf.lookup.KeyValueTensorInitializer(["a", "b"], tf.constant([1, 2], tf.int64)), -1
+    )
+    with tf.control_dependencies([table.initializer]):
+        table.lookup(tf.constant(["a", "c"]))
+
+
+def _variables():
+    v = tf.get_variable("v", initializer=[1.0, 2.0])
+    r = tf.get_variable("r", initializer=[1.0, 2.0], use_resource=True)
+    with (
+        tf.control_dependencies([v.initializer, r.initializer]),
+        tf.control_dependencies([tf.assign_add(v, [1.0, 1.0]), r.assign_add([1.0, 1.0])]),
+    ):
+        tf.concat([v.read_value(), r.read_value(), tf.gather(r, [0])], 0)
+
+
+PROGRAMS = (_functions, _lowered, _loops, _pipeline, _queues, _variables)
+
+
+@cache
+def graph_of_program(number):
+    """The GraphDef of a small program."""
+    with tf.Graph().as_default() as graph:
+        PROGRAMS[number]()
+    return graph.as_graph_def()
+
+
 def some_graph(rng):
     """A GraphDef to change."""
+    if rng.random() < 0.15:
+        return graph_of_program(rng.randrange(len(PROGRAMS)))
     while True:
         message = graph_of(rng.randrange(len(rows())), rng.random() < 0.5)
         if message is not None:

@@ -103,7 +103,7 @@ class BundleReader:
 
     def _parsed(self, row: bytes) -> Entry:
         proto = protos.BundleEntryProto.FromString(row)
-        dtype, shape = as_dtype(proto.dtype), shape_from_proto(proto.shape)
+        dtype, shape = dtype_from_proto(proto.dtype), shape_from_proto(proto.shape)
         if proto.offset < 0 or proto.size < 0 or not 0 <= proto.shard_id < self.shards:
             raise ValueError("it lies nowhere")
         count = math.prod(shape)
@@ -223,6 +223,14 @@ class BundleReader:
             f"TensorBundle at {self.prefix} shard {entry.shard} ({entry.size} bytes): the file "
             f"ends within tensor {name}, or its texts do"
         )
+
+
+def dtype_from_proto(number: int) -> DType:
+    """The dtype of a tensor; TypeError or ValueError where it is none of a value."""
+    dtype = as_dtype(number)
+    if dtype.is_ref:
+        raise ValueError(f"no tensor is of type {dtype.op_def_name}")
+    return dtype
 
 
 def shape_from_proto(proto: Any) -> tuple[int, ...]:

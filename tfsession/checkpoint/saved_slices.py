@@ -13,11 +13,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from tfsession.checkpoint import bundle_files
-from tfsession.checkpoint.bundle_reader import shape_from_proto
+from tfsession.checkpoint.bundle_reader import dtype_from_proto, shape_from_proto
 from tfsession.checkpoint.part_keys import part_key
 from tfsession.checkpoint.table import decode_table, encode_table
 from tfsession.core import dtypes, protos
-from tfsession.core.dtypes import DType, as_dtype
+from tfsession.core.dtypes import DType
 from tfsession.core.errors import (
     DataLossError,
     InvalidArgumentError,
@@ -91,8 +91,9 @@ class SlicesReader:
             meta = protos.SavedTensorSlices.FromString(rows.pop(b"")).meta
             for saved in meta.tensor:
                 shape = shape_from_proto(saved.shape)
-                known = self.tensors.setdefault(saved.name, Saved(as_dtype(saved.type), shape, {}))
-                if (known.dtype, known.shape) != (as_dtype(saved.type), shape):
+                dtype = dtype_from_proto(saved.type)
+                known = self.tensors.setdefault(saved.name, Saved(dtype, shape, {}))
+                if (known.dtype, known.shape) != (dtype, shape):
                     raise ValueError(f"tensor {saved.name} differs between files")
                 for proto in saved.slice:
                     known.files[part_from_proto(proto, shape)] = rows

@@ -21,7 +21,8 @@ __all__ = ["array_to_proto", "make_ndarray", "make_tensor_proto", "to_ndarray"]
 _MAX_CONTENT: Final = 1 << 31
 # Bytes that a message may ask for without giving the values, and with a last one that repeats.
 _BELIEVED: Final = 1 << 20
-_MOST_REPEATED: Final = 1 << 28
+_MOST_REPEATED: Final = 1 << 26
+_MOST_REPEATED_TEXTS: Final = 1 << 23
 
 
 class _Field(NamedTuple):
@@ -160,7 +161,8 @@ def uniform_array(tensor: Any) -> Array | None:
     values = _decode(getattr(tensor, field.name), dtype, field)
     if values.size <= 1:
         return np.broadcast_to(fill(values, (1,))[0], sizes)
-    if size > _MOST_REPEATED and values.size < math.prod(sizes):
+    most = _MOST_REPEATED_TEXTS if dtype is dtypes.string else _MOST_REPEATED
+    if size > most and values.size < math.prod(sizes):
         raise ValueError(f"{values.size} values are given for a tensor of shape {list(sizes)}")
     return None
 

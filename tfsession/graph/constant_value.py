@@ -209,7 +209,7 @@ def read_by(op: Operation) -> tuple[dict[int, Array], dict[int, Shape]]:
     try:
         assert op.op_def.shape is not None
         op.op_def.shape(op)
-    except ValueError:
+    except (ValueError, IndexError, OverflowError):
         pass
     finally:
         _reads.values = _reads.shapes = None
