@@ -1,6 +1,7 @@
 """What is fuzzed: for each format a sample, how it is changed, and who reads what came of it."""
 
 import importlib.util
+import signal
 import struct
 import tempfile
 from functools import cache
@@ -26,6 +27,7 @@ from tfsession.train.saved_model import read_saved_model
 OPS = Path(__file__).parents[1] / "ops"
 # Larger graphs hide a change: most of it is not where something may go wrong.
 MOST_BYTES = 20_000
+RUN_SECONDS = 5.0
 TENSORS = {
     "a": np.arange(6, dtype=np.float32).reshape(2, 3),
     "b/c": np.array(5, np.int32),
@@ -183,8 +185,11 @@ def _run(message):
     options = tf.RunOptions(timeout_in_ms=300)
     read = {t.op for op in graph.get_operations() for t in op.inputs}
     ends = [op for op in graph.get_operations() if op not in read]
-    with tf.Session(graph=graph) as session:
-        session.run(ends, options=options)
+    if ends:
+        # A step may be as large as its memory lets it: a second is for reading.
+        signal.setitimer(signal.ITIMER_PROF, RUN_SECONDS)
+        with tf.Session(graph=graph) as session:
+            session.run(ends, options=options)
 
 
 def _read_file(data, suffix, read):
