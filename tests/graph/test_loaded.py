@@ -225,6 +225,29 @@ def test_a_file_that_the_program_names(file):
         run(op)
 
 
+def _through_a_variable(name, *, wait=True, other=None):
+    v = tf.get_variable("v", [], tf.string, use_resource=True)
+    written = tf.assign(v, name).op
+    others = [] if other is None else [tf.assign(v, other).op]
+    with tf.control_dependencies([written] if wait else []):
+        read = v.read_value()
+    with tf.control_dependencies([written, *others]):
+        return tf.identity(tf.read_file(read))
+
+
+def test_a_file_whose_name_goes_through_a_variable(file):
+    """As SavedModels of TensorFlow 2 have the files of their tables."""
+    name = lambda: tf.placeholder_with_default("elsewhere", [], name="name")  # noqa: E731
+    op = transplanted(lambda: _through_a_variable(name()))
+    assert run(op, {"name:0": file}) == b"line\n"
+    with pytest.raises(tf.errors.PermissionDeniedError):
+        run(op)
+    for settings in ({"wait": False}, {"other": "elsewhere"}):
+        op = transplanted(lambda s=settings: _through_a_variable(name(), **s))
+        with pytest.raises(tf.errors.PermissionDeniedError):
+            run(op, {"name:0": file})
+
+
 @pytest.mark.parametrize(
     "lead",
     [

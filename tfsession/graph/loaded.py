@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from tfsession.core.dtypes import string
 from tfsession.core.errors import PermissionDeniedError
 from tfsession.core.exports import export
 from tfsession.core.op_def import ops
@@ -30,6 +31,7 @@ _VARIABLE: Final = "TFSESSION_ALLOW_LOADED_OPS"
 _NO_PLACE: Final = frozenset({"_class", "_output_shapes", "frame_name"})
 # What hands on the text that it is given, or puts others behind it.
 _HANDS_ON: Final = frozenset({"ExpandDims", "Identity", "Reshape", "ShardedFilename"})
+_WRITES: Final = frozenset({"AssignVariableOp", "ResourceScatterNdUpdate", "ResourceScatterUpdate"})
 _CHOOSES: Final = frozenset({"Identity", "Pack", "Select", "SelectV2", "StaticRegexFullMatch"})
 
 
@@ -175,12 +177,13 @@ def check_loaded(
         feeds: what the step is given.
         stand_ins: what is read in place of what calls of functions give.
     """
-    fed = frozenset(tensor for tensor in feeds if tensor.op.graph is graph)
+    needed = list(needed)
+    names = _Names(graph, needed, feeds, stand_ins)
     for op in needed:
         origin = op.graph._loaded_ops.get(op)
         if origin is not None:
             reach = reach_of(op.op_def, op.attrs)
-            if reach is not None and not _is_named_by_program(op, reach, fed, stand_ins):
+            if reach is not None and not names.are_given(op, reach):
                 raise PermissionDeniedError(None, op, _refusal(op, reach, origin))
 
 
@@ -193,50 +196,77 @@ def _refusal(op: Operation, reach: Reach, origin: Origin) -> str:
     )
 
 
-def _is_named_by_program(
-    op: Operation, reach: Reach, fed: Collection[Tensor], stand_ins: Mapping[Any, Any]
-) -> bool:
-    """Whether the program has fed the names of all files that an operation is about."""
-    names = [arg.name for arg in op.op_def.inputs]
-    named = [op.inputs[names.index(name)] for name in reach.names]
-    return bool(named) and all(_begins_with_fed(tensor, fed, stand_ins) for tensor in named)
+class _Names:
+    """Which texts of a step are the program's own: those that it feeds, and what begins so."""
 
+    def __init__(
+        self,
+        graph: Graph,
+        needed: Sequence[Operation],
+        feeds: Iterable[Tensor],
+        stand_ins: Mapping[Any, Any],
+    ) -> None:
+        # The arguments of a dataset's function are fed by the dataset.
+        self._fed = frozenset(tensor for tensor in feeds if tensor.op.graph is graph)
+        self._stand_ins = stand_ins
+        self._needed = needed
 
-def _begins_with_fed(tensor: Tensor, fed: Collection[Tensor], stand_ins: Mapping[Any, Any]) -> bool:
-    """Whether a text is one that is fed, with nothing behind it that leads elsewhere."""
-    while tensor not in fed:
-        tensor = stand_ins.get(tensor, tensor)
-        op = tensor.op
-        if op.type == "Pack":
-            return all(_begins_with_fed(one, fed, stand_ins) for one in op.inputs)
-        if op.type == "StringJoin":
-            others = all(_stays(one, fed) for one in op.inputs[1:])
-            if not others or _leads_up(op.attrs["separator"]):
+    def are_given(self, op: Operation, reach: Reach) -> bool:
+        """Whether the program names all files that an operation is about."""
+        inputs = [arg.name for arg in op.op_def.inputs]
+        named = [op.inputs[inputs.index(name)] for name in reach.names]
+        return bool(named) and all(map(self._begins_with_fed, named))
+
+    def _begins_with_fed(self, tensor: Tensor) -> bool:
+        """Whether a text is one that is fed, with nothing behind it that leads elsewhere."""
+        while tensor not in self._fed:
+            tensor = self._stand_ins.get(tensor, tensor)
+            op = tensor.op
+            if op.type == "Pack":
+                return all(map(self._begins_with_fed, op.inputs))
+            if op.type == "ReadVariableOp":
+                return self._reads_what_is_fed(op)
+            if op.type == "StringJoin":
+                others = all(map(self._stays, op.inputs[1:]))
+                if not others or _leads_up(op.attrs["separator"]):
+                    return False
+            elif op.type not in _HANDS_ON:
+                return tensor in self._fed
+            tensor = op.inputs[0]
+        return True
+
+    def _reads_what_is_fed(self, read: Operation) -> bool:
+        """Whether a variable was just assigned what is fed: a SavedModel's tables read such names.
+
+        No other variable of texts may be assigned anything else: it might be the same one.
+        """
+        writers = [
+            op for op in self._needed if op.type in _WRITES and op.attrs.get("dtype") is string
+        ]
+        return any(
+            op in read.control_inputs and op.inputs[0] is read.inputs[0] for op in writers
+        ) and all(
+            op.type == "AssignVariableOp" and self._begins_with_fed(op.inputs[1]) for op in writers
+        )
+
+    def _stays(self, tensor: Tensor) -> bool:
+        """Whether a text is a constant, or one of several, that names no directory above."""
+        waiting = [tensor]
+        while waiting:
+            tensor = waiting.pop()
+            if tensor in self._fed:
+                continue
+            value = constant_value(tensor)
+            if value is not None:
+                if value.dtype == object and any(map(_leads_up, value.flat)):
+                    return False
+            elif tensor.op.type in _CHOOSES:
+                waiting += tensor.op.inputs
+            else:
                 return False
-        elif op.type not in _HANDS_ON:
-            return tensor in fed
-        tensor = op.inputs[0]
-    return True
+        return True
 
 
 def _leads_up(text: bytes) -> bool:
     """Whether a text may, with others around it, name the directory above."""
     return b".." in text or text.endswith(b".") or text.startswith(b"./")
-
-
-def _stays(tensor: Tensor, fed: Collection[Tensor]) -> bool:
-    """Whether a text is a constant, or one of several, that names no directory above."""
-    waiting = [tensor]
-    while waiting:
-        tensor = waiting.pop()
-        if tensor in fed:
-            continue
-        value = constant_value(tensor)
-        if value is not None:
-            if value.dtype == object and any(map(_leads_up, value.flat)):
-                return False
-        elif tensor.op.type in _CHOOSES:
-            waiting += tensor.op.inputs
-        else:
-            return False
-    return True
