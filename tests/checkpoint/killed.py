@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 import tfsession as tf
@@ -66,6 +67,8 @@ def run_child(directory, mode, first, seconds):
         os.close(told)
         try:
             save_for_ever(directory, mode, first, tell)
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(1)
     os.close(tell)

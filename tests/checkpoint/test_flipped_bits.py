@@ -1,5 +1,6 @@
 """Every single bit of stored data counts: flipped, it is a DataLossError that names the file."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -41,20 +42,17 @@ def _read(prefix, names):
 def _flip_all(path, read):
     """Flip each bit of a file; gives those after which it was read as if nothing were wrong."""
     good, unnoticed = path.read_bytes(), []
-    try:
-        for place in range(len(good)):
-            for bit in range(8):
-                changed = bytearray(good)
-                changed[place] ^= 1 << bit
-                path.write_bytes(changed)
+    with path.open("r+b", buffering=0) as file:
+        for place, byte in enumerate(good):
+            for changed in (byte ^ 1 << bit for bit in range(8)):
+                os.pwrite(file.fileno(), bytes([changed]), place)
                 try:
                     read()
                 except tf.errors.DataLossError as error:
                     assert path.parent.name in str(error) or "record at" in str(error)
                 else:
-                    unnoticed.append((place, bit))
-    finally:
-        path.write_bytes(good)
+                    unnoticed.append((place, changed))
+            os.pwrite(file.fileno(), bytes([byte]), place)
     read()
     return unnoticed
 
