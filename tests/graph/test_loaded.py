@@ -183,6 +183,21 @@ def test_in_a_function_of_the_program_around_a_loaded_graph(file):
                 session.run(result)
 
 
+def test_nothing_is_reached_while_a_graph_is_loaded(tmp_path):
+    """Shapes follow from constants, but no file is read for them, and no function called."""
+    (tmp_path / "size").write_text("3")
+    calls = []
+
+    def build():
+        size = tf.string_to_number(tf.read_file(str(tmp_path / "size")), tf.int32)
+        count = tf.py_func(lambda x: calls.append(1) or x, [tf.constant(2)], tf.int32, False)
+        return tf.zeros([size, count])
+
+    op = transplanted(build)
+    assert op.outputs[0].shape.as_list() == [None, None]
+    assert calls == []
+
+
 def test_what_a_loaded_graph_computes_beside_is_computed(file):
     op = transplanted(lambda: tf.identity_n([tf.strings.length(file), tf.read_file(file)])[0])
     length = op.inputs[0]

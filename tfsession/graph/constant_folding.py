@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfsession.core.op_reach import REACHING
 from tfsession.core.rules import find_kernel
 from tfsession.core.shape import num_elements
 
@@ -19,6 +20,8 @@ Array = np.ndarray[Any, Any]
 
 # Their values belong to an iteration or a branch.
 _CONTROL_FLOW = frozenset({"Enter", "Exit", "Switch", "Merge", "NextIteration", "LoopCond"})
+# Nor is a file read, or a function of Python called, before a step asks for it.
+_NOT_NOW = _CONTROL_FLOW | REACHING.keys()
 _DEEPEST = 64
 _MOST_ELEMENTS = 1 << 20
 
@@ -38,7 +41,7 @@ def computed(op: Operation, value_of: Callable[[Tensor], Array | None]) -> tuple
     """The outputs of `op`, or None when they are not constant; `value_of` knows its inputs."""
     if op in _work.known:
         return _work.known[op]
-    if not op.inputs or op.op_def.is_stateful or op.type in _CONTROL_FLOW:
+    if not op.inputs or op.op_def.is_stateful or op.type in _NOT_NOW:
         return None
     if _work.depth >= _DEEPEST:
         return None
