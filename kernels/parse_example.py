@@ -201,7 +201,8 @@ def _parsed(
     )
 
 
-def _keys(array: Any) -> list[bytes]:
+def keys_of(array: Any) -> list[bytes]:
+    """The names of features; InvalidArgumentError where they are no vector."""
     if array.ndim != 1:
         raise InvalidArgumentError(
             None, None, f"Keys must be a vector, got shape {debug_string(array.shape)}"
@@ -218,9 +219,9 @@ def parse_example_v2(
     """Sparse indices, values and shapes; dense values; ragged values and row splits."""
     return _parsed(
         _batch(serialized, names),
-        list(zip(_keys(sparse_keys), sparse_types, strict=True)),
-        list(zip(_keys(dense_keys), Tdense, dense_shapes, defaults, strict=True)),
-        list(zip(_keys(ragged_keys), ragged_value_types, ragged_split_types, strict=True)),
+        list(zip(keys_of(sparse_keys), sparse_types, strict=True)),
+        list(zip(keys_of(dense_keys), Tdense, dense_shapes, defaults, strict=True)),
+        list(zip(keys_of(ragged_keys), ragged_value_types, ragged_split_types, strict=True)),
     )
 
 
