@@ -46,9 +46,10 @@ def _too_long(signum, frame):
 def bounded(seconds, memory):
     """Let nothing in the block compute longer, or take more memory."""
     limits = resource.getrlimit(resource.RLIMIT_AS)
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    statm = Path("/proc/self/statm")
+    used = int(statm.read_text().split()[0]) * resource.getpagesize() if statm.exists() else 0
     before = signal.signal(signal.SIGPROF, _too_long)
-    resource.setrlimit(resource.RLIMIT_AS, (used + memory, limits[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (used + memory if used else limits[0], limits[1]))
     signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
