@@ -13,6 +13,8 @@ from tfsession.core.shape import Shape, debug_string
 @kernel("Const", constant=True)
 def const(xp: Any, value: Any) -> Any:
     """The value in the device's memory, contiguous."""
+    if not hasattr(value, "dtype") or not hasattr(value, "shape"):
+        raise InvalidArgumentError(None, None, "A constant of this type cannot be computed with")
     return xp.asarray(value, order="C")
 
 

@@ -35,7 +35,7 @@ def write_file(xp: Any, filename: Any, contents: Any) -> None:
     """Nothing; the file is there, with the directories on the way to it."""
     path = Path(local_path(_scalar(filename, "Input filename")))
     data = _scalar(contents, "Contents")
-    with file_errors():
+    with file_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
 

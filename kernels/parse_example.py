@@ -201,6 +201,15 @@ def _parsed(
     )
 
 
+def keys_of(array: Any) -> list[bytes]:
+    """The names of features; InvalidArgumentError where they are no vector."""
+    if array.ndim != 1:
+        raise InvalidArgumentError(
+            None, None, f"Keys must be a vector, got shape {debug_string(array.shape)}"
+        )
+    return list(array.tolist())
+
+
 @kernel("ParseExampleV2", device="CPU")
 def parse_example_v2(
     xp: Any, serialized: Any, names: Any, sparse_keys: Any, dense_keys: Any, ragged_keys: Any,
@@ -210,9 +219,9 @@ def parse_example_v2(
     """Sparse indices, values and shapes; dense values; ragged values and row splits."""
     return _parsed(
         _batch(serialized, names),
-        list(zip(sparse_keys.tolist(), sparse_types, strict=True)),
-        list(zip(dense_keys.tolist(), Tdense, dense_shapes, defaults, strict=True)),
-        list(zip(ragged_keys.tolist(), ragged_value_types, ragged_split_types, strict=True)),
+        list(zip(keys_of(sparse_keys), sparse_types, strict=True)),
+        list(zip(keys_of(dense_keys), Tdense, dense_shapes, defaults, strict=True)),
+        list(zip(keys_of(ragged_keys), ragged_value_types, ragged_split_types, strict=True)),
     )
 
 

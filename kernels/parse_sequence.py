@@ -11,7 +11,14 @@ from tfsession.core.dtypes import DType
 from tfsession.core.examples import Column, WrongKindError, column, sequence_features
 from tfsession.core.rules import kernel
 from tfsession.core.shape import Shape, debug_string
-from tfsession.kernels.parse_example import Batch, check_defaults, refusal, texts_of, type_name
+from tfsession.kernels.parse_example import (
+    Batch,
+    check_defaults,
+    keys_of,
+    refusal,
+    texts_of,
+    type_name,
+)
 
 
 class _Lists:
@@ -139,7 +146,7 @@ def parse_sequence_example_v2(
 
     def columns(read: Any, keys: Any, *settings: Any) -> list[Any]:
         """What `read` gives for each key: all first outputs, then all second ones, and so on."""
-        found = [read(*one) for one in zip(keys.tolist(), *settings, strict=True)]
+        found = [read(*one) for one in zip(keys_of(keys), *settings, strict=True)]
         return [part for kind in zip(*found, strict=True) for part in kind]
 
     return (
@@ -147,7 +154,7 @@ def parse_sequence_example_v2(
         *(
             context.dense(*one)
             for one in zip(
-                context_dense_keys.tolist(), Tcontext_dense, context_dense_shapes, defaults,
+                keys_of(context_dense_keys), Tcontext_dense, context_dense_shapes, defaults,
                 strict=True,
             )
         ),

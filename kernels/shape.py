@@ -139,6 +139,10 @@ def _incompatible(a: Any, b: Any) -> InvalidArgumentError:
 @kernel("BroadcastArgs", host=["s0", "s1"], host_outputs=["r0"])
 def broadcast_args(xp: Any, s0: Any, s1: Any) -> Any:
     """The shape to which two shapes broadcast."""
+    for index, sizes in enumerate((s0, s1)):
+        if sizes.ndim != 1:
+            text = f"In[{index}] must be a vector, got shape {debug_string(sizes.shape)}"
+            raise InvalidArgumentError(None, None, text)
     try:
         return np.array(np.broadcast_shapes(tuple(s0.tolist()), tuple(s1.tolist())), s0.dtype)
     except ValueError:

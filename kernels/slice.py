@@ -51,7 +51,9 @@ def strided_slice(
 ) -> Any:
     """What an index of Python's kind selects, as a view."""
     masks = Masks(begin_mask, end_mask, ellipsis_mask, new_axis_mask, shrink_axis_mask)
-    return x[_index(x.shape, begin, end, strides, masks)]
+    index = _index(x.shape, begin, end, strides, masks)
+    # One text by itself stays an array.
+    return x[(*index, ...)] if x.dtype == object else x[index]
 
 
 def _index(shape: Any, begin: Any, end: Any, strides: Any, masks: Masks) -> Any:

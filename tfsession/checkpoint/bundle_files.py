@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import secrets
 import time
@@ -16,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tfsession.core import forking
-from tfsession.core.file_system import file_errors
+from tfsession.core.file_system import file_errors, local_path
 
 _NEXT = ".next"
 _ASIDE = ".tempstate"
@@ -62,6 +63,8 @@ def flush(name: str) -> None:
     descriptor = os.open(name, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, name) from None
     finally:
         os.close(descriptor)
 
@@ -77,7 +80,7 @@ def written_aside(name: str) -> Iterator[str]:
     """
     written = aside(name)
     try:
-        with file_errors():
+        with file_errors(name):
             yield written
             flush(written)
             Path(written).replace(name)
@@ -98,9 +101,24 @@ def put_in_place(prefix: str, data: Iterable[tuple[str, str]], index: str) -> No
     files = [*data, (index, index_name(prefix))]
     with _lock:
         _finish(prefix)
-        for source, target in files:
-            Path(source).replace(target + _NEXT)
-        _finish(prefix, [target for _, target in files])
+        targets = [target for _, target in files]
+        try:
+            for source, target in files:
+                Path(source).replace(target + _NEXT)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                _finish(prefix, targets)
+            raise
+        _finish(prefix, targets)
+
+
+def discard_shards(prefix: str) -> None:
+    """Delete what a sharded save that failed has left: its devices' files, to be merged."""
+    for directory in glob.glob(f"{glob.escape(local_path(prefix))}_temp*/"):  # noqa: PTH207
+        with contextlib.suppress(OSError):
+            for path in Path(directory).glob("part-*"):
+                path.unlink()
+            Path(directory).rmdir()
 
 
 def _finish(prefix: str, targets: Iterable[str] = ()) -> None:

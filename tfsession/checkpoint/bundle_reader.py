@@ -104,7 +104,7 @@ class BundleReader:
 
     def _parsed(self, row: bytes) -> Entry:
         proto = protos.BundleEntryProto.FromString(row)
-        dtype, shape = as_dtype(proto.dtype), shape_from_proto(proto.shape)
+        dtype, shape = dtype_from_proto(proto.dtype), shape_from_proto(proto.shape)
         if proto.offset < 0 or proto.size < 0 or not 0 <= proto.shard_id < self.shards:
             raise ValueError("it lies nowhere")
         count = math.prod(shape)
@@ -269,6 +269,14 @@ def _stored_shape(entry: Entry) -> tuple[int, ...]:
 
 def _stored_dtype(entry: Entry) -> Any:
     return np.uint8 if entry.dtype is string else entry.dtype.numpy
+
+
+def dtype_from_proto(number: int) -> DType:
+    """The dtype of a tensor; TypeError or ValueError where it is none of a value."""
+    dtype = as_dtype(number)
+    if dtype.is_ref:
+        raise ValueError(f"no tensor is of type {dtype.op_def_name}")
+    return dtype
 
 
 def shape_from_proto(proto: Any) -> tuple[int, ...]:

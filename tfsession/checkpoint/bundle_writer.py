@@ -102,7 +102,7 @@ class BundleWriter:
                 None, None, f"Tensors of type {dtype.op_def_name} cannot be saved: {name}"
             )
         write = self._write_strings if dtype is string else self._write_array
-        with file_errors():
+        with file_errors(self._data):
             size, crc = write(array)
         self._entries[key] = protos.BundleEntryProto(
             dtype=dtype.as_datatype_enum,
@@ -191,13 +191,12 @@ def _write_all(file: BinaryIO, data: Any) -> None:
         view = view[file.write(view) :]
 
 
-@file_errors()
 def write_index(name: str, entries: dict[bytes, Any], shards: int) -> None:
     """Write the file of an index, to the disk."""
     header = protos.BundleHeaderProto(
         num_shards=shards, version=protos.VersionDef(producer=1)
     ).SerializeToString()
     rows = [(key, entries[key].SerializeToString()) for key in sorted(entries)]
-    with Path(name).open("wb") as file:
-        file.write(encode_table([(b"", header), *rows]))
-    bundle_files.flush(name)
+    with file_errors(name):
+        Path(name).write_bytes(encode_table([(b"", header), *rows]))
+        bundle_files.flush(name)

@@ -6,7 +6,6 @@ may be several tables, `NAME-00000-of-00002` and so on, with parts of one tensor
 
 from __future__ import annotations
 
-import contextlib
 import glob
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -14,11 +13,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from tfsession.checkpoint import bundle_files
-from tfsession.checkpoint.bundle_reader import shape_from_proto
+from tfsession.checkpoint.bundle_reader import dtype_from_proto, shape_from_proto
 from tfsession.checkpoint.part_keys import part_key
 from tfsession.checkpoint.table import decode_table, encode_table
 from tfsession.core import dtypes, protos
-from tfsession.core.dtypes import DType, as_dtype
+from tfsession.core.dtypes import DType
 from tfsession.core.errors import (
     DataLossError,
     InvalidArgumentError,
@@ -115,8 +114,9 @@ class SlicesReader:
             meta = protos.SavedTensorSlices.FromString(rows.pop(b"")).meta
             for saved in meta.tensor:
                 shape = shape_from_proto(saved.shape)
-                known = self.tensors.setdefault(saved.name, Saved(as_dtype(saved.type), shape, {}))
-                if (known.dtype, known.shape) != (as_dtype(saved.type), shape):
+                dtype = dtype_from_proto(saved.type)
+                known = self.tensors.setdefault(saved.name, Saved(dtype, shape, {}))
+                if (known.dtype, known.shape) != (dtype, shape):
                     raise ValueError(f"tensor {saved.name} differs between files")
                 for proto in saved.slice:
                     known.files[part_from_proto(proto, shape)] = rows
@@ -237,16 +237,10 @@ class SlicesWriter:
         top.meta.tensor.extend(self._meta[name] for name in sorted(self._meta))
         top.meta.versions.producer = 1
         rows = [(b"", top.SerializeToString()), *sorted(self._rows.items())]
-        target, written = self.name, bundle_files.aside(self.name)
-        try:
-            with file_errors():
-                bundle_files.make_directory(target)
-                Path(written).write_bytes(encode_table(rows))
-                bundle_files.flush(written)
-                Path(written).replace(target)
-        finally:
-            with contextlib.suppress(OSError):
-                Path(written).unlink(missing_ok=True)
+        with file_errors(self.name):
+            bundle_files.make_directory(self.name)
+        with bundle_files.written_aside(self.name) as written:
+            Path(written).write_bytes(encode_table(rows))
 
 
 def _lost(text: str) -> DataLossError:

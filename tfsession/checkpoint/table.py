@@ -170,6 +170,10 @@ def _index_of(data: bytes) -> bytes:
         raise DataLossError(None, None, "not an sstable (bad magic number)")
     metadata, position = _handle(footer, 0, 40)
     index, _ = _handle(footer, position, 40)
+    # No checksum covers these bytes, so nothing may be there that no writer puts there.
+    numbers = b"".join(map(varint.encode, (*metadata, *index)))
+    if footer[:40] != numbers.ljust(40, b"\0"):
+        raise DataLossError(None, None, "bad footer of an sstable")
     _block_at(data, *metadata)
     return _block_at(data, *index)
 

@@ -24,24 +24,33 @@ _ERRORS: Final[dict[int, Any]] = {
     errno.EINVAL: errors.InvalidArgumentError,
     errno.ENAMETOOLONG: errors.InvalidArgumentError,
     errno.ENOSPC: errors.ResourceExhaustedError,
-    errno.EMFILE: errors.ResourceExhaustedError,
+    **dict.fromkeys(
+        (errno.EMFILE, errno.EDQUOT, errno.EFBIG, errno.ENOMEM), errors.ResourceExhaustedError
+    ),
 }
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @contextmanager
-def file_errors() -> Iterator[None]:
-    """TensorFlow's errors for those of the operating system; a context, or a decorator."""
+def file_errors(name: Any = None) -> Iterator[None]:
+    """TensorFlow's errors for those of the operating system; a context, or a decorator.
+
+    `name` is the file's, for errors that tell none: those of writing to an open file.
+    """
     try:
         yield
     except OSError as error:
-        raise file_error(error) from None
+        raise file_error(error, name) from None
 
 
-def file_error(error: OSError) -> errors.OpError:
-    """What TensorFlow raises where Python raises `error`."""
+def file_error(error: OSError, name: Any = None) -> errors.OpError:
+    """What TensorFlow raises where Python raises `error`; `name` as in `file_errors`."""
     kind = _ERRORS.get(error.errno or 0, errors.UnknownError)
-    names = [os.fsdecode(n) for n in (error.filename, error.filename2) if n is not None]
+    told = error.filename if error.filename is not None else name
+    names = [os.fsdecode(n) for n in (told, error.filename2) if n is not None]
     text = "; ".join([" -> ".join(names), error.strerror or str(error)])
+    if error.errno in _FULL:
+        text += ". Free some space there, or write to another place"
     found: errors.OpError = kind(None, None, text)
     return found
 

@@ -51,7 +51,12 @@ def _attr(attr: AttrDef) -> Any:
 
 
 def op_def_from_proto(message: Any) -> OpDef:
-    """The definition that an OpDef message describes; it has no shape function."""
+    """The definition that an OpDef message describes; it has no shape function.
+
+    Raises:
+        ValueError: it makes no sense: an argument has no type, or one that is no attribute.
+        TypeError: a type is not known.
+    """
     op_def = OpDef(
         message.name,
         stateful=message.is_stateful,
@@ -64,7 +69,18 @@ def op_def_from_proto(message: Any) -> OpDef:
     op_def.attrs = {attr.name: _attr_from_proto(attr) for attr in message.attr}
     op_def.inputs = tuple(map(_arg_from_proto, message.input_arg))
     op_def.outputs = tuple(map(_arg_from_proto, message.output_arg))
+    kinds = {attr.name: attr.type for attr in message.attr}
+    for arg in (*message.input_arg, *message.output_arg):
+        _check_arg(message.name, arg, kinds)
     return op_def
+
+
+def _check_arg(name: str, arg: Any, kinds: dict[str, str]) -> None:
+    """Raise ValueError unless an argument has one type, by attributes that there are."""
+    wanted = ((arg.type_attr, "type"), (arg.number_attr, "int"), (arg.type_list_attr, "list(type)"))
+    is_typed = bool(arg.type) + bool(arg.type_attr) + bool(arg.type_list_attr) == 1
+    if not is_typed or any(attr and kinds.get(attr) != kind for attr, kind in wanted):
+        raise ValueError(f"Argument '{arg.name}' of '{name}' has no type that can be told")
 
 
 def _arg_from_proto(message: Any) -> ArgDef:

@@ -195,8 +195,9 @@ class RecordWriter:
     """
 
     def __init__(self, path: Any, compression: Compression = UNCOMPRESSED) -> None:
+        self._path = local_path(path)
         with file_errors():
-            self._file: BinaryIO | None = Path(local_path(path)).open("wb", _BUFFER)  # noqa: SIM115
+            self._file: BinaryIO | None = Path(self._path).open("wb", _BUFFER)  # noqa: SIM115
         self._deflate: Any = None
         if compression.kind:
             bits = compression.window_bits + (16 if compression.kind == "GZIP" else 0)
@@ -226,7 +227,7 @@ class RecordWriter:
         file = self._opened()
         if self._deflate is not None:
             data = self._deflate.compress(data)
-        with file_errors():
+        with file_errors(self._path):
             file.write(data)
 
     def _opened(self) -> BinaryIO:
@@ -237,7 +238,7 @@ class RecordWriter:
     def flush(self) -> None:
         """Hand what was written to the operating system, so that readers find it."""
         file = self._opened()
-        with file_errors():
+        with file_errors(self._path):
             if self._deflate is not None:
                 file.write(self._deflate.flush(zlib.Z_SYNC_FLUSH))
             file.flush()
@@ -252,7 +253,7 @@ class RecordWriter:
         file, self._file = self._file, None
         if file is None:
             return
-        with file_errors(), file:
+        with file_errors(self._path), file:
             if self._deflate is not None:
                 file.write(self._deflate.flush())
 

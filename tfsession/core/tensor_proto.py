@@ -19,6 +19,10 @@ from tfsession.core.shape import to_proto
 __all__ = ["array_to_proto", "make_ndarray", "make_tensor_proto", "to_ndarray"]
 
 _MAX_CONTENT: Final = 1 << 31
+# Bytes that a message may ask for without giving the values, and with a last one that repeats.
+_BELIEVED: Final = 1 << 20
+_MOST_REPEATED: Final = 1 << 26
+_MOST_REPEATED_TEXTS: Final = 1 << 23
 
 
 class _Field(NamedTuple):
@@ -140,6 +144,29 @@ def make_ndarray(tensor: Any) -> Array:
     return fill(_decode(getattr(tensor, field.name), dtype, field), sizes)
 
 
+def uniform_array(tensor: Any) -> Array | None:
+    """The array of a TensorProto that gives one value, or none, for a great many elements.
+
+    It takes the memory of one of them. None where `make_ndarray` is the way.
+
+    Raises:
+        ValueError: the message gives several values, and claims to stand for a great many more.
+    """
+    sizes = tuple(dim.size for dim in tensor.tensor_shape.dim)
+    dtype = as_dtype(tensor.dtype)
+    field = _FIELDS.get(dtype)
+    size = math.prod(sizes) * dtype.numpy.itemsize
+    if size <= _BELIEVED or tensor.tensor_content or field is None or not field.name:
+        return None
+    values = _decode(getattr(tensor, field.name), dtype, field)
+    if values.size <= 1:
+        return np.broadcast_to(fill(values, (1,))[0], sizes)
+    most = _MOST_REPEATED_TEXTS if dtype is dtypes.string else _MOST_REPEATED
+    if size > most and values.size < math.prod(sizes):
+        raise ValueError(f"{values.size} values are given for a tensor of shape {list(sizes)}")
+    return None
+
+
 def _decode(values: Any, dtype: DType, field: _Field) -> Array:
     """The values of a field, in one dimension."""
     if field.storage is None:
@@ -173,5 +200,5 @@ def parsed(data: bytes) -> tuple[DType, Array]:
     proto = protos.parsed(protos.TensorProto, data)
     try:
         return as_dtype(proto.dtype), make_ndarray(proto)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, OverflowError) as error:
         raise ValueError(str(error)) from None

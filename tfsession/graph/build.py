@@ -21,6 +21,8 @@ from tfsession.graph.tensor import Tensor
 
 # How many elements of an input a shape error shows.
 _SHOWN = 256
+# A number in a file that claims more is not believed.
+_MOST_TENSORS = 1 << 18
 
 if TYPE_CHECKING:
     from tfsession.core.dtypes import DType
@@ -38,7 +40,10 @@ def arg_types(args: Sequence[ArgDef], attrs: dict[str, Any]) -> list[DType]:
         if arg.is_ref:
             dtype = dtype._as_ref
         if arg.number_attr is not None:
-            types.extend([dtype] * attrs[arg.number_attr])
+            count = attrs[arg.number_attr]
+            if count > _MOST_TENSORS:
+                raise ValueError(f"Attr '{arg.number_attr}' asks for {count} tensors")
+            types.extend([dtype] * count)
         else:
             types.append(dtype)
     return types
@@ -111,7 +116,7 @@ def infer_shapes(op: Operation) -> None:
     assert op.op_def.shape is not None
     try:
         shapes = op.op_def.shape(op)
-    except ValueError as error:
+    except (ValueError, IndexError, OverflowError) as error:
         raise ValueError(_shape_error(op, error)) from None
     for tensor, shape in zip(op.outputs, shapes, strict=True):
         tensor._shape = shape
@@ -157,7 +162,7 @@ def _apply_attr_scopes(op: Operation, scopes: Scopes) -> None:
         op.attrs["_gradient_op_type"] = override.encode()
 
 
-def _shape_error(op: Operation, error: ValueError) -> str:
+def _shape_error(op: Operation, error: Exception) -> str:
     if isinstance(error, constant_value.NoShapeError):
         return str(error)
     controls = _controls_of(op, op.graph._scopes)

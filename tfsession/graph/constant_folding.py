@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfsession.core.errors import OpError
+from tfsession.core.op_reach import REACHING
 from tfsession.core.rules import find_kernel
+from tfsession.core.shape import num_elements
 
 if TYPE_CHECKING:
     from tfsession.graph.operation import Operation
@@ -19,6 +20,8 @@ Array = np.ndarray[Any, Any]
 
 # Their values belong to an iteration or a branch.
 _CONTROL_FLOW = frozenset({"Enter", "Exit", "Switch", "Merge", "NextIteration", "LoopCond"})
+# Nor is a file read, or a function of Python called, before a step asks for it.
+_NOT_NOW = _CONTROL_FLOW | REACHING.keys()
 _DEEPEST = 64
 _MOST_ELEMENTS = 1 << 20
 
@@ -38,7 +41,7 @@ def computed(op: Operation, value_of: Callable[[Tensor], Array | None]) -> tuple
     """The outputs of `op`, or None when they are not constant; `value_of` knows its inputs."""
     if op in _work.known:
         return _work.known[op]
-    if not op.inputs or op.op_def.is_stateful or op.type in _CONTROL_FLOW:
+    if not op.inputs or op.op_def.is_stateful or op.type in _NOT_NOW:
         return None
     if _work.depth >= _DEEPEST:
         return None
@@ -59,6 +62,8 @@ def _compute(op: Operation, value_of: Callable[[Tensor], Array | None]) -> tuple
         if value is None or value.size > _MOST_ELEMENTS:
             return None
         values.append(value)
+    if any((num_elements(tensor._shape) or 0) > _MOST_ELEMENTS for tensor in op.outputs):
+        return None
     kernel = find_kernel(op.type, "CPU", op.attrs)
     if kernel is None or kernel.stateful:
         return None
@@ -67,8 +72,8 @@ def _compute(op: Operation, value_of: Callable[[Tensor], Array | None]) -> tuple
     try:
         with np.errstate(all="ignore"):
             result = kernel.bind(np, op.op_def, op.attrs)(*values)
-    except (OpError, ValueError, ArithmeticError):
-        return None
+    except Exception:
+        return None  # it fails again when it runs, if it does
     outputs = op.op_def.outputs
     many = len(outputs) > 1 or (len(outputs) == 1 and outputs[0].is_sequence)
     return tuple(result) if many else (result,)

@@ -14,7 +14,7 @@ import numpy as np
 
 from tfsession.core.exports import export
 from tfsession.core.rules import Registry, caller_site
-from tfsession.core.shape import Shape, TensorShape
+from tfsession.core.shape import Shape, TensorShape, num_elements
 from tfsession.graph.composite import composite_type_of
 from tfsession.graph.constant_folding import computed
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tfsession.graph.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
+_MOST_DIMS = 1 << 16
 
 # f(op, output index) -> the value as an array, or None when it is not known.
 folders: Registry[Callable[[Any, int], Array | None]] = Registry("constant folder")
@@ -130,13 +131,18 @@ def get_static_value(tensor: Any, partial: bool = False) -> Any:
 
 
 def constant_dims(tensor: Tensor) -> list[int | None] | None:
-    """The elements of an integer vector, None for each unknown one; None when the length is."""
+    """The elements of an integer vector, None for each unknown one; None when the length is.
+
+    None also for a vector that is longer than a shape ever is.
+    """
+    shape = tensor._shape
+    if shape is not None and (size := num_elements(shape)) is not None and size > _MOST_DIMS:
+        return None
     value = constant_value(tensor)
     if value is not None:
         return [int(d) for d in np.atleast_1d(value)]
     function = partial_folders.get(tensor.op.type)
     dims = None if function is None else function(tensor.op, tensor.value_index)
-    shape = tensor._shape
     if dims is None and shape is not None and len(shape) == 1 and shape[0] is not None:
         return [None] * shape[0]
     return dims
@@ -203,7 +209,7 @@ def read_by(op: Operation) -> tuple[dict[int, Array], dict[int, Shape]]:
     try:
         assert op.op_def.shape is not None
         op.op_def.shape(op)
-    except ValueError:
+    except (ValueError, IndexError, OverflowError):
         pass
     finally:
         _reads.values = _reads.shapes = None

@@ -17,6 +17,7 @@ from tfsession.core.op_def import ArgDef, OpDef, ops
 from tfsession.core.op_def_proto import op_def_from_proto
 from tfsession.graph.build import build_operation
 from tfsession.graph.importer import import_nodes
+from tfsession.graph.loaded import mark_body
 from tfsession.graph.node_builder import not_registered
 from tfsession.graph.node_def import fill_node_def
 from tfsession.graph.operation import Operation
@@ -170,6 +171,7 @@ def _instantiate(
         mapped[argument, int(number)] = op.outputs[0]
     body = _Body(graph, function, attrs, mapped)
     made = import_nodes(graph, body.message, scope, mapped)
+    mark_body(graph, function.signature.name, made.values())
     for op in made.values():
         if not op.inputs and not op.control_inputs:
             op.control_inputs = tuple(pivots)

@@ -52,6 +52,9 @@ class Graph:
         self._functions: dict[str, Any] = {}  # FunctionDefs by name
         self._function_gradients: dict[str, Any] = {}  # GradientDefs by function name
         self._python_gradients: dict[str, Any] = {}  # rules in Python by the name of a call
+        # Operations and functions that came from elsewhere, with what they may not do.
+        self._loaded_ops: dict[Operation, Any] = {}
+        self._loaded_functions: dict[str, Any] = {}
         self._handle_elements: dict[str, Any] = {}  # what reads and deletes a session's tensors
         self.seed: int | None = None
         self._random_ops = 0

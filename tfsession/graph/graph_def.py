@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from tfsession.core import protos
+from tfsession.graph.loaded import note_own
 from tfsession.graph.node_def import EncodedNodes, encoded_nodes
 
 if TYPE_CHECKING:
@@ -86,4 +87,5 @@ def to_graph_def(
             message.library.function.extend(graph._functions.values())
             message.library.gradient.extend(graph._function_gradients.values())
             message.versions.min_consumer = max(message.versions.min_consumer, _FUNCTIONS_SINCE)
+        note_own(graph, message)
     return message

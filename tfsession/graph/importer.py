@@ -11,15 +11,14 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tfsession.core import protos
 from tfsession.core import shape as shape_lib
-from tfsession.core.attr_value import attr_from_proto, to_attr_value
 from tfsession.core.device_spec import canonical
 from tfsession.core.errors import NotFoundError
 from tfsession.core.exports import export
-from tfsession.core.op_def import NO_DEFAULT, OpDef, ops
+from tfsession.core.op_def import AttrDef, OpDef, ops
 from tfsession.core.op_def_proto import op_def_from_proto
 from tfsession.graph import external_value, node_builder
+from tfsession.graph.attr_defaults import drop_foreign_defaults, fill_defaults
 from tfsession.graph.build import (
     arg_types,
     enter_context,
@@ -37,6 +36,7 @@ from tfsession.graph.import_arguments import (
     map_sources,
     parse_tensor_name,
 )
+from tfsession.graph.loaded import mark_loaded
 from tfsession.graph.operation import Operation, capture_frames
 from tfsession.graph.scopes import implied_controls, merge_device_stack
 from tfsession.graph.tensor import Tensor
@@ -45,6 +45,11 @@ logger = logging.getLogger("tfsession")
 
 _NODE_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
 _DATA_INPUT = re.compile(r"(.+):(\d+)", re.S)
+# What the attributes must be that are read here without being in an op's definition.
+_PRIVATE = {
+    name: AttrDef.make(name=name, type=kind)
+    for name, kind in (("_class", "list(string)"), ("_output_shapes", "list(shape)"))
+}
 _LOOP_BACK = frozenset({"NextIteration", "RefNextIteration"})
 _MERGES = frozenset({"Merge", "RefMerge"})
 
@@ -90,14 +95,19 @@ def import_message(
     name: str | None = None,
     producer_op_list: Any = None,
     values: Mapping[str, Any] | None = None,
+    origin: str = "an imported GraphDef",
 ) -> list[Any] | None:
-    """As `import_graph_def`; `values` are those of constants that lie elsewhere, by node."""
+    """As `import_graph_def`.
+
+    `values` are those of constants that lie elsewhere, by node; `origin` tells where the graph came
+    from.
+    """
     message = as_graph_def(graph_def)
     mapped = check_input_map(input_map)
     wanted = None if return_elements is None else check_return_elements(return_elements)
     if producer_op_list is not None:
-        _drop_foreign_defaults(message, producer_op_list)
-    _fill_defaults(message)
+        drop_foreign_defaults(message, producer_op_list)
+    fill_defaults(message)
     graph = get_default_graph()
     graph._check_not_finalized()
     with graph.name_scope("import" if name is None else name) as scope:
@@ -109,6 +119,9 @@ def import_message(
             found = [importer.element(text) for text in wanted or ()]
             importer.check_map()
             importer.enter_graph()
+            mark_loaded(
+                graph, importer.operations.values(), importer.new_functions, message, origin
+            )
     # Under the names of the caller's scope, as what a branch brings in otherwise.
     enter_context(list(importer.operations.values()), graph._scopes)
     return None if wanted is None else found
@@ -129,50 +142,12 @@ def import_nodes(
         ValueError: the GraphDef is not valid.
         NotFoundError: an op type is not known.
     """
-    _fill_defaults(graph_def)
+    fill_defaults(graph_def)
     with graph._lock:
         importer = _Importer(graph, graph_def, scope, mapped)
         importer.make_operations()
         importer.enter_graph()
     return importer.operations
-
-
-# --- defaults -------------------------------------------------------------------------------------
-
-
-def _fill_defaults(message: Any) -> None:
-    """Write the defaults of attributes that nodes lack into them."""
-    defaults: dict[str, list[tuple[str, Any]]] = {}
-    for node in message.node:
-        op_type = node.op
-        if op_type not in defaults:
-            op_def = ops.get(op_type)
-            defaults[op_type] = [
-                (attr.name, to_attr_value(attr.default, attr.type))
-                for attr in (op_def.attrs.values() if op_def is not None else ())
-                if attr.default is not NO_DEFAULT
-            ]
-        attrs = node.attr
-        for name, default in defaults[op_type]:
-            if name not in attrs:
-                attrs[name].CopyFrom(default)
-
-
-def _drop_foreign_defaults(message: Any, producer_op_list: Any) -> None:
-    """Drop attributes that are unknown here and have the default of the graph's producer."""
-    try:
-        op_list = protos.coerce(producer_op_list, protos.OpList)
-    except TypeError:
-        raise TypeError("Argument `producer_op_list` must be an OpList proto.") from None
-    producer = {op_def.name: op_def for op_def in op_list.op}
-    for node in message.node:
-        known = ops.get(node.op)
-        if known is None or node.op not in producer:
-            continue
-        for attr in producer[node.op].attr:
-            unknown = attr.name in node.attr and attr.name not in known.attrs
-            if unknown and node.attr[attr.name] == attr.default_value:
-                del node.attr[attr.name]
 
 
 # --- nodes ----------------------------------------------------------------------------------------
@@ -193,7 +168,9 @@ class _Importer:
         self.values: Mapping[str, Any] = {}
         self.used: set[Source] = set()
         self.nodes = list(message.node)
-        self.functions = self._new_functions()
+        self.functions = self._functions_of_message()
+        known = graph._functions
+        self.new_functions = {n: f for n, f in self.functions.items() if n not in known}
         self.function_defs = {
             name: op_def_from_proto(function.signature)
             for name, function in {**graph._functions, **self.functions}.items()
@@ -207,7 +184,7 @@ class _Importer:
         self.frames = capture_frames()
         self._index_nodes()
 
-    def _new_functions(self) -> dict[str, Any]:
+    def _functions_of_message(self) -> dict[str, Any]:
         known = self.graph._functions
         functions: dict[str, Any] = {}
         for function in self.message.library.function:
@@ -357,7 +334,7 @@ class _Importer:
             if attr is not None:
                 attrs[key] = node_builder.attr_of_message(op_def, attr, message, name)
                 continue
-            attrs[key] = attr_from_proto(message)
+            attrs[key] = node_builder.private_attr(_PRIVATE.get(key), message, name)
             if not key.startswith("_"):
                 logger.warning(
                     "NodeDef mentions attribute %s which is not in the op definition of %s; it is "
@@ -374,7 +351,7 @@ class _Importer:
         """A colocation group under the name that its operation has here."""
         if not group.startswith(b"loc:@"):
             return group
-        target = group[5:].decode()
+        target = _decoded(group[5:])
         if target not in self.names:
             raise ValueError(
                 f"Node '{node_name}' expects to be colocated with unknown node '{target}'"
@@ -473,7 +450,7 @@ class _Importer:
         by_name = {op.name: op for op in made} if colocated else {}
         for op in colocated:
             # What a node is colocated with says where it goes, not its own device.
-            groups = [group[5:].decode() for group in op.attrs["_class"]]
+            groups = [_decoded(group[5:]) for group in op.attrs["_class"]]
             targets = [by_name.get(name) or graph._ops.get(name) for name in groups]
             if any(targets):
                 found = [target._device for target in targets if target]
@@ -485,6 +462,11 @@ class _Importer:
         for gradient in self.message.library.gradient:
             graph._function_gradients.update(_copies({gradient.function_name: gradient}))
         graph._versions.merge(self.message.versions)
+
+
+def _decoded(name: bytes) -> str:
+    """The name in a colocation group; what is no text is the name of no node."""
+    return name.decode(errors="backslashreplace")
 
 
 def _parse_input(text: str) -> Source:

@@ -54,6 +54,7 @@ def graph_beside(graph: Graph) -> Graph:
     beside = Graph()
     beside._functions = graph._functions
     beside._function_gradients = graph._function_gradients
+    beside._loaded_functions = graph._loaded_functions
     beside._version = 1 << 32  # what is there comes after all that the program makes
     return beside
 

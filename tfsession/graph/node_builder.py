@@ -52,12 +52,22 @@ def attr_of_message(op_def: OpDef, attr: AttrDef, message: Any, name: str) -> An
         _check_kind(attr, message)
         value = attr_from_proto(message, attr.type)
         _check_allowed(attr, value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         where = f"NodeDef: {{{{node {name}}}}}; {op_summary(op_def)}"
         raise ValueError(f"{error}\n\t; {where}") from None
     if attr.type == "type":
         attr.known_types[message.type] = value
     return value
+
+
+def private_attr(attr: AttrDef | None, message: Any, name: str) -> Any:
+    """The value of an attribute that the op's definition lacks; `attr` says what it must be."""
+    try:
+        if attr is not None:
+            _check_kind(attr, message)
+        return attr_from_proto(message)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{error}\n\t; NodeDef: {{{{node {name}}}}}") from None
 
 
 def _check_kind(attr: AttrDef, message: Any) -> None:
@@ -86,6 +96,13 @@ def _check_allowed(attr: AttrDef, value: Any) -> None:
             raise ValueError(
                 f"{what} for attr '{attr.name}' of {size} must be at least minimum {attr.minimum}"
             )
+    if attr.type in ("type", "list(type)"):
+        for dtype in value if isinstance(value, list) else [value]:
+            if dtype.is_ref:
+                raise ValueError(
+                    f"AttrValue must not have reference type value of {dtype.op_def_name}\n\t for "
+                    f"attr '{attr.name}'"
+                )
     if attr.allowed is not None:
         for item in value if isinstance(value, list) else [value]:
             if item not in attr.allowed:

@@ -114,7 +114,7 @@ def _value_text(value: Any) -> str:
         return "?"
     if dtype.is_floating:
         return float_text(value if dtype.name == "float64" else np.float32(value))
-    return str(int(value))
+    return str(int(value[0] if dtype.is_quantized else value))
 
 
 def input_names(inputs: Iterable[Tensor], controls: Iterable[Operation] = ()) -> list[str]:

@@ -49,15 +49,22 @@ from tfsession.graph.sparse_tensor import SparseTensor
 from tfsession.graph.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
+# More elements than these that are but one value in a file are not looked at one by one.
+_MOST_EQUAL = 1 << 22
 
 # --- definitions ----------------------------------------------------------------------------------
 
 
 def _const_shape(op: Operation) -> list[Shape]:
-    value = op.attrs["value"]
+    value, dtype = op.attrs["value"], op.attrs["dtype"]
     if isinstance(value, np.ndarray):
+        if value.dtype != dtype.numpy:
+            found = as_dtype(value.dtype).op_def_name
+            raise ValueError(
+                f"Type mismatch between value ({found}) and dtype ({dtype.op_def_name})"
+            )
         return [value.shape]
-    return [tuple(dim.size for dim in value.tensor_shape.dim)]
+    return [shape_lib.to_shape(value.tensor_shape)]
 
 
 define_op(
@@ -164,7 +171,9 @@ define_op(
 @folds("Const")
 def _const_value(op: Operation, _: int) -> Array | None:
     value = op.attrs["value"]
-    return value if isinstance(value, np.ndarray) else None
+    if not isinstance(value, np.ndarray) or (value.size > _MOST_EQUAL and not any(value.strides)):
+        return None
+    return value
 
 
 @folds("PlaceholderWithDefault")

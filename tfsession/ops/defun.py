@@ -18,6 +18,7 @@ from tfsession.graph.function_def import to_function_def
 from tfsession.graph.function_graph import FunctionGraph
 from tfsession.graph.graph import get_default_graph
 from tfsession.graph.graph_keys import GraphKeys
+from tfsession.graph.loaded import marks_within
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.resource_variable import ResourceVariable
@@ -149,6 +150,7 @@ class DefinedFunction:
         self._definition: Any = None
         self._captured: list[Tensor] = []
         self._library: dict[str, Any] = {}
+        self._loaded: dict[str, Any] = {}
         self._stateful_ops: list[tuple[str, str]] = []
 
     @property
@@ -212,6 +214,7 @@ class DefinedFunction:
             )
         for name, message in self._library.items():
             graph._functions.setdefault(name, message)
+        graph._loaded_functions.update(self._loaded)
         if self._grad_func is not None:
             self._grad_func.add_to_graph(graph)
             graph._function_gradients[self.name] = protos.GradientDef(
@@ -305,6 +308,7 @@ class DefinedFunction:
         message.signature.name = self._func_name or self._name_of(message)
         self._stateful_ops = [(op.name, op.type) for op in operations if op.op_def.is_stateful]
         self._library = body._functions
+        self._loaded = marks_within(body, message.signature.name)
         self._definition = message
 
     def _result_names(self, outputs: Sequence[Tensor]) -> list[str]:

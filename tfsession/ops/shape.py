@@ -254,7 +254,10 @@ def _shape_value(op: Operation, index: int) -> Array | None:
     shape = op.inputs[index]._shape
     if shape is None or None in shape:
         return None
-    return np.array(shape, op.attrs["out_type"].numpy)
+    dtype = op.attrs["out_type"].numpy
+    if any(size > np.iinfo(dtype).max for size in shape):
+        return None
+    return np.array(shape, dtype)
 
 
 @folds_partially("Shape", "ShapeN")

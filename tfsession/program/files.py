@@ -63,11 +63,11 @@ class GFile:
             self._file.flush()
         return Path(local_path(self._name)).stat().st_size
 
-    @file_errors()
     def write(self, file_content: Any) -> None:
         """Write text or bytes."""
         data = file_content.encode() if isinstance(file_content, str) else bytes(file_content)
-        self._opened("w").write(data)
+        with file_errors(self._name):
+            self._opened("w").write(data)
 
     @file_errors()
     def read(self, n: int = -1) -> Any:
@@ -108,20 +108,20 @@ class GFile:
         """The lines that are left."""
         return list(self)
 
-    @file_errors()
     def flush(self) -> None:
         """Hand what was written to the operating system."""
         if self._file is not None:
-            self._file.flush()
+            with file_errors(self._name):
+                self._file.flush()
 
-    @file_errors()
     def close(self) -> None:
         """Close the file; what was written is there then. It may be used again."""
-        if self._file is None and self._mode.startswith("w"):
-            self._opened("w")  # a file that nothing was written to is there, too
-        if self._file is not None:
-            file, self._file = self._file, None
-            file.close()
+        with file_errors(self._name):
+            if self._file is None and self._mode.startswith("w"):
+                self._opened("w")  # a file that nothing was written to is there, too
+            if self._file is not None:
+                file, self._file = self._file, None
+                file.close()
 
     def __enter__(self) -> GFile:
         return self

@@ -362,4 +362,6 @@ def _labels(op: Operation) -> list[str]:
 def _label(group: bytes | str) -> str | None:
     """The name in an entry of `_class`; None when it speaks of something else."""
     text = group.encode() if isinstance(group, str) else group
-    return text[len(_PREFIX) :].decode() if text.startswith(_PREFIX) else None
+    return (
+        text[len(_PREFIX) :].decode(errors="backslashreplace") if text.startswith(_PREFIX) else None
+    )

@@ -29,6 +29,7 @@ class Stop(BaseException):
 
 
 _BROADCAST_FAILED = "operands could not be broadcast together"
+_NO_SCALAR = re.compile(r"only \S+ (?:scalar )?arrays can be converted to ")
 _ARRAY_SHAPE = re.compile(r"\(([\d, ]*)\)")
 _NODE_TAG = re.compile(r"\{\{(?:colocation_)?node ([^}]+)\}\}")
 
@@ -58,6 +59,8 @@ def failure_of(
         kind, text = ResourceExhaustedError, _exhausted(error)
     elif isinstance(error, ValueError | IndexError | OverflowError):
         kind, text = InvalidArgumentError, _text_of(str(error))
+    elif isinstance(error, TypeError) and _NO_SCALAR.match(str(error)):
+        kind, text = InvalidArgumentError, "An input that must be a scalar is none"
     else:
         kind, text = InternalError, f"{type(error).__name__}: {error}"
     if op is None:

@@ -17,6 +17,7 @@ from tfsession.devices.manager import DeviceManager
 from tfsession.devices.memory import on_behalf_of
 from tfsession.devices.spares import Spares
 from tfsession.graph.graph import Graph
+from tfsession.graph.loaded import check_loaded
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor_handle import TensorHandle
 from tfsession.resources.session_tensors import SessionTensor
@@ -24,6 +25,7 @@ from tfsession.resources.store import SessionState
 from tfsession.runtime.compile import compile_plan, lay_out
 from tfsession.runtime.config import RunTerms
 from tfsession.runtime.control import CancellationManager
+from tfsession.runtime.errors import failure_of
 from tfsession.runtime.expected import asking_ahead
 from tfsession.runtime.float_errors import SILENT, settings, use
 from tfsession.runtime.functions import Functions
@@ -161,6 +163,7 @@ class Engine:
 
     def _compile(self, signature: Signature) -> Plan:
         signature, ops, placement = self._placed_for(signature)
+        check_loaded(self.graph, ops, signature.feeds, dict(signature.lowered))
         signature, left = rewrite(ops, placement, signature, self.terms.optimizations, self)
         return compile_plan(left, placement, signature, self)
 
@@ -358,7 +361,10 @@ class Engine:
         key = (node.op, id(node.memory))
         value = self._constants.get(key)
         if value is None:
-            value = self._constants[key] = self._call(node, ())
+            try:
+                value = self._constants[key] = self._call(node, ())
+            except Exception as error:
+                raise failure_of(error, None, [node.op]) from None
         return value
 
     # --- what rewriting asks for ----------------------------------------------------------------

@@ -167,7 +167,10 @@ class _Frames:
             frame = self._frame_of(node, outputs, feeds)
             self.region[op] = outputs[op] = frame
             if op.type in _ENTERS:
-                self.entered[op] = outputs[op] = (*frame, op.attrs["frame_name"].decode())
+                self.entered[op] = outputs[op] = (
+                    *frame,
+                    op.attrs["frame_name"].decode(errors="backslashreplace"),
+                )
             elif op.type in _EXITS:
                 if not frame:
                     raise InvalidArgumentError(

@@ -262,7 +262,7 @@ class _Walk:
             if op.type != "Const":
                 return None
             value = op.attrs["value"]
-            if value.nbytes > _SMALL or value.dtype.hasobject:
+            if not isinstance(value, np.ndarray) or value.nbytes > _SMALL or value.dtype.hasobject:
                 return None
             key = hash((device, value.dtype, value.shape, value.tobytes(), *controls))
         twins = self._twins

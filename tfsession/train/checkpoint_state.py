@@ -127,17 +127,10 @@ def _within(path: str, directory: str) -> str:
     return os.path.relpath(path, directory) if Path(path).is_absolute() else path
 
 
-@file_errors()
 def write_whole(name: str, data: bytes) -> None:
     """Write a file so that there is always the old one or the new one, never a part of one."""
-    target = local_path(name)
-    written = bundle_files.aside(target)
-    try:
+    with bundle_files.written_aside(local_path(name)) as written:
         Path(written).write_bytes(data)
-        bundle_files.flush(written)
-        Path(written).replace(target)
-    finally:
-        Path(written).unlink(missing_ok=True)
 
 
 @export("train.get_checkpoint_state")

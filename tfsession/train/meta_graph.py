@@ -19,7 +19,8 @@ from tfsession.graph import context_def  # noqa: F401 (says how contexts are wri
 from tfsession.graph.collection_protos import collection_protos, within_scope, without_scope
 from tfsession.graph.graph import Graph, get_default_graph
 from tfsession.graph.graph_def import to_graph_def
-from tfsession.graph.importer import import_graph_def
+from tfsession.graph.importer import import_message
+from tfsession.graph.loaded import note_own
 from tfsession.train.checkpoint_state import write_whole
 
 # What is followed; the same text as `tf.VERSION`.
@@ -78,6 +79,8 @@ def export_meta_graph(
     left_out = _other_savers(message.graph_def, saver_def) if clear_extraneous_savers else ()
     _drop_nodes(message.graph_def, left_out)
     unbound = _keep_scope(message.graph_def, export_scope) if export_scope else []
+    if export_scope and graph_def is None:
+        note_own(graph, message.graph_def)
     if clear_devices:
         for node in _nodes(message.graph_def):
             node.device = ""
@@ -183,7 +186,7 @@ def _rename_frame(node: Any, rename: Callable[[str], str]) -> None:
     """A loop's frame has the name of its context, which the name scope changes."""
     if node.op in ("Enter", "RefEnter"):
         frame = node.attr["frame_name"]
-        frame.s = rename(frame.s.decode()).encode()
+        frame.s = rename(frame.s.decode(errors="surrogateescape")).encode(errors="surrogateescape")
 
 
 def add_collection_def(
@@ -274,6 +277,7 @@ def import_into_graph(
     import_scope: str | None = None,
     input_map: dict[str, Any] | None = None,
     return_elements: list[str] | None = None,
+    origin: str = "an imported MetaGraphDef",
 ) -> tuple[Any, str, list[Any] | None]:
     """Add a MetaGraphDef's nodes and collections to the default graph.
 
@@ -283,12 +287,14 @@ def import_into_graph(
         import_scope: name scope to put everything in.
         input_map: as that of `tf.import_graph_def`.
         return_elements: as those of `tf.import_graph_def`.
+        origin: where a MetaGraphDef came from; a file tells its name.
 
     Returns:
         The message, the whole name scope, and what `tf.import_graph_def` has given.
     """
     if isinstance(meta_graph_or_file, str | os.PathLike):
         message = read_meta_graph(os.fspath(meta_graph_or_file))
+        origin = f"the MetaGraphDef in {os.fspath(meta_graph_or_file)}"
     else:
         message = protos.MetaGraphDef()
         message.CopyFrom(protos.coerce(meta_graph_or_file, protos.MetaGraphDef))
@@ -301,12 +307,13 @@ def import_into_graph(
     for node in message.graph_def.node:
         _rename_frame(node, lambda name: within_scope(name, scope))
     op_list = message.meta_info_def.stripped_op_list
-    elements = import_graph_def(
+    elements = import_message(
         message.graph_def,
         input_map,
         return_elements,
         name=import_scope or "",
         producer_op_list=op_list if op_list.op else None,
+        origin=origin,
     )
     made: dict[tuple[str, bytes], Any] = {}
     for key in sorted(message.collection_def):
@@ -335,6 +342,15 @@ def _restore_collection(
     if kind is None:
         log_error("Cannot identify data type for collection %s. Skipping.", key)
         return
+    try:
+        _fill_collection(graph, key, found, kind, scope, made)
+    except (protos.DecodeError, KeyError, IndexError) as error:
+        raise ValueError(f"Collection '{key}' cannot be restored: {error.args[0]}") from None
+
+
+def _fill_collection(
+    graph: Graph, key: str, found: Any, kind: str, scope: str, made: dict[tuple[str, bytes], Any]
+) -> None:
     known = collection_protos.get(key)
     for value in getattr(found, kind).value:
         if known is not None and kind == "bytes_list":

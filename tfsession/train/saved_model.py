@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from tfsession.checkpoint.bundle_files import written_aside
 from tfsession.core import protos
 from tfsession.core.dtypes import string
 from tfsession.core.exports import export
@@ -168,7 +169,8 @@ class Builder:
             while (directory / name).exists() and not _same(directory / name, source):
                 number += 1
                 name = f"{source.name}_{number}"
-            shutil.copyfile(source, directory / name)
+            with written_aside(str(directory / name)) as written:
+                shutil.copyfile(source, written)
         asset = protos.AssetFileDef(filename=name)
         asset.tensor_info.name = tensor.name
         packed = message.collection_def[_ASSETS_KEY].any_list.value.add()
@@ -357,7 +359,10 @@ def load(
         )
     message = found[0]
     with sess.graph.as_default() as graph:
-        _, scope, _ = import_into_graph(message, False, import_scope, **saver_kwargs)
+        _, scope, _ = import_into_graph(
+            message, False, import_scope, **saver_kwargs,
+            origin=f"the SavedModel in {os.fspath(export_dir)}",
+        )  # fmt: skip
         saver = saver_of(message, scope)
         if saver is None:
             info("The specified SavedModel has no variables; no checkpoints were restored.")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tfsession.checkpoint.bundle_files import discard_shards
 from tfsession.core import protos
 from tfsession.core.errors import InvalidArgumentError, NotFoundError, OpError
 from tfsession.core.exports import export
@@ -230,17 +231,21 @@ class Saver:
         if not self._is_empty:
             saver_def = self.saver_def
             feeds = {saver_def.filename_tensor_name: checkpoint}
-            with shown(progress, "Saving", checkpoint):
-                saved = os.fsdecode(sess.run(saver_def.save_tensor_name, feeds))
-            if write_state:
-                self._record(saved, os.path.dirname(save_path), latest_filename)  # noqa: PTH120
-                self._delete_old(meta_graph_suffix)
+            try:
+                with shown(progress, "Saving", checkpoint):
+                    saved = os.fsdecode(sess.run(saver_def.save_tensor_name, feeds))
+            except BaseException:
+                discard_shards(checkpoint)
+                raise
         if write_meta_graph:
             with sess.graph.as_default():
                 self.export_meta_graph(
                     meta_graph_file(checkpoint, meta_graph_suffix),
                     strip_default_attrs=strip_default_attrs,
                 )
+        if saved is not None and write_state:  # when all is there that it names
+            self._record(saved, os.path.dirname(save_path), latest_filename)  # noqa: PTH120
+            self._delete_old(meta_graph_suffix)
         return saved
 
     def _numbered(self, sess: Any, save_path: str, step: Any) -> str:
