@@ -151,8 +151,15 @@ class BundleReader:
         """A part of a tensor that is stored in other parts, or whole."""
         entry = self.entry(name)
 
+        def stored_entry(there: Part) -> Entry:
+            return self._part_entry(entry, name, there) if entry.parts else entry
+
+        def check(there: Part) -> None:
+            with file_errors():
+                self._files([(stored_entry(there), name)])
+
         def fill(there: Part, inside: tuple[slice, ...], target: Any) -> None:
-            one = self._part_entry(entry, name, there) if entry.parts else entry
+            one = stored_entry(there)
             fits = target.shape == one.shape and target.flags.c_contiguous
             if fits and entry.dtype is not string:
                 self._read_stored([(one, name)], _UNTOLD, [target])
@@ -162,7 +169,7 @@ class BundleReader:
         stored = entry.parts or (whole(entry.shape),)
         wanted = whole(entry.shape) if part is None else part
         try:
-            return assemble(wanted, stored, entry.dtype.numpy, fill)
+            return assemble(wanted, stored, entry.dtype.numpy, fill, check)
         except ValueError as error:
             raise _lost(f"Tensor {name} in {self.prefix} is damaged: {error}") from None
 

@@ -157,8 +157,13 @@ class SlicesReader:
         def fill(there: Part, inside: tuple[slice, ...], target: Any) -> None:
             target[...] = self._part(saved, name, there)[inside]
 
+        def check(there: Part) -> None:
+            # No element takes less than a byte.
+            if there.size > len(saved.files[there].get(part_key(name, there), b"")):
+                raise ValueError("it has another number of values")
+
         try:
-            return assemble(wanted, saved.files, saved.dtype.numpy, fill)
+            return assemble(wanted, saved.files, saved.dtype.numpy, fill, check)
         except ValueError as error:
             raise _lost(f"Tensor {name} in {self.pattern} is damaged: {error}") from None
 

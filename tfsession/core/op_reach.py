@@ -61,6 +61,8 @@ REACHING: Final[dict[str, Reach]] = {
     "RestoreV2": Reach(_READS_CHECKPOINT, ("prefix",), True),
     "Restore": Reach(_READS_CHECKPOINT, ("file_pattern",), True),
     "RestoreSlice": Reach(_READS_CHECKPOINT, ("file_pattern",), True),
+    "GenerateVocabRemapping": Reach(_READS, ("new_vocab_file", "old_vocab_file")),
+    "LoadAndRemapMatrix": Reach(_READS_CHECKPOINT, ("ckpt_path",), True),
     "PyFunc": Reach(_CALLS),
     "PyFuncStateless": Reach(_CALLS),
     "EagerPyFunc": Reach(_CALLS),
@@ -69,24 +71,26 @@ REACHING: Final[dict[str, Reach]] = {
 _UNKNOWN: Final = Reach("is given texts, and nobody has said what it does with them")
 
 _HARMLESS: Final = """
-    AsString AudioSummaryV2 CacheDataset CheckNumerics CheckNumericsV2 DecodeAndCropJpeg
-    DecodeBase64 DecodeBmp DecodeCSV DecodeCompressed DecodeGif DecodeImage DecodeJpeg
-    DecodePaddedRaw DecodePng DecodeRaw DeleteSessionTensor DestroyTemporaryVariable Einsum
-    EncodeBase64 EncodeJpeg Enter ExtractGlimpse ExtractJpegShape GetSessionTensor
-    HistogramSummary ImageSummary InitializeTable IteratorFromStringHandle
-    IteratorFromStringHandleV2 LookupTableExport LookupTableFind LookupTableImport
-    LookupTableInsert LookupTableSize MergeSummary OptionsDataset ParseExample ParseExampleV2
-    ParseSequenceExampleV2 ParseSingleExample ParseTensor PartitionedCall PreventGradient
-    Print QueueClose QueueDequeue QueueDequeueMany QueueDequeueUpTo QueueEnqueue
-    QueueEnqueueMany QueueIsClosed QueueSize ReaderNumRecordsProduced
+    AccumulatorApplyGradient AccumulatorNumAccumulated AccumulatorSetGlobalStep
+    AccumulatorTakeGradient AsString AudioSummaryV2 CacheDataset CheckNumerics CheckNumericsV2
+    DecodeAndCropJpeg DecodeBase64 DecodeBmp DecodeCSV DecodeCompressed DecodeGif DecodeImage
+    DecodeJpeg DecodePaddedRaw DecodePng DecodeRaw DecodeWav DeleteSessionTensor
+    DestroyTemporaryVariable Einsum EncodeBase64 EncodeJpeg Enter ExtractGlimpse
+    ExtractJpegShape GetSessionTensor HistogramSummary ImageSummary InitializeTable
+    IteratorFromStringHandle IteratorFromStringHandleV2 LookupTableExport LookupTableFind
+    LookupTableImport LookupTableInsert LookupTableSize MergeSummary OptionsDataset ParseExample
+    ParseExampleV2 ParseSequenceExampleV2 ParseSingleExample ParseTensor PartitionedCall
+    PreventGradient Print QueueClose QueueDequeue QueueDequeueMany QueueDequeueUpTo QueueEnqueue
+    QueueEnqueueMany QueueIsClosed QueueSize RaggedTensorToTensor ReaderNumRecordsProduced
     ReaderNumWorkUnitsCompleted ReaderRead ReaderReadUpTo ReaderReset ReaderRestoreState
     ReaderRestoreStateV2 ReaderSerializeState ReduceJoin RefEnter RegexFullMatch RegexReplace
-    ScalarSummary ShardedFilename ShardedFilespec StackV2 StatefulPartitionedCall
-    StaticRegexFullMatch StaticRegexReplace StringFormat StringJoin StringLength StringLower
-    StringSplit StringSplitV2 StringStrip StringToHashBucket StringToHashBucketFast
-    StringToHashBucketStrong StringToNumber StringUpper Substr TemporaryVariable
-    TensorArrayGradV3 TensorArrayV3 TensorSummary TensorSummaryV2 UnicodeDecode
-    UnicodeDecodeWithOffsets UnicodeTranscode UnsortedSegmentJoin VarHandleOp
+    ScalarSummary ShardedFilename ShardedFilespec SparseAccumulatorApplyGradient
+    SparseAccumulatorTakeGradient StackV2 StatefulPartitionedCall StaticRegexFullMatch
+    StaticRegexReplace StringFormat StringJoin StringLength StringLower StringNGrams StringSplit
+    StringSplitV2 StringStrip StringToHashBucket StringToHashBucketFast StringToHashBucketStrong
+    StringToNumber StringUpper Substr TemporaryVariable TensorArrayGradV3 TensorArrayV3
+    TensorSummary TensorSummaryV2 UnicodeDecode UnicodeDecodeWithOffsets UnicodeTranscode
+    UnsortedSegmentJoin VarHandleOp
 """
 HARMLESS: Final = frozenset(_HARMLESS.split())
 # Attributes that say how, or under which name within the session.

@@ -132,7 +132,13 @@ def overlap(wanted: Part, there: Part) -> tuple[tuple[slice, ...], tuple[slice, 
 Fill = Callable[[Part, tuple[slice, ...], Any], None]
 
 
-def assemble(wanted: Part, stored: Iterable[Part], dtype: Any, fill: Fill) -> Any:
+def assemble(
+    wanted: Part,
+    stored: Iterable[Part],
+    dtype: Any,
+    fill: Fill,
+    check: Callable[[Part], object],
+) -> Any:
     """A new array of NumPy's `dtype` for a part of a tensor, from the parts that are stored.
 
     Args:
@@ -140,6 +146,7 @@ def assemble(wanted: Part, stored: Iterable[Part], dtype: Any, fill: Fill) -> An
         stored: the parts that there are.
         dtype: of the array.
         fill: called for a stored part, the indices of what is wanted of it, and the array for that.
+        check: raises unless a stored part is as large as it claims to be.
 
     Raises:
         ValueError: they leave something out, or meet each other.
@@ -149,6 +156,9 @@ def assemble(wanted: Part, stored: Iterable[Part], dtype: Any, fill: Fill) -> An
     # Before memory is taken for what a damaged file may claim.
     if sum(counts) != wanted.size:
         raise ValueError(f"the parts there do not make up {wanted.spec()}")
+    for there, both in meetings:
+        if both:
+            check(there)
     if _overlap([both[0] for _, both in meetings if both], wanted.lengths):
         raise ValueError("its parts overlap")
     result: Any = np.empty(wanted.lengths, dtype)

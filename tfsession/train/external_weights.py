@@ -210,7 +210,9 @@ def import_graph(
     file = local_path(path)
     message = read_graph(file).graph_def
     values = external_values(message, file)
-    return import_message(message, input_map, return_elements, name, values=values)
+    return import_message(
+        message, input_map, return_elements, name, values=values, origin=f"the graph in {file}"
+    )
 
 
 def external_values(graph_def: Any, path: str) -> dict[str, Any]:
