@@ -1,20 +1,18 @@
-"""A process killed in mid-save leaves the checkpoint before, or the new one: see killed.py."""
+"""A process killed in mid-save leaves the checkpoint before, or the new one.
+
+python tests/checkpoint/killed.py --rounds 1000 --seed 2    does so for some minutes
+"""
 
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 SCRIPT = Path(__file__).with_name("killed.py")
 
 
-@pytest.mark.parametrize(
-    ("rounds", "seed"), [(24, 1), pytest.param(1000, 2, marks=pytest.mark.slow)]
-)
-def test_the_latest_checkpoint_is_whole(rounds, seed):
-    command = [sys.executable, str(SCRIPT), "--rounds", str(rounds), "--seed", str(seed)]
+def test_the_latest_checkpoint_is_whole():
+    command = [sys.executable, str(SCRIPT), "--rounds", "24", "--seed", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert re.match(rf"{rounds} kills, .* whole each time", done.stdout)
+    assert re.match(r"24 kills, .* whole each time", done.stdout)
