@@ -30,7 +30,7 @@ def ragged_tensor_to_tensor(
     if not values.ndim:
         raise _refuse("values must have at least one dimension")
     first, levels = _levels(row_partition_tensors, row_partition_types, len(values))
-    longest = [int((level[1:] - level[:-1]).max(initial=0)) for level in levels]
+    longest = [max((level[1:] - level[:-1]).tolist(), default=0) for level in levels]
     sizes = [first, *longest, *values.shape[1:]]
     if shape.ndim:
         if shape.size != len(sizes):

@@ -102,7 +102,7 @@ def ragged_tensor_to_sparse(xp: Any, *inputs: Any) -> Any:
     columns = [np.arange(shape[0])]
     for splits in levels:
         lengths = splits[1:] - splits[:-1]
-        shape.append(int(lengths.max(initial=0)))
+        shape.append(max(lengths.tolist(), default=0))
         columns = [np.repeat(column, lengths) for column in columns]
         columns.append(np.arange(splits[-1]) - np.repeat(splits[:-1], lengths))
     inner = values.shape[1:]

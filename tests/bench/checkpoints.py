@@ -181,7 +181,8 @@ def main() -> None:
                 if options.only in (None, name):
                     tf = importlib.import_module(module)
                     tf.disable_v2_behavior()
-                    tf.logging.set_verbosity(tf.logging.ERROR)
+                    if name == "TensorFlow":
+                        tf.logging.set_verbosity(tf.logging.ERROR)
                     models[name] = Model(tf, sizes, prefix)
             for name, model in models.items():
                 taken = [f"{size / 1e6:.0f}" for size in model.peaks()]
