@@ -1,4 +1,4 @@
-"""Accumulators: the same program under real TensorFlow and under tfsession, outcomes compared."""
+"""Accumulators and staging areas: the same program under real TensorFlow and tfsession, compared."""
 
 import pytest
 
@@ -13,6 +13,10 @@ PRELUDE = """
 import threading
 
 C, S = tf.ConditionalAccumulator, tf.SparseConditionalAccumulator
+try:
+    A = tf.contrib.staging.StagingArea
+except AttributeError:
+    from tensorflow.python.ops.data_flow_ops import StagingArea as A
 f32 = tf.float32
 s = tf.Session(config=tf.ConfigProto(operation_timeout_in_ms=4000))
 run = s.run
@@ -204,6 +208,55 @@ for q, grad in ((C(f32, [1]), ([1.],)), (S(f32), ([0], [[1.]], None))):
     add(2)
     add(3)
     out.append(run(count))
+""",
+        "staging areas: graph": """
+with tf.name_scope("sc"), tf.device("/cpu:0"):
+    q = A([f32, tf.int32], [[2], []], capacity=3, memory_limit=100)
+    element = [tf.constant([1., 2.]), tf.constant(3)]
+    for kw in ({}, {"name": "mine"}):
+        made = [q.put(element, **kw).name, q.get(**kw), q.peek(1, **kw), q.size(**kw),
+                q.clear(**kw).name]
+other = A([f32], names=["n"], shared_name="shared")
+with tf.device("/cpu:1"):
+    made += [q.get(), q.put(element).device, other.put({"n": tf.constant(1.)}).name, other.get()]
+out = [(n.name, n.op, list(n.input), n.device, sorted(
+            (k, str(v)) for k, v in n.attr.items() if k[0] != "_" and k != "value"))
+       for n in tf.get_default_graph().as_graph_def().node]
+out += [str(made)]
+out += [(x.name, x.dtypes, x.shapes, x.names, x.capacity, x.memory_limit) for x in (q, other)]
+""",
+        "staging areas: elements": """
+p, c = tf.placeholder(f32), tf.constant
+a, b = A([f32]), A([f32, tf.int32], [[], []], names=["x", "y"])
+out = [a.name, b.name]
+for value in ([1., 2.], [[3.]], 4.):
+    s.run(a.put([p]), {p: value})
+out += [run(a.size()), run(a.peek(1)), run(a.get()), run(a.get()), run(a.size()), run(a.clear()),
+        run(a.size())]
+run(b.put({"y": c(1), "x": c(2.)}))
+out.append(run(b.get()))
+run(b.put({"x": c(2.)}))
+out += [err(lambda: run(b.get()))[0], run(b.size())]
+small = A([f32], memory_limit=4)
+out.append([err(lambda: s.run(small.put([p]), {p: v}))[0] for v in ([1, 2], [1])])
+out.append(run(small.size()))
+""",
+        "staging areas: wrong arguments": """
+c, a, b = tf.constant, A([f32, tf.int32], [[2], []]), A([f32, tf.int32], names=["x", "y"])
+
+
+def said(f):
+    try:
+        return f()
+    except Exception as e:
+        return type(e).__name__, str(e)
+
+
+out = [said(f) for f in (
+    lambda: A([f32], [[], []]), lambda: A([f32], names=["a", "b"]), lambda: A([f32], shared_name=3),
+    lambda: a.put([c([1., 2.]), c(3.)]), lambda: a.put([c([1., 2., 3.]), c(3)]),
+    lambda: a.put([c([1., 2.]), c(3), c(3)]), lambda: a.put({"x": c(1.)}),
+    lambda: b.put([c(1.), c(2)]), lambda: b.put({"x": c(1.), "z": c(2)}))]
 """,
         "takes wait in turn": """
 q = C(f32, [])
