@@ -1,4 +1,4 @@
-"""Accumulators and staging areas: the same program under real TensorFlow and tfsession, compared."""
+"""Accumulators and staging areas: programs under real TensorFlow and tfsession, compared."""
 
 import pytest
 
