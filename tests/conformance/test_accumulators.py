@@ -103,8 +103,8 @@ for _ in range(6):
         thread.join(10)
     values = run([w, e, step, tf.local_variables()[0]])
     out.append([np.round(v, 4) for v in values])
-s.close()
 coord.request_stop()
+s.close()
 coord.join(threads, stop_grace_period_secs=10)
 """,
         "replicas: one, with its hook": """
