@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tfsession as tf
+from tfsession.resources import staging
 
 # Ops on state cannot be rows: what they give depends on an area.
 COVERED = ["Stage", "Unstage", "StagePeek", "StageSize", "StageClear"]
@@ -114,6 +115,26 @@ def test_a_put_waits_for_room_and_a_get_for_an_element(fresh_graph, limits):
         assert found == list(range(50))
         # Both ends in one step.
         assert session.run([got, put], {value: 3})[0] == 3
+
+
+def test_an_element_that_is_refused_makes_room():
+    area = staging.StagingArea(1, 0)
+    area.put((1,))
+    second, third = area.put((2,)), area.put((3,))
+
+    def refuse(element):
+        raise ValueError(element)
+
+    with pytest.raises(ValueError, match="1"):
+        area.get(refuse)
+    assert second.is_done
+    assert area.get(lambda element: None) == (2,)
+    assert third.is_done
+    waiting = area.peek(1, refuse)
+    assert not waiting.is_done
+    waiting.cancel()
+    assert isinstance(waiting.error, tf.errors.CancelledError)
+    assert area.get(lambda element: None) == (3,)
 
 
 def test_close_ends_all_waits(fresh_graph):
