@@ -7,7 +7,7 @@ import threading
 import weakref
 from _thread import LockType
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from operator import call
 from types import TracebackType
@@ -210,6 +210,9 @@ class BaseSession(SessionInterface):
         """Give back what the session holds. Idempotent; variables are lost."""
         self._closed = True
         self._engine.close()
+
+    def _cancel_waits(self, threads: Collection[int]) -> None:
+        self._engine.cancellation.cancel_waits(threads)
 
     def __del__(self) -> None:
         # Quiet: at the end of the interpreter anything may be gone already, `suppress` as well.

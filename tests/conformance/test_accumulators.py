@@ -1,14 +1,22 @@
-"""Accumulators: the same program under real TensorFlow and under tfsession, outcomes compared."""
+"""Accumulators and staging areas: programs under real TensorFlow and tfsession, compared."""
 
 import pytest
 
-pytestmark = pytest.mark.oracle
+# Real TensorFlow's queue runners fail when a monitored session is closed that they wait in.
+pytestmark = [
+    pytest.mark.oracle,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
+]
 
 # No wait is longer than the timeout: real TensorFlow would wait for ever.
 PRELUDE = """
 import threading
 
 C, S = tf.ConditionalAccumulator, tf.SparseConditionalAccumulator
+try:
+    A = tf.contrib.staging.StagingArea
+except AttributeError:
+    from tensorflow.python.ops.data_flow_ops import StagingArea as A
 f32 = tf.float32
 s = tf.Session(config=tf.ConfigProto(operation_timeout_in_ms=4000))
 run = s.run
@@ -52,6 +60,90 @@ class Later:
 
 # Programs that leave what is compared in `out`.
 PROGRAMS = {
+    "training": {
+        "replicas: graph": """
+step = tf.train.get_or_create_global_step()
+with tf.device("/job:localhost"), tf.name_scope("outer"):
+    w, u = tf.get_variable("w", [3, 1]), tf.get_variable("u", [5, 1])
+    e = tf.get_variable("e", [5, 1], use_resource=True)
+    o = tf.train.SyncReplicasOptimizer(
+        tf.train.MomentumOptimizer(.1, .9), 2, 3, name="named", variables_to_average=[w],
+        variable_averages=tf.train.ExponentialMovingAverage(.9, step))
+    grads = [(tf.ones([3, 1]), w), (None, u), (tf.IndexedSlices([[1.]], [0], [5, 1]), e)]
+    train = o.apply_gradients(grads, step)
+    for hook in (o.make_session_run_hook(True), o.make_session_run_hook(False, 2)):
+        hook.begin()
+out = [(n.name, n.op, list(n.input), n.device, list(n.attr["_class"].list.s))
+       for n in tf.get_default_graph().as_graph_def().node if "MovingAvg" not in n.name]
+out += [train.name, o.chief_init_op.name, o.local_step_init_op.name, o.get_slot_names(),
+        o.ready_for_local_init_op.name, o.get_slot(w, "momentum").name,
+        [v.name for v in o.variables()]]
+out += [[getattr(x, "name", x) for x in tf.get_collection(c)] for c in (
+    tf.GraphKeys.LOCAL_VARIABLES, tf.GraphKeys.GLOBAL_VARIABLES, tf.GraphKeys.TRAIN_OP)]
+""",
+        "replicas: two threads": """
+rng = np.random.RandomState(0)
+step = tf.train.get_or_create_global_step()
+x, ids = tf.placeholder(f32, [None, 3]), tf.placeholder(tf.int64, [None])
+w = tf.get_variable("w", [3, 1], initializer=tf.ones_initializer())
+e = tf.get_variable("e", [5, 1], initializer=tf.ones_initializer())
+loss = tf.reduce_mean(tf.square(tf.matmul(x, w) + tf.gather(e, ids) - 2))
+o = tf.train.SyncReplicasOptimizer(tf.train.AdamOptimizer(.05), 2)
+train = o.minimize(loss, global_step=step)
+coord, out = tf.train.Coordinator(), []
+run([tf.global_variables_initializer()])
+run(o.chief_init_op)
+threads = o.get_chief_queue_runner().create_threads(s, coord=coord, daemon=True, start=True)
+for _ in range(6):
+    feeds = [{x: rng.randn(4, 3), ids: rng.randint(0, 5, 4)} for _ in range(2)]
+    replicas = [threading.Thread(target=s.run, args=(train, feed)) for feed in feeds]
+    for thread in replicas:
+        thread.start()
+    for thread in replicas:
+        thread.join(10)
+    values = run([w, e, step, tf.local_variables()[0]])
+    out.append([np.round(v, 4) for v in values])
+coord.request_stop()
+s.close()
+coord.join(threads, stop_grace_period_secs=10)
+""",
+        "replicas: one, with its hook": """
+step = tf.train.get_or_create_global_step()
+w = tf.get_variable("w", [2], initializer=tf.ones_initializer())
+o = tf.train.SyncReplicasOptimizer(tf.train.GradientDescentOptimizer(.25), 1)
+train = o.minimize(tf.reduce_sum(w * w), global_step=step)
+hooks, out = [o.make_session_run_hook(True, num_tokens=0), tf.train.StopAtStepHook(4)], []
+with tf.train.MonitoredTrainingSession(hooks=hooks, stop_grace_period_secs=.1) as m:
+    while not m.should_stop():
+        m.run(train)
+        out.append(m.run_step_fn(lambda c: c.session.run([w, step])))
+""",
+        "replicas: refused": """
+step, v = tf.train.get_or_create_global_step(), tf.get_variable("v", [])
+S = tf.train.SyncReplicasOptimizer
+
+
+def made(**kw):
+    o = S(tf.train.AdamOptimizer(), 3, **kw)
+    o.apply_gradients([(tf.constant(1.), v)], step)
+    return o
+
+
+def said(f):
+    try:
+        return f()
+    except Exception as e:
+        return type(e).__name__, str(e)
+
+
+o = S(tf.train.AdamOptimizer(), 3, 1)
+out = [said(f) for f in (
+    o.get_chief_queue_runner, o.get_init_tokens_op, o.make_session_run_hook(True).begin,
+    lambda: o.apply_gradients([], step), lambda: o.apply_gradients([(tf.constant(1.), v)]),
+    lambda: made(total_num_replicas=1).get_init_tokens_op(1),
+    lambda: made(total_num_replicas=3).get_init_tokens_op(0).type)]
+""",
+    },
     "accumulators": {
         "graph": """
 with tf.name_scope("sc"), tf.container("c"):
@@ -116,6 +208,55 @@ for q, grad in ((C(f32, [1]), ([1.],)), (S(f32), ([0], [[1.]], None))):
     add(2)
     add(3)
     out.append(run(count))
+""",
+        "staging areas: graph": """
+with tf.name_scope("sc"), tf.device("/cpu:0"):
+    q = A([f32, tf.int32], [[2], []], capacity=3, memory_limit=100)
+    element = [tf.constant([1., 2.]), tf.constant(3)]
+    for kw in ({}, {"name": "mine"}):
+        made = [q.put(element, **kw).name, q.get(**kw), q.peek(1, **kw), q.size(**kw),
+                q.clear(**kw).name]
+other = A([f32], names=["n"], shared_name="shared")
+with tf.device("/cpu:1"):
+    made += [q.get(), q.put(element).device, other.put({"n": tf.constant(1.)}).name, other.get()]
+out = [(n.name, n.op, list(n.input), n.device, sorted(
+            (k, str(v)) for k, v in n.attr.items() if k[0] != "_" and k != "value"))
+       for n in tf.get_default_graph().as_graph_def().node]
+out += [str(made)]
+out += [(x.name, x.dtypes, x.shapes, x.names, x.capacity, x.memory_limit) for x in (q, other)]
+""",
+        "staging areas: elements": """
+p, c = tf.placeholder(f32), tf.constant
+a, b = A([f32]), A([f32, tf.int32], [[], []], names=["x", "y"])
+out = [a.name, b.name]
+for value in ([1., 2.], [[3.]], 4.):
+    s.run(a.put([p]), {p: value})
+out += [run(a.size()), run(a.peek(1)), run(a.get()), run(a.get()), run(a.size()), run(a.clear()),
+        run(a.size())]
+run(b.put({"y": c(1), "x": c(2.)}))
+out.append(run(b.get()))
+run(b.put({"x": c(2.)}))
+out += [err(lambda: run(b.get()))[0], run(b.size())]
+small = A([f32], memory_limit=4)
+out.append([err(lambda: s.run(small.put([p]), {p: v}))[0] for v in ([1, 2], [1])])
+out.append(run(small.size()))
+""",
+        "staging areas: wrong arguments": """
+c, a, b = tf.constant, A([f32, tf.int32], [[2], []]), A([f32, tf.int32], names=["x", "y"])
+
+
+def said(f):
+    try:
+        return f()
+    except Exception as e:
+        return type(e).__name__, str(e)
+
+
+out = [said(f) for f in (
+    lambda: A([f32], [[], []]), lambda: A([f32], names=["a", "b"]), lambda: A([f32], shared_name=3),
+    lambda: a.put([c([1., 2.]), c(3.)]), lambda: a.put([c([1., 2., 3.]), c(3)]),
+    lambda: a.put([c([1., 2.]), c(3), c(3)]), lambda: a.put({"x": c(1.)}),
+    lambda: b.put([c(1.), c(2)]), lambda: b.put({"x": c(1.), "z": c(2)}))]
 """,
         "takes wait in turn": """
 q = C(f32, [])

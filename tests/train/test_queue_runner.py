@@ -66,6 +66,21 @@ def test_a_closed_session_ends_threads_that_wait(fresh_graph):
     assert not any(thread.is_alive() for thread in threads)
 
 
+def test_a_stop_ends_threads_that_wait_for_something_else(fresh_graph):
+    """Here an empty queue that nobody closes; and nothing is left in between."""
+    source, queue = tf.FIFOQueue(3, tf.int32), tf.FIFOQueue(3, tf.int32)
+    both = source.dequeue() + source.dequeue()
+    runner = tf.train.QueueRunner(queue, [queue.enqueue(both)] * 2)
+    with tf.Session() as session:
+        coord = tf.train.Coordinator()
+        threads = runner.create_threads(session, coord, start=True)
+        session.run(source.enqueue(1))
+        coord.request_stop()
+        coord.join(threads, stop_grace_period_secs=20)
+        assert not any(thread.is_alive() for thread in threads)
+        session.run(source.enqueue(2))
+
+
 def test_an_error_stops_all_and_names_its_cause(fresh_graph):
     queue = tf.FIFOQueue(3, tf.int32)
     enqueue = queue.enqueue(tf.decode_csv("x", [[0]], name="cause"))

@@ -34,6 +34,7 @@ REACHING: Final[dict[str, Reach]] = {
     "ReadFile": Reach(_READS, ("filename",)),
     "WriteFile": Reach("writes files", ("filename",)),
     "MatchingFiles": Reach("lists files", ("pattern",)),
+    "RecordInput": Reach(_READS),
     # What a reader reads comes out of a queue.
     **dict.fromkeys(
         (

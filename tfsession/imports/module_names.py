@@ -168,6 +168,7 @@ MODULES: Final = {
     "python.training.session_manager": "train",
     "python.training.session_run_hook": "train",
     "python.training.supervisor": "train",
+    "python.training.sync_replicas_optimizer": "train",
     "python.training.training": "train",
     "python.training.training_util": "train",
     "python.util.compat": "compat",

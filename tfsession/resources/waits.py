@@ -7,7 +7,7 @@ order in which they came; who made one possible completes it, after the lock is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar, Final
 
@@ -35,16 +35,24 @@ class Waits:
 
     def _perform(self, action: str, attempt: Attempt) -> Any:
         """The result of an attempt, or a Pending; `action` is what errors call the operation."""
-        with self._lock:
-            if self._is_released:
-                raise _cancelled(action)
-            result = WAIT if self.in_turn and self._waiting else attempt()
-            if result is WAIT:
-                pending = Pending(self._withdraw)
-                self._waiting[pending] = action, attempt
-                return pending
-            done = self._let_through() if self._waiting else ()
-        _complete(done)
+        done: Sequence[Callable[[], Any]] = ()
+        try:
+            with self._lock:
+                if self._is_released:
+                    raise _cancelled(action)
+                try:
+                    result = WAIT if self.in_turn and self._waiting else attempt()
+                except Exception:
+                    # What is refused may be gone, and have made room.
+                    done = self._let_through()
+                    raise
+                if result is WAIT:
+                    pending = Pending(self._withdraw)
+                    self._waiting[pending] = action, attempt
+                    return pending
+                done = self._let_through() if self._waiting else ()
+        finally:
+            _complete(done)
         return result
 
     def _change(self, change: Attempt) -> Any:

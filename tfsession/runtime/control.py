@@ -16,7 +16,7 @@ from tfsession.core.errors import CancelledError, DeadlineExceededError
 from tfsession.runtime.errors import Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from tfsession.runtime.partition import Transfer
 
@@ -190,6 +190,12 @@ class CancellationManager:
         self.flag.append(True)
         for step in list(self.waiting):
             step.cancel()
+
+    def cancel_waits(self, threads: Collection[int]) -> None:
+        """End the steps in which these threads wait at this moment."""
+        for step, thread in list(self.waiting.items()):
+            if thread in threads:
+                step.cancel()
 
     def attend(self, step: Cancellable) -> None:
         """Tell the step when it is to end, until it leaves."""

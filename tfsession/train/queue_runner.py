@@ -24,8 +24,11 @@ from tfsession.graph.collection_protos import (
 from tfsession.graph.graph import get_default_graph
 from tfsession.graph.graph_keys import GraphKeys
 from tfsession.runtime.default_session import get_default_session
-from tfsession.session import SessionInterface
+from tfsession.session import BaseSession, SessionInterface
 from tfsession.train.coordinator import Coordinator
+
+# Seconds after which a thread that does not end is told so again: it may just begin to wait.
+_POLL = 0.02
 
 
 @export("train.QueueRunner", "train.queue_runner.QueueRunner")
@@ -162,9 +165,16 @@ class QueueRunner:
             self._running[session] -= 1
             return self._running[session] == 0
 
-    def _close_on_stop(self, session: Any, coord: Coordinator) -> None:
+    def _close_on_stop(
+        self, session: Any, coord: Coordinator, threads: list[threading.Thread]
+    ) -> None:
+        """Let the threads end once the coordinator stops, whatever they wait for."""
         coord.wait_for_stop()
         _run_quietly(session, self._cancel_op)
+        if isinstance(session, BaseSession):
+            while alive := [thread for thread in threads if thread.is_alive()]:
+                session._cancel_waits([thread.ident for thread in alive if thread.ident])
+                alive[0].join(_POLL)
 
     def create_threads(
         self, sess: Any, coord: Coordinator | None = None, daemon: bool = False, start: bool = False
@@ -191,7 +201,7 @@ class QueueRunner:
             threads.append(
                 threading.Thread(
                     target=self._close_on_stop,
-                    args=(sess, coord),
+                    args=(sess, coord, list(threads)),
                     name=f"{start_of_name}close_on_stop",
                 )
             )

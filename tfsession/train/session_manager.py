@@ -111,7 +111,7 @@ class SessionManager:
                     "Init operations did not make model ready for local_init.  "
                     f"{who}, error: {missing}"
                 )
-            missing = _missing(self._ready_op, session, "Model not ready")
+            missing = uninitialized(self._ready_op, session, "Model not ready")
             if missing is not None:
                 raise RuntimeError(
                     f"Init operations did not make model ready.  {who}, "
@@ -144,7 +144,7 @@ class SessionManager:
             )  # fmt: skip
             missing = self._initialize_locally(session)
             if restored and missing is None:
-                missing = _missing(self._ready_op, session, "Model not ready")
+                missing = uninitialized(self._ready_op, session, "Model not ready")
         except BaseException:
             session.close()
             raise
@@ -169,7 +169,7 @@ class SessionManager:
             try:
                 missing = self._initialize_locally(session)
                 if missing is None:
-                    missing = _missing(self._ready_op, session, "Model not ready")
+                    missing = uninitialized(self._ready_op, session, "Model not ready")
             except BaseException:
                 session.close()
                 raise
@@ -220,7 +220,9 @@ class SessionManager:
         """Run the local initializer if the model is ready for it; else what is missing."""
         if self._local_init_op is None:
             return None
-        missing = _missing(self._ready_for_local_init_op, session, "Model not ready for local init")
+        missing = uninitialized(
+            self._ready_for_local_init_op, session, "Model not ready for local init"
+        )
         if missing is None:
             session.run(
                 self._local_init_op,
@@ -230,7 +232,7 @@ class SessionManager:
         return missing
 
 
-def _missing(ready_op: Any, session: Session, what: str) -> str | None:
+def uninitialized(ready_op: Any, session: Session, what: str) -> str | None:
     """What has no value yet, as a text; None when nothing is missing."""
     if ready_op is None:
         return None
