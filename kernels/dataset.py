@@ -30,10 +30,9 @@ def _number(value: Any) -> int:
     return int(np.asarray(value)[()])
 
 
-def _called(ctx: Any, function: Any, captured: Sequence[Any]) -> dataset_calls.Function:
+def _called(ctx: Any, function: Any, captured: Sequence[Any]) -> dataset_calls.ElementCall:
     """A function of the graph, with what it takes beside an element."""
-    call = ctx.function(function)
-    return lambda *element: call(*element, *captured)
+    return dataset_calls.ElementCall(ctx.function(function), captured)
 
 
 # --- from tensors and files -----------------------------------------------------------------------

@@ -11,7 +11,7 @@ import numpy as np
 from tfsession.core.dtypes import DType, float32
 from tfsession.core.errors import InvalidArgumentError, OpError
 from tfsession.core.examples import Column, WrongKindError, column, example_features
-from tfsession.core.rules import kernel
+from tfsession.core.rules import for_each_row, kernel
 from tfsession.core.shape import Shape, debug_string
 
 
@@ -87,6 +87,24 @@ class Batch:
         else:
             values = self._fixed(key, dtype, shape, found, default)
         return values[0, ...] if self.is_single else values
+
+    def each(self, key: bytes, dtype: DType) -> list[Any]:
+        """The values of a feature, an own vector for each example."""
+        found = self.lists(key, dtype)
+        ends = np.cumsum(found.counts)
+        return [part.copy() for part in np.split(found.values, ends[:-1])]
+
+    def dense_each(self, key: bytes, dtype: DType, shape: Shape, default: Any) -> list[Any]:
+        """As `dense`, an own array for each example."""
+        assert shape is not None
+        if not shape or shape[0] is not None:
+            values = self.dense(key, dtype, shape, default)
+            return [values[i, ...].copy() for i in range(len(self))]
+        stride = math.prod(shape[1:])
+        rows = self.each(key, dtype)
+        if not stride or any(len(row) % stride for row in rows):
+            raise refusal(f"Number of values of {key!r} is not a multiple of stride length.")
+        return [row.reshape(-1, *shape[1:]) for row in rows]
 
     def _fixed(self, key: bytes, dtype: DType, shape: Any, found: Column, default: Any) -> Any:
         size = math.prod(shape)
@@ -223,6 +241,45 @@ def parse_example_v2(
         list(zip(keys_of(dense_keys), Tdense, dense_shapes, defaults, strict=True)),
         list(zip(keys_of(ragged_keys), ragged_value_types, ragged_split_types, strict=True)),
     )
+
+
+@for_each_row("ParseExampleV2")
+def parse_each(
+    texts: list[Any], names: Any, sparse_keys: Any, dense_keys: Any, ragged_keys: Any,
+    *defaults: Any, Tdense: list[DType], sparse_types: list[DType],
+    ragged_value_types: list[DType], ragged_split_types: list[DType], dense_shapes: list[Shape],
+) -> list[tuple[Any, ...]]:  # fmt: skip
+    """Of single examples what parsing each gives; what fails does so with less to tell."""
+    check_defaults(defaults, dense_shapes)
+    batch = Batch([_features(text[()]) for text in texts], [], is_single=False)
+    none = [()] * len(texts)
+    sparse = [
+        [(np.arange(len(row))[:, None], row, np.array([len(row)])) for row in batch.each(*one)]
+        for one in zip(sparse_keys.tolist(), sparse_types, strict=True)
+    ]
+    dense = [
+        batch.dense_each(*one)
+        for one in zip(dense_keys.tolist(), Tdense, dense_shapes, defaults, strict=True)
+    ]
+    ragged = [
+        [(row, np.zeros(0, split_dtype.numpy)) for row in batch.each(key, dtype)]
+        for key, dtype, split_dtype in zip(
+            ragged_keys.tolist(), ragged_value_types, ragged_split_types, strict=True
+        )
+    ]
+    return [
+        (
+            *(part for parts in zip(*of_sparse, strict=True) for part in parts),
+            *of_dense,
+            *(part for parts in zip(*of_ragged, strict=True) for part in parts),
+        )
+        for of_sparse, of_dense, of_ragged in zip(
+            zip(*sparse, strict=True) if sparse else none,
+            zip(*dense, strict=True) if dense else none,
+            zip(*ragged, strict=True) if ragged else none,
+            strict=True,
+        )
+    ]
 
 
 @kernel("ParseExample", device="CPU")

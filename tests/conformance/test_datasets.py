@@ -12,6 +12,38 @@ D, R = tf.data.Dataset, tf.data.Dataset.range
 experimental = tf.data.experimental
 
 
+FEATURES = {
+    "number": tf.FixedLenFeature([], tf.float32, 0.5),
+    "some": tf.FixedLenFeature([2], tf.int64),
+    "any": tf.VarLenFeature(tf.string),
+    "sequence": tf.FixedLenSequenceFeature([2], tf.float32, allow_missing=True),
+}
+
+
+def example(number):
+    feature = {
+        "some": tf.train.Feature(int64_list=tf.train.Int64List(value=[number, -number])),
+        "any": tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"x"] * (number % 3))),
+    }
+    if number % 4:
+        of = tf.train.FloatList(value=[number])
+        feature["number"] = tf.train.Feature(float_list=of)
+        of = tf.train.FloatList(value=range(number // 4 * 2))
+        feature["sequence"] = tf.train.Feature(float_list=of)
+    features = tf.train.Features(feature=feature)
+    return tf.train.Example(features=features).SerializeToString()
+
+
+TEXTS = [example(number) for number in range(12)]
+EXAMPLES = D.from_tensor_slices(TEXTS)
+
+
+def parsed(text):
+    found = tf.parse_single_example(text, FEATURES)
+    any = tf.sparse_tensor_to_dense(found["any"], "")
+    return found["number"], found["some"], tf.size(any), tf.shape(found["sequence"])
+
+
 def gone_through(dataset, times=2, most=50):
     iterator = tf.data.make_initializable_iterator(dataset)
     element = iterator.get_next()
@@ -64,6 +96,23 @@ DATASETS = {
         "D.from_generator(lambda n: range(n), tf.int64, args=(tf.constant(3),))"
         ".map(lambda x: x * x)"
     ),
+    "texts mapped twice": (
+        "D.from_tensor_slices(['a b', 'c']).map(lambda x: x)"
+        ".map(lambda x: tf.string_split([x]).values)"
+    ),
+    "examples parsed one by one, shuffled": "EXAMPLES.map(parsed).shuffle(5, seed=2).batch(4)",
+    "examples parsed by batches": (
+        "EXAMPLES.batch(4).map(lambda x: tf.parse_example(x, FEATURES)['number'])"
+    ),
+    "what is parsed, used": "EXAMPLES.map(lambda x: parsed(x)[0] * 2.0).take(7).batch(3)",
+    "examples of which one is damaged": (
+        "D.from_tensor_slices([*TEXTS[:4], b'?', *TEXTS[4:]]).map(parsed).batch(3).take(1)"
+    ),
+    "slices, moved": (
+        "D.from_tensor_slices((np.arange(20), np.ones([20, 2]))).shard(2, 1).skip(1).repeat(2)"
+        ".shuffle(4, seed=1).take(15).batch(4)"
+    ),
+    "slices of texts": "D.from_tensor_slices(['a', 'b', 'c']).shuffle(5, seed=3).repeat().take(5)",
     "random numbers": "R(3).map(lambda x: tf.random_uniform([], seed=3))",
     "enumerate": "R(4).enumerate(5)",
     "a list of results": "R(3).map(lambda x: [x, x + 1])",
@@ -92,6 +141,14 @@ FAILING = {
         "InvalidArgumentError",
     ),
     "in a batch": ("R(6).map(lambda x: tf.fill([x // 2], x)).batch(3)", "InvalidArgumentError"),
+    "in what is parsed": (
+        "D.from_tensor_slices([*TEXTS[:4], b'?', *TEXTS[4:6]]).map(parsed).batch(2)",
+        "InvalidArgumentError",
+    ),
+    "in what is shuffled": (
+        "D.from_tensor_slices([*TEXTS[:4], b'?', *TEXTS[4:9]]).map(parsed).shuffle(3, 1).batch(2)",
+        "InvalidArgumentError",
+    ),
     "of size 0": ("R(5).batch(0)", "InvalidArgumentError"),
     "in a generator": (
         "D.from_generator(lambda: iter([1, 'a', 3]), tf.int32)",

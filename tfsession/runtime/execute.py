@@ -22,6 +22,7 @@ from tfsession.graph.operation import Operation
 from tfsession.graph.tensor_handle import TensorHandle
 from tfsession.resources.session_tensors import SessionTensor
 from tfsession.resources.store import SessionState
+from tfsession.runtime.called import Called
 from tfsession.runtime.compile import compile_plan, lay_out
 from tfsession.runtime.config import RunTerms
 from tfsession.runtime.control import CancellationManager
@@ -42,8 +43,8 @@ from tfsession.runtime.transfer_guard import Guard
 _one_at_a_time = forking.rlock()
 
 
-# From a NameAttrList, what runs the function: `f(*values) -> values`.
-CallableOf = Callable[[Any], Callable[..., list[Value]]]
+# From a NameAttrList, what runs the function.
+CallableOf = Callable[[Any], Called]
 
 
 class KernelContext:
@@ -304,8 +305,8 @@ class Engine:
                 self._extend()
             return dict(self._placement)
 
-    def callable_of(self, name_attrs: Any) -> Callable[..., list[Value]]:
-        """A function of the graph as one of Python: it takes host values, and gives such.
+    def callable_of(self, name_attrs: Any) -> Called:
+        """A function of the graph as one of Python.
 
         Raises as `plan` does.
         """
@@ -314,11 +315,11 @@ class Engine:
             signature = self._called.get(key)
             if signature is None:
                 signature = self._called[key] = self._functions.called_by_kernels(name_attrs)
-        plan = self.plan(signature)
-        for node in plan.nodes:
+        called = Called(signature, self.plan)
+        for node in called.nodes:
             # Random numbers begin again with whoever asks for the function.
             self.state.on(node.device.name).node_state(node.op.name).pop("philox", None)
-        return lambda *values: plan.run(values)
+        return called
 
     # --- what compile.Binder asks for -----------------------------------------------------------
 
