@@ -230,8 +230,9 @@ def shuffle_and_repeat_dataset(
 
 
 def _batched(dataset: Dataset, size: Any, drops: bool) -> Dataset:
+    is_mapped = isinstance(dataset, dataset_calls.MapDataset)
     stack = dataset_groups.stacked
-    return dataset_groups.BatchDataset(dataset, _number(size), drops, stack)
+    return dataset_groups.BatchDataset(dataset, _number(size), drops, stack, is_mapped)
 
 
 @kernel("BatchDataset", "BatchDatasetV2", **_HOST)
