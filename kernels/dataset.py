@@ -18,6 +18,7 @@ from tfsession.core.rules import kernel
 from tfsession.core.shape import Shape
 from tfsession.resources import dataset as kinds
 from tfsession.resources import dataset_calls, dataset_groups
+from tfsession.resources.dataset_ahead import PrefetchDataset
 from tfsession.resources.iterator import DatasetIterator
 from tfsession.resources.reader_files import FixedLengthRecords, Lines, RecordFile
 from tfsession.resources.store import DEFAULT_CONTAINER
@@ -185,7 +186,18 @@ def cache_dataset(ctx: Any, input_dataset: Any, filename: Any) -> Dataset:
     return kinds.CacheDataset(input_dataset)
 
 
-@kernel("PrefetchDataset", "OptionsDataset", **_HOST)
+@kernel("PrefetchDataset", **_HOST)
+def prefetch_dataset(ctx: Any, input_dataset: Any, buffer_size: Any) -> Dataset:
+    """Made ahead."""
+    size = _number(buffer_size)
+    if size < -1:
+        raise InvalidArgumentError(
+            None, None, "buffer_size must be >= 0 or set buffer_size to be -1"
+        )
+    return PrefetchDataset(input_dataset, size)
+
+
+@kernel("OptionsDataset", **_HOST)
 def same_dataset(ctx: Any, input_dataset: Any, *others: Any) -> Dataset:
     """As it is."""
     return input_dataset  # type: ignore[no-any-return]

@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -176,6 +177,65 @@ def test_windows(fresh_graph, settings, expected):
     op = fresh_graph.create_op("WindowDataset", [*inputs, tf.constant(settings[3])], attrs=attrs)
     with tf.Session() as sess:
         sess.run(op)
+
+
+def prefetching():
+    return [t for t in threading.enumerate() if t.name == "DatasetPrefetch"]
+
+
+def until(condition, seconds=5):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.005)
+    return condition()
+
+
+def slowly(made, fails=()):
+    def make(value):
+        time.sleep(0.001)
+        made.append(int(value))
+        if value in fails:
+            raise ValueError("no such element")
+        return value
+
+    return lambda x: tf.py_func(make, [x], tf.int64)
+
+
+def test_elements_are_made_ahead_by_a_thread_that_ends_with_the_session(fresh_graph):
+    made = []
+    iterator = Dataset.range(100).map(slowly(made)).prefetch(5).make_initializable_iterator()
+    element = iterator.get_next()
+    with tf.Session() as sess:
+        sess.run(iterator.initializer)
+        assert [sess.run(element) for _ in range(4)] == [0, 1, 2, 3]
+        assert until(lambda: len(made) == 9)  # so many, and no more
+        time.sleep(0.02)
+        assert len(made) == 9
+        sess.run(iterator.initializer)
+        assert until(lambda: not prefetching())
+        assert [sess.run(element) for _ in range(100)] == list(range(100))
+        with pytest.raises(tf.errors.OutOfRangeError):
+            sess.run(element)
+        assert until(lambda: not prefetching())
+        sess.run(iterator.initializer)
+        assert [sess.run(element) for _ in range(3)] == [0, 1, 2]
+        assert prefetching()
+    assert until(lambda: not prefetching(), 1)
+
+
+def test_an_error_ahead_comes_at_its_element(fresh_graph):
+    dataset = Dataset.range(8).map(slowly([], fails=[4])).prefetch(3)
+    element = dataset.make_one_shot_iterator().get_next()
+    with tf.Session() as sess:
+        for expected in (0, 1, 2, 3, None, 5, 6, 7):
+            if expected is None:
+                with pytest.raises(tf.errors.InvalidArgumentError, match="no such element"):
+                    sess.run(element)
+            else:
+                assert sess.run(element) == expected
+        with pytest.raises(tf.errors.OutOfRangeError):
+            sess.run(element)
+    assert until(lambda: not prefetching(), 1)
 
 
 REFUSED = {

@@ -230,7 +230,12 @@ class Dataset(OfElements):
         return self._made("CacheDataset", [convert_to_tensor(filename, string, name="filename")])
 
     def prefetch(self, buffer_size: Any, name: str | None = None) -> Dataset:
-        """The same elements; they are made when they are asked for."""
+        """The same elements; so many are made ahead by a thread, where they take long to make.
+
+        Args:
+            buffer_size: how many; `AUTOTUNE` for a few.
+            name: not used.
+        """
         return self._made("PrefetchDataset", [_int64(buffer_size, "buffer_size")])
 
     def shuffle(
