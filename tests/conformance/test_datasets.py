@@ -113,6 +113,35 @@ DATASETS = {
         ".shuffle(4, seed=1).take(15).batch(4)"
     ),
     "slices of texts": "D.from_tensor_slices(['a', 'b', 'c']).shuffle(5, seed=3).repeat().take(5)",
+    "windows": "R(7).window(3, 2).flat_map(lambda part: part.batch(3))",
+    "windows of pairs": (
+        "D.zip((R(6), R(6).map(lambda x: x * x))).window(4, 1, 1, True)"
+        ".flat_map(lambda a, b: D.zip((a.batch(4), b.skip(1).batch(4))))"
+    ),
+    "windows of dicts": (
+        "D.from_tensor_slices({'a': np.arange(5.0)}).window(2, stride=2, shift=1)"
+        ".flat_map(lambda part: part['a'].repeat(2))"
+    ),
+    "unbatch": "D.from_tensor_slices((np.arange(6).reshape(3, 2), np.ones([3, 2, 4]))).unbatch()",
+    "take_while": "R(10).apply(experimental.take_while(lambda x: x < 4))",
+    "ignore_errors": (
+        "R(5).map(lambda x: tf.check_numerics(1.0 / tf.cast(x - 2, tf.float32), 'bad'))"
+        ".apply(experimental.ignore_errors())"
+    ),
+    "scan": "R(6).apply(experimental.scan(np.int64(1), lambda s, x: (s + x, (s * x, x))))",
+    "group by window": (
+        "R(17).apply(experimental.group_by_window(lambda x: x % 3, lambda k, part: part.batch(4)"
+        ".map(lambda x: (k, x)), window_size=4))"
+    ),
+    "group by window of sizes": (
+        "R(17).apply(experimental.group_by_window(lambda x: x % 2, lambda k, part: part.batch(9),"
+        " window_size_func=lambda k: k + 2))"
+    ),
+    "chosen": (
+        "experimental.choose_from_datasets([R(3), R(10, 14), R(20, 29)],"
+        " R(12).map(lambda x: (x * x) % 3))"
+    ),
+    "counted": "experimental.Counter(3, 2).take(4)",
     "random numbers": "R(3).map(lambda x: tf.random_uniform([], seed=3))",
     "enumerate": "R(4).enumerate(5)",
     "a list of results": "R(3).map(lambda x: [x, x + 1])",
@@ -261,6 +290,16 @@ iterator = tf.data.make_one_shot_iterator(R(10))
 first = iterator.get_next()
 with tf.Session() as session:
     out = session.run([first, first + 1, first * 2]), session.run(first)
+""",
+    "single": """
+found = tf.data.experimental.get_single_element(R(3).batch(3))
+some = tf.data.experimental.get_single_element(R(3))
+with tf.Session() as session:
+    out = [session.run(found)]
+    try:
+        session.run(some)
+    except tf.errors.InvalidArgumentError as error:
+        out.append(error.message.split(".")[0])
 """,
     "reduced": """
 total = R(5).reduce(tf.constant(0, tf.int64), lambda state, x: state + x)

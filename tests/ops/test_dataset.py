@@ -19,12 +19,19 @@ COVERED = [
             *("Generator", "Repeat", "Take", "Skip", "Shard", "Concatenate", "Zip", "Cache"),
             *("Prefetch", "Options", "Shuffle", "ShuffleAndRepeat", "Batch", "PaddedBatch"),
             *("Window", "Map", "ParallelMap", "Filter", "FlatMap", "Interleave"),
-            *("ParallelInterleave", "MapAndBatch", "Reduce"),
+            *("ParallelInterleave", "MapAndBatch", "Reduce", "Unbatch", "IgnoreErrors"),
+            *("TakeWhile", "Scan", "GroupByWindow", "DirectedInterleave"),
         )
     ),
     *(f"ParallelInterleaveDatasetV{version}" for version in (2, 3, 4)),
     *(f"{n}DatasetV2" for n in ("FixedLengthRecord", "Batch", "PaddedBatch", "ParallelMap")),
-    *("LegacyParallelInterleaveDatasetV2", "Iterator", "IteratorV2", "OneShotIterator"),
+    *(
+        "DatasetToSingleElement",
+        "LegacyParallelInterleaveDatasetV2",
+        "Iterator",
+        "IteratorV2",
+        "OneShotIterator",
+    ),
     *("MakeIterator", "IteratorGetNext", "IteratorGetNextSync", "IteratorToStringHandle"),
     *("IteratorFromStringHandle", "IteratorFromStringHandleV2"),
 ]

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from tfsession.core.dtypes import bool_, int64
 from tfsession.core.exports import export
-from tfsession.graph.create import convert_to_tensor
+from tfsession.graph.create import convert_to_tensor, create_op
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.dataset import AUTOTUNE, Dataset, _batched, seeds_of
 from tfsession.ops.dataset_function import ElementFunction
+from tfsession.ops.dataset_structure import ElementSpec, known_of_both
 
 Transformation = Callable[[Dataset], Dataset]
 
@@ -93,10 +96,79 @@ def batch_and_drop_remainder(batch_size: Any) -> Transformation:
 
 @_shown("ignore_errors")
 def ignore_errors(log_warning: bool = False) -> Transformation:
-    """Not supported: where an element fails, the next call gives the one behind it."""
-    raise NotImplementedError(
-        "ignore_errors is not supported: catch the error of the step, and run the next one."
+    """The elements that can be made."""
+    return lambda dataset: dataset.ignore_errors(log_warning)
+
+
+@_shown("unbatch")
+def unbatch() -> Transformation:
+    """As the dataset's method."""
+    return lambda dataset: dataset.unbatch()
+
+
+@export("data.experimental.take_while")
+def take_while(predicate: Callable[..., Any]) -> Transformation:
+    """As the dataset's method."""
+    return lambda dataset: dataset.take_while(predicate)
+
+
+@_shown("scan")
+def scan(initial_state: Any, scan_func: Callable[..., Any]) -> Transformation:
+    """As the dataset's method."""
+    return lambda dataset: dataset.scan(initial_state, scan_func)
+
+
+@_shown("group_by_window")
+def group_by_window(
+    key_func: Callable[..., Any],
+    reduce_func: Callable[..., Any],
+    window_size: Any = None,
+    window_size_func: Callable[..., Any] | None = None,
+) -> Transformation:
+    """As the dataset's method."""
+    return lambda dataset: dataset.group_by_window(
+        key_func, reduce_func, window_size, window_size_func
     )
+
+
+@_shown("get_single_element")
+def get_single_element(dataset: Dataset) -> Any:
+    """As the dataset's method."""
+    return dataset.get_single_element()
+
+
+@_shown("choose_from_datasets")
+def choose_from_datasets(
+    datasets: Any, choice_dataset: Dataset, stop_on_empty_dataset: bool = False
+) -> Dataset:
+    """Elements of several datasets, of which another one tells by number whose turn it is.
+
+    Args:
+        datasets: a list of datasets of elements of one kind.
+        choice_dataset: int64 scalars.
+        stop_on_empty_dataset: whether a dataset at its end ends all; it is passed over otherwise.
+
+    Raises:
+        TypeError: the choices are no int64 scalars.
+    """
+    if choice_dataset._spec.dtypes != [int64] or choice_dataset._spec.shapes != [()]:
+        raise TypeError(
+            "`choice_dataset` should be a `tf.data.Dataset` containing a scalar `tf.int64` tensor "
+            f"but is a dataset of {choice_dataset.output_types}."
+        )
+    spec = datasets[0]._spec
+    for other in datasets[1:]:
+        shapes = list(map(known_of_both, spec.shapes, other._spec.shapes))
+        spec = ElementSpec(spec.structure, spec.dtypes, shapes)
+    attrs = {**spec.attrs, "stop_on_empty_dataset": stop_on_empty_dataset}
+    inputs = [choice_dataset._variant_tensor, [dataset._variant_tensor for dataset in datasets]]
+    return Dataset(create_op("DirectedInterleaveDataset", inputs, attrs), spec)
+
+
+@_shown("Counter")
+def Counter(start: Any = 0, step: Any = 1, dtype: Any = int64) -> Dataset:
+    """Numbers without end."""
+    return Dataset.range(start, np.iinfo(np.int64).max, step, output_type=dtype)
 
 
 @_shown("prefetch_to_device")
