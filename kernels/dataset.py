@@ -18,7 +18,7 @@ from tfsession.core.rules import kernel
 from tfsession.core.shape import Shape
 from tfsession.resources import dataset as kinds
 from tfsession.resources import dataset_calls, dataset_groups
-from tfsession.resources.dataset_ahead import PrefetchDataset
+from tfsession.resources.dataset_ahead import TO_DEVICE, PrefetchDataset
 from tfsession.resources.iterator import DatasetIterator
 from tfsession.resources.reader_files import FixedLengthRecords, Lines, RecordFile
 from tfsession.resources.store import DEFAULT_CONTAINER
@@ -187,14 +187,16 @@ def cache_dataset(ctx: Any, input_dataset: Any, filename: Any) -> Dataset:
 
 
 @kernel("PrefetchDataset", **_HOST)
-def prefetch_dataset(ctx: Any, input_dataset: Any, buffer_size: Any) -> Dataset:
-    """Made ahead."""
+def prefetch_dataset(
+    ctx: Any, input_dataset: Any, buffer_size: Any, *, metadata: bytes = b""
+) -> Dataset:
+    """Made ahead, and copied ahead where a device is named."""
     size = _number(buffer_size)
     if size < -1:
-        raise InvalidArgumentError(
-            None, None, "buffer_size must be >= 0 or set buffer_size to be -1"
-        )
-    return PrefetchDataset(input_dataset, size)
+        raise kinds.refused("buffer_size must be >= 0 or set buffer_size to be -1")
+    _, is_for_device, name = metadata.partition(TO_DEVICE)
+    device = ctx.find_device(name.decode()) if is_for_device else None
+    return PrefetchDataset(input_dataset, size, device)
 
 
 @kernel("OptionsDataset", **_HOST)

@@ -9,6 +9,7 @@ import pytest
 
 import tfsession as tf
 from tfsession.resources.dataset_groups import ColumnDataset, WindowDataset
+from tfsession.testing import simulated_session
 
 # Elements and their order are compared with TensorFlow's in tests/conformance/test_datasets.py.
 COVERED = [
@@ -243,6 +244,37 @@ def test_an_error_ahead_comes_at_its_element(fresh_graph):
         with pytest.raises(tf.errors.OutOfRangeError):
             sess.run(element)
     assert until(lambda: not prefetching(), 1)
+
+
+@pytest.mark.parametrize("shot", ["make_one_shot_iterator", "make_initializable_iterator"])
+def test_elements_are_copied_to_a_device_ahead_of_the_step(fresh_graph, shot):
+    arrays = np.arange(40, dtype=np.float32).reshape(10, 4)
+    dataset = Dataset.from_tensor_slices((arrays, np.arange(10))).batch(2)
+    dataset = dataset.apply(tf.data.experimental.prefetch_to_device("/gpu:0", 2))
+    iterator = getattr(dataset, shot)()
+    x, number = iterator.get_next()
+    with tf.device("/gpu:0"):
+        total = tf.reduce_sum(x)
+    with simulated_session(gpus=1) as sess:
+        if shot == "make_initializable_iterator":
+            sess.run(iterator.initializer)
+        counting = sess.counting()
+        assert sess.run(total) == arrays[:2].sum()
+        assert until(lambda: counting["/gpu:0"].host_to_device >= 6)  # of two steps ahead
+        before = counting["/gpu:0"].host_to_device
+        assert sess.run([total, number])[0] == arrays[2:4].sum()
+        assert [sess.run(total) for _ in range(3)] == [arrays[i : i + 2].sum() for i in (4, 6, 8)]
+        assert counting["/gpu:0"].host_to_device == 10
+        assert before < 10
+        with pytest.raises(tf.errors.OutOfRangeError):
+            sess.run(total)
+    assert until(lambda: not prefetching(), 1)
+
+
+def test_a_device_that_is_not_there_is_no_reason_to_fail(fresh_graph):
+    to_device = tf.data.experimental.prefetch_to_device
+    for device in ("/gpu:7", "/cpu:0"):
+        assert elements(Dataset.range(3).apply(to_device(device))) == [0, 1, 2]
 
 
 REFUSED = {

@@ -9,12 +9,15 @@ import numpy as np
 
 from tfsession.core.dtypes import bool_, int64
 from tfsession.core.exports import export
+from tfsession.core.wire import nested
 from tfsession.graph.create import convert_to_tensor, create_op
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.dataset import AUTOTUNE, Dataset, _batched, seeds_of
 from tfsession.ops.dataset_function import ElementFunction
 from tfsession.ops.dataset_structure import ElementSpec, known_of_both
 
+# Begins the name of a device in the metadata of a PrefetchDataset, as kernels read it.
+TO_DEVICE = b"prefetch_to_device:"
 Transformation = Callable[[Dataset], Dataset]
 
 
@@ -173,14 +176,30 @@ def Counter(start: Any = 0, step: Any = 1, dtype: Any = int64) -> Dataset:
 
 @_shown("prefetch_to_device")
 def prefetch_to_device(device: str, buffer_size: Any = None) -> Transformation:
-    """`prefetch`: what a step reads is brought to its device when it is read."""
-    return lambda dataset: dataset.prefetch(AUTOTUNE if buffer_size is None else buffer_size)
+    """`prefetch`, and arrays are copied to a device ahead of the step that reads them.
+
+    A step finds them there, if it reads them there; else they are on the host, as ever. Where the
+    session has no such device, this is `prefetch`.
+
+    Args:
+        device: name of a device.
+        buffer_size: how many elements are made and copied ahead; a few by default.
+    """
+
+    # A message with the name of the dataset: no other attribute of the operation is free to tell it.
+    metadata = nested(1, TO_DEVICE + device.encode())
+
+    def transform(dataset: Dataset) -> Dataset:
+        size = _int64(AUTOTUNE if buffer_size is None else buffer_size, "buffer_size")
+        return dataset._made("PrefetchDataset", [size], metadata=metadata)
+
+    return transform
 
 
 @_shown("copy_to_device")
 def copy_to_device(target_device: str, source_device: str = "/cpu:0") -> Transformation:
-    """The same elements: what a step reads is brought to its device when it is read."""
-    return lambda dataset: dataset
+    """As `prefetch_to_device`, one element ahead."""
+    return prefetch_to_device(target_device, 1)
 
 
 @_shown("enumerate_dataset")

@@ -14,8 +14,12 @@ from collections import deque
 from typing import Any, Final
 
 from tfsession.core import forking
+from tfsession.devices.device import Device
+from tfsession.devices.transfer import copy_ahead
 from tfsession.resources.dataset import Dataset, Element, Steps
 
+# Begins the name of a device in the metadata of a PrefetchDataset.
+TO_DEVICE: Final = b"prefetch_to_device:"
 # Seconds from which on an element is worth a thread, and how many such there must be.
 _LONG: Final = 0.0003
 _ENOUGH: Final = 2
@@ -24,24 +28,47 @@ _AUTOTUNED: Final = 4
 
 
 class PrefetchDataset(Dataset):
-    """The elements of another dataset, `size` of which are made ahead; a few if it is negative."""
+    """The elements of another dataset, `size` of which are made ahead; a few if it is negative.
 
-    def __init__(self, source: Dataset, size: int) -> None:
+    With a `device` their arrays are copied there ahead, too.
+    """
+
+    def __init__(self, source: Dataset, size: int, device: Device | None = None) -> None:
         self._source = source
         self._size = size if size >= 0 else _AUTOTUNED
+        self._device = device if device is not None and device.device_type != "CPU" else None
 
     def __iter__(self) -> Steps:
         steps = iter(self._source)
+        if self._device is not None:
+            return PrefetchSteps(CopySteps(steps, self._device), self._size or 1, _ENOUGH)
         return PrefetchSteps(steps, self._size) if self._size else steps
 
 
-class PrefetchSteps(Steps):
-    """Goes through a dataset by a thread that runs ahead, in the same order."""
+class CopySteps(Steps):
+    """Goes through elements and begins to copy them to a device."""
 
-    def __init__(self, steps: Steps, size: int) -> None:
+    def __init__(self, steps: Steps, device: Device) -> None:
+        self._steps = steps
+        self._device = device
+
+    def __next__(self) -> Element:
+        element: Element = next(self._steps)
+        for component in element:
+            copy_ahead(component, self._device)
+        return element
+
+
+class PrefetchSteps(Steps):
+    """Goes through a dataset by a thread that runs ahead, in the same order.
+
+    `long` says how many elements have taken long already.
+    """
+
+    def __init__(self, steps: Steps, size: int, long: int = 0) -> None:
         self._steps = steps
         self._ahead = Ahead(steps, size)
-        self._long = 0
+        self._long = long
         self._thread: threading.Thread | None = None
         # What the thread holds does not hold this.
         weakref.finalize(self, self._ahead.stop).atexit = False

@@ -50,13 +50,24 @@ CallableOf = Callable[[Any], Called]
 class KernelContext:
     """What a stateful kernel may use: arrays, device, its node's name, the session's state.
 
-    `function` gives a function of the graph by its NameAttrList, to be called with host values.
+    `function` gives a function of the graph by its NameAttrList, to be called with host values;
+    `find_device` the session's device of a name, None if it has none.
     """
 
-    __slots__ = ("device", "function", "memory", "name", "resources", "state", "tensors", "xp")
+    __slots__ = (
+        *("device", "find_device", "function", "memory", "name", "resources", "state", "tensors"),
+        "xp",
+    )
 
-    def __init__(self, node: Node, session: SessionState, function: CallableOf) -> None:
+    def __init__(
+        self,
+        node: Node,
+        session: SessionState,
+        function: CallableOf,
+        find_device: Callable[[str], Device | None],
+    ) -> None:
         self.function = function
+        self.find_device = find_device
         self.device = node.device
         self.memory = node.memory
         self.xp = array_module(node)
@@ -321,6 +332,12 @@ class Engine:
             self.state.on(node.device.name).node_state(node.op.name).pop("philox", None)
         return called
 
+    def _device_named(self, name: str) -> Device | None:
+        try:
+            return self.devices.find(name)
+        except InvalidArgumentError:
+            return None
+
     # --- what compile.Binder asks for -----------------------------------------------------------
 
     @property
@@ -344,7 +361,7 @@ class Engine:
         if kernel.ufunc is not None and node.memory is None and node.device.ledger is None:
             return kernel.bind(np, op.op_def, op.attrs)
         first = (
-            KernelContext(node, self.state, self.callable_of)
+            KernelContext(node, self.state, self.callable_of, self._device_named)
             if kernel.stateful
             else array_module(node)
         )
