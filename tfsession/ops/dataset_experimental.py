@@ -186,7 +186,7 @@ def prefetch_to_device(device: str, buffer_size: Any = None) -> Transformation:
         buffer_size: how many elements are made and copied ahead; a few by default.
     """
 
-    # A message with the name of the dataset: no other attribute of the operation is free to tell it.
+    # A message with the name of the dataset: no other attribute is free to tell it.
     metadata = nested(1, TO_DEVICE + device.encode())
 
     def transform(dataset: Dataset) -> Dataset:
