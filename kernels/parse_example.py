@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from tfsession.core.dtypes import DType, float32
 from tfsession.core.errors import InvalidArgumentError, OpError
-from tfsession.core.examples import Column, WrongKindError, column, example_features
+from tfsession.core.example_layout import values_by_name
+from tfsession.core.examples import (
+    Column,
+    WrongKindError,
+    column,
+    example_features,
+    known_column,
+)
 from tfsession.core.rules import for_each_row, kernel
 from tfsession.core.shape import Shape, debug_string
 
@@ -40,20 +48,36 @@ class Batch:
     """The features of examples, one or several, as columns.
 
     Args:
-        features: serialized, by name, of each example.
+        texts: the examples, serialized.
         names: of the examples, for errors; may be empty.
         is_single: it is one example, whose values have no dimension for a batch.
     """
 
-    def __init__(
-        self, features: list[dict[bytes, bytes]], names: list[bytes], is_single: bool
-    ) -> None:
-        self._features = features
+    def __init__(self, texts: list[bytes], names: list[bytes], is_single: bool) -> None:
+        self._texts = texts
+        self._known = values_by_name(texts) if len(texts) > 1 else None
+        self._parsed: list[dict[bytes, bytes]] | None = None
+        if self._known is None:
+            self._features()
         self._names = names
         self.is_single = is_single
 
+    @classmethod
+    def of(cls, features: list[dict[bytes, bytes]], names: list[bytes], is_single: bool) -> Batch:
+        """Of features that are taken apart already."""
+        batch = cls([], names, is_single)
+        batch._texts = [b""] * len(features)
+        batch._parsed = features
+        return batch
+
     def __len__(self) -> int:
-        return len(self._features)
+        return len(self._texts)
+
+    def _features(self) -> list[dict[bytes, bytes]]:
+        """The features of each example, serialized, by name."""
+        if self._parsed is None:
+            self._parsed = list(map(_features, self._texts))
+        return self._parsed
 
     def _where(self, key: bytes, index: int, part: str = "Key") -> str:
         text = f"{part}: {key.decode(errors='replace')}"
@@ -64,8 +88,15 @@ class Batch:
         return f"Name: {name}, {text}{place}"
 
     def _column(self, key: bytes, dtype: DType, mismatch: str) -> Column:
+        if self._known is not None:
+            if key not in self._known:
+                return column([None] * len(self), dtype)
+            with suppress(ValueError):  # told below
+                found = known_column(*self._known[key], dtype)
+                if found is not None:
+                    return found
         try:
-            return column([features.get(key) for features in self._features], dtype)
+            return column([features.get(key) for features in self._features()], dtype)
         except WrongKindError as error:
             text = mismatch.format(found=error.found, wanted=type_name(dtype))
             raise refusal(
@@ -198,7 +229,7 @@ def check_defaults(defaults: Sequence[Any], shapes: Sequence[Shape]) -> None:
 
 def _batch(serialized: Any, names: Any) -> Batch:
     texts, known = texts_of(serialized, names)
-    return Batch([_features(text) for text in texts], known, serialized.ndim == 0)
+    return Batch(texts, known, serialized.ndim == 0)
 
 
 def _parsed(
@@ -251,7 +282,7 @@ def parse_each(
 ) -> list[tuple[Any, ...]]:  # fmt: skip
     """Of single examples what parsing each gives; what fails does so with less to tell."""
     check_defaults(defaults, dense_shapes)
-    batch = Batch([_features(text[()]) for text in texts], [], is_single=False)
+    batch = Batch([text[()] for text in texts], [], is_single=False)
     none = [()] * len(texts)
     sparse = [
         [(np.arange(len(row))[:, None], row, np.array([len(row)])) for row in batch.each(*one)]
