@@ -137,6 +137,10 @@ DATASETS = {
         "R(17).apply(experimental.group_by_window(lambda x: x % 2, lambda k, part: part.batch(9),"
         " window_size_func=lambda k: k + 2))"
     ),
+    "buckets": (
+        "R(20).map(lambda x: tf.fill([x * 7 % 10], x)).apply("
+        "experimental.bucket_by_sequence_length(lambda x: tf.size(x), [3, 6], [4, 3, 2]))"
+    ),
     "chosen": (
         "experimental.choose_from_datasets([R(3), R(10, 14), R(20, 29)],"
         " R(12).map(lambda x: (x * x) % 3))"

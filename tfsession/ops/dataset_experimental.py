@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,13 @@ from tfsession.core.exports import export
 from tfsession.core.wire import nested
 from tfsession.graph.create import convert_to_tensor, create_op
 from tfsession.graph.tensor import Tensor
+from tfsession.ops.cast import cast
+from tfsession.ops.compare import less_equal
 from tfsession.ops.dataset import AUTOTUNE, Dataset, _batched, seeds_of
 from tfsession.ops.dataset_function import ElementFunction
 from tfsession.ops.dataset_structure import ElementSpec, known_of_both
+from tfsession.ops.gather import gather
+from tfsession.ops.reduce import reduce_sum
 
 # Begins the name of a device in the metadata of a PrefetchDataset, as kernels read it.
 TO_DEVICE = b"prefetch_to_device:"
@@ -132,6 +136,57 @@ def group_by_window(
     return lambda dataset: dataset.group_by_window(
         key_func, reduce_func, window_size, window_size_func
     )
+
+
+@_shown("bucket_by_sequence_length")
+def bucket_by_sequence_length(
+    element_length_func: Callable[..., Any],
+    bucket_boundaries: Sequence[int],
+    bucket_batch_sizes: Sequence[int],
+    padded_shapes: Any = None,
+    padding_values: Any = None,
+    pad_to_bucket_boundary: bool = False,
+    no_padding: bool = False,
+    drop_remainder: bool = False,
+) -> Transformation:
+    """Batches of elements of about one length, padded to the longest of each batch.
+
+    Args:
+        element_length_func: gives an integer scalar for an element.
+        bucket_boundaries: lengths at which buckets begin, but for the first one.
+        bucket_batch_sizes: sizes of batches, one more than there are boundaries.
+        padded_shapes, padding_values: as of `padded_batch`.
+        pad_to_bucket_boundary: not supported: give `padded_shapes`.
+        no_padding: batch what is of one shape anyway.
+        drop_remainder: leave the last batch of a bucket out if it is not full.
+
+    Raises:
+        ValueError: the numbers of boundaries and sizes do not fit.
+        NotImplementedError: for `pad_to_bucket_boundary`.
+    """
+    if len(bucket_batch_sizes) != len(bucket_boundaries) + 1:
+        raise ValueError(
+            "`len(bucket_batch_sizes)` must equal `len(bucket_boundaries) + 1` but "
+            f"`len(bucket_batch_sizes)={len(bucket_batch_sizes)}` and "
+            f"`len(bucket_boundaries)={len(bucket_boundaries)}`."
+        )
+    if pad_to_bucket_boundary:
+        raise NotImplementedError("pad_to_bucket_boundary is not supported: give padded_shapes.")
+
+    def bucket(*element: Any) -> Tensor:
+        length = cast(element_length_func(*element), int64)
+        begun = cast(less_equal(convert_to_tensor(bucket_boundaries, dtype=int64), length), int64)
+        return reduce_sum(begun)  # type: ignore[no-any-return]
+
+    def size(key: Tensor) -> Tensor:
+        return gather(convert_to_tensor(bucket_batch_sizes, dtype=int64), key)  # type: ignore[no-any-return]
+
+    def batched(key: Tensor, group: Dataset) -> Dataset:
+        if no_padding:
+            return group.batch(size(key), drop_remainder)
+        return group.padded_batch(size(key), padded_shapes, padding_values, drop_remainder)
+
+    return lambda dataset: dataset.group_by_window(bucket, batched, window_size_func=size)
 
 
 @_shown("get_single_element")
