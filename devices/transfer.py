@@ -7,16 +7,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
+from weakref import ref
+
+import numpy as np
 
 from tfsession.devices.device import Device
 
-__all__ = ["Memory", "copy", "start_copy", "wait_for"]
+__all__ = ["Memory", "copy", "copy_ahead", "start_copy", "wait_for"]
 
 Memory = Device | None
 
 
 def _is_host(memory: Memory) -> bool:
     return memory is None or memory.device_type == "CPU"
+
+
+# Copies to devices that nobody has asked for yet, by the host array, which nobody changes.
+_ahead: dict[int, tuple[ref[Any], Device, Any]] = {}
+
+
+def copy_ahead(array: Any, destination: Device) -> None:
+    """Copy a host array to a device before a step asks for it; the first that does gets this copy.
+
+    It goes with the array, if nobody asks. Nothing happens for scalars, texts, or on the host.
+    """
+    if type(array) is not np.ndarray or array.dtype.hasobject or _is_host(destination):
+        return
+    key = id(array)
+    copied = destination.to_device(array)
+    _ahead[key] = ref(array, lambda _: _ahead.pop(key, None)), destination, copied
 
 
 def start_copy(array: Any, source: Memory, destination: Memory) -> Any:
@@ -29,6 +48,9 @@ def start_copy(array: Any, source: Memory, destination: Memory) -> Any:
         return array
     if _is_host(source):
         assert destination is not None
+        ahead = _ahead.pop(id(array), None) if _ahead else None
+        if ahead is not None and ahead[0]() is array and ahead[1] is destination:
+            return ahead[2]
         return destination.to_device(array)
     assert source is not None
     if _is_host(destination):

@@ -18,6 +18,7 @@ from tfsession.core.rules import kernel
 from tfsession.core.shape import Shape
 from tfsession.resources import dataset as kinds
 from tfsession.resources import dataset_calls, dataset_groups
+from tfsession.resources.dataset_ahead import TO_DEVICE, PrefetchDataset
 from tfsession.resources.iterator import DatasetIterator
 from tfsession.resources.reader_files import FixedLengthRecords, Lines, RecordFile
 from tfsession.resources.store import DEFAULT_CONTAINER
@@ -30,10 +31,9 @@ def _number(value: Any) -> int:
     return int(np.asarray(value)[()])
 
 
-def _called(ctx: Any, function: Any, captured: Sequence[Any]) -> dataset_calls.Function:
+def _called(ctx: Any, function: Any, captured: Sequence[Any]) -> dataset_calls.ElementCall:
     """A function of the graph, with what it takes beside an element."""
-    call = ctx.function(function)
-    return lambda *element: call(*element, *captured)
+    return dataset_calls.ElementCall(ctx.function(function), captured)
 
 
 # --- from tensors and files -----------------------------------------------------------------------
@@ -186,7 +186,20 @@ def cache_dataset(ctx: Any, input_dataset: Any, filename: Any) -> Dataset:
     return kinds.CacheDataset(input_dataset)
 
 
-@kernel("PrefetchDataset", "OptionsDataset", **_HOST)
+@kernel("PrefetchDataset", **_HOST)
+def prefetch_dataset(
+    ctx: Any, input_dataset: Any, buffer_size: Any, *, metadata: bytes = b""
+) -> Dataset:
+    """Made ahead, and copied ahead where a device is named."""
+    size = _number(buffer_size)
+    if size < -1:
+        raise kinds.refused("buffer_size must be >= 0 or set buffer_size to be -1")
+    _, is_for_device, name = metadata.partition(TO_DEVICE)
+    device = ctx.find_device(name.decode()) if is_for_device else None
+    return PrefetchDataset(input_dataset, size, device)
+
+
+@kernel("OptionsDataset", **_HOST)
 def same_dataset(ctx: Any, input_dataset: Any, *others: Any) -> Dataset:
     """As it is."""
     return input_dataset  # type: ignore[no-any-return]
@@ -231,8 +244,9 @@ def shuffle_and_repeat_dataset(
 
 
 def _batched(dataset: Dataset, size: Any, drops: bool) -> Dataset:
+    is_mapped = isinstance(dataset, dataset_calls.MapDataset)
     stack = dataset_groups.stacked
-    return dataset_groups.BatchDataset(dataset, _number(size), drops, stack)
+    return dataset_groups.BatchDataset(dataset, _number(size), drops, stack, is_mapped)
 
 
 @kernel("BatchDataset", "BatchDatasetV2", **_HOST)

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from tfsession.core.dtypes import DType, float32
 from tfsession.core.errors import InvalidArgumentError, OpError
-from tfsession.core.examples import Column, WrongKindError, column, example_features
-from tfsession.core.rules import kernel
+from tfsession.core.example_layout import values_by_name
+from tfsession.core.examples import (
+    Column,
+    WrongKindError,
+    column,
+    example_features,
+    known_column,
+)
+from tfsession.core.rules import for_each_row, kernel
 from tfsession.core.shape import Shape, debug_string
 
 
@@ -40,20 +48,36 @@ class Batch:
     """The features of examples, one or several, as columns.
 
     Args:
-        features: serialized, by name, of each example.
+        texts: the examples, serialized.
         names: of the examples, for errors; may be empty.
         is_single: it is one example, whose values have no dimension for a batch.
     """
 
-    def __init__(
-        self, features: list[dict[bytes, bytes]], names: list[bytes], is_single: bool
-    ) -> None:
-        self._features = features
+    def __init__(self, texts: list[bytes], names: list[bytes], is_single: bool) -> None:
+        self._texts = texts
+        self._known = values_by_name(texts) if len(texts) > 1 else None
+        self._parsed: list[dict[bytes, bytes]] | None = None
+        if self._known is None:
+            self._features()
         self._names = names
         self.is_single = is_single
 
+    @classmethod
+    def of(cls, features: list[dict[bytes, bytes]], names: list[bytes], is_single: bool) -> Batch:
+        """Of features that are taken apart already."""
+        batch = cls([], names, is_single)
+        batch._texts = [b""] * len(features)
+        batch._parsed = features
+        return batch
+
     def __len__(self) -> int:
-        return len(self._features)
+        return len(self._texts)
+
+    def _features(self) -> list[dict[bytes, bytes]]:
+        """The features of each example, serialized, by name."""
+        if self._parsed is None:
+            self._parsed = list(map(_features, self._texts))
+        return self._parsed
 
     def _where(self, key: bytes, index: int, part: str = "Key") -> str:
         text = f"{part}: {key.decode(errors='replace')}"
@@ -64,8 +88,15 @@ class Batch:
         return f"Name: {name}, {text}{place}"
 
     def _column(self, key: bytes, dtype: DType, mismatch: str) -> Column:
+        if self._known is not None:
+            if key not in self._known:
+                return column([None] * len(self), dtype)
+            with suppress(ValueError):  # told below
+                found = known_column(*self._known[key], dtype)
+                if found is not None:
+                    return found
         try:
-            return column([features.get(key) for features in self._features], dtype)
+            return column([features.get(key) for features in self._features()], dtype)
         except WrongKindError as error:
             text = mismatch.format(found=error.found, wanted=type_name(dtype))
             raise refusal(
@@ -87,6 +118,24 @@ class Batch:
         else:
             values = self._fixed(key, dtype, shape, found, default)
         return values[0, ...] if self.is_single else values
+
+    def each(self, key: bytes, dtype: DType) -> list[Any]:
+        """The values of a feature, an own vector for each example."""
+        found = self.lists(key, dtype)
+        ends = np.cumsum(found.counts)
+        return [part.copy() for part in np.split(found.values, ends[:-1])]
+
+    def dense_each(self, key: bytes, dtype: DType, shape: Shape, default: Any) -> list[Any]:
+        """As `dense`, an own array for each example."""
+        assert shape is not None
+        if not shape or shape[0] is not None:
+            values = self.dense(key, dtype, shape, default)
+            return [values[i, ...].copy() for i in range(len(self))]
+        stride = math.prod(shape[1:])
+        rows = self.each(key, dtype)
+        if not stride or any(len(row) % stride for row in rows):
+            raise refusal(f"Number of values of {key!r} is not a multiple of stride length.")
+        return [row.reshape(-1, *shape[1:]) for row in rows]
 
     def _fixed(self, key: bytes, dtype: DType, shape: Any, found: Column, default: Any) -> Any:
         size = math.prod(shape)
@@ -180,7 +229,7 @@ def check_defaults(defaults: Sequence[Any], shapes: Sequence[Shape]) -> None:
 
 def _batch(serialized: Any, names: Any) -> Batch:
     texts, known = texts_of(serialized, names)
-    return Batch([_features(text) for text in texts], known, serialized.ndim == 0)
+    return Batch(texts, known, serialized.ndim == 0)
 
 
 def _parsed(
@@ -223,6 +272,45 @@ def parse_example_v2(
         list(zip(keys_of(dense_keys), Tdense, dense_shapes, defaults, strict=True)),
         list(zip(keys_of(ragged_keys), ragged_value_types, ragged_split_types, strict=True)),
     )
+
+
+@for_each_row("ParseExampleV2")
+def parse_each(
+    texts: list[Any], names: Any, sparse_keys: Any, dense_keys: Any, ragged_keys: Any,
+    *defaults: Any, Tdense: list[DType], sparse_types: list[DType],
+    ragged_value_types: list[DType], ragged_split_types: list[DType], dense_shapes: list[Shape],
+) -> list[tuple[Any, ...]]:  # fmt: skip
+    """Of single examples what parsing each gives; what fails does so with less to tell."""
+    check_defaults(defaults, dense_shapes)
+    batch = Batch([text[()] for text in texts], [], is_single=False)
+    none = [()] * len(texts)
+    sparse = [
+        [(np.arange(len(row))[:, None], row, np.array([len(row)])) for row in batch.each(*one)]
+        for one in zip(sparse_keys.tolist(), sparse_types, strict=True)
+    ]
+    dense = [
+        batch.dense_each(*one)
+        for one in zip(dense_keys.tolist(), Tdense, dense_shapes, defaults, strict=True)
+    ]
+    ragged = [
+        [(row, np.zeros(0, split_dtype.numpy)) for row in batch.each(key, dtype)]
+        for key, dtype, split_dtype in zip(
+            ragged_keys.tolist(), ragged_value_types, ragged_split_types, strict=True
+        )
+    ]
+    return [
+        (
+            *(part for parts in zip(*of_sparse, strict=True) for part in parts),
+            *of_dense,
+            *(part for parts in zip(*of_ragged, strict=True) for part in parts),
+        )
+        for of_sparse, of_dense, of_ragged in zip(
+            zip(*sparse, strict=True) if sparse else none,
+            zip(*dense, strict=True) if dense else none,
+            zip(*ragged, strict=True) if ragged else none,
+            strict=True,
+        )
+    ]
 
 
 @kernel("ParseExample", device="CPU")

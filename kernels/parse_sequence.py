@@ -141,7 +141,7 @@ def parse_sequence_example_v2(
     texts, names = texts_of(serialized, debug_name)
     parts = [_split(*pair) for pair in zip(texts, names or [b""] * len(texts), strict=True)]
     is_single = serialized.ndim == 0
-    context = Batch([part[0] for part in parts], names, is_single)
+    context = Batch.of([part[0] for part in parts], names, is_single)
     lists = _Lists([part[1] for part in parts], names, is_single)
 
     def columns(read: Any, keys: Any, *settings: Any) -> list[Any]:

@@ -12,6 +12,38 @@ D, R = tf.data.Dataset, tf.data.Dataset.range
 experimental = tf.data.experimental
 
 
+FEATURES = {
+    "number": tf.FixedLenFeature([], tf.float32, 0.5),
+    "some": tf.FixedLenFeature([2], tf.int64),
+    "any": tf.VarLenFeature(tf.string),
+    "sequence": tf.FixedLenSequenceFeature([2], tf.float32, allow_missing=True),
+}
+
+
+def example(number):
+    feature = {
+        "some": tf.train.Feature(int64_list=tf.train.Int64List(value=[number, -number])),
+        "any": tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"x"] * (number % 3))),
+    }
+    if number % 4:
+        of = tf.train.FloatList(value=[number])
+        feature["number"] = tf.train.Feature(float_list=of)
+        of = tf.train.FloatList(value=range(number // 4 * 2))
+        feature["sequence"] = tf.train.Feature(float_list=of)
+    features = tf.train.Features(feature=feature)
+    return tf.train.Example(features=features).SerializeToString()
+
+
+TEXTS = [example(number) for number in range(12)]
+EXAMPLES = D.from_tensor_slices(TEXTS)
+
+
+def parsed(text):
+    found = tf.parse_single_example(text, FEATURES)
+    any = tf.sparse_tensor_to_dense(found["any"], "")
+    return found["number"], found["some"], tf.size(any), tf.shape(found["sequence"])
+
+
 def gone_through(dataset, times=2, most=50):
     iterator = tf.data.make_initializable_iterator(dataset)
     element = iterator.get_next()
@@ -64,6 +96,56 @@ DATASETS = {
         "D.from_generator(lambda n: range(n), tf.int64, args=(tf.constant(3),))"
         ".map(lambda x: x * x)"
     ),
+    "texts mapped twice": (
+        "D.from_tensor_slices(['a b', 'c']).map(lambda x: x)"
+        ".map(lambda x: tf.string_split([x]).values)"
+    ),
+    "examples parsed one by one, shuffled": "EXAMPLES.map(parsed).shuffle(5, seed=2).batch(4)",
+    "examples parsed by batches": (
+        "EXAMPLES.batch(4).map(lambda x: tf.parse_example(x, FEATURES)['number'])"
+    ),
+    "what is parsed, used": "EXAMPLES.map(lambda x: parsed(x)[0] * 2.0).take(7).batch(3)",
+    "examples of which one is damaged": (
+        "D.from_tensor_slices([*TEXTS[:4], b'?', *TEXTS[4:]]).map(parsed).batch(3).take(1)"
+    ),
+    "slices, moved": (
+        "D.from_tensor_slices((np.arange(20), np.ones([20, 2]))).shard(2, 1).skip(1).repeat(2)"
+        ".shuffle(4, seed=1).take(15).batch(4)"
+    ),
+    "slices of texts": "D.from_tensor_slices(['a', 'b', 'c']).shuffle(5, seed=3).repeat().take(5)",
+    "windows": "R(7).window(3, 2).flat_map(lambda part: part.batch(3))",
+    "windows of pairs": (
+        "D.zip((R(6), R(6).map(lambda x: x * x))).window(4, 1, 1, True)"
+        ".flat_map(lambda a, b: D.zip((a.batch(4), b.skip(1).batch(4))))"
+    ),
+    "windows of dicts": (
+        "D.from_tensor_slices({'a': np.arange(5.0)}).window(2, stride=2, shift=1)"
+        ".flat_map(lambda part: part['a'].repeat(2))"
+    ),
+    "unbatch": "D.from_tensor_slices((np.arange(6).reshape(3, 2), np.ones([3, 2, 4]))).unbatch()",
+    "take_while": "R(10).apply(experimental.take_while(lambda x: x < 4))",
+    "ignore_errors": (
+        "R(5).map(lambda x: tf.check_numerics(1.0 / tf.cast(x - 2, tf.float32), 'bad'))"
+        ".apply(experimental.ignore_errors())"
+    ),
+    "scan": "R(6).apply(experimental.scan(np.int64(1), lambda s, x: (s + x, (s * x, x))))",
+    "group by window": (
+        "R(17).apply(experimental.group_by_window(lambda x: x % 3, lambda k, part: part.batch(4)"
+        ".map(lambda x: (k, x)), window_size=4))"
+    ),
+    "group by window of sizes": (
+        "R(17).apply(experimental.group_by_window(lambda x: x % 2, lambda k, part: part.batch(9),"
+        " window_size_func=lambda k: k + 2))"
+    ),
+    "buckets": (
+        "R(20).map(lambda x: tf.fill([x * 7 % 10], x)).apply("
+        "experimental.bucket_by_sequence_length(lambda x: tf.size(x), [3, 6], [4, 3, 2]))"
+    ),
+    "chosen": (
+        "experimental.choose_from_datasets([R(3), R(10, 14), R(20, 29)],"
+        " R(12).map(lambda x: (x * x) % 3))"
+    ),
+    "counted": "experimental.Counter(3, 2).take(4)",
     "random numbers": "R(3).map(lambda x: tf.random_uniform([], seed=3))",
     "enumerate": "R(4).enumerate(5)",
     "a list of results": "R(3).map(lambda x: [x, x + 1])",
@@ -92,6 +174,14 @@ FAILING = {
         "InvalidArgumentError",
     ),
     "in a batch": ("R(6).map(lambda x: tf.fill([x // 2], x)).batch(3)", "InvalidArgumentError"),
+    "in what is parsed": (
+        "D.from_tensor_slices([*TEXTS[:4], b'?', *TEXTS[4:6]]).map(parsed).batch(2)",
+        "InvalidArgumentError",
+    ),
+    "in what is shuffled": (
+        "D.from_tensor_slices([*TEXTS[:4], b'?', *TEXTS[4:9]]).map(parsed).shuffle(3, 1).batch(2)",
+        "InvalidArgumentError",
+    ),
     "of size 0": ("R(5).batch(0)", "InvalidArgumentError"),
     "in a generator": (
         "D.from_generator(lambda: iter([1, 'a', 3]), tf.int32)",
@@ -204,6 +294,16 @@ iterator = tf.data.make_one_shot_iterator(R(10))
 first = iterator.get_next()
 with tf.Session() as session:
     out = session.run([first, first + 1, first * 2]), session.run(first)
+""",
+    "single": """
+found = tf.data.experimental.get_single_element(R(3).batch(3))
+some = tf.data.experimental.get_single_element(R(3))
+with tf.Session() as session:
+    out = [session.run(found)]
+    try:
+        session.run(some)
+    except tf.errors.InvalidArgumentError as error:
+        out.append(error.message.split(".")[0])
 """,
     "reduced": """
 total = R(5).reduce(tf.constant(0, tf.int64), lambda state, x: state + x)

@@ -2,12 +2,14 @@
 
 import gc
 import threading
+import time
 
 import numpy as np
 import pytest
 
 import tfsession as tf
 from tfsession.resources.dataset_groups import ColumnDataset, WindowDataset
+from tfsession.testing import simulated_session
 
 # Elements and their order are compared with TensorFlow's in tests/conformance/test_datasets.py.
 COVERED = [
@@ -18,12 +20,19 @@ COVERED = [
             *("Generator", "Repeat", "Take", "Skip", "Shard", "Concatenate", "Zip", "Cache"),
             *("Prefetch", "Options", "Shuffle", "ShuffleAndRepeat", "Batch", "PaddedBatch"),
             *("Window", "Map", "ParallelMap", "Filter", "FlatMap", "Interleave"),
-            *("ParallelInterleave", "MapAndBatch", "Reduce"),
+            *("ParallelInterleave", "MapAndBatch", "Reduce", "Unbatch", "IgnoreErrors"),
+            *("TakeWhile", "Scan", "GroupByWindow", "DirectedInterleave"),
         )
     ),
     *(f"ParallelInterleaveDatasetV{version}" for version in (2, 3, 4)),
     *(f"{n}DatasetV2" for n in ("FixedLengthRecord", "Batch", "PaddedBatch", "ParallelMap")),
-    *("LegacyParallelInterleaveDatasetV2", "Iterator", "IteratorV2", "OneShotIterator"),
+    *(
+        "DatasetToSingleElement",
+        "LegacyParallelInterleaveDatasetV2",
+        "Iterator",
+        "IteratorV2",
+        "OneShotIterator",
+    ),
     *("MakeIterator", "IteratorGetNext", "IteratorGetNextSync", "IteratorToStringHandle"),
     *("IteratorFromStringHandle", "IteratorFromStringHandleV2"),
 ]
@@ -176,6 +185,96 @@ def test_windows(fresh_graph, settings, expected):
     op = fresh_graph.create_op("WindowDataset", [*inputs, tf.constant(settings[3])], attrs=attrs)
     with tf.Session() as sess:
         sess.run(op)
+
+
+def prefetching():
+    return [t for t in threading.enumerate() if t.name == "DatasetPrefetch"]
+
+
+def until(condition, seconds=5):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.005)
+    return condition()
+
+
+def slowly(made, fails=()):
+    def make(value):
+        time.sleep(0.001)
+        made.append(int(value))
+        if value in fails:
+            raise ValueError("no such element")
+        return value
+
+    return lambda x: tf.py_func(make, [x], tf.int64)
+
+
+def test_elements_are_made_ahead_by_a_thread_that_ends_with_the_session(fresh_graph):
+    made = []
+    iterator = Dataset.range(100).map(slowly(made)).prefetch(5).make_initializable_iterator()
+    element = iterator.get_next()
+    with tf.Session() as sess:
+        sess.run(iterator.initializer)
+        assert [sess.run(element) for _ in range(4)] == [0, 1, 2, 3]
+        assert until(lambda: len(made) == 9)  # so many, and no more
+        time.sleep(0.02)
+        assert len(made) == 9
+        sess.run(iterator.initializer)
+        assert until(lambda: not prefetching())
+        assert [sess.run(element) for _ in range(100)] == list(range(100))
+        with pytest.raises(tf.errors.OutOfRangeError):
+            sess.run(element)
+        assert until(lambda: not prefetching())
+        sess.run(iterator.initializer)
+        assert [sess.run(element) for _ in range(3)] == [0, 1, 2]
+        assert prefetching()
+    assert until(lambda: not prefetching(), 1)
+
+
+def test_an_error_ahead_comes_at_its_element(fresh_graph):
+    dataset = Dataset.range(8).map(slowly([], fails=[4])).prefetch(3)
+    element = dataset.make_one_shot_iterator().get_next()
+    with tf.Session() as sess:
+        for expected in (0, 1, 2, 3, None, 5, 6, 7):
+            if expected is None:
+                with pytest.raises(tf.errors.InvalidArgumentError, match="no such element"):
+                    sess.run(element)
+            else:
+                assert sess.run(element) == expected
+        with pytest.raises(tf.errors.OutOfRangeError):
+            sess.run(element)
+    assert until(lambda: not prefetching(), 1)
+
+
+@pytest.mark.parametrize("shot", ["make_one_shot_iterator", "make_initializable_iterator"])
+def test_elements_are_copied_to_a_device_ahead_of_the_step(fresh_graph, shot):
+    arrays = np.arange(40, dtype=np.float32).reshape(10, 4)
+    dataset = Dataset.from_tensor_slices((arrays, np.arange(10))).batch(2)
+    dataset = dataset.apply(tf.data.experimental.prefetch_to_device("/gpu:0", 2))
+    iterator = getattr(dataset, shot)()
+    x, number = iterator.get_next()
+    with tf.device("/gpu:0"):
+        total = tf.reduce_sum(x)
+    with simulated_session(gpus=1) as sess:
+        if shot == "make_initializable_iterator":
+            sess.run(iterator.initializer)
+        counting = sess.counting()
+        assert sess.run(total) == arrays[:2].sum()
+        assert until(lambda: counting["/gpu:0"].host_to_device >= 6)  # of two steps ahead
+        before = counting["/gpu:0"].host_to_device
+        assert sess.run([total, number])[0] == arrays[2:4].sum()
+        assert [sess.run(total) for _ in range(3)] == [arrays[i : i + 2].sum() for i in (4, 6, 8)]
+        assert counting["/gpu:0"].host_to_device == 10
+        assert before < 10
+        with pytest.raises(tf.errors.OutOfRangeError):
+            sess.run(total)
+    assert until(lambda: not prefetching(), 1)
+
+
+def test_a_device_that_is_not_there_is_no_reason_to_fail(fresh_graph):
+    to_device = tf.data.experimental.prefetch_to_device
+    for device in ("/gpu:7", "/cpu:0"):
+        assert elements(Dataset.range(3).apply(to_device(device))) == [0, 1, 2]
 
 
 REFUSED = {

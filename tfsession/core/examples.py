@@ -96,6 +96,23 @@ def column(features: Sequence[bytes | None], dtype: DType) -> Column:
     return Column(values, counts, missing)
 
 
+def known_column(kind: int, parts: Sequence[bytes], dtype: DType) -> Column | None:
+    """As `column`, of values that `example_layout` found; None where they are of another kind."""
+    if kind != _FIELDS[dtype][0]:
+        return None
+    if dtype is string:
+        values = np.empty(len(parts), object)
+        values[:] = parts
+        return Column(values, [1] * len(parts), [])
+    if dtype is float32:
+        if any(len(part) % 4 for part in parts):
+            return None
+        joined = bytearray().join(parts)
+        counts = [len(part) // 4 for part in parts]
+        return Column(np.frombuffer(joined, "<f4").astype(np.float32, copy=False), counts, [])
+    return Column(*_integers(parts), [])
+
+
 def _values(feature: bytes, dtype: DType, index: int) -> bytes | None:
     """The values alone, as they lie on the wire: of numbers packed, of texts a serialized list."""
     tag, field = _FIELDS[dtype]

@@ -266,6 +266,22 @@ class Kernel:
 kernels: Registry[list[Kernel]] = Registry("kernel", late.kernels)
 
 
+# What an operation gives for many values of its first input, each by itself: `f(values, *inputs,
+# **attrs)` gives a tuple of outputs for each; attributes are those that its kernel takes.
+by_rows: Registry[Callable[..., Any]] = Registry("rule by rows", late.kernels)
+
+
+def for_each_row(op_type: str) -> Callable[[F], F]:
+    """Register the decorated function in `by_rows`."""
+    site = caller_site()
+
+    def register(function: F) -> F:
+        by_rows.register(op_type, function, site)
+        return function
+
+    return register
+
+
 def _add_kernel(kernel: Kernel) -> None:
     same_op = kernels._rules.get(kernel.op_type)
     if same_op is None:

@@ -13,17 +13,18 @@ from tfsession.core.shape import Shape, to_shape
 from tfsession.graph.create import convert_to_tensor, create_op
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.constant import constant, zeros
-from tfsession.ops.dataset_function import ElementFunction
+from tfsession.ops.dataset_function import ElementFunction, dataset_function
 from tfsession.ops.dataset_generator import GeneratorState
 from tfsession.ops.dataset_structure import (
     ElementSpec,
-    OfElements,
     components_of,
     is_structure,
     known_of_both,
     normalized,
     packed,
+    tensors_of,
 )
+from tfsession.ops.dataset_transforms import Transforms
 from tfsession.ops.iterator import Iterator, initializable_iterator, one_shot_iterator
 from tfsession.ops.random import get_seed
 
@@ -42,7 +43,7 @@ def _batched(size: Any, drop_remainder: Any, shape: Shape) -> Shape:
 
 
 @export("data.Dataset")
-class Dataset(OfElements):
+class Dataset(Transforms):
     """A sequence of elements; each is a structure of tensors.
 
     It is made by the functions of this class, not by calling it. What a step takes of it comes
@@ -73,6 +74,9 @@ class Dataset(OfElements):
         variant = create_op(kind, [self._variant_tensor, *inputs], {**spec.attrs, **attrs})
         return Dataset(variant, spec)
 
+    def _like(self, variant: Any) -> Dataset:
+        return Dataset(variant, self._spec)
+
     # --- from tensors ---------------------------------------------------------------------------
 
     @staticmethod
@@ -81,7 +85,7 @@ class Dataset(OfElements):
         tensors = normalized(tensors)
         spec = ElementSpec.of(tensors)
         attrs = {"output_shapes": spec.shapes}
-        variant = create_op("TensorDataset", [components_of(tensors)], attrs, name)
+        variant = create_op("TensorDataset", [tensors_of(tensors)], attrs, name)
         return Dataset(variant, spec)
 
     @staticmethod
@@ -230,7 +234,12 @@ class Dataset(OfElements):
         return self._made("CacheDataset", [convert_to_tensor(filename, string, name="filename")])
 
     def prefetch(self, buffer_size: Any, name: str | None = None) -> Dataset:
-        """The same elements; they are made when they are asked for."""
+        """The same elements; so many are made ahead by a thread, where they take long to make.
+
+        Args:
+            buffer_size: how many; `AUTOTUNE` for a few.
+            name: not used.
+        """
         return self._made("PrefetchDataset", [_int64(buffer_size, "buffer_size")])
 
     def shuffle(
@@ -320,28 +329,6 @@ class Dataset(OfElements):
         attrs = {"output_shapes": spec.shapes}
         return Dataset(create_op("PaddedBatchDatasetV2", inputs, attrs), spec)
 
-    def window(
-        self,
-        size: Any,
-        shift: Any = None,
-        stride: Any = 1,
-        drop_remainder: Any = False,
-        name: str | None = None,
-    ) -> Dataset:
-        """For runs of neighbours, datasets: of each component one.
-
-        Args:
-            size: how many elements are in a window.
-            shift: how far the next one begins behind this one; `size` by default.
-            stride: how far elements of a window stand from each other.
-            drop_remainder: leave windows out that are not full.
-            name: not used.
-        """
-        raise NotImplementedError(
-            "Dataset.window is not supported yet: what it gives are datasets as elements. Use "
-            "batch(), or shift and zip() the dataset."
-        )
-
     # --- by functions ---------------------------------------------------------------------------
 
     def map(
@@ -390,7 +377,7 @@ class Dataset(OfElements):
         Raises:
             TypeError: it gives something else than a dataset.
         """
-        function, spec = _dataset_function(map_func, self._spec, "flat_map")
+        function, spec = dataset_function(map_func, self._spec, "flat_map")
         return self._made("FlatMapDataset", [function.captured], spec, f=function.attr)
 
     def interleave(
@@ -414,7 +401,7 @@ class Dataset(OfElements):
         Raises:
             TypeError: `map_func` gives something else than a dataset.
         """
-        function, spec = _dataset_function(map_func, self._spec, "interleave")
+        function, spec = dataset_function(map_func, self._spec, "interleave")
         inputs = [
             function.captured,
             _int64(AUTOTUNE if cycle_length is None else cycle_length, "cycle_length"),
@@ -455,7 +442,7 @@ class Dataset(OfElements):
         spec = ElementSpec(own.structure, own.dtypes, shapes)
         outputs = create_op(
             "ReduceDataset",
-            [self._variant_tensor, components_of(state), function.captured],
+            [self._variant_tensor, tensors_of(state), function.captured],
             {"f": function.attr, **spec.attrs},
         )
         return spec.packed(list(outputs) if isinstance(outputs, list | tuple) else [outputs])
@@ -532,23 +519,6 @@ def seeds_of(seed: int | None) -> list[Tensor]:
     elif (first, second) == (0, 0):
         second = _LAST_SEED
     return [_int64(first, "seed"), _int64(second, "seed2")]
-
-
-def _dataset_function(
-    map_func: Callable[..., Any], spec: ElementSpec, name: str
-) -> tuple[ElementFunction, ElementSpec]:
-    found: list[ElementSpec] = []
-
-    def convert(result: Any) -> Any:
-        if not isinstance(result, Dataset):
-            raise TypeError(
-                f"The `map_func` argument must return a `Dataset` object. Got {type(result)!r}."
-            )
-        found.append(result._spec)
-        return result._variant_tensor
-
-    function = ElementFunction(map_func, spec, name, convert)
-    return function, found[0]
 
 
 # --- functions that take a dataset or an iterator -------------------------------------------------

@@ -124,6 +124,22 @@ _dataset(
     (_INPUT, "size: int64", "shift: int64", "stride: int64", "drop_remainder: bool"),
 )
 
+_dataset("Unbatch", (_INPUT,))
+_dataset("IgnoreErrors", (_INPUT,), (*_ELEMENTS, "log_warning: bool = false"))
+_dataset(
+    "DirectedInterleave",
+    ("selector_input_dataset: variant", "data_input_datasets: N * variant"),
+    (*_ELEMENTS, "N: int >= 1", "stop_on_empty_dataset: bool = false"),
+)
+define_op(
+    "DatasetToSingleElement",
+    ["dataset: variant"],
+    ["components: output_types"],
+    [*_ELEMENTS, _METADATA],
+    _elements,
+    stateful=True,
+)
+
 # --- by functions ---------------------------------------------------------------------------------
 
 _OF_CALL = ("f: func", _ARGUMENTS, *_ELEMENTS)
@@ -174,6 +190,25 @@ define_op(
     ["f: func", "Tstate: list(type) >= 1", _ARGUMENTS, *_ELEMENTS, _INTER_OP, _METADATA],
     _elements,
     stateful=True,
+)
+
+_versions("TakeWhile", "", *_CALL, attrs=("predicate: func", *_OF_CALL[1:], _METADATA))
+_versions(
+    *("Scan", "", _INPUT, "initial_state: Tstate", "other_arguments: Targuments"),
+    attrs=(
+        *("f: func", "Tstate: list(type) >= 1", _ARGUMENTS, *_ELEMENTS, _CARDINALITY),
+        *("use_default_device: bool = true", _METADATA),
+    ),
+)
+_GROUPING = ("key", "reduce", "window_size")
+_dataset(
+    "GroupByWindow",
+    (_INPUT, *(f"{n}_func_other_arguments: T{n}_func_other_arguments" for n in _GROUPING)),
+    (
+        *(f"{n}_func: func" for n in _GROUPING),
+        *(f"T{n}_func_other_arguments: list(type) >= 0" for n in _GROUPING),
+        *(*_ELEMENTS, _METADATA),
+    ),
 )
 
 # --- iterators ------------------------------------------------------------------------------------

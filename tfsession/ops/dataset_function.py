@@ -6,9 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from tfsession.core import protos
-from tfsession.graph.create import convert_to_tensor
 from tfsession.graph.tensor import Tensor
-from tfsession.ops.dataset_structure import ElementSpec, components_of, packed
+from tfsession.ops.dataset_structure import (
+    ElementSpec,
+    OfElements,
+    components_of,
+    converted,
+    packed,
+    tensors_of,
+)
 from tfsession.ops.defun import DefinedFunction
 
 
@@ -35,13 +41,13 @@ class ElementFunction:
         def body(*flat: Tensor) -> list[Tensor]:
             for tensor, shape in zip(flat, spec.shapes, strict=True):
                 tensor.set_shape(shape)
-            element = spec.packed(flat)
+            element = spec.element(flat)
             result = func(*element) if type(element) is tuple else func(element)
             result = tuple(result) if isinstance(result, list) else result
             if convert is not None:
                 result = convert(result)
-            self.result = packed(result, [convert_to_tensor(v) for v in components_of(result)])
-            return components_of(self.result)
+            self.result = packed(result, [converted(v) for v in components_of(result)])
+            return tensors_of(self.result)
 
         names = [f"args_{i}" for i in range(len(spec.dtypes))]
         body.__name__ = f"Dataset_{name}_{getattr(func, '__name__', 'function')}".replace(
@@ -64,3 +70,25 @@ class ElementFunction:
     def captured(self) -> list[Tensor]:
         """What it reads beside elements."""
         return self._function.captured_here()
+
+
+def dataset_function(
+    map_func: Callable[..., Any], spec: ElementSpec, name: str, takes: str = "map_func"
+) -> tuple[ElementFunction, ElementSpec]:
+    """A function that gives a dataset, and what is known of the elements of that.
+
+    Raises:
+        TypeError: it gives something else.
+    """
+    found: list[ElementSpec] = []
+
+    def convert(result: Any) -> Any:
+        if not isinstance(result, OfElements) or result._variant_tensor is None:
+            raise TypeError(
+                f"The `{takes}` argument must return a `Dataset` object. Got {type(result)!r}."
+            )
+        found.append(result._spec)
+        return result._variant_tensor
+
+    function = ElementFunction(map_func, spec, name, convert)
+    return function, found[0]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tfsession.core import nest
-from tfsession.core.dtypes import DType, as_dtype
+from tfsession.core.dtypes import DType, as_dtype, variant
 from tfsession.core.shape import Shape, TensorShape, to_shape
 from tfsession.graph.create import convert_to_tensor
 from tfsession.graph.default_graph import name_scope
@@ -60,21 +60,32 @@ class ElementSpec:
 
     @classmethod
     def of(cls, tensors: Any) -> ElementSpec:
-        """That of a structure of tensors."""
-        flat = components_of(tensors)
+        """That of a structure of tensors and datasets."""
+        flat = tensors_of(tensors)
         return cls(tensors, [t.dtype.base_dtype for t in flat], [t._shape for t in flat])
 
     @classmethod
     def declared(cls, types: Any, shapes: Any = None) -> ElementSpec:
         """That which structures of dtypes and shapes tell; shapes are unknown where not given."""
-        dtypes = [as_dtype(dtype) for dtype in components_of(types)]
-        if shapes is None:
-            return cls(types, dtypes, [None] * len(dtypes))
-        return cls(types, dtypes, [to_shape(shape) for shape in _up_to(types, shapes)])
+        leaves = components_of(types)
+        nested = [isinstance(leaf, OfElements) for leaf in leaves]
+        dtypes = [variant if n else as_dtype(t) for t, n in zip(leaves, nested, strict=True)]
+        given = [None] * len(dtypes) if shapes is None else _up_to(types, shapes)
+        known = [() if n else to_shape(shape) for shape, n in zip(given, nested, strict=True)]
+        return cls(types, dtypes, known)
 
     def packed(self, leaves: Sequence[Any]) -> Any:
-        """The structure around these components."""
-        return packed(self.structure, leaves)
+        """The structure around these components; a dataset stands for itself, as its own kind."""
+        known = components_of(self.structure)
+        kinds = [k if isinstance(k, OfElements) else v for k, v in zip(known, leaves, strict=True)]
+        return packed(self.structure, kinds)
+
+    def element(self, tensors: Sequence[Tensor]) -> Any:
+        """An element of these components: datasets where they stand for such."""
+        known = components_of(self.structure)
+        pairs = zip(known, tensors, strict=True)
+        found = [k._like(t) if isinstance(k, OfElements) else t for k, t in pairs]
+        return packed(self.structure, found)
 
     def with_shapes(self, change: Callable[[Shape], Shape]) -> ElementSpec:
         """The same with other shapes."""
@@ -105,6 +116,11 @@ class OfElements:
     """What has elements of a known kind."""
 
     _spec: ElementSpec
+    _variant_tensor: Any
+
+    def _like(self, variant: Any) -> Any:
+        """What has elements of the same kind, those of a variant."""
+        raise NotImplementedError
 
     @property
     def output_types(self) -> Any:
@@ -140,5 +156,16 @@ def normalized(element: Any) -> Any:
     """The same structure of tensors; what is no tensor is converted."""
     flat = components_of(element)
     with name_scope("normalize_element"):
-        tensors = [convert_to_tensor(value, name=f"component_{i}") for i, value in enumerate(flat)]
+        tensors = [converted(value, f"component_{i}") for i, value in enumerate(flat)]
     return packed(element, tensors)
+
+
+def converted(value: Any, name: str | None = None) -> Any:
+    """A component as a tensor; a dataset stays one."""
+    return value if isinstance(value, OfElements) else convert_to_tensor(value, name=name)
+
+
+def tensors_of(structure: Any) -> list[Tensor]:
+    """The components as operations take them: of datasets their variants."""
+    flat = components_of(structure)
+    return [leaf._variant_tensor if isinstance(leaf, OfElements) else leaf for leaf in flat]

@@ -40,6 +40,7 @@ class Iterator(OfElements):
         output_classes: Any,
     ) -> None:
         self._iterator_resource = iterator_resource
+        self._variant_tensor = None
         self._initializer = initializer
         self._spec = ElementSpec.declared(output_types, output_shapes)
         self._string_handle = create_op("IteratorToStringHandle", [iterator_resource])
@@ -116,7 +117,7 @@ class Iterator(OfElements):
             )
         spec = self._spec
         op = create_operation("IteratorGetNext", [self._iterator_resource], spec.attrs, name)
-        return spec.packed(op.outputs)
+        return spec.element(op.outputs)
 
     def string_handle(self, name: str | None = None) -> Tensor:
         """A text that stands for the iterator, when it is run in a session."""

@@ -382,7 +382,7 @@ class ShardSteps(Steps):
 
     def __next__(self) -> Element:
         while True:
-            element = next(self._steps)
+            element: Element = next(self._steps)
             self._number += 1
             if (self._number - 1) % self._count == self._index:
                 return element

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,10 +14,36 @@ from tfsession.resources.dataset import Dataset, Element, Steps, refused
 Function = Callable[..., Sequence[Any]]
 
 
+class ElementCall:
+    """A function of the graph that takes an element, and `captured` beside it.
+
+    Args:
+        function: as `runtime.called.Called` is.
+        captured: values.
+    """
+
+    def __init__(self, function: Any, captured: Sequence[Any]) -> None:
+        self._function = function
+        self._captured = tuple(captured)
+
+    def __call__(self, *element: Any) -> Sequence[Any]:
+        """What it gives for an element."""
+        return self._function(*element, *self._captured)  # type: ignore[no-any-return]
+
+    def begin(self, elements: Sequence[Element]) -> Sequence[tuple[Function, Element]]:
+        """The calls for elements, as far as there is something to do for all of them at once."""
+        captured = self._captured
+        if len(elements) > 1:
+            begun = self._function.begin([(*element, *captured) for element in elements])
+            if begun is not None:
+                return begun  # type: ignore[no-any-return]
+        return [(self, element) for element in elements]
+
+
 class MapDataset(Dataset):
     """What a function gives for each element."""
 
-    def __init__(self, source: Dataset, function: Function) -> None:
+    def __init__(self, source: Dataset, function: ElementCall) -> None:
         self._source = source
         self._function = function
 
@@ -27,12 +54,36 @@ class MapDataset(Dataset):
 class MapSteps(Steps):
     """Goes through a dataset, and calls a function."""
 
-    def __init__(self, steps: Steps, function: Function) -> None:
+    def __init__(self, steps: Steps, function: ElementCall) -> None:
         self._steps = steps
         self._function = function
+        # Calls that are begun, and the error that comes before them.
+        self._begun: deque[tuple[Function, Element]] = deque()
+        self._failure: Exception | None = None
 
     def __next__(self) -> Element:
-        return tuple(self._function(*next(self._steps)))
+        for element in self.some(1):
+            return element
+        raise StopIteration
+
+    def some(self, count: int) -> list[Element]:
+        """Results for elements that come together."""
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+        if not self._begun:
+            self._begun.extend(self._function.begin(self._steps.some(count)))
+        found: list[Element] = []
+        while self._begun and len(found) < count:
+            call, element = self._begun.popleft()
+            try:
+                found.append(tuple(call(*element)))
+            except Exception as error:
+                if not found:
+                    raise
+                self._failure = error
+                break
+        return found
 
 
 class FilterDataset(Dataset):
@@ -55,7 +106,7 @@ class FilterSteps(Steps):
 
     def __next__(self) -> Element:
         while True:
-            element = next(self._steps)
+            element: Element = next(self._steps)
             if self._predicate(*element)[0]:
                 return element
 
@@ -99,11 +150,11 @@ class InterleaveSteps(Steps):
         while not self._at_end or any(steps is not None for steps in self._open):
             steps = self._open[self._turn]
             if steps is not None:
-                for element in steps:
+                for element in steps.some(1):
                     self._taken += 1
                     if self._taken == self._block:
                         self._next_turn()
-                    return element
+                    return element  # type: ignore[no-any-return]
                 self._open[self._turn] = None
                 self._next_turn()
             elif not self._at_end:

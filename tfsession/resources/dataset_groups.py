@@ -161,7 +161,16 @@ class ShuffleSteps(Steps):
 
 
 class BatchDataset(Dataset):
-    """Several elements at a time, stacked; `pad` makes them of one shape before."""
+    """Several elements at a time.
+
+    Args:
+        source: the dataset.
+        size: how many.
+        drop_remainder: whether the last ones are left out if they are fewer.
+        stack: makes one element of several.
+        whole: where one fails, the others of its batch are left out, too, also those behind it: so
+            TensorFlow does it where it maps and batches at once.
+    """
 
     def __init__(
         self,
@@ -169,17 +178,19 @@ class BatchDataset(Dataset):
         size: int,
         drop_remainder: bool,
         stack: Callable[[list[Element]], Element],
+        whole: bool = False,
     ) -> None:
         if size <= 0:
             raise refused("Batch size must be greater than zero.")
         self._source = source
         self._settings = size, drop_remainder, stack
+        self._whole = whole
 
     def __iter__(self) -> Steps:
         size, drops, stack = self._settings
         rows = self._source.rows() if stack is stacked else None
         if rows is None:
-            return BatchSteps(iter(self._source), size, drops, stack)
+            return BatchSteps(iter(self._source), size, drops, stack, self._whole)
         return BatchSteps(rows.begin(), size, drops, partial(gathered, rows.arrays))
 
 
@@ -192,20 +203,35 @@ class BatchSteps(Steps):
         size: int,
         drop_remainder: bool,
         stack: Callable[[list[Any]], Element],
+        whole: bool = False,
     ) -> None:
         self._steps = steps
+        self._whole = whole
         self._size, self._drops, self._stack = size, drop_remainder, stack
 
     def __next__(self) -> Element:
         elements: list[Any] = []
         while len(elements) < self._size:
-            more = self._steps.some(self._size - len(elements))
+            try:
+                more = self._steps.some(self._size - len(elements))
+            except Exception:
+                if self._whole:
+                    self._pass_over(self._size - len(elements) - 1)
+                raise
             if not more:
                 break
             elements += more
         if not elements or (self._drops and len(elements) < self._size):
             raise StopIteration
         return self._stack(elements)
+
+    def _pass_over(self, count: int) -> None:
+        while count > 0:
+            try:
+                passed = len(self._steps.some(count))
+            except Exception:
+                passed = 1
+            count = count - passed if passed else 0
 
 
 def stacked(elements: list[Element]) -> Element:

@@ -42,6 +42,10 @@ class DatasetIterator:
             if self._steps is None:
                 self._steps = iter(make())
 
+    def release(self) -> None:
+        """Drop what goes through the dataset, and with it its threads: the session is closed."""
+        self._steps = None
+
     def check(self, dtypes: Sequence[DType], shapes: Sequence[Shape]) -> None:
         """Raise InvalidArgumentError unless the elements are as somebody expects them."""
         if dtypes and tuple(dtypes) != self.dtypes:

@@ -22,6 +22,7 @@ from tfsession.graph.operation import Operation
 from tfsession.graph.tensor_handle import TensorHandle
 from tfsession.resources.session_tensors import SessionTensor
 from tfsession.resources.store import SessionState
+from tfsession.runtime.called import Called
 from tfsession.runtime.compile import compile_plan, lay_out
 from tfsession.runtime.config import RunTerms
 from tfsession.runtime.control import CancellationManager
@@ -42,20 +43,31 @@ from tfsession.runtime.transfer_guard import Guard
 _one_at_a_time = forking.rlock()
 
 
-# From a NameAttrList, what runs the function: `f(*values) -> values`.
-CallableOf = Callable[[Any], Callable[..., list[Value]]]
+# From a NameAttrList, what runs the function.
+CallableOf = Callable[[Any], Called]
 
 
 class KernelContext:
     """What a stateful kernel may use: arrays, device, its node's name, the session's state.
 
-    `function` gives a function of the graph by its NameAttrList, to be called with host values.
+    `function` gives a function of the graph by its NameAttrList, to be called with host values;
+    `find_device` the session's device of a name, None if it has none.
     """
 
-    __slots__ = ("device", "function", "memory", "name", "resources", "state", "tensors", "xp")
+    __slots__ = (
+        *("device", "find_device", "function", "memory", "name", "resources", "state", "tensors"),
+        "xp",
+    )
 
-    def __init__(self, node: Node, session: SessionState, function: CallableOf) -> None:
+    def __init__(
+        self,
+        node: Node,
+        session: SessionState,
+        function: CallableOf,
+        find_device: Callable[[str], Device | None],
+    ) -> None:
         self.function = function
+        self.find_device = find_device
         self.device = node.device
         self.memory = node.memory
         self.xp = array_module(node)
@@ -304,8 +316,8 @@ class Engine:
                 self._extend()
             return dict(self._placement)
 
-    def callable_of(self, name_attrs: Any) -> Callable[..., list[Value]]:
-        """A function of the graph as one of Python: it takes host values, and gives such.
+    def callable_of(self, name_attrs: Any) -> Called:
+        """A function of the graph as one of Python.
 
         Raises as `plan` does.
         """
@@ -314,11 +326,17 @@ class Engine:
             signature = self._called.get(key)
             if signature is None:
                 signature = self._called[key] = self._functions.called_by_kernels(name_attrs)
-        plan = self.plan(signature)
-        for node in plan.nodes:
+        called = Called(signature, self.plan)
+        for node in called.nodes:
             # Random numbers begin again with whoever asks for the function.
             self.state.on(node.device.name).node_state(node.op.name).pop("philox", None)
-        return lambda *values: plan.run(values)
+        return called
+
+    def _device_named(self, name: str) -> Device | None:
+        try:
+            return self.devices.find(name)
+        except InvalidArgumentError:
+            return None
 
     # --- what compile.Binder asks for -----------------------------------------------------------
 
@@ -343,7 +361,7 @@ class Engine:
         if kernel.ufunc is not None and node.memory is None and node.device.ledger is None:
             return kernel.bind(np, op.op_def, op.attrs)
         first = (
-            KernelContext(node, self.state, self.callable_of)
+            KernelContext(node, self.state, self.callable_of, self._device_named)
             if kernel.stateful
             else array_module(node)
         )
