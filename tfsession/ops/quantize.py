@@ -151,7 +151,7 @@ for _name in ("FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel"):
 # --- builders -------------------------------------------------------------------------------------
 
 
-@export("quantization.quantize", "quantize", "quantize_v2")
+@export("quantization.quantize", "quantize")
 def quantize(
     input: Any,
     min_range: Any,
@@ -190,6 +190,26 @@ def quantize(
         "ensure_minimum_range": ensure_minimum_range,
     }
     return create_op("QuantizeV2", [input, min_range, max_range], attrs, name)
+
+
+@export("quantize_v2")
+def quantize_v2(
+    input: Any,
+    min_range: Any,
+    max_range: Any,
+    T: Any,
+    mode: str = "MIN_COMBINED",
+    name: str | None = None,
+    round_mode: str = "HALF_AWAY_FROM_ZERO",
+    narrow_range: bool = False,
+    axis: int | None = None,
+    ensure_minimum_range: float = 0.01,
+) -> Any:
+    """As `tf.quantize`, with its parameters in another order."""
+    return quantize(
+        input, min_range, max_range, T, mode, round_mode, name, narrow_range, axis,
+        ensure_minimum_range,
+    )  # fmt: skip
 
 
 @export("quantization.dequantize", "dequantize")
