@@ -464,6 +464,16 @@ def test_a_graph_placed_in_parts_tells_of_each(fresh_graph):
         assert s.explain_placement(b)["a"].why == "follows consumer 'b'"
 
 
+def test_functions_that_kernels_call_are_told_of_beside_the_graph(fresh_graph):
+    doubled = tf.data.Dataset.range(3).map(lambda x: tf.multiply(x, 2, name="doubled"))
+    element = doubled.make_one_shot_iterator().get_next()
+    with session() as s:
+        assert s.run(element) == 0
+        found = {row.name.rpartition("/")[2]: row for row in s.explain_placement()}
+        assert found["IteratorGetNext"].device == found["doubled"].device
+        assert s.run(element) == 2
+
+
 def test_closed_and_empty(fresh_graph):
     s = session()
     assert len(s.explain_placement()) == 0

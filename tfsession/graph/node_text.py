@@ -84,7 +84,7 @@ def _attrs_text(attrs: dict[str, Any]) -> str:
 def values_text(array: Any, limit: int) -> str:
     """The first values of an array: `1 2 3`, `[1 2][3 4]`; dots where there are more."""
     array = np.asarray(array)
-    shown = iter([_value_text(value) for value in array.ravel()[:limit]])
+    shown = iter([_value_text(value) for value in array.flat[:limit]])
     left = min(limit, array.size)
 
     def rows(dims: tuple[int, ...], outermost: bool) -> str:

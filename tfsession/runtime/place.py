@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from tfsession.core.device_spec import DeviceName, parse_device_name
 from tfsession.core.dtypes import variant
 from tfsession.devices.device import Device
+from tfsession.graph.graph import Graph
 from tfsession.graph.operation import Operation
 from tfsession.runtime import placement_errors
 from tfsession.runtime.colocation import ANYWHERE, Group, Groups
@@ -40,8 +41,10 @@ class Placer:
         self._kinds = KindTable(devices)
         self._soft = allow_soft_placement
         self._log = log_device_placement
-        self._latest = self._new_round(())
-        # Where parts of the graph are placed one by one: the latest round of each operation.
+        self._empty = self._new_round(())
+        # The latest round of each graph: the session's, and those of its functions. Where parts of
+        # a graph are placed one by one: the latest round of each operation.
+        self._whole: dict[Graph, Round] = {}
         self._rounds: dict[Operation, Round] = {}
         self._first: dict[Operation, Decision] = {}
         self._well_formed: set[str] = set()
@@ -84,15 +87,16 @@ class Placer:
         for op in now.groups.kept:
             if op not in self._first:
                 self._first[op] = self.decision(op)
-        self._latest = now
-        if now.members is None:
-            self._rounds.clear()
-        else:
+        if now.members is not None:
             self._rounds.update(dict.fromkeys(now.ops, now))
+        elif now.ops:
+            graph = now.ops[0].graph
+            self._whole[graph] = now
+            self._rounds = {op: r for op, r in self._rounds.items() if op.graph is not graph}
 
     def round_of(self, op: Operation) -> Round:
         """The latest placement of `op`."""
-        return self._rounds.get(op, self._latest)
+        return self._rounds.get(op) or self._whole.get(op.graph, self._empty)
 
     def decision(self, op: Operation) -> Decision:
         """Why the latest placement of `op` put it where it is."""
