@@ -334,6 +334,8 @@ class _Importer:
             if attr is not None:
                 attrs[key] = node_builder.attr_of_message(op_def, attr, message, name)
                 continue
+            if key in _PRIVATE and message.WhichOneof("value") is None:
+                continue  # to ask a message for what it lacks leaves that behind
             attrs[key] = node_builder.private_attr(_PRIVATE.get(key), message, name)
             if not key.startswith("_"):
                 logger.warning(
@@ -344,7 +346,7 @@ class _Importer:
             external_value.take(attrs, node.name, self.values)
         node_builder.check_complete(op_def, attrs, name)
         if "_class" in attrs:
-            attrs["_class"] = [self._group(node.name, group) for group in attrs["_class"] or ()]
+            attrs["_class"] = [self._group(node.name, group) for group in attrs["_class"]]
         return attrs
 
     def _group(self, node_name: str, group: bytes) -> bytes:
@@ -443,7 +445,8 @@ class _Importer:
                 op._device = canonical(op._device)
             if scopes.devices and "_class" not in op.attrs:
                 op._device = merge_device_stack(scopes.devices, op, op._device)
-            if waited_for:
+            # A Merge lets a value through though what it waits for is dead; here it would not.
+            if waited_for and op.type not in _MERGES:
                 op.control_inputs = tuple(dict.fromkeys((*op.control_inputs, *waited_for)))
             enter_scopes(op, scopes)
         colocated = [op for op in made if "_class" in op.attrs]
