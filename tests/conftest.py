@@ -1,6 +1,7 @@
 """What all tests share: the devices they run on, and a graph of their own."""
 
 import os
+import warnings
 
 import numpy as np
 import pytest
@@ -80,3 +81,22 @@ def fresh_graph():
 
     with Graph().as_default() as graph:
         yield graph
+
+
+@pytest.fixture(scope="session")
+def tf():
+    """Real TensorFlow's compat.v1 in the mode that tfsession follows."""
+    pytest.importorskip("tensorflow")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import tensorflow.compat.v1 as real  # noqa: PLC0415
+
+        real.disable_v2_behavior()
+        # The first session decides for the whole process how many threads share an op, and that
+        # shows in some values: with one thread they do not depend on the order of the tests.
+        with (
+            real.Graph().as_default(),
+            real.Session(config=real.ConfigProto(intra_op_parallelism_threads=1)) as session,
+        ):
+            session.run(real.constant(0))
+    return real

@@ -30,7 +30,7 @@ def libraries():
 @pytest.mark.spec("programs")
 @pytest.mark.filterwarnings("ignore")  # TensorFlow's, of what is deprecated
 @pytest.mark.parametrize("name", SMALL)
-def test_a_work_gives_tensorflows_answer(libraries, name):
+def test_a_work_gives_tensorflows_answer(tf, libraries, name):
     work, sizes = SMALL[name]
     bench.agree(name, [work.build(module, *sizes) for module in libraries.values()])
 

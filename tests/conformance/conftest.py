@@ -194,25 +194,6 @@ def rows_compared(request):
     return tell
 
 
-@pytest.fixture(scope="session")
-def tf():
-    """Real TensorFlow's compat.v1 in the mode that tfsession follows."""
-    pytest.importorskip("tensorflow")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import tensorflow.compat.v1 as real  # noqa: PLC0415
-
-        real.disable_v2_behavior()
-        # The first session decides for the whole process how many threads share an op, and that
-        # shows in some values: with one thread they do not depend on the order of the tests.
-        with (
-            real.Graph().as_default(),
-            real.Session(config=real.ConfigProto(intra_op_parallelism_threads=1)) as session,
-        ):
-            session.run(real.constant(0))
-    return real
-
-
 # Real TensorFlow keeps pointers to the code of a graph's creators: it must not be freed.
 _codes = []
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
