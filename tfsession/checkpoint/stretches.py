@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -65,16 +66,21 @@ def read_stretches(stretches: Sequence[Stretch], progress: Progress) -> list[int
         EndOfFile: a file ends too early.
     """
     jobs = list(_jobs(stretches))
-    read = partial(_read, stretches, progress)
-    total = sum(stretch.target.size for stretch in stretches)
-    if len(jobs) == 1 or total < _WORTH_THREADS:
-        sums = [read(job) for job in jobs]
-    else:
-        with ThreadPoolExecutor(min(_THREADS, len(jobs)), "checkpoint") as pool:
-            try:
-                sums = list(pool.map(read, jobs))
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+    with ExitStack() as stack:
+        files: dict[str, int] = {}
+        for job in jobs:
+            if job.file not in files:
+                files[job.file] = os.open(job.file, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+                stack.callback(os.close, files[job.file])
+        read = partial(_read, files, stretches, progress)
+        total = sum(stretch.target.size for stretch in stretches)
+        if len(jobs) == 1 or total < _WORTH_THREADS:
+            sums = [read(job) for job in jobs]
+        else:
+            # The files are closed when nobody reads from them any more.
+            pool = stack.enter_context(ThreadPoolExecutor(min(_THREADS, len(jobs)), "checkpoint"))
+            stack.callback(partial(pool.shutdown, cancel_futures=True))
+            sums = list(pool.map(read, jobs))
     found = [0] * len(stretches)
     for job, values in zip(jobs, sums, strict=True):
         for bit, value in zip(job.bits, values, strict=True):
@@ -104,23 +110,12 @@ def _jobs(stretches: Sequence[Stretch]) -> Iterator[_Job]:
         yield job
 
 
-def _read(stretches: Sequence[Stretch], progress: Progress, job: _Job) -> list[int]:
-    """Read a job; gives the checksums of its parts."""
-    # Each has a descriptor of its own: the system reads ahead of each, and of none that is shared.
-    descriptor = os.open(job.file, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-    try:
-        return _read_from(descriptor, stretches, progress, job)
-    finally:
-        os.close(descriptor)
-
-
-def _read_from(
-    descriptor: int, stretches: Sequence[Stretch], progress: Progress, job: _Job
+def _read(
+    files: dict[str, int], stretches: Sequence[Stretch], progress: Progress, job: _Job
 ) -> list[int]:
-    sums, offset = [0] * len(job.bits), job.offset
-    if hasattr(os, "posix_fadvise"):
-        size = sum(bit.end - bit.begin for bit in job.bits)
-        os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_WILLNEED)
+    """Read a job; gives the checksums of its parts."""
+    descriptor, offset = files[job.file], job.offset
+    sums = [0] * len(job.bits)
     for group in _groups(job):
         targets = [stretches[n].target[begin:end] for _, (n, begin, end) in group]
         left = [memoryview(target) for target in targets]
