@@ -57,6 +57,13 @@ def strided_slice(
 
 
 def _index(shape: Any, begin: Any, end: Any, strides: Any, masks: Masks) -> Any:
+    if not begin.ndim == end.ndim == strides.ndim == 1:
+        found = ", ".join(debug_string(part.shape) for part in (begin, end, strides))
+        raise InvalidArgumentError(
+            None,
+            None,
+            f"Expected begin, end, and strides to be 1D equal size tensors, but got shapes {found}",
+        )
     try:
         return index_of(shape, begin.tolist(), end.tolist(), strides.tolist(), masks)
     except ValueError as error:

@@ -121,6 +121,10 @@ def test_errors_while_building(fresh_graph, build, error, text):
         (lambda x, i: x[:: i - 5], r"strides\[0\] must be non-zero"),
         (lambda x, i: tf.slice(x, [0, i], [1, 1]), r"Expected begin\[1\] in \[0, 3\], but got 5"),
         (lambda x, i: tf.slice(x, [0, 1], [1, i]), r"Expected size\[1\] in \[0, 2\], but got 5"),
+        (
+            lambda x, i: tf.strided_slice(x, tf.placeholder_with_default([[5]], None), [1], [1]),
+            r"to be 1D equal size tensors, but got shapes \[1,1\], \[1\], \[1\]",
+        ),
         (lambda x, i: tf.slice(x, [0], [1]), "to be 1-D tensors of size 2, but got shapes"),
     ],
 )
