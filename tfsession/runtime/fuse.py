@@ -218,8 +218,8 @@ def _is_reduction(node: Node, feeds: Container[Tensor]) -> bool:
         return is_nhwc and plain.kind in "fc" and plain.itemsize > 2
     value, axes = node.inputs
     # Without axes the result is the input.
-    is_known = axes.op.type == "Const" and axes not in feeds and axes.op.attrs["value"].size
-    return bool(is_known) and _is_number(value.dtype.base_dtype)
+    is_known = axes.op.type == "Const" and axes not in feeds and 0 not in (axes._shape or ())
+    return is_known and _is_number(value.dtype.base_dtype)
 
 
 def _has_effects(node: Node) -> bool:
