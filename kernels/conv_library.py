@@ -9,7 +9,7 @@ says whether it has done the work; if not, nothing is written.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -149,6 +149,19 @@ def _plan(
     return problem.planned(found)
 
 
+def _run(xp: Any, plan: _Plan, weights: Any, compute: Callable[[_Block, Any], object]) -> None:
+    """Call `compute` for all blocks, with the filters in the order that the library likes."""
+
+    def of_blocks(start: int, stop: int) -> None:
+        for block in plan.blocks[start:stop]:
+            compute(block, filters)
+
+    with Workspace(xp) as take:
+        filters = take((plan.filter_elements,), np.float32)
+        plan.reorder(weights, filters)
+        run_blocks(xp, len(plan.blocks), 1, of_blocks)
+
+
 def correlate(xp: Any, x: Any, weights: Any, axes: Sequence[Axis], out: Any) -> bool:
     """The sums over each window of `x` times the filters."""
     library = dnn_library(xp, x, weights, out)
@@ -156,14 +169,10 @@ def correlate(xp: Any, x: Any, weights: Any, axes: Sequence[Axis], out: Any) -> 
     if not plan:
         return False
 
-    def compute(start: int, stop: int) -> None:
-        for block in plan.blocks[start:stop]:
-            block.compute(x[block.taken], filters, out[block.given])
+    def compute(block: _Block, filters: Any) -> None:
+        block.compute(x[block.taken], filters, out[block.given])
 
-    with Workspace(xp) as take:
-        filters = take((plan.filter_elements,), np.float32)
-        plan.reorder(weights, filters)
-        run_blocks(xp, len(plan.blocks), 1, compute)
+    _run(xp, plan, weights, compute)
     return True
 
 
@@ -174,15 +183,10 @@ def input_gradient(xp: Any, weights: Any, grad: Any, axes: Sequence[Axis], out: 
     if not plan:
         return False
 
-    def compute(start: int, stop: int) -> None:
-        for block in plan.blocks[start:stop]:
-            images = block.given[0]
-            block.compute(grad[images], filters, out[images])
+    def compute(block: _Block, filters: Any) -> None:
+        block.compute(grad[block.given], filters, out[block.taken])
 
-    with Workspace(xp) as take:
-        filters = take((plan.filter_elements,), np.float32)
-        plan.reorder(weights, filters)
-        run_blocks(xp, len(plan.blocks), 1, compute)
+    _run(xp, plan, weights, compute)
     return True
 
 
