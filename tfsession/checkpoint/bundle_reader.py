@@ -190,8 +190,11 @@ class BundleReader:
         """What entries stand for, each with the name of its tensor; into `targets` if there are."""
         with file_errors():
             files = self._files(stored)
-        arrays = [np.empty(_stored_shape(e), _stored_dtype(e)) for e, _ in stored]
-        arrays = arrays if targets is None else list(targets)
+        arrays = (
+            [np.empty(_stored_shape(e), _stored_dtype(e)) for e, _ in stored]
+            if targets is None
+            else list(targets)
+        )
         stretches = [
             Stretch(files[entry.shard], entry.offset, array.reshape(-1).view(np.uint8))
             for (entry, _), array in zip(stored, arrays, strict=True)
