@@ -7,10 +7,14 @@ so that the host waits for a device only when it reads what was computed there.
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+from tfsession.core import forking
+from tfsession.devices.capture import Recording, SlabMemory, Staging
 from tfsession.devices.device import Device
+from tfsession.devices.slab import AllocationTrace, Slab
 
 __all__ = ["Accelerator"]
 
@@ -29,6 +33,8 @@ class Accelerator(Device):
         super().__init__(device_type, index, memory_limit_bytes, physical_description)
         self._stream: Any = None
         self._has_lent = False
+        # All work is done one after another in any case, and a recorded step may update many.
+        self.update_lock = forking.rlock()
 
     @abc.abstractmethod
     def _on_card(self) -> AbstractContextManager[Any]:
@@ -37,6 +43,40 @@ class Accelerator(Device):
     @abc.abstractmethod
     def _program_stream(self) -> Any:
         """Where the calling thread's work on this card is queued just now."""
+
+    # --- recorded steps -------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def tracing(self) -> AbstractContextManager[AllocationTrace]:
+        """Notes what this thread allocates here, as long as the block runs."""
+
+    @abc.abstractmethod
+    def slab(self, nbytes: int) -> SlabMemory:
+        """Memory for a recorded step; raises ResourceExhaustedError as any allocation."""
+
+    @abc.abstractmethod
+    def staging(self, slab: Any, nbytes: int) -> Staging:
+        """What brings so many bytes of the host to the beginning of a slab."""
+
+    @abc.abstractmethod
+    def recording(
+        self, slab: Any, plan: Slab, base: int, state: Sequence[Any]
+    ) -> AbstractContextManager[Recording]:
+        """Records what this thread asks for in the block, inside `activate()`; none of it is done.
+
+        Allocations are those of `plan`, in its order, behind the first `base` bytes of the slab.
+        `state` are the arrays outside of it that may be written to. Raises CaptureRefused.
+        """
+
+    @abc.abstractmethod
+    def address(self, array: Any) -> int:
+        """Where the elements of an array of this device begin."""
+
+    @abc.abstractmethod
+    def alias(self, array: Any) -> Any:
+        """Another array of the same memory, which is no reference to this one."""
+
+    # --------------------------------------------------------------------------------------------
 
     @abc.abstractmethod
     def _pulled(self, content: Any, source: Any) -> Any:

@@ -19,6 +19,7 @@ class Counters(NamedTuple):
         launches: results computed into new memory, and writes in place; no views.
         host_to_device, device_to_host: copies that steps made, feeds and fetches included.
         device_to_device: copies from another device's memory to this one's.
+        replays: recorded steps that were done again, each by one call (docs/gpu.md).
         synchronizations: how often the host waited for the device, `reads` included.
         uploads, reads: copies that a kernel made by itself (`xp.asarray(host)`; `item()`,
             `bool(array)`), each of which costs a step dearly on a GPU.
@@ -36,6 +37,7 @@ class Counters(NamedTuple):
     host_to_device_bytes: int = 0
     device_to_host_bytes: int = 0
     device_to_device_bytes: int = 0
+    replays: int = 0
 
     def since(self, earlier: Counters) -> Counters:
         """What came after `earlier`."""

@@ -5,7 +5,7 @@ CuPy is imported, and a CUDA context made, when a session first uses the device.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -14,8 +14,11 @@ import numpy as np
 from tfsession.core import forking
 from tfsession.core.errors import CancelledError, FailedPreconditionError, InternalError
 from tfsession.devices.accelerator import Accelerator
+from tfsession.devices.capture import Places, Watch
+from tfsession.devices.cuda_capture import CudaRecording, CudaSlab, CudaStaging
 from tfsession.devices.layout import GpuSlot
 from tfsession.devices.memory import Charge, Ledger, MemoryStats
+from tfsession.devices.slab import AllocationTrace, Slab
 
 __all__ = ["CudaDevice"]
 
@@ -74,6 +77,7 @@ class CudaDevice(Accelerator):
         self._pool: Any = None
         self.ledger = Ledger(self.name, f"GPU_{index}_bfc", slot.limit)
         self._peers: set[int] = set()
+        self._watch = Watch()
         self._closed = False
         forking.notice(self)
 
@@ -124,6 +128,9 @@ class CudaDevice(Accelerator):
         Raises ResourceExhaustedError, within the limit only where the card has no more.
         """
         memory = self._cupy.cuda.memory
+        places = self._watch.places
+        if places is not None:
+            return places(size)
         try:
             found = self._pool.malloc(size)
         except memory.OutOfMemoryError:
@@ -137,6 +144,8 @@ class CudaDevice(Accelerator):
             return found
         charge, taken = Charge(found), found.mem.size
         self.ledger.note(charge, taken)
+        if self._watch.trace is not None:
+            self._watch.trace.add(charge, size)
         return memory.MemoryPointer(
             memory.UnownedMemory(found.ptr, taken, charge, found.device_id), 0
         )
@@ -165,6 +174,47 @@ class CudaDevice(Accelerator):
             # Pageable memory: CUDA stages it, so the call may return late but never early.
             out = np.empty(array.shape, array.dtype)
             return array.get(stream=self._stream, out=out, blocking=False)
+
+    # --- recorded steps -------------------------------------------------------------------------
+
+    def tracing(self) -> AbstractContextManager[AllocationTrace]:
+        """Notes what this thread allocates here, as long as the block runs."""
+        return self._watch.tracing()
+
+    def slab(self, nbytes: int) -> CudaSlab:
+        """Memory for a recorded step; called inside `activate()`."""
+        return CudaSlab(self._cupy, self._allocate(max(1, nbytes)), nbytes)
+
+    def staging(self, slab: CudaSlab, nbytes: int) -> CudaStaging:
+        """Pinned memory for so many bytes at the beginning of a slab."""
+        return CudaStaging(self._cupy, self._stream, slab, nbytes)
+
+    @contextmanager
+    def recording(
+        self, slab: CudaSlab, plan: Slab, base: int, state: Sequence[Any]
+    ) -> Iterator[CudaRecording]:
+        """Captures what this thread asks of the stream in the block."""
+        made, places = CudaRecording(slab, self._stream), Places(plan, base)
+        made.begin()
+        self._watch.places = lambda size: slab.memory + places.take(size)
+        try:
+            yield made
+        except BaseException:
+            self._watch.places = None
+            made.drop()
+            raise
+        self._watch.places = None
+        made.end()
+
+    def address(self, array: Any) -> int:
+        """Where the array's elements begin."""
+        return int(array.data.ptr)
+
+    def alias(self, array: Any) -> Any:
+        """Another array of the same memory, which is no reference to this one."""
+        return self._cupy.ndarray(array.shape, array.dtype, array.data, array.strides)
+
+    # --------------------------------------------------------------------------------------------
 
     def _on_card(self) -> AbstractContextManager[Any]:
         return self._card  # type: ignore[no-any-return]

@@ -29,9 +29,11 @@ class Device(abc.ABC):
     Arrays are handed to `xp` functions inside `activate()` only. `ledger` counts what lives in its
     memory; None where that is not counted. `asks_ahead` says that what an operation will give is to
     be asked for before it computes, because its arrays are not made by the device's allocator.
+    `update_lock` is the one that its variables share; None where each has its own.
     """
 
     ledger: Ledger | None = None
+    update_lock: Any = None
     asks_ahead: ClassVar[bool] = False
 
     def __init__(

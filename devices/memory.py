@@ -8,8 +8,8 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any, Final, NamedTuple, TypeVar
-from weakref import ref
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from weakref import WeakSet, ref
 
 import numpy as np
 
@@ -102,6 +102,13 @@ class _Return(ref[Any]):
     dtype: Any
 
 
+class Reclaimer(Protocol):
+    """Keeps memory for later that it can do without."""
+
+    def reclaim(self) -> None:
+        """Give it back, as far as it is not in use."""
+
+
 class Ledger:
     """The live allocations of one device under a hard limit.
 
@@ -116,6 +123,8 @@ class Ledger:
         self.peak = 0
         self.num_allocs = 0
         self.closed = False
+        # Who keeps memory here for later, and gives it back by `reclaim()`.
+        self.reclaimers: WeakSet[Reclaimer] = WeakSet()
         self._in_use = 0
         self._collections = self._in_vain = 0
         self._out: dict[int, _Return] = {}
@@ -162,12 +171,14 @@ class Ledger:
                         raise self.exhausted(nbytes, shape, dtype)
 
     def collect(self) -> None:
-        """Look for memory that only cycles of objects hold.
+        """Have memory given back that is kept for later, or that only cycles of objects hold.
 
         To look through all objects may take longer than a step: where it was in vain twice, it is
         done once in a while only.
         """
         before = self.in_use()
+        for reclaimer in list(self.reclaimers):
+            reclaimer.reclaim()
         self._collections += 1
         is_full = self._in_vain < _PATIENCE or self._collections % _ONCE_IN == 0
         gc.collect(2 if is_full else 1)

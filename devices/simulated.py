@@ -8,7 +8,7 @@ nothing orders is an error. It says nothing about speed.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, ClassVar
 from weakref import ref
@@ -17,16 +17,23 @@ import numpy as np
 
 from tfsession.core.errors import CancelledError, InternalError
 from tfsession.devices.accelerator import Accelerator
+from tfsession.devices.capture import SlabMemory, Watch
 from tfsession.devices.counters import Counters
 from tfsession.devices.layout import GpuSlot
 from tfsession.devices.memory import Charge, Ledger
-from tfsession.devices.simulated_array import SimulatedArray
+from tfsession.devices.simulated_array import Again, SimulatedArray
+from tfsession.devices.simulated_capture import (
+    POISON,
+    SimulatedRecording,
+    SimulatedSlab,
+    SimulatedStaging,
+    address_of,
+)
 from tfsession.devices.simulated_numpy import SimulatedNumpy
 from tfsession.devices.simulated_stream import Accesses, SimulatedStream
+from tfsession.devices.slab import AllocationTrace, Slab
 
 __all__ = ["SimulatedDevice"]
-
-POISON = 0xCB
 
 
 class _Pool(Ledger):
@@ -61,6 +68,7 @@ class SimulatedDevice(Accelerator):
         self._stream = SimulatedStream(self.name)
         self._program = SimulatedStream(f"the program's stream on {self.name}")
         self._entered = threading.local()
+        self._watch = Watch()
         # Memory that other streams use: none of it may be given out again before they have done.
         self._lent: dict[Accesses, ref[np.ndarray[Any, Any]]] = {}
 
@@ -129,6 +137,8 @@ class SimulatedDevice(Accelerator):
     ) -> SimulatedArray:
         """An array of this device over memory of its own; `root` is the array that holds it."""
         charge, stream = self._pool.charge(host, root.nbytes, launches), self._current()
+        if self._watch.trace is not None:
+            self._watch.trace.add(charge, root.nbytes)
         if self._lent and stream is self._stream:
             self._look_what_returned()
         return SimulatedArray(self, host, root, charge, Accesses(stream))
@@ -138,13 +148,32 @@ class SimulatedDevice(Accelerator):
         host: np.ndarray[Any, Any],
         root: np.ndarray[Any, Any],
         seen: Iterable[SimulatedArray] = (),
+        again: Again = None,
     ) -> SimulatedArray:
-        """As `wrap`, for the result of a kernel that read the arrays `seen`."""
+        """As `wrap`, for the result of a kernel that read the arrays `seen`.
+
+        `again` gives the result anew; None where its content is not defined.
+        """
+        recording = self._watch.recording
+        if recording is not None:
+            recording.read(seen)
+            return self.placed(recording.place(host, root, again))
         self._use(seen, self._current())
         return self.wrap(host, root, 1)
 
-    def writes(self, array: SimulatedArray, seen: Iterable[SimulatedArray] = ()) -> None:
-        """Counts a kernel that writes in place what it computes of the arrays `seen`."""
+    def write(
+        self,
+        array: SimulatedArray,
+        work: Callable[[], object],
+        seen: Iterable[SimulatedArray] = (),
+    ) -> None:
+        """Does the work of a kernel that writes in place what it computes of the arrays `seen`."""
+        recording = self._watch.recording
+        if recording is not None:
+            recording.read(seen)
+            recording.write(work, array)
+            return
+        work()
         stream = self._current()
         self._use(seen, stream)
         self._use([array], stream)
@@ -154,10 +183,12 @@ class SimulatedDevice(Accelerator):
 
     def uploads(self, array: SimulatedArray) -> None:
         """Counts content that a kernel brings from the host by itself."""
+        self._watch.refuse("a copy from the host")
         self._count("uploads", "host_to_device_bytes", array.nbytes)
 
     def reads(self, array: SimulatedArray, nbytes: int) -> None:
         """Waits until content can be read, which the caller then does by itself."""
+        self._watch.refuse("to read on the host what the device computes")
         stream = self._current()
         self._use([array], stream)
         stream.synchronize()
@@ -171,6 +202,54 @@ class SimulatedDevice(Accelerator):
         if array._device is not self:
             raise TypeError(f"An array of {array._device.name} was given to {self.name}")
         return array._host
+
+    # --- recorded steps -------------------------------------------------------------------------
+
+    def tracing(self) -> AbstractContextManager[AllocationTrace]:
+        """Notes what this thread makes here, as long as the block runs."""
+        return self._watch.tracing()
+
+    def slab(self, nbytes: int) -> SimulatedSlab:
+        """Memory for a recorded step; raises ResourceExhaustedError as any allocation."""
+        return SimulatedSlab(self, nbytes)
+
+    def staging(self, slab: SlabMemory, nbytes: int) -> SimulatedStaging:
+        """What brings so many bytes of the host to the beginning of a slab."""
+        assert isinstance(slab, SimulatedSlab)
+        return SimulatedStaging(self, slab, nbytes)
+
+    @contextmanager
+    def recording(
+        self, slab: SlabMemory, plan: Slab, base: int, state: Sequence[SimulatedArray]
+    ) -> Iterator[SimulatedRecording]:
+        """Records what this thread asks for in the block; nothing of it is done."""
+        assert isinstance(slab, SimulatedSlab)
+        made = SimulatedRecording(self, slab, plan, base, state)
+        self._watch.recording = made
+        try:
+            yield made
+        finally:
+            self._watch.recording = None
+
+    def placed(self, host: np.ndarray[Any, Any]) -> SimulatedArray:
+        """An array over memory that is charged already, as a part of something else."""
+        return SimulatedArray(self, host, host, None, Accesses(self._current()))
+
+    def sent(self, nbytes: int) -> None:
+        """Counts a copy of small inputs to a slab."""
+        self._count("host_to_device", "host_to_device_bytes", nbytes)
+
+    def replayed(self) -> None:
+        """Counts a recorded step."""
+        self._count("replays")
+
+    def address(self, array: SimulatedArray) -> int:
+        """Where the array's elements begin."""
+        return address_of(array._host)
+
+    def alias(self, array: SimulatedArray) -> SimulatedArray:
+        """Another array of the same memory, which does not count as a reference to this one."""
+        return SimulatedArray(self, array._host, array._root, array._charge, array._accesses)
 
     # --- counters -------------------------------------------------------------------------------
 
@@ -189,6 +268,7 @@ class SimulatedDevice(Accelerator):
 
     def upload(self, host: Any) -> SimulatedArray:
         """A copy of a host array, uncounted."""
+        self._watch.refuse("a copy from the host")
         copy = np.array(host, order="C", copy=True)
         if copy.dtype.kind in "OSUMm" or copy.dtype.type is np.void:
             raise TypeError(f"Unsupported type {copy.dtype} on {self.name}")
@@ -203,6 +283,7 @@ class SimulatedDevice(Accelerator):
 
     def to_host(self, array: Any) -> np.ndarray[Any, Any]:
         """A counted copy on the host, garbage until `synchronize()`."""
+        self._watch.refuse("a copy to the host")
         host = self.host_of(array)
         with self.activate():
             self._use([array], self._stream)
@@ -232,6 +313,7 @@ class SimulatedDevice(Accelerator):
 
     def synchronize(self) -> None:
         """Puts the real content into every host copy made so far."""
+        self._watch.refuse("to wait for the device")
         self._count("synchronizations")
         self._wait()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,17 @@ __all__ = ["SimulatedArray", "settle", "unwrap"]
 _DLPACK_EXTENSION = 12
 
 _HostArray = np.ndarray[Any, Any]
+Again = Callable[[], Any] | None
+
+# These leave their result undefined: there is nothing to do again.
+_UNDEFINED = (np.empty, np.empty_like)
+# These write into their first argument, as the method `at` of ufuncs does, and give None.
+_WRITING = frozenset(
+    [
+        *(np.copyto, np.put, np.place, np.putmask, np.fill_diagonal, np.put_along_axis),
+        *(np.ndarray.fill, np.ndarray.put, np.ndarray.sort, np.ndarray.partition),
+    ]
+)
 
 
 def unwrap(device: SimulatedDevice, value: Any, seen: list[SimulatedArray]) -> Any:
@@ -42,23 +54,33 @@ def unwrap(device: SimulatedDevice, value: Any, seen: list[SimulatedArray]) -> A
     return value
 
 
-def settle(device: SimulatedDevice, result: Any, seen: list[SimulatedArray]) -> Any:
-    """A NumPy result as this device's: views share their source's charge, the rest is charged."""
+def settle(
+    device: SimulatedDevice, result: Any, seen: list[SimulatedArray], again: Again = None
+) -> Any:
+    """A NumPy result as this device's: views share their source's charge, the rest is charged.
+
+    `again` gives the result anew, for who records the step; None where it is not defined.
+    """
     if isinstance(result, np.ndarray):
         root = result if result.base is None else root_of(result)
         for source in seen:
             if source._root is root:
                 return source._view(result)
-        return device.computed(result, root, seen)
+        return device.computed(result, root, seen, again)
     if isinstance(result, np.generic):
         host = np.asarray(result)
-        return device.computed(host, host, seen)
+        return device.computed(host, host, seen, again)
     if isinstance(result, tuple | list):
-        items = [settle(device, item, seen) for item in result]
+        items = [
+            settle(device, item, seen, again and partial(_item, again, number))
+            for number, item in enumerate(result)
+        ]
         return type(result)(*items) if hasattr(result, "_fields") else type(result)(items)
-    if result is None and seen:
-        device.writes(seen[0], seen[1:])  # a function that wrote into its first argument
     return result
+
+
+def _item(again: Callable[[], Any], number: int) -> Any:
+    return again()[number]
 
 
 def call(device: SimulatedDevice, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -71,15 +93,15 @@ def call(device: SimulatedDevice, function: Callable[..., Any], args: Any, kwarg
             hosts.append(value._host)
         else:
             hosts.append(unwrap(device, value, seen))
-    if not kwargs:
-        return settle(device, function(*hosts), seen)
-    named = {key: unwrap(device, value, seen) for key, value in kwargs.items()}
-    result = function(*hosts, **named)
-    if (out := kwargs.get("out")) is not None:
-        for array in out if isinstance(out, tuple) else [out]:
-            device.writes(array, seen)
+    named = {key: unwrap(device, value, seen) for key, value in kwargs.items()} if kwargs else {}
+    work = partial(function, *hosts, **named)
+    if named and (out := kwargs.get("out")) is not None:
+        written = out if isinstance(out, tuple) else (out,)
+        device.write(written[0], work, [*seen, *written[1:]])
         return out
-    return settle(device, result, seen)
+    if function in _WRITING or getattr(function, "__name__", "") == "at":
+        return device.write(args[0], work, seen)
+    return settle(device, work(), seen, None if function in _UNDEFINED else work)
 
 
 class SimulatedArray:
@@ -157,7 +179,8 @@ class SimulatedArray:
     @property
     def imag(self) -> SimulatedArray:
         """The imaginary part: a view, or zeros for a real array."""
-        result: SimulatedArray = settle(self._device, self._host.imag, [self])
+        again = partial(getattr, self._host, "imag")
+        result: SimulatedArray = settle(self._device, self._host.imag, [self], again)
         return result
 
     def _view(self, host: _HostArray) -> SimulatedArray:
@@ -169,14 +192,15 @@ class SimulatedArray:
         found = self._host[at]
         if not isinstance(found, np.ndarray):  # NumPy's scalar: take the array of rank 0 instead
             found = self._host[(*at, ...) if isinstance(at, tuple) else (at, ...)]
-        result: SimulatedArray = settle(self._device, found, seen)
+        again = partial(operator.getitem, self._host, at)
+        result: SimulatedArray = settle(self._device, found, seen, again)
         return result
 
     def __setitem__(self, index: Any, value: Any) -> None:
         seen: list[SimulatedArray] = []
         at = unwrap(self._device, index, seen)
-        self._host[at] = unwrap(self._device, value, seen)
-        self._device.writes(self, seen)
+        work = partial(operator.setitem, self._host, at, unwrap(self._device, value, seen))
+        self._device.write(self, work, seen)
 
     def __len__(self) -> int:
         return len(self._host)
@@ -193,9 +217,8 @@ class SimulatedArray:
         """Overwrites the content by a host array's of the same shape and type."""
         if host.dtype != self.dtype or host.shape != self.shape:
             raise ValueError(f"cannot set {self.shape} {self.dtype} to {host.shape} {host.dtype}")
-        self._device.writes(self)
         self._device.uploads(self)
-        self._host[...] = host
+        self._device.write(self, partial(np.copyto, self._host, host))
 
     def item(self, *args: Any) -> Any:
         """One element as a Python scalar, waited for."""
@@ -268,8 +291,8 @@ def _binary(ufunc: Callable[..., Any], reverse: bool = False) -> Callable[[Any, 
 def _in_place(update: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def operate(self: SimulatedArray, other: Any) -> Any:
         seen: list[SimulatedArray] = []
-        update(self._host, unwrap(self._device, other, seen))
-        self._device.writes(self, seen)
+        work = partial(update, self._host, unwrap(self._device, other, seen))
+        self._device.write(self, work, seen)
         return self
 
     return operate

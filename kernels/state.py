@@ -36,7 +36,10 @@ def variable(
     """The storage of the node, or of its shared name, made when first met."""
     where, name = container.decode() or DEFAULT_CONTAINER, shared_name.decode() or ctx.name
     found: ReferenceVariable = ctx.resources.get_or_create(
-        where, name, ReferenceVariable, lambda: ReferenceVariable(ctx.name, dtype, where, shape)
+        where,
+        name,
+        ReferenceVariable,
+        lambda: ReferenceVariable(ctx.name, dtype, where, shape, ctx.update_lock),
     )
     if found.dtype is not dtype:
         raise InternalError(
@@ -72,7 +75,9 @@ def var_handle(
         where,
         name,
         ResourceVariable,
-        lambda: ResourceVariable(name, dtype, where, shape, ctx.resources.containers),
+        lambda: ResourceVariable(
+            name, dtype, where, shape, ctx.resources.containers, ctx.update_lock
+        ),
         exists=False,
     )
     return found

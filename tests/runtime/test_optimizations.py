@@ -15,7 +15,8 @@ TOGGLES = {
     "remapping": "fuses",
 }
 OFF, ON = 2, 1
-ALL = set(TOGGLES.values())
+# No toggle is about it: the level decides.
+ALL = {*TOGGLES.values(), "records"}
 
 
 def _on(**fields):
@@ -29,6 +30,7 @@ def _on(**fields):
     return {name for name, value in asdict(found).items() if value is True}
 
 
+NO_REWRITER = {"folds", "shares", "fuses", "records"}
 ROWS = [
     ({}, ALL),
     ({"opt_level": 0}, ALL),
@@ -36,8 +38,11 @@ ROWS = [
     ({"opt_level": -1, "do_constant_folding": True}, {"folds"}),
     ({"opt_level": -1, "do_common_subexpression_elimination": True}, {"shares"}),
     ({"do_constant_folding": False, "do_common_subexpression_elimination": False}, ALL),
-    ({"disable_meta_optimizer": True}, {"folds", "shares", "fuses"}),
-    ({"disable_meta_optimizer": True, "constant_folding": OFF}, {"folds", "shares", "fuses"}),
+    ({"disable_meta_optimizer": True}, NO_REWRITER),
+    (
+        {"disable_meta_optimizer": True, "constant_folding": OFF},
+        NO_REWRITER,
+    ),
     ({"disable_meta_optimizer": True, "opt_level": -1, "constant_folding": ON}, set()),
     *(({toggle: OFF}, ALL - {name}) for toggle, name in TOGGLES.items()),
     *(({"opt_level": -1, toggle: ON}, {name}) for toggle, name in TOGGLES.items()),

@@ -14,6 +14,12 @@ W1 = np.linspace(1, -1, 16, dtype=np.float32).reshape(16, 1)
 F32 = 4
 
 
+@pytest.fixture(autouse=True)
+def _not_recorded(monkeypatch):
+    """Each copy by itself: a recorded step brings several values from the host in one."""
+    monkeypatch.setenv("TFSESSION_GPU_GRAPHS", "0")
+
+
 def variables(device):
     with tf.device(device):
         return [tf.get_variable(f"w{n}", initializer=value) for n, value in enumerate((W0, W1))]

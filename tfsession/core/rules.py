@@ -138,6 +138,8 @@ class Kernel:
     may keep its last input itself, where it is told that it is `owned`: nobody else will have it;
     `keeps` names inputs: where these are constants, the function gets a dict of the operation's own
     as `kept`, for what it has found out about them;
+    `records` that a GPU may record what the kernel does, and do it again without asking it: so it
+    is by default where it is neither stateful nor blocking;
     `site` is the place of the registration.
     """
 
@@ -157,6 +159,7 @@ class Kernel:
         "keeps",
         "kept",
         "op_type",
+        "records",
         "reduces",
         "site",
         "slow",
@@ -189,6 +192,7 @@ class Kernel:
         unseen: dict[str, str] | None = None,
         apart: bool = False,
         keeps: Iterable[str] = (),
+        records: bool | None = None,
         site: str = "",
     ) -> None:
         self.op_type = op_type
@@ -211,6 +215,7 @@ class Kernel:
         self.apart = apart
         self.keeps = frozenset(keeps)
         self.kept: dict[str, Any] | None = None
+        self.records = not (stateful or blocking) if records is None else records
         self.types: dict[str, frozenset[DType]] = {
             attr: frozenset(map(as_dtype, allowed)) for attr, allowed in (types or {}).items()
         }
@@ -304,7 +309,7 @@ def kernel(*op_types: str, **properties: Any) -> Callable[[F], F]:
     The function is `f(xp, *inputs, **attrs)`, or `f(ctx, *inputs, **attrs)` with `stateful=True`;
     the properties are those of `Kernel`: `device`, `host`, `host_outputs`, `aliases`,
     `constant`, `forwards`, `stateful`, `blocking`, `types`, `unseen`, `slow`, `elementwise`,
-    `reduces`, `finish`, `apart`, `keeps`.
+    `reduces`, `finish`, `apart`, `keeps`, `records`.
     """
     site = caller_site()
 

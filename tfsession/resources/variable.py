@@ -40,13 +40,16 @@ class Variable:
 
     is_reference: ClassVar[bool]
 
-    def __init__(self, name: str, dtype: DType, container: str, shape: Shape = None) -> None:
+    def __init__(
+        self, name: str, dtype: DType, container: str, shape: Shape = None, lock: Any = None
+    ) -> None:
+        """`lock` is held by who updates it; its own if there is none."""
         self.name = name
         self.dtype = dtype
         self.container = container
         self.shape = shape
         self.array: Any = None
-        self.lock = forking.rlock()
+        self.lock = lock or forking.rlock()
 
     @property
     def is_initialized(self) -> bool:
@@ -152,8 +155,9 @@ class ResourceVariable(Variable):
         container: str,
         shape: Shape = None,
         containers: set[str] | None = None,
+        lock: Any = None,
     ) -> None:
-        super().__init__(name, dtype, container, shape)
+        super().__init__(name, dtype, container, shape, lock)
         self.containers: set[str] = set() if containers is None else containers
 
     def assign(self, value: Any, owned: bool = False) -> None:
@@ -216,7 +220,7 @@ def locks_of(*variables: Variable) -> list[Any]:
     as they are, `with first, second:`: Ctrl-C may come before the first line of any `__exit__` that
     is written in Python.
     """
-    return [variable.lock for variable in sorted(variables, key=id)]
+    return sorted({variable.lock for variable in variables}, key=id)
 
 
 def arrays_of(*variables: Variable) -> list[Any]:

@@ -18,11 +18,13 @@ from tfsession.devices.device import Device
 from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
+from tfsession.runtime.captured import CapturedComputation
 from tfsession.runtime.inline import Bits, Inliner, can_inline
 from tfsession.runtime.moves import moves_of
 from tfsession.runtime.names import Names
 from tfsession.runtime.partition import Layout, Segment, Transfer, partition
 from tfsession.runtime.plan import Fetched, Plan, Signature
+from tfsession.runtime.recordable import cut_to_record
 from tfsession.runtime.regions import Joint, Loop, LoopVariable, Predicate, Region, Trigger
 from tfsession.runtime.segments import (
     Carried,
@@ -205,6 +207,8 @@ class _RegionCompiler:
             inlines = self.writer.asks != "observe" and can_inline(body)
             specials.append(self._inlined(loop, body) if inlines else self._loop(loop, body))
         outside = set(results).union(*(segment.reads for segment in specials))
+        if self._binder.records and self.writer.asks != "observe":
+            layout.segments = list(cut_to_record(layout.segments))
         reads = [self.writer.reads(segment) for segment in layout.segments]
         in_order = region.is_plain and not any(s.waits or s.arrival for s in layout.segments)
         # Those that wait may run after those that stand behind them.
@@ -217,7 +221,23 @@ class _RegionCompiler:
         compiled += specials
         readers = Counter(name for segment in compiled for name in segment.reads)
         readers.update(results)
+        for segment in compiled:
+            if isinstance(segment, CapturedComputation):
+                segment.staged = self._staged(segment, readers)
         return CompiledRegion(compiled, readers)
+
+    def _staged(
+        self, segment: Computation, readers: Mapping[str, int]
+    ) -> list[tuple[int, str, Transfer]]:
+        """The copies from the host that a segment makes for itself: see CapturedComputation."""
+        names, found = self._names, []
+        for transfer in segment.transfers:
+            tensor, name = transfer.tensor, names.of(transfer.tensor, transfer.destination)
+            is_read = tensor.dtype.is_ref and tensor not in names.feeds
+            is_own = transfer.destination is segment.memory and readers[name] == 1
+            if transfer.source is None and is_own and not is_read and name in segment.inputs:
+                found.append((segment.inputs.index(name), names.of(tensor, None), transfer))
+        return found
 
     def _segment(
         self, segment: Segment, reads: Collection[str], needed: Container[str]
@@ -238,7 +258,8 @@ class _RegionCompiler:
         source = writer.source(inputs)
         first = writer.add_nodes(source, segment.nodes, needed)
         source.add(f"return ({''.join(f'{name}, ' for name in outputs)})")
-        return self._computation(segment, source, inputs, outputs, reads, first)
+        kind = CapturedComputation if segment.is_recorded else Computation
+        return self._computation(segment, source, inputs, outputs, reads, first, kind)
 
     # --- control flow ---------------------------------------------------------------------------
 

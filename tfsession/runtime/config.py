@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tfsession.core import forking, protos
@@ -127,6 +128,11 @@ _named_gates_lock = forking.lock()
 _MOST_BYTES = 10 << 20
 
 
+def _records_by_default() -> bool:
+    """Whether the environment lets GPUs record steps."""
+    return os.environ.get("TFSESSION_GPU_GRAPHS", "1") not in ("0", "false")
+
+
 @dataclass(slots=True, frozen=True)
 class Optimizations:
     """What may be done to a step before it runs; the bits of what is fetched stay the same.
@@ -135,7 +141,7 @@ class Optimizations:
     `most_folded_bytes`. `shares`: what would be computed twice is computed once. `simplifies`:
     arithmetic that gives its input is left out. `bypasses`: who reads an Identity reads what that
     one reads, and what is only waited for does not run. `fuses`: several operations may be
-    computed as one.
+    computed as one. `records`: a GPU may record what it is asked to do, and do it again.
     """
 
     folds: bool = True
@@ -143,6 +149,7 @@ class Optimizations:
     simplifies: bool = True
     bypasses: bool = True
     fuses: bool = True
+    records: bool = field(default_factory=_records_by_default)
     most_folded_bytes: int = _MOST_BYTES
 
     @property
@@ -179,6 +186,7 @@ def optimizations_of(config: Any) -> Optimizations:
         simplifies=wanted(rewrite.arithmetic_optimization, is_on and has_rewriter),
         bypasses=wanted(rewrite.dependency_optimization, is_on and has_rewriter),
         fuses=wanted(rewrite.remapping, is_on),
+        records=is_on and _records_by_default(),
         most_folded_bytes=most if most > 0 else _MOST_BYTES,
     )
 

@@ -76,6 +76,11 @@ class KernelContext:
         self.state = self.resources.node_state(node.op.name)
         self.tensors = session.tensors
 
+    @property
+    def update_lock(self) -> Any:
+        """The lock that the device's variables share; None where each has its own."""
+        return self.device.update_lock
+
 
 def array_module(node: Node) -> Any:
     """NumPy, or the array module of the GPU in whose memory the node computes."""
@@ -349,6 +354,11 @@ class Engine:
     def fuses(self) -> bool:
         """Whether the session's configuration lets operations be computed together."""
         return self.terms.optimizations.fuses
+
+    @property
+    def records(self) -> bool:
+        """Whether the session's configuration lets GPUs record what they do."""
+        return self.terms.optimizations.records
 
     @property
     def strips_debug(self) -> bool:

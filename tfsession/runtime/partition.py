@@ -10,7 +10,7 @@ does not need, and no step blocks itself.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import attrgetter
@@ -36,7 +36,8 @@ class Node:
     """An operation with its device, its kernel, and the memory in which it computes.
 
     `inputs` are the tensors that it reads, `controls` what else must run before it. `waits` holds
-    the bits of the arrivals that it needs, `arrival` its own bit if it may block.
+    the bits of the arrivals that it needs, `arrival` its own bit if it may block. `stays_with` is
+    the GPU among whose operations it is computed, on the host: it looks at shapes alone.
     """
 
     op: Operation
@@ -49,10 +50,13 @@ class Node:
     output_memories: tuple[Memory, ...]
     waits: int = 0
     arrival: int = 0
+    stays_with: Memory = None
 
     @property
     def place(self) -> Memory:
         """What a segment stays in: a memory, or one of several CPU devices; None for CPU:0."""
+        if self.stays_with is not None:
+            return self.stays_with
         if self.memory is None and self.device.device_type == "CPU" and self.device.index:
             return self.device
         return self.memory
@@ -74,7 +78,10 @@ class Transfer:
 
 @dataclass(slots=True, eq=False)
 class Segment:
-    """Operations of one place that run one after another, and what must be copied before."""
+    """Operations of one place that run one after another, and what must be copied before.
+
+    `is_recorded` says that its device may record them.
+    """
 
     memory: Memory
     place: Memory = None
@@ -82,6 +89,7 @@ class Segment:
     arrival: int = 0
     nodes: list[Node] = field(default_factory=list)
     transfers: list[Transfer] = field(default_factory=list)
+    is_recorded: bool = False
 
 
 def _argument_of_each(args: Sequence[ArgDef], op: Operation) -> list[ArgDef]:
@@ -255,6 +263,7 @@ def partition(
 def _locate(nodes: Sequence[Node], feeds: Mapping[Tensor, Memory]) -> dict[Tensor, Memory]:
     """Where each tensor is made or fed; settles what goes by where inputs lie."""
     location: dict[Tensor, Memory] = dict(feeds)
+    known: set[Tensor] = set()
     for node in nodes:
         if node.kernel.unseen:
             _leave_unseen(node, location)
@@ -262,6 +271,12 @@ def _locate(nodes: Sequence[Node], feeds: Mapping[Tensor, Memory]) -> dict[Tenso
             node.memory = None
             node.input_memories = (None,) * len(node.inputs)
             node.output_memories = (None,) * len(node.op.outputs)
+        if _follows_from_shapes(node, known, feeds):
+            node.stays_with = node.device
+            known.update(node.op.outputs)
+        elif node.memory is not None and node.kernel.records:
+            made = zip(node.op.outputs, node.output_memories, strict=True)
+            known.update(tensor for tensor, memory in made if memory is None)
         for tensor, memory in zip(node.op.outputs, node.output_memories, strict=True):
             location.setdefault(tensor, memory)
     return location
@@ -288,6 +303,26 @@ def _is_known_on_host(node: Node, location: Mapping[Tensor, Memory]) -> bool:
         node.kernel.ufunc is not None
         and all(tensor.dtype is bool_ and tensor._shape == () for tensor in tensors)
         and all(location.get(tensor, node) is None for tensor in node.inputs)
+    )
+
+
+def _follows_from_shapes(node: Node, known: Container[Tensor], feeds: Container[Tensor]) -> bool:
+    """Whether a GPU's operation on the host gives what shapes and constants say.
+
+    `known` are the tensors of which that is known already.
+    """
+    kernel = node.kernel
+    if node.memory is not None or node.device.device_type == "CPU":
+        return False
+    if not (kernel.records or kernel.constant) or any(t in feeds for t in node.op.outputs):
+        return False
+    # What a rewritten step runs may read less than the graph says.
+    arguments = zip(node.inputs, input_arguments(node.op), strict=False)
+    return all(
+        (tensor in known or arg.name in kernel.unseen)
+        and not tensor.dtype.is_ref
+        and tensor.dtype not in (resource, variant)
+        for tensor, arg in arguments
     )
 
 
@@ -342,7 +377,8 @@ def _joins(node: Node, segment: Segment) -> bool:
 
 
 def _begin(segments: list[Segment], node: Node) -> Segment:
-    segment = Segment(node.memory, node.place, node.waits, node.arrival)
+    memory = node.memory if node.stays_with is None else node.stays_with
+    segment = Segment(memory, node.place, node.waits, node.arrival)
     segments.append(segment)
     return segment
 

@@ -62,6 +62,10 @@ class Binder(Protocol):
         """Whether operations may be computed together."""
 
     @property
+    def records(self) -> bool:
+        """Whether GPUs may record what they are asked to do."""
+
+    @property
     def spares(self) -> Spares:
         """Memory of large arrays, kept from step to step."""
         ...

@@ -1,0 +1,109 @@
+"""Recorded steps: what a device was asked to do once, done again by one call.
+
+On CUDA a recording is a graph that the stream has captured; a simulated device keeps the calls and
+refuses what CUDA would refuse. Everything that a recorded step makes lies in one slab, at the same
+addresses each time.
+"""
+
+from __future__ import annotations
+
+import abc
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tfsession.devices.slab import AllocationTrace, Slab
+
+__all__ = ["CaptureRefused", "Places", "Recording", "SlabMemory", "Staging", "Watch"]
+
+
+class CaptureRefused(Exception):
+    """What was asked of the device cannot be recorded; the text says why."""
+
+
+class SlabMemory(abc.ABC):
+    """Memory of a device for all that a recorded step makes."""
+
+    nbytes: int
+
+    @abc.abstractmethod
+    def array(self, offset: int, shape: tuple[int, ...], dtype: Any) -> Any:
+        """An array of the device, in rows, that begins so many bytes behind the first."""
+
+    @abc.abstractmethod
+    def holds(self, array: Any) -> bool:
+        """Whether the elements of an array of the device lie here."""
+
+
+class Staging(abc.ABC):
+    """Memory of the host from which small inputs of a step go to its slab, all in one copy."""
+
+    @abc.abstractmethod
+    def array(self, offset: int, shape: tuple[int, ...], dtype: Any) -> Any:
+        """An array of the host for an input; it may be written to once `ready` has returned."""
+
+    @abc.abstractmethod
+    def ready(self) -> None:
+        """Wait until what was sent last from here has left."""
+
+    @abc.abstractmethod
+    def send(self) -> None:
+        """Queue the copy of all of it to the beginning of the slab."""
+
+
+class Recording(abc.ABC):
+    """The work of a step, once its recording has ended. `slab` is where it computes."""
+
+    slab: SlabMemory
+
+    @abc.abstractmethod
+    def replay(self) -> None:
+        """Queue all of it; called inside the device's `activate()`."""
+
+
+class Places:
+    """Hands out the places of a slab in the order in which they were planned."""
+
+    def __init__(self, plan: Slab, base: int) -> None:
+        """The planned offsets count from `base` on."""
+        self._plan = plan
+        self._base = base
+        self._next = 0
+
+    def take(self, nbytes: int) -> int:
+        """Where the next allocation lies; CaptureRefused if it is not the one that was planned."""
+        number = self._next
+        if number == len(self._plan.sizes) or self._plan.sizes[number] != nbytes:
+            planned = self._plan.sizes[number : number + 1]
+            raise CaptureRefused(
+                f"allocation {number} is of {nbytes} bytes, planned were {planned or 'no more'}"
+            )
+        self._next += 1
+        return self._base + self._plan.offsets[number]
+
+
+class Watch(threading.local):
+    """What the calling thread's work on a device is looked at by: a trace, or a recording.
+
+    `places` gives the memory for so many bytes, where it is that of a recording.
+    """
+
+    def __init__(self) -> None:
+        self.trace: AllocationTrace | None = None
+        self.recording: Any = None
+        self.places: Callable[[int], Any] | None = None
+
+    @contextmanager
+    def tracing(self) -> Iterator[AllocationTrace]:
+        """Every allocation of this thread is noted in the trace, as long as the block runs."""
+        before, self.trace = self.trace, AllocationTrace()
+        try:
+            yield self.trace
+        finally:
+            self.trace = before
+
+    def refuse(self, what: str) -> None:
+        """Raises CaptureRefused while this thread's work is recorded."""
+        if self.recording is not None:
+            raise CaptureRefused(f"{what} is not possible while a step is recorded")

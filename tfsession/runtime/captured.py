@@ -1,0 +1,472 @@
+"""Segments of a GPU that are recorded: seen twice with like arguments, they are one call from then.
+
+The first time a segment runs as it is, and what it allocates is noted. The second time it runs
+while the device records it, over memory that is planned from those notes; from then on the
+recording is replayed. What distinguishes two recordings of a segment is what it could look at:
+shapes and types of arrays, values that lie on the host, and where variables lie.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+import numpy as np
+
+from tfsession.core import forking
+from tfsession.devices.accelerator import Accelerator
+from tfsession.devices.capture import CaptureRefused
+from tfsession.devices.memory import OPERATIONS, on_behalf_of
+from tfsession.devices.slab import Lifetime, Slab, aligned, lay_out
+from tfsession.resources.variable import Variable
+from tfsession.runtime.partition import Transfer
+from tfsession.runtime.segments import Computation, Failure, Function, Value
+
+if TYPE_CHECKING:
+    from tfsession.runtime.execution import Execution, Scope
+
+Key = tuple[Any, ...]
+
+# Recordings of one segment, and sets of arguments that it remembers to have seen once.
+_MOST_RECORDINGS, _MOST_SEEN = 8, 64
+# As many recordings for the same arguments: a loop reads what it has just made.
+_TWINS = 2
+# Larger inputs are not copied: their place is a part of what distinguishes recordings.
+_COPIED = 1 << 20
+# Larger values of the host would not be compared in no time.
+_COMPARED = 1 << 12
+# So often a recording may fail before the segment is left as it is.
+_PATIENCE = 2
+
+
+class _Unlike(Exception):
+    """A value of which it cannot be told whether another is like it."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class CapturedComputation(Computation):
+    """Operations of a GPU as one function, or as its recording.
+
+    `staged` are copies from the host that nobody but this needs: a recording takes such values from
+    the host as they are. Each stands with the number of the input and the value's name there.
+    """
+
+    staged: list[tuple[int, str, Transfer]] = field(default_factory=list)
+    recordings: Recordings | None = None
+
+    def start(self, execution: Execution, scope: Scope) -> Failure:
+        """Replay a recording, make one, or run the function."""
+        recordings = self.recordings
+        if recordings is None:
+            recordings = self.recordings = Recordings(self)
+        if recordings.is_off:
+            return Computation.start(self, execution, scope)
+        try:
+            staged = [row for row in self.staged if self.inputs[row[0]] not in scope.values]
+            left = {transfer.tensor for _, _, transfer in staged}
+            execution.transfer(scope, [t for t in self.transfers if t.tensor not in left])
+            taken = list(self.inputs)
+            for number, name, _ in staged:
+                taken[number] = name
+            arguments = [scope.values[name] for name in taken]
+            numbers = [row[0] for row in staged]
+            key = recordings.key_of(arguments, numbers)
+            results = recordings.run(key, arguments, execution)
+            if results is None:
+                execution.transfer(scope, [transfer for _, _, transfer in staged])
+                arguments = [scope.values[name] for name in self.inputs]
+                results = recordings.run_watched(key, arguments, execution)
+        except BaseException as error:
+            return execution.failure(self.failure(error))
+        scope.keep(self, self.outputs, results)
+        return None
+
+    def release(self) -> None:
+        """Drop the recordings, and what the function holds."""
+        if self.recordings is not None:
+            self.recordings.clear()
+        Computation.release(self)
+
+
+class Recordings:
+    """The recordings of one segment, and what it was seen with.
+
+    Attributes:
+        is_off: it is not recorded any more.
+        reasons: why it could not be recorded, each time.
+    """
+
+    def __init__(self, segment: CapturedComputation) -> None:
+        assert isinstance(segment.memory, Accelerator)
+        self.is_off = False
+        self.reasons: list[str] = []
+        self._segment = segment
+        self._device: Accelerator = segment.memory
+        self._bound = [value for value in _bound_to(segment.function) if is_variable(value)]
+        self._known: OrderedDict[Key, list[_Recorded]] = OrderedDict()
+        self._seen: OrderedDict[Key, list[Lifetime]] = OrderedDict()
+        self._lock = forking.lock()
+        assert self._device.ledger is not None
+        self._device.ledger.reclaimers.add(self)
+
+    def key_of(self, arguments: Sequence[Value], staged: Sequence[int]) -> Key | None:
+        """What distinguishes these arguments from others; None if that cannot be told.
+
+        `staged` are the numbers of those that a recording takes from the host. The last part tells
+        where variables lie, which a step may change.
+        """
+        device = self._device
+        key: list[Any] = [tuple(staged)]
+        for number, value in enumerate(arguments):
+            kind = type(value)
+            if number in staged:
+                key.append((value.shape, value.dtype))
+            elif device.owns(value):
+                is_copied = value.nbytes <= _COPIED
+                key.append((value.shape, value.dtype))
+                key.append(None if is_copied else (device.address(value), value.strides))
+            elif isinstance(value, Variable):
+                key.append(id(value))
+            elif kind is np.ndarray and value.nbytes <= _COMPARED and not value.dtype.hasobject:
+                key.append((value.shape, value.dtype, value.tobytes()))
+            elif isinstance(value, np.generic):
+                key.append((kind, value.tobytes()))
+            else:
+                return None
+        key.append(self._locations(arguments))
+        return tuple(key)
+
+    def _locations(self, arguments: Sequence[Value]) -> Key:
+        return tuple([id(variable.array) for variable in self._variables(arguments)])
+
+    def _variables(self, arguments: Sequence[Value]) -> list[Variable]:
+        return [*self._bound, *filter(is_variable, arguments)]
+
+    def run(
+        self, key: Key | None, arguments: Sequence[Value], execution: Execution
+    ) -> Sequence[Value] | None:
+        """The results by a recording, made now if it is time for it; None where there is none."""
+        if key is None or not self._lock.acquire(blocking=False):
+            return None
+        try:
+            with self._device.update_lock:
+                if self._locations(arguments) != key[-1]:
+                    return None  # changed by another step since
+                recorded = self._free(key, arguments, execution)
+                if recorded is None:
+                    return None
+                execution.check()
+                return recorded.run(arguments)
+        finally:
+            self._lock.release()
+
+    def _free(self, key: Key, arguments: Sequence[Value], execution: Execution) -> _Recorded | None:
+        """A recording whose last results nobody has any more, made now if it is time for it."""
+        twins = [recorded for recorded in self._known.get(key, ()) if not recorded.is_stale]
+        for recorded in twins:
+            if recorded.is_free():
+                self._known.move_to_end(key)
+                return recorded
+        if key not in self._seen or len(twins) == _TWINS:
+            return None
+        made = self._record(key, arguments, execution)
+        if made is not None:
+            self._keep((*key[:-1], self._locations(arguments)), [*twins, made])
+        return made
+
+    def run_watched(
+        self, key: Key | None, arguments: Sequence[Value], execution: Execution
+    ) -> Sequence[Value]:
+        """The results by the function; what it allocates is noted if these arguments are new."""
+        segment = self._segment
+        asked = [] if execution.asked is None else [execution.asked]
+        if key is None or key in self._seen:
+            results: Sequence[Value] = segment.call([*asked, *arguments])
+            return results
+        state = _State(self._device, self._variables(arguments))
+        with self._device.tracing() as trace:
+            results = segment.call([*asked, *arguments])
+            lifetimes = trace.lifetimes()
+        # What a recording copies in the end, so that an assignment does not show in what was read.
+        end = max((lifetime.end for lifetime in lifetimes), default=0)
+        lifetimes += [Lifetime(r.nbytes, end, end + 1) for r in state.overtaken(results)]
+        with self._lock:
+            self._seen[(*key[:-1], self._locations(arguments))] = lifetimes
+            if len(self._seen) > _MOST_SEEN:
+                self._seen.popitem(last=False)
+        return results
+
+    def _record(
+        self, key: Key, arguments: Sequence[Value], execution: Execution
+    ) -> _Recorded | None:
+        try:
+            return _Recorded(
+                self._segment,
+                self._device,
+                arguments,
+                frozenset(key[0]),
+                self._variables(arguments),
+                self._seen[key],
+                [] if execution.asked is None else [execution.asked],
+            )
+        except Exception as error:
+            self._seen.pop(key, None)
+            failure = self._segment.failure(error)
+            self.reasons.append(str(failure))
+            if len(self.reasons) >= _PATIENCE:
+                self.is_off = True
+                self._known.clear()
+            return None
+
+    def _keep(self, key: Key, twins: list[_Recorded]) -> None:
+        self._known[key] = twins
+        self._known.move_to_end(key)
+        while sum(map(len, self._known.values())) > _MOST_RECORDINGS and len(self._known) > 1:
+            self._known.popitem(last=False)
+
+    def reclaim(self) -> None:
+        """Give the memory of recordings back: a device has no more of it."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._known.clear()
+            finally:
+                self._lock.release()
+
+    def clear(self) -> None:
+        """Forget all; nothing is recorded any more."""
+        self.is_off = True
+        self._known.clear()
+        self._seen.clear()
+
+
+class _State:
+    """Where variables lie before something is done to them.
+
+    Nothing here counts as a reference to their arrays: a resource variable is updated in place only
+    when nobody has its array.
+    """
+
+    def __init__(self, device: Accelerator, variables: Sequence[Variable]) -> None:
+        self._device = device
+        self._rows = [
+            (variable, id(variable.array), device.alias(variable.array))
+            for variable in dict.fromkeys(variables)
+            if device.owns(variable.array)
+        ]
+        self._empty = [variable for variable in variables if variable.array is None]
+
+    @property
+    def arrays(self) -> list[Any]:
+        """Their arrays, as others of the same memory."""
+        return [array for _, _, array in self._rows]
+
+    def _replaced(self) -> list[tuple[Variable, Any]]:
+        return [(v, array) for v, number, array in self._rows if id(v.array) != number]
+
+    def overtaken(self, results: Sequence[Value]) -> list[Any]:
+        """Those of the results that are what a variable held before it was given a new array."""
+        device = self._device
+        old = {device.address(array) for _, array in self._replaced()}
+        owned = [value for value in results if device.owns(value)]
+        return [value for value in owned if device.address(value) in old]
+
+    def settle(self, results: Sequence[Value]) -> list[Value]:
+        """Let variables be where they were, with the new content; what was read stays as it was.
+
+        Raises CaptureRefused where a variable has been made or unmade.
+        """
+        copied = {id(value): value.copy() for value in self.overtaken(results)}
+        for variable, array in self._replaced():
+            if variable.array is None or variable.array.shape != array.shape:
+                raise CaptureRefused(f"variable {variable.name} has got another shape")
+            array[...] = variable.array
+        self.restore()
+        return [copied.get(id(value), value) for value in results]
+
+    def restore(self) -> None:
+        """Let variables be where they were."""
+        for variable, array in self._replaced():
+            variable.array = array
+        made = [variable for variable in self._empty if variable.array is not None]
+        for variable in made:
+            variable.array = None
+        if made:
+            raise CaptureRefused(f"variable {made[0].name} got its first value")
+
+    def variable_at(self, value: Any) -> Variable | None:
+        """The variable of which this is the array."""
+        address = self._device.address(value)
+        for variable, _, array in self._rows:
+            if self._device.address(array) == address and array.shape == value.shape:
+                return variable
+        return None
+
+    def when_moved(self, tell: Callable[[Any], object]) -> list[ref[Any]]:
+        """Calls `tell` when one of the arrays is gone; as long as the references are kept."""
+        return [ref(variable.array, tell) for variable, _, _ in self._rows]
+
+
+class _Recorded:
+    """One recording: its slab, what goes in, and what comes out.
+
+    Attributes:
+        is_stale: a variable lies elsewhere by now.
+    """
+
+    def __init__(
+        self,
+        segment: CapturedComputation,
+        device: Accelerator,
+        arguments: Sequence[Value],
+        staged: frozenset[int],
+        variables: Sequence[Variable],
+        lifetimes: Sequence[Lifetime],
+        asked: Sequence[Any],
+    ) -> None:
+        self.is_stale = False
+        self._device = device
+        plan = lay_out(lifetimes)
+        places, sent, base = _places(device, arguments, staged)
+        with on_behalf_of(segment.nodes[-1].op.name, "recorded step"):
+            with device.activate():
+                self._slab = device.slab(base + plan.nbytes)
+            self._staging = device.staging(self._slab, sent) if sent else None
+        self._inputs: list[tuple[int, Any]] = []
+        self._sent: list[tuple[int, Any]] = []
+        state = _State(device, variables)
+        with device.activate():
+            own = self._take_in(arguments, staged, places)
+            self._bring(arguments)
+            results = self._record(segment.function, [*asked, *own], plan, base, state)
+        self._watched = state.when_moved(self._moved)
+        self._views: list[Any] = []
+        self._results = [self._result(value, own, state, segment) for value in results]
+
+    def _take_in(
+        self, arguments: Sequence[Value], staged: frozenset[int], places: dict[int, int]
+    ) -> list[Value]:
+        """The arguments with those of the slab for what is copied there."""
+        own = list(arguments)
+        for number, offset in places.items():
+            value = arguments[number]
+            own[number] = self._slab.array(offset, value.shape, value.dtype)
+            if number in staged:
+                assert self._staging is not None
+                host = self._staging.array(offset, value.shape, value.dtype)
+                self._sent.append((number, host))
+            else:
+                self._inputs.append((number, own[number]))
+        return own
+
+    def _record(
+        self, function: Function, arguments: Sequence[Any], plan: Slab, base: int, state: _State
+    ) -> list[Value]:
+        """Record the function; gives its results, none of which is computed yet."""
+        was_collecting = gc.isenabled()
+        gc.disable()  # what it finds would be freed in the middle of the recording
+        try:
+            with self._device.recording(self._slab, plan, base, state.arrays) as self._recording:
+                return state.settle(function(*arguments))
+        finally:
+            if was_collecting:
+                gc.enable()
+            state.restore()
+
+    def _moved(self, _: Any) -> None:
+        self.is_stale = True
+
+    def _result(
+        self, value: Value, own: Sequence[Value], state: _State, segment: CapturedComputation
+    ) -> Callable[[Sequence[Value]], Value]:
+        """What gives a result after each replay, of the arguments."""
+        device = self._device
+        if not device.owns(value) or not value.size:
+            if isinstance(value, np.ndarray):
+                return lambda _: value.copy()
+            if value is None or isinstance(value, Variable | np.generic) or device.owns(value):
+                return lambda _: value
+            raise CaptureRefused(f"a result is a {type(value).__name__}")
+        if self._slab.holds(value):
+            view = value[...]
+            self._views.append(view)
+            number = len(self._views) - 1
+            return lambda _: self._views[number]
+        for position, argument in enumerate(own):
+            if value is argument:
+                return lambda arguments: arguments[position]
+        variable = state.variable_at(value)
+        if variable is not None:
+            return lambda _: variable.array
+        if any(value is bound for bound in _bound_to(segment.function)):
+            return lambda _: value
+        raise CaptureRefused("a result is a part of an input")
+
+    def is_free(self) -> bool:
+        """Whether nobody has a result of the last replay."""
+        return all(sys.getrefcount(view) <= _OWN_REFERENCES for view in self._views)
+
+    def _bring(self, arguments: Sequence[Value]) -> None:
+        """Put arguments where the recording reads them."""
+        staging = self._staging
+        if staging is not None:
+            staging.ready()
+            for number, host in self._sent:
+                host[...] = arguments[number]
+            staging.send()
+        for number, array in self._inputs:
+            array[...] = arguments[number]
+
+    def run(self, arguments: Sequence[Value]) -> list[Value]:
+        """The results for arguments like those that it was recorded with."""
+        with self._device.activate():
+            self._bring(arguments)
+            self._recording.replay()
+        return [result(arguments) for result in self._results]
+
+
+def _places(
+    device: Accelerator, arguments: Sequence[Value], staged: frozenset[int]
+) -> tuple[dict[int, int], int, int]:
+    """Where the inputs of a slab lie: those from the host, how much that is, then all others."""
+    copied = [
+        number
+        for number, value in enumerate(arguments)
+        if number not in staged and device.owns(value) and value.nbytes <= _COPIED
+    ]
+    places: dict[int, int] = {}
+    end = sent = 0
+    for number in [*sorted(staged), *copied]:
+        places[number] = end
+        end += aligned(arguments[number].nbytes)
+        if number in staged:
+            sent = end
+    return places, sent, end
+
+
+def is_variable(value: Any) -> bool:
+    """Whether a value is the storage of a variable."""
+    return isinstance(value, Variable)
+
+
+def _bound_to(function: Function) -> Iterator[Any]:
+    """What a compiled function works with beside its arguments, and what its pieces do."""
+    for value in function.__defaults__ or ():
+        if type(value) is FunctionType and OPERATIONS in value.__globals__:
+            yield from _bound_to(value)
+        else:
+            yield value
+
+
+def _own_references() -> int:
+    views = [np.empty(1)]
+    return max(sys.getrefcount(view) for view in views)
+
+
+# What Python counts when only the recording has a view; it differs between its versions.
+_OWN_REFERENCES = _own_references()

@@ -1,0 +1,52 @@
+"""Which operations of a GPU's segments can be recorded: segments are cut where some cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+from tfsession.runtime.partition import Node, Segment
+
+# So many operations are worth a recording: to replay one costs as much as a launch or two.
+_WORTH = 2
+
+
+def cut_to_record(segments: Sequence[Segment]) -> Iterator[Segment]:
+    """The segments, those of GPUs cut into what is recorded and what is not."""
+    for segment in segments:
+        if segment.memory is None or segment.arrival:
+            yield segment
+        else:
+            yield from _pieces(segment)
+
+
+def _pieces(segment: Segment) -> Iterator[Segment]:
+    runs: list[tuple[bool, list[Node]]] = []
+    for is_recorded, nodes in _runs(segment.nodes):
+        if runs and runs[-1][0] == is_recorded:
+            runs[-1][1].extend(nodes)
+        else:
+            runs.append((is_recorded, nodes))
+    left = list(segment.transfers)
+    for number, (is_recorded, nodes) in enumerate(runs):
+        read = {tensor for node in nodes for tensor in node.inputs}
+        taken = [
+            t
+            for t in left
+            # What reads a variable elsewhere does so before all of the segment.
+            if t.tensor in read or number == len(runs) - 1 or (t.tensor.dtype.is_ref and not number)
+        ]
+        left = [t for t in left if t not in taken]
+        yield replace(segment, nodes=nodes, transfers=taken, is_recorded=is_recorded)
+
+
+def _runs(nodes: Sequence[Node]) -> Iterator[tuple[bool, list[Node]]]:
+    for can_record, run in groupby(nodes, key=_can_record):
+        found = list(run)
+        work = sum(not node.kernel.constant for node in found)
+        yield can_record and work >= _WORTH, found
+
+
+def _can_record(node: Node) -> bool:
+    return node.kernel.constant or node.kernel.records
