@@ -95,7 +95,10 @@ def call(device: SimulatedDevice, function: Callable[..., Any], args: Any, kwarg
             hosts.append(unwrap(device, value, seen))
     named = {key: unwrap(device, value, seen) for key, value in kwargs.items()} if kwargs else {}
     work = partial(function, *hosts, **named)
-    if named and (out := kwargs.get("out")) is not None:
+    out = kwargs.get("out") if named else None
+    if out is None and isinstance(function, np.ufunc) and len(args) > function.nin:
+        out = args[function.nin] if function.nout == 1 else args[function.nin :]
+    if out is not None:
         written = out if isinstance(out, tuple) else (out,)
         device.write(written[0], work, [*seen, *written[1:]])
         return out

@@ -12,8 +12,10 @@ from weakref import ref
 
 import numpy as np
 
-__all__ = ["ALIGNMENT", "AllocationTrace", "Lifetime", "Slab", "aligned", "lay_out"]
+__all__ = ["ALIGNMENT", "FOREVER", "AllocationTrace", "Lifetime", "Slab", "aligned", "lay_out"]
 
+# The moment at which what lives on is said to end.
+FOREVER = 1 << 62
 # What cudaMalloc itself guarantees, and more than any load of a kernel needs.
 ALIGNMENT = 256
 
@@ -72,7 +74,7 @@ class AllocationTrace:
         """What was seen so far; nothing is watched any more."""
         self._watched.clear()
         return [
-            Lifetime(nbytes, begin, self._ended.get(number, self._moment))
+            Lifetime(nbytes, begin, self._ended.get(number, FOREVER))
             for number, (nbytes, begin) in enumerate(self._begun)
         ]
 

@@ -23,7 +23,7 @@ from tfsession.core import forking
 from tfsession.devices.accelerator import Accelerator
 from tfsession.devices.capture import CaptureRefused
 from tfsession.devices.memory import OPERATIONS, on_behalf_of
-from tfsession.devices.slab import Lifetime, Slab, aligned, lay_out
+from tfsession.devices.slab import FOREVER, Lifetime, Slab, aligned, lay_out
 from tfsession.resources.variable import Variable
 from tfsession.runtime.partition import Transfer
 from tfsession.runtime.segments import Computation, Failure, Function, Value
@@ -194,8 +194,8 @@ class Recordings:
             results = segment.call([*asked, *arguments])
             lifetimes = trace.lifetimes()
         # What a recording copies in the end, so that an assignment does not show in what was read.
-        end = max((lifetime.end for lifetime in lifetimes), default=0)
-        lifetimes += [Lifetime(r.nbytes, end, end + 1) for r in state.overtaken(results)]
+        overtaken = state.overtaken(results)
+        lifetimes += [Lifetime(value.nbytes, FOREVER - 1, FOREVER) for value in overtaken]
         with self._lock:
             self._seen[(*key[:-1], self._locations(arguments))] = lifetimes
             if len(self._seen) > _MOST_SEEN:

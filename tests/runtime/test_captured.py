@@ -1,0 +1,357 @@
+"""Recorded segments: the same answers as without, one replay a step, and nothing that was not there.
+
+What is recorded runs the first time as it is, is recorded the second time, and replayed from then.
+"""
+
+import gc
+import threading
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tfsession as tf
+
+X = np.linspace(-1, 1, 32 * 4, dtype=np.float32).reshape(32, 4)
+Y = np.arange(32, dtype=np.int32) % 3
+WITHOUT = tf.ConfigProto(allow_soft_placement=True)
+WITHOUT.graph_options.optimizer_options.opt_level = tf.OptimizerOptions.L0
+
+
+@pytest.fixture(autouse=True)
+def _graph(fresh_graph):
+    yield
+    gc.collect()
+
+
+def recordings(session):
+    """What the segments of a session's plans have recorded."""
+    segments = [s for plan in session._engine._plans.values() for s in plan.segments]
+    return [s.recordings for s in segments if getattr(s, "recordings", None) is not None]
+
+
+def refusals(session):
+    return [reason for found in recordings(session) for reason in found.reasons]
+
+
+def classifier(optimizer, use_resource):
+    """The training step of a small network on a GPU; gives feeds, step and loss."""
+    with tf.device("/gpu:0"):
+        x, y = tf.placeholder(tf.float32, [None, 4]), tf.placeholder(tf.int32, [None])
+        with tf.variable_scope("layers", use_resource=use_resource):
+            hidden = tf.layers.dense(
+                x, 16, tf.nn.relu, kernel_initializer=tf.glorot_uniform_initializer(1)
+            )
+            logits = tf.layers.dense(
+                hidden, 3, kernel_initializer=tf.glorot_uniform_initializer(2)
+            )
+        loss = tf.losses.sparse_softmax_cross_entropy(y, logits)
+        step = optimizer.minimize(loss)
+    return {x: X, y: Y}, step, loss
+
+
+OPTIMIZERS = {
+    "descent": lambda: tf.train.GradientDescentOptimizer(0.1),
+    "momentum": lambda: tf.train.MomentumOptimizer(0.1, 0.9, use_nesterov=True),
+    "adam": lambda: tf.train.AdamOptimizer(0.05),
+    "rmsprop": lambda: tf.train.RMSPropOptimizer(0.05, centered=True),
+    "adagrad": lambda: tf.train.AdagradOptimizer(0.1),
+    "ftrl": lambda: tf.train.FtrlOptimizer(0.1),
+}
+
+
+@pytest.mark.parametrize("use_resource", [False, True], ids=["reference", "resource"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_training_gives_the_bits_of_unrecorded_steps(name, use_resource):
+    feeds, step, loss = classifier(OPTIMIZERS[name](), use_resource)
+    found = []
+    for config in (None, WITHOUT):
+        with tf.Session(config=config) as session:
+            session.run(tf.global_variables_initializer())
+            losses = [session.run([loss, step], feeds)[0] for _ in range(3)]
+            with session.counting() as counted:
+                losses += [session.run([loss, step], feeds)[0] for _ in range(4)]
+            values = session.run(tf.global_variables())
+            assert refusals(session) == []
+        found.append([*losses, *(value.tobytes() for value in values)])
+        assert bool(counted["/gpu:0"].replays) == (config is None)
+        if config is None and name != "ftrl":  # which looks at an exponent on the host
+            assert counted["/gpu:0"].launches == 0
+            assert counted["/gpu:0"].uploads == counted["/gpu:0"].reads == 0
+    assert found[0] == found[1]
+
+
+def test_small_inputs_go_over_in_one_copy():
+    feeds, step, loss = classifier(OPTIMIZERS["adam"](), use_resource=False)
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        for _ in range(3):
+            session.run([step, loss], feeds)
+        with session.counting() as counted:
+            session.run([step, loss], feeds)
+        with session.counting() as unfetched:
+            session.run(step, feeds)
+            session.run(step, feeds)
+    # The batch is one; the second part of a step takes from the host a count that shapes give.
+    assert counted["/gpu:0"].host_to_device <= counted["/gpu:0"].replays <= 2
+    assert counted["/gpu:0"].synchronizations == 1
+    assert unfetched["/gpu:0"].synchronizations == 0
+
+
+def test_each_shape_has_a_recording_of_its_own():
+    with tf.device("/gpu:0"):
+        x = tf.placeholder(tf.float32, [None, 4])
+        y = tf.reduce_sum(tf.square(x) + 1.0, 1)
+    with tf.Session() as session:
+        for _ in range(3):
+            for rows in (1, 5, 32, 7):
+                np.testing.assert_array_equal(
+                    session.run(y, {x: X[:rows]}), (np.square(X[:rows]) + 1).sum(1)
+                )
+        (found,) = recordings(session)
+        assert len(found._known) == 4
+        # Shapes that never come again leave nothing behind that grows.
+        for rows in range(100, 300):
+            session.run(y, {x: np.ones((rows, 4), np.float32)})
+        assert sum(map(len, found._known.values())) <= 8
+        assert len(found._seen) <= 64
+
+
+def test_what_was_read_before_an_update_stays_as_it_was():
+    with tf.device("/gpu:0"):
+        v = tf.get_variable("v", initializer=np.zeros(8, np.float32), use_resource=True)
+        before = v.read_value()
+        with tf.control_dependencies([before]):
+            update = v.assign_add(tf.ones(8))
+        with tf.control_dependencies([update]):
+            after = v.read_value() * 1.0
+    with tf.Session() as session:
+        session.run(v.initializer)
+        for number in range(6):
+            old, new = session.run([before, after])
+            assert old.tolist() == [number] * 8
+            assert new.tolist() == [number + 1] * 8
+        assert refusals(session) == []
+
+
+def test_a_reference_variable_shows_its_update_to_who_reads_it_later():
+    with tf.device("/gpu:0"):
+        v = tf.Variable(np.zeros(8, np.float32), use_resource=False)
+        with tf.control_dependencies([tf.assign_add(v, tf.ones(8))]):
+            total = tf.reduce_sum(v) * 1.0
+        with tf.control_dependencies([total]):
+            last = tf.assign(v, v * 2.0)
+    with tf.Session() as session:
+        session.run(v.initializer)
+        expected = 0.0
+        for _ in range(6):
+            found, _ = session.run([total, last])
+            assert found == (expected + 1) * 8
+            expected = (expected + 1) * 2
+        assert session.run(v).tolist() == [expected] * 8
+
+
+def test_a_variable_that_lies_elsewhere_by_now_is_found_again():
+    """Another step replaces its array: what was recorded for the former one is not used."""
+    with tf.device("/gpu:0"):
+        v = tf.get_variable("v", initializer=np.ones(8, np.float32), use_resource=True)
+        double = tf.reduce_sum(v.read_value() * 2.0)
+        value = tf.placeholder(tf.float32, [8])
+        load = v.assign(value)
+        held = v.read_value()
+    with tf.Session() as session:
+        session.run(v.initializer)
+        run = session.make_callable(held, device_fetches=True)
+        kept = []
+        for number in range(8):
+            for _ in range(3):
+                assert session.run(double) == 16 * (number or 1)
+            kept.append(run())
+            session.run(load, {value: np.full(8, number + 1, np.float32)})
+        assert refusals(session) == []
+
+
+def test_fetched_arrays_of_a_device_are_the_programs_own():
+    with tf.device("/gpu:0"):
+        x = tf.placeholder(tf.float32, [4])
+        y = tf.negative(x) * 3.0
+    with tf.Session() as session:
+        run = session.make_callable(y, [x], device_fetches=True)
+        fetched = [run(np.full(4, number, np.float32)) for number in range(6)]
+        assert [array.get().tolist() for array in fetched] == [[-3.0 * n] * 4 for n in range(6)]
+
+
+def test_a_loop_reads_what_its_last_turn_has_made():
+    with tf.device("/gpu:0"):
+        n = tf.placeholder(tf.int32, [])
+        start = tf.placeholder(tf.float32, [3])
+
+        def body(i, x, total):
+            x = tf.sin(x) + tf.cos(x * 0.5)
+            return i + 1, x, total + x
+
+        _, last, total = tf.while_loop(lambda i, *_: i < n, body, (0, start, start * 0.0))
+    with tf.Session() as session, tf.Session(config=WITHOUT) as plain:
+        for turns in (1, 7, 20, 3):
+            feeds = {n: turns, start: np.arange(3, dtype=np.float32)}
+            for one, other in zip(
+                session.run([last, total], feeds), plain.run([last, total], feeds), strict=True
+            ):
+                np.testing.assert_array_equal(one, other)
+
+
+def test_an_error_leaves_the_session_and_its_variables_whole():
+    with tf.device("/gpu:0"):
+        v = tf.Variable(np.zeros(4, np.float32), use_resource=False)
+        x, y = tf.placeholder(tf.float32, [None]), tf.placeholder(tf.float32, [None])
+        step = tf.assign_add(v, tf.ones(4) * 1.0)
+        with tf.control_dependencies([step]):
+            sums = tf.negative(x) + y
+    with tf.Session() as session:
+        session.run(v.initializer)
+        for number in range(5):
+            session.run(sums, {x: np.ones(3), y: np.ones(3)})
+            with pytest.raises(tf.errors.InvalidArgumentError, match="Incompatible shapes"):
+                session.run(sums, {x: np.ones(3), y: np.ones(2 + 2 * (number % 2))})
+        assert session.run(v).tolist() == [10.0] * 4
+        assert refusals(session) == []
+
+
+def test_what_reads_on_the_host_is_not_recorded_and_still_right():
+    with tf.device("/gpu:0"):
+        x = tf.placeholder(tf.float32, [None])
+        kept = tf.boolean_mask(x * 2.0, x > 0.0)
+        total = tf.reduce_sum(kept * 3.0)
+    with tf.Session() as session:
+        for seed in range(5):
+            values = np.random.default_rng(seed).normal(size=20).astype(np.float32)
+            expected = np.sum((values * 2)[values > 0] * 3)
+            assert session.run(total, {x: values}) == pytest.approx(expected, rel=1e-5)
+
+
+def test_traced_steps_are_not_recorded():
+    feeds, step, loss = classifier(OPTIMIZERS["descent"](), use_resource=False)
+    options = tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE)
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        metadata = tf.RunMetadata()
+        for _ in range(3):
+            session.run([step, loss], feeds)
+        with session.counting() as counted:
+            session.run([step, loss], feeds, options, metadata)
+    assert counted["/gpu:0"].replays == 0
+    names = {s.node_name for d in metadata.step_stats.dev_stats for s in d.node_stats}
+    assert any("MatMul" in name for name in names)
+
+
+@pytest.mark.parametrize("off", ["level", "environment"])
+def test_it_can_be_switched_off(off, monkeypatch):
+    if off == "environment":
+        monkeypatch.setenv("TFSESSION_GPU_GRAPHS", "0")
+    feeds, step, _ = classifier(OPTIMIZERS["descent"](), use_resource=False)
+    with tf.Session(config=WITHOUT if off == "level" else None) as session:
+        session.run(tf.global_variables_initializer())
+        with session.counting() as counted:
+            for _ in range(4):
+                session.run(step, feeds)
+    assert counted["/gpu:0"].replays == 0
+
+
+def test_recordings_give_way_when_memory_is_short(simulated_session):
+    session = simulated_session(gpus=1, memory="1MiB")
+    with tf.device("/gpu:0"):
+        x = tf.placeholder(tf.float32, [None])
+        y = tf.reduce_sum(tf.sqrt(x * x + 1.0) - 1.0)
+        large = tf.reduce_sum(tf.fill([110_000], 1.0) * 1.0)
+    small = np.zeros(40_000, np.float32)
+    for _ in range(3):
+        assert session.run(y, {x: small}) == 0
+    assert sum(len(found._known) for found in recordings(session)) == 1
+    assert session.run(large) == 110_000
+    assert sum(len(found._known) for found in recordings(session)) == 0
+    assert session.run(y, {x: small}) == 0
+
+
+def test_a_closed_session_gives_all_memory_back():
+    feeds, step, _ = classifier(OPTIMIZERS["adam"](), use_resource=True)
+    session = tf.Session()
+    session.run(tf.global_variables_initializer())
+    for _ in range(4):
+        session.run(step, feeds)
+    ledger = session._engine.devices.devices[1].ledger
+    assert ledger.in_use() > 0
+    session.close()
+    gc.collect()
+    assert ledger.in_use() == 0
+
+
+def test_threads_share_a_recorded_step():
+    with tf.device("/gpu:0"):
+        x = tf.placeholder(tf.float32, [16])
+        count = tf.Variable(np.zeros(16, np.float32), use_resource=False)
+        update = tf.assign_add(count, tf.sign(tf.abs(x) + 1.0))
+        y = tf.reduce_sum(tf.negative(tf.negative(x)) * 2.0)
+    failures = []
+    with tf.Session() as session:
+        session.run(count.initializer)
+
+        def work(number):
+            with suppress(Exception):
+                for turn in range(60):
+                    value = number * 1000 + turn
+                    found = session.run([y, update.op], {x: np.full(16, value, np.float32)})[0]
+                    if found != 32.0 * value:
+                        failures.append((value, found))
+                return
+            failures.append(number)
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failures == []
+        assert session.run(count).tolist() == [360.0] * 16
+
+
+UNARY = [tf.negative, tf.abs, tf.square, tf.tanh, tf.nn.relu, tf.transpose, tf.nn.softmax]
+BINARY = [tf.add, tf.subtract, tf.multiply, tf.maximum, tf.matmul]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, len(UNARY + BINARY) - 1), st.integers(0, 99), st.integers(0, 99)),
+        min_size=2,
+        max_size=12,
+    ),
+    st.booleans(),
+)
+@settings(max_examples=25)
+def test_random_steps_give_the_bits_of_unrecorded_ones(rows, updates):
+    with tf.Graph().as_default():
+        with tf.device("/gpu:0"):
+            x = tf.placeholder(tf.float32, [3, 3])
+            v = tf.Variable(np.eye(3, dtype=np.float32), use_resource=updates)
+            values = [x, v.read_value() if updates else v]
+            for op, one, other in rows:
+                a, b = values[one % len(values)], values[other % len(values)]
+                made = UNARY[op](a) if op < len(UNARY) else BINARY[op - len(UNARY)](a, b)
+                values.append(tf.clip_by_value(made, -2.0, 2.0))
+                if one % 5 == 0:
+                    with tf.control_dependencies([values[-1]]):
+                        values.append(tf.identity(v.assign(values[-1] * 0.5)))
+        found = []
+        for recorded in ("1", "0"):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("TFSESSION_GPU_GRAPHS", recorded)
+                session = tf.Session()
+            with session:
+                session.run(tf.global_variables_initializer())
+                answers = [
+                    session.run(values[2:], {x: X[step : step + 3, :3]}) for step in range(4)
+                ]
+                found.append([array.tobytes() for step in answers for array in step])
+                found[-1].append(session.run(v).tobytes())
+        assert found[0] == found[1]
