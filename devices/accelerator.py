@@ -12,9 +12,9 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from tfsession.core import forking
-from tfsession.devices.capture import Recording, SlabMemory, Staging
+from tfsession.devices.capture import Recording, SlabMemory, Staging, Watch
 from tfsession.devices.device import Device
-from tfsession.devices.slab import AllocationTrace, Slab
+from tfsession.devices.slab import Slab
 
 __all__ = ["Accelerator"]
 
@@ -24,7 +24,7 @@ class Accelerator(Device):
 
     `_stream` is CuPy's or a simulated one: `record()` gives an event; `wait_event(event)` holds
     back what is queued next until the event's work is done; `synchronize()` has the host wait. It
-    may be None until the device is used.
+    may be None until the device is used. `watch` is what looks at the calling thread's work.
     """
 
     def __init__(
@@ -35,6 +35,7 @@ class Accelerator(Device):
         self._has_lent = False
         # All work is done one after another in any case, and a recorded step may update many.
         self.update_lock = forking.rlock()
+        self.watch = Watch()
 
     @abc.abstractmethod
     def _on_card(self) -> AbstractContextManager[Any]:
@@ -45,10 +46,6 @@ class Accelerator(Device):
         """Where the calling thread's work on this card is queued just now."""
 
     # --- recorded steps -------------------------------------------------------------------------
-
-    @abc.abstractmethod
-    def tracing(self) -> AbstractContextManager[AllocationTrace]:
-        """Notes what this thread allocates here, as long as the block runs."""
 
     @abc.abstractmethod
     def slab(self, nbytes: int) -> SlabMemory:

@@ -86,13 +86,15 @@ class Places:
 class Watch(threading.local):
     """What the calling thread's work on a device is looked at by: a trace, or a recording.
 
-    `places` gives the memory for so many bytes, where it is that of a recording.
+    `places` gives the memory for so many bytes, where it is that of a recording; `inputs` the array
+    in which a recording finds what the given function makes for each step.
     """
 
     def __init__(self) -> None:
         self.trace: AllocationTrace | None = None
         self.recording: Any = None
         self.places: Callable[[int], Any] | None = None
+        self.inputs: Callable[[Callable[[], Any]], Any] | None = None
 
     @contextmanager
     def tracing(self) -> Iterator[AllocationTrace]:
@@ -102,6 +104,24 @@ class Watch(threading.local):
             yield self.trace
         finally:
             self.trace = before
+
+    @contextmanager
+    def taking(self, inputs: Callable[[Callable[[], Any]], Any]) -> Iterator[None]:
+        """What the host makes for each step is what `inputs` gives, as long as the block runs."""
+        before, self.inputs = self.inputs, inputs
+        try:
+            yield
+        finally:
+            self.inputs = before
+
+    def each_step(self, make: Callable[[], Any]) -> tuple[Any, bool]:
+        """What `make` gives, or the device's array that holds it, and whether it is that."""
+        if self.inputs is not None:
+            return self.inputs(make), True
+        value = make()
+        if self.trace is not None:
+            self.trace.inputs.append((value.shape, value.dtype))
+        return value, False
 
     def refuse(self, what: str) -> None:
         """Raises CaptureRefused while this thread's work is recorded."""

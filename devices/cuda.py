@@ -14,11 +14,11 @@ import numpy as np
 from tfsession.core import forking
 from tfsession.core.errors import CancelledError, FailedPreconditionError, InternalError
 from tfsession.devices.accelerator import Accelerator
-from tfsession.devices.capture import Places, Watch
+from tfsession.devices.capture import Places
 from tfsession.devices.cuda_capture import CudaRecording, CudaSlab, CudaStaging
 from tfsession.devices.layout import GpuSlot
 from tfsession.devices.memory import Charge, Ledger, MemoryStats
-from tfsession.devices.slab import AllocationTrace, Slab
+from tfsession.devices.slab import Slab
 
 __all__ = ["CudaDevice"]
 
@@ -77,7 +77,6 @@ class CudaDevice(Accelerator):
         self._pool: Any = None
         self.ledger = Ledger(self.name, f"GPU_{index}_bfc", slot.limit)
         self._peers: set[int] = set()
-        self._watch = Watch()
         self._closed = False
         forking.notice(self)
 
@@ -128,7 +127,7 @@ class CudaDevice(Accelerator):
         Raises ResourceExhaustedError, within the limit only where the card has no more.
         """
         memory = self._cupy.cuda.memory
-        places = self._watch.places
+        places = self.watch.places
         if places is not None:
             return places(size)
         try:
@@ -144,8 +143,8 @@ class CudaDevice(Accelerator):
             return found
         charge, taken = Charge(found), found.mem.size
         self.ledger.note(charge, taken)
-        if self._watch.trace is not None:
-            self._watch.trace.add(charge, size)
+        if self.watch.trace is not None:
+            self.watch.trace.add(charge, size)
         return memory.MemoryPointer(
             memory.UnownedMemory(found.ptr, taken, charge, found.device_id), 0
         )
@@ -177,10 +176,6 @@ class CudaDevice(Accelerator):
 
     # --- recorded steps -------------------------------------------------------------------------
 
-    def tracing(self) -> AbstractContextManager[AllocationTrace]:
-        """Notes what this thread allocates here, as long as the block runs."""
-        return self._watch.tracing()
-
     def slab(self, nbytes: int) -> CudaSlab:
         """Memory for a recorded step; called inside `activate()`."""
         return CudaSlab(self._cupy, self._allocate(max(1, nbytes)), nbytes)
@@ -196,14 +191,14 @@ class CudaDevice(Accelerator):
         """Captures what this thread asks of the stream in the block."""
         made, places = CudaRecording(slab, self._stream), Places(plan, base)
         made.begin()
-        self._watch.places = lambda size: slab.memory + places.take(size)
+        self.watch.places = lambda size: slab.memory + places.take(size)
         try:
             yield made
         except BaseException:
-            self._watch.places = None
+            self.watch.places = None
             made.drop()
             raise
-        self._watch.places = None
+        self.watch.places = None
         made.end()
 
     def address(self, array: Any) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 
 from tfsession.core.errors import CancelledError, InternalError
 from tfsession.devices.accelerator import Accelerator
-from tfsession.devices.capture import SlabMemory, Watch
+from tfsession.devices.capture import SlabMemory
 from tfsession.devices.counters import Counters
 from tfsession.devices.layout import GpuSlot
 from tfsession.devices.memory import Charge, Ledger
@@ -31,7 +31,7 @@ from tfsession.devices.simulated_capture import (
 )
 from tfsession.devices.simulated_numpy import SimulatedNumpy
 from tfsession.devices.simulated_stream import Accesses, SimulatedStream
-from tfsession.devices.slab import AllocationTrace, Slab
+from tfsession.devices.slab import Slab
 
 __all__ = ["SimulatedDevice"]
 
@@ -68,7 +68,6 @@ class SimulatedDevice(Accelerator):
         self._stream = SimulatedStream(self.name)
         self._program = SimulatedStream(f"the program's stream on {self.name}")
         self._entered = threading.local()
-        self._watch = Watch()
         # Memory that other streams use: none of it may be given out again before they have done.
         self._lent: dict[Accesses, ref[np.ndarray[Any, Any]]] = {}
 
@@ -137,8 +136,8 @@ class SimulatedDevice(Accelerator):
     ) -> SimulatedArray:
         """An array of this device over memory of its own; `root` is the array that holds it."""
         charge, stream = self._pool.charge(host, root.nbytes, launches), self._current()
-        if self._watch.trace is not None:
-            self._watch.trace.add(charge, root.nbytes)
+        if self.watch.trace is not None:
+            self.watch.trace.add(charge, root.nbytes)
         if self._lent and stream is self._stream:
             self._look_what_returned()
         return SimulatedArray(self, host, root, charge, Accesses(stream))
@@ -154,7 +153,7 @@ class SimulatedDevice(Accelerator):
 
         `again` gives the result anew; None where its content is not defined.
         """
-        recording = self._watch.recording
+        recording = self.watch.recording
         if recording is not None:
             recording.read(seen)
             return self.placed(recording.place(host, root, again))
@@ -168,7 +167,7 @@ class SimulatedDevice(Accelerator):
         seen: Iterable[SimulatedArray] = (),
     ) -> None:
         """Does the work of a kernel that writes in place what it computes of the arrays `seen`."""
-        recording = self._watch.recording
+        recording = self.watch.recording
         if recording is not None:
             recording.read(seen)
             recording.write(work, array)
@@ -183,12 +182,12 @@ class SimulatedDevice(Accelerator):
 
     def uploads(self, array: SimulatedArray) -> None:
         """Counts content that a kernel brings from the host by itself."""
-        self._watch.refuse("a copy from the host")
+        self.watch.refuse("a copy from the host")
         self._count("uploads", "host_to_device_bytes", array.nbytes)
 
     def reads(self, array: SimulatedArray, nbytes: int) -> None:
         """Waits until content can be read, which the caller then does by itself."""
-        self._watch.refuse("to read on the host what the device computes")
+        self.watch.refuse("to read on the host what the device computes")
         stream = self._current()
         self._use([array], stream)
         stream.synchronize()
@@ -204,10 +203,6 @@ class SimulatedDevice(Accelerator):
         return array._host
 
     # --- recorded steps -------------------------------------------------------------------------
-
-    def tracing(self) -> AbstractContextManager[AllocationTrace]:
-        """Notes what this thread makes here, as long as the block runs."""
-        return self._watch.tracing()
 
     def slab(self, nbytes: int) -> SimulatedSlab:
         """Memory for a recorded step; raises ResourceExhaustedError as any allocation."""
@@ -225,11 +220,11 @@ class SimulatedDevice(Accelerator):
         """Records what this thread asks for in the block; nothing of it is done."""
         assert isinstance(slab, SimulatedSlab)
         made = SimulatedRecording(self, slab, plan, base, state)
-        self._watch.recording = made
+        self.watch.recording = made
         try:
             yield made
         finally:
-            self._watch.recording = None
+            self.watch.recording = None
 
     def placed(self, host: np.ndarray[Any, Any]) -> SimulatedArray:
         """An array over memory that is charged already, as a part of something else."""
@@ -268,7 +263,7 @@ class SimulatedDevice(Accelerator):
 
     def upload(self, host: Any) -> SimulatedArray:
         """A copy of a host array, uncounted."""
-        self._watch.refuse("a copy from the host")
+        self.watch.refuse("a copy from the host")
         copy = np.array(host, order="C", copy=True)
         if copy.dtype.kind in "OSUMm" or copy.dtype.type is np.void:
             raise TypeError(f"Unsupported type {copy.dtype} on {self.name}")
@@ -283,7 +278,7 @@ class SimulatedDevice(Accelerator):
 
     def to_host(self, array: Any) -> np.ndarray[Any, Any]:
         """A counted copy on the host, garbage until `synchronize()`."""
-        self._watch.refuse("a copy to the host")
+        self.watch.refuse("a copy to the host")
         host = self.host_of(array)
         with self.activate():
             self._use([array], self._stream)
@@ -313,7 +308,7 @@ class SimulatedDevice(Accelerator):
 
     def synchronize(self) -> None:
         """Puts the real content into every host copy made so far."""
-        self._watch.refuse("to wait for the device")
+        self.watch.refuse("to wait for the device")
         self._count("synchronizations")
         self._wait()
 

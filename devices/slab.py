@@ -51,9 +51,13 @@ class AllocationTrace:
     """The allocations of one thread while it is watched, and when each ends.
 
     What is alive when the watching stops is taken to live on.
+
+    Attributes:
+        inputs: shape and dtype of what the host made anew for this step, in order.
     """
 
     def __init__(self) -> None:
+        self.inputs: list[tuple[tuple[int, ...], Any]] = []
         self._begun: list[tuple[int, int]] = []
         self._ended: dict[int, int] = {}
         self._watched: dict[int, ref[Any]] = {}

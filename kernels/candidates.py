@@ -10,7 +10,7 @@ import numpy as np
 
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
-from tfsession.kernels.random_draws import Draws
+from tfsession.kernels.random_draws import Draws, Start
 from tfsession.resources.philox import Philox
 
 _DRAWS = Draws(1 << 13, of_c_library=True)
@@ -27,7 +27,7 @@ def _log_uniform(key: int, counter: int, size: int) -> Iterator[Any]:
     """Parts of the endless stream of classes drawn."""
     wide = np.dtype(np.float64)
     while True:
-        numbers = _DRAWS.uniform(np, key, counter, 2 * _PART, wide)
+        numbers = _DRAWS.uniform(np, Start.of(key, counter), 2 * _PART, wide)
         yield (np.exp(numbers * math.log1p(size)).astype(np.int64) - 1) % size
         counter += _PART
 
@@ -36,7 +36,7 @@ def _uniform(key: int, counter: int, size: int) -> Iterator[Any]:
     least = (_LONG - 1) % size + 1  # those below would make some classes likelier
     is_power = size & (size - 1) == 0
     while True:
-        numbers = _DRAWS.long_words(np, key, counter, 2 * _PART)
+        numbers = _DRAWS.long_words(np, Start.of(key, counter), 2 * _PART)
         if is_power:
             yield (numbers & np.uint64(size - 1)).astype(np.int64)
         else:

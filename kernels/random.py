@@ -16,7 +16,7 @@ from tfsession.core.dtypes import DType
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
-from tfsession.kernels.random_draws import BLOCKS_PER_ELEMENT, Draws
+from tfsession.kernels.random_draws import BLOCKS_PER_ELEMENT, Draws, Start, words_of
 from tfsession.resources.philox import Philox, scrambled
 
 _PHILOX, _AUTOMATIC = 1, 3
@@ -24,7 +24,9 @@ _FLOATS = ("float16", "bfloat16", "float32", "float64")
 _INTEGERS = ("int32", "int64")
 # On a host a part of the work fits into the cache; elsewhere a part fills the machine.
 _ON_HOST = Draws(1 << 13, of_c_library=True)
-_ANYWHERE = Draws(1 << 22, of_c_library=False)
+_ANYWHERE = Draws(1 << 22, of_c_library=False, is_recorded=True)
+# How often the others draw again follows from what they have drawn.
+_RECORDED = (Draws.uniform, Draws.normal)
 
 
 def _refuse(text: str) -> InvalidArgumentError:
@@ -53,6 +55,15 @@ def _generator(ctx: Any, seed: int, seed2: int) -> Philox:
     return found or ctx.state.setdefault("philox", Philox(seed, seed2))
 
 
+def _reserved(ctx: Any, draws: Draws, seed: int, seed2: int, blocks: int) -> Start:
+    """Where the next so many blocks of the node begin; others are next each time it runs."""
+    generator = _generator(ctx, seed, seed2)
+    words, is_held = ctx.each_step(
+        lambda: np.array(words_of(generator.key, generator.reserve(blocks)), np.uint64)
+    )
+    return Start(words if is_held else words.tolist(), draws.is_recorded)
+
+
 def _begin(seed: Any) -> tuple[int, int]:
     """Key and counter for the seed of a stateless op."""
     if seed.shape != (2,):
@@ -60,8 +71,8 @@ def _begin(seed: Any) -> tuple[int, int]:
     return scrambled(*seed.tolist())
 
 
-def _resume(key: Any, counter: Any, alg: Any) -> tuple[int, int]:
-    """Key and counter as the second generation of stateless ops is given them."""
+def _resume(key: Any, counter: Any, alg: Any) -> Start:
+    """The start as the second generation of stateless ops is given it."""
     if alg.shape != ():
         text = debug_string(alg.shape)
         raise _refuse(f"input 3 (0-based) must have shape [], not {text}")
@@ -77,7 +88,7 @@ def _resume(key: Any, counter: Any, alg: Any) -> tuple[int, int]:
             "counter must be a vector with length at least 2; got shape: "
             f"{debug_string(counter.shape)}. (Note that batched counters are not supported yet.)"
         )
-    return int(key[0]), int(counter[1]) << 64 | int(counter[0])
+    return Start.of(int(key[0]), int(counter[1]) << 64 | int(counter[0]))
 
 
 def _bounds(minval: Any, maxval: Any, count: int) -> tuple[int, int]:
@@ -107,44 +118,46 @@ def _register_numbers(
 ) -> None:
     """One distribution of floating point numbers: its stateful op, its stateless ones."""
 
-    @kernel(names[0], stateful=True, host=["shape"], device=device)
+    @kernel(names[0], stateful=True, records=draw in _RECORDED, host=["shape"], device=device)
     def numbers(ctx: Any, shape: Any, *, seed: int, seed2: int, dtype: DType) -> Any:
         sizes, count = _sizes(shape)
-        generator = _generator(ctx, seed, seed2)
-        counter = generator.reserve(count * BLOCKS_PER_ELEMENT)
-        drawn = draw(draws, ctx.xp, generator.key, counter, count, dtype.numpy)
-        return drawn.reshape(sizes)
+        start = _reserved(ctx, draws, seed, seed2, count * BLOCKS_PER_ELEMENT)
+        return draw(draws, ctx.xp, start, count, dtype.numpy).reshape(sizes)
 
     @kernel(names[1], host=["shape", "seed"], device=device)
     def stateless_numbers(xp: Any, shape: Any, seed: Any, *, dtype: DType) -> Any:
         sizes, count = _sizes(shape)
-        return draw(draws, xp, *_begin(seed), count, dtype.numpy).reshape(sizes)
+        return draw(draws, xp, Start.of(*_begin(seed)), count, dtype.numpy).reshape(sizes)
 
     @kernel(f"{names[1]}V2", host=["shape", "key", "counter", "alg"], device=device)
     def resumed_numbers(
         xp: Any, shape: Any, key: Any, counter: Any, alg: Any, *, dtype: DType
     ) -> Any:
         sizes, count = _sizes(shape)
-        return draw(draws, xp, *_resume(key, counter, alg), count, dtype.numpy).reshape(sizes)
+        return draw(draws, xp, _resume(key, counter, alg), count, dtype.numpy).reshape(sizes)
 
 
-def _full_integers(draws: Draws, xp: Any, key: int, counter: int, shape: Any, dtype: DType) -> Any:
+def _full_integers(draws: Draws, xp: Any, start: Start, shape: Any, dtype: DType) -> Any:
     sizes, count = _sizes(shape)
     draw = draws.words if dtype.size == 4 else draws.long_words
-    return draw(xp, key, counter, count).view(dtype.numpy).reshape(sizes)
+    return draw(xp, start, count).view(dtype.numpy).reshape(sizes)
 
 
 def _register_integers(draws: Draws, device: str | None) -> None:
-    @kernel("RandomUniformInt", stateful=True, host=["shape", "minval", "maxval"], device=device)
+    @kernel(
+        "RandomUniformInt",
+        stateful=True,
+        records=True,
+        host=["shape", "minval", "maxval"],
+        device=device,
+    )
     def integers(
         ctx: Any, shape: Any, minval: Any, maxval: Any, *, seed: int, seed2: int, Tout: DType
     ) -> Any:
         sizes, count = _sizes(shape)
         bounds = _bounds(minval, maxval, count)
-        generator = _generator(ctx, seed, seed2)
-        counter = generator.reserve(count * BLOCKS_PER_ELEMENT)
-        drawn = draws.integers(ctx.xp, generator.key, counter, count, *bounds, Tout.numpy)
-        return drawn.reshape(sizes)
+        start = _reserved(ctx, draws, seed, seed2, count * BLOCKS_PER_ELEMENT)
+        return draws.integers(ctx.xp, start, count, *bounds, Tout.numpy).reshape(sizes)
 
     @kernel("StatelessRandomUniformInt", host=["shape", "seed", "minval", "maxval"], device=device)
     def stateless_integers(
@@ -152,7 +165,9 @@ def _register_integers(draws: Draws, device: str | None) -> None:
     ) -> Any:
         sizes, count = _sizes(shape)
         bounds = _bounds(minval, maxval, count)
-        return draws.integers(xp, *_begin(seed), count, *bounds, dtype.numpy).reshape(sizes)
+        return draws.integers(xp, Start.of(*_begin(seed)), count, *bounds, dtype.numpy).reshape(
+            sizes
+        )
 
     @kernel(
         "StatelessRandomUniformIntV2",
@@ -166,14 +181,14 @@ def _register_integers(draws: Draws, device: str | None) -> None:
     ) -> Any:  # fmt: skip
         sizes, count = _sizes(shape)
         bounds = _bounds(minval, maxval, count)
-        position = _resume(key, counter, alg)
-        return draws.integers(xp, *position, count, *bounds, dtype.numpy).reshape(sizes)
+        start = _resume(key, counter, alg)
+        return draws.integers(xp, start, count, *bounds, dtype.numpy).reshape(sizes)
 
     @kernel("StatelessRandomUniformFullInt", host=["shape", "seed"], device=device)
     def stateless_full_integers(xp: Any, shape: Any, seed: Any, *, dtype: DType) -> Any:
         if seed.dtype.kind == "u":
             raise _refuse(f"Invalid seed type: {seed.dtype.name}")
-        return _full_integers(draws, xp, *_begin(seed), shape, dtype)
+        return _full_integers(draws, xp, Start.of(*_begin(seed)), shape, dtype)
 
     @kernel(
         "StatelessRandomUniformFullIntV2",
@@ -183,20 +198,26 @@ def _register_integers(draws: Draws, device: str | None) -> None:
     def resumed_full_integers(
         xp: Any, shape: Any, key: Any, counter: Any, alg: Any, *, dtype: DType
     ) -> Any:
-        return _full_integers(draws, xp, *_resume(key, counter, alg), shape, dtype)
+        return _full_integers(draws, xp, _resume(key, counter, alg), shape, dtype)
 
 
 def _register_categories(draws: Draws, device: str | None) -> None:
-    @kernel("Multinomial", stateful=True, host=["num_samples"], types={"T": _FLOATS}, device=device)
+    @kernel(
+        "Multinomial",
+        stateful=True,
+        records=True,
+        host=["num_samples"],
+        types={"T": _FLOATS},
+        device=device,
+    )
     def categories(
         ctx: Any, logits: Any, num_samples: Any, *, seed: int, seed2: int, output_dtype: DType
     ) -> Any:
         count = _check_categories(logits, num_samples)
-        generator = _generator(ctx, seed, seed2)
         # More than is used; the rows draw from one stream.
         blocks = logits.shape[0] * -(-count // 4) * 4 * 2 * BLOCKS_PER_ELEMENT
-        counter = generator.reserve(blocks)
-        return draws.categories(ctx.xp, generator.key, counter, logits, count, output_dtype.numpy)
+        start = _reserved(ctx, draws, seed, seed2, blocks)
+        return draws.categories(ctx.xp, start, logits, count, output_dtype.numpy)
 
     @kernel(
         "StatelessMultinomial", host=["num_samples", "seed"], types={"T": _FLOATS}, device=device
@@ -205,7 +226,7 @@ def _register_categories(draws: Draws, device: str | None) -> None:
         xp: Any, logits: Any, num_samples: Any, seed: Any, *, output_dtype: DType
     ) -> Any:
         count = _check_categories(logits, num_samples)
-        return draws.categories(xp, *_begin(seed), logits, count, output_dtype.numpy)
+        return draws.categories(xp, Start.of(*_begin(seed)), logits, count, output_dtype.numpy)
 
 
 for _draws, _device in ((_ON_HOST, "CPU"), (_ANYWHERE, None)):
@@ -219,26 +240,30 @@ for _draws, _device in ((_ON_HOST, "CPU"), (_ANYWHERE, None)):
         _register_numbers(_draws, _device, _names, _draw)
 
 
-@kernel("RandomShuffle", stateful=True)
+@kernel("RandomShuffle", stateful=True, records=True)
 def random_shuffle(ctx: Any, value: Any, *, seed: int, seed2: int) -> Any:
     """The rows in another order."""
     count = value.shape[0] if value.ndim else 1
     if count <= 1:
         return value.copy()
     generator = _generator(ctx, seed, seed2)
-    counter = generator.reserve(-(-(count - 1) // 4))
-    order = _ON_HOST.permutation(generator.key, counter, count)
-    return ctx.xp.take(value, ctx.xp.asarray(order), axis=0)
+
+    def order() -> Any:
+        start = Start.of(generator.key, generator.reserve(-(-(count - 1) // 4)))
+        return _ON_HOST.permutation(start, count)
+
+    drawn, is_held = ctx.each_step(order)
+    return ctx.xp.take(value, drawn if is_held else ctx.xp.asarray(drawn), axis=0)
 
 
 @kernel("StatelessShuffle", host=["key", "counter", "alg"])
 def stateless_shuffle(xp: Any, value: Any, key: Any, counter: Any, alg: Any) -> Any:
     """The rows in another order."""
-    position = _resume(key, counter, alg)
+    start = _resume(key, counter, alg)
     count = value.shape[0] if value.ndim else 1
     if count <= 1:
         return value.copy()
-    return xp.take(value, xp.asarray(_ON_HOST.permutation(*position, count)), axis=0)
+    return xp.take(value, xp.asarray(_ON_HOST.permutation(start, count)), axis=0)
 
 
 @kernel("StatelessRandomGetKeyCounter", host=["seed"], host_outputs=["key", "counter"])

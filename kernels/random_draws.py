@@ -5,7 +5,7 @@ A block of the generator is four words; `kernels/random_math.py` makes normal nu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from tfsession.kernels.random_math import doubles, normal_pair, normal_pair_double
 from tfsession.resources.philox import MULTIPLIERS, ROUNDS, WEYL
 
-__all__ = ["BLOCKS_PER_ELEMENT", "Draws"]
+__all__ = ["BLOCKS_PER_ELEMENT", "Draws", "Start", "words_of"]
 
 # TensorFlow advances a counter by this for each element, so that rejections never run out.
 BLOCKS_PER_ELEMENT = 256
@@ -28,10 +28,43 @@ Lanes = tuple[Any, Any, Any, Any]
 Convert = Callable[[Any, Lanes, Any], None]
 
 
-def _encrypted(key: int, c0: Any, c1: Any, c2: Any, c3: Any) -> Lanes:
-    """The four words of each block, as uint64, from counters: ints, or arrays to overwrite."""
+class Start:
+    """Where a stream of blocks begins: the keys of the rounds, and a counter of two words.
+
+    Numbers, or where a device holds them, arrays of no dimension.
+    """
+
+    __slots__ = ("_is_any", "high", "keys", "low")
+
+    def __init__(self, words: Sequence[Any], is_any: bool = False) -> None:
+        """As `words_of` gives them. `is_any` says that the same must be done whatever they are."""
+        self.low, self.high = words[0], words[1]
+        self.keys = [(words[2 + 2 * n], words[3 + 2 * n]) for n in range(ROUNDS)]
+        self._is_any = is_any
+
+    @classmethod
+    def of(cls, key: int, counter: int) -> Start:
+        """Of a key of 64 bits and a counter of 128."""
+        return cls(words_of(key, counter))
+
+    def carries(self, largest: int) -> bool:
+        """Whether the lower word may run over when so much is added to it."""
+        return self._is_any or self.low + largest > _LONG
+
+
+def words_of(key: int, counter: int) -> list[int]:
+    """The counter's two words, the lower one first, and the keys of the rounds in pairs."""
+    words = [counter & _LONG, counter >> 64]
     k0, k1 = key & _WORD, key >> 32
     for _ in range(ROUNDS):
+        words += [k0, k1]
+        k0, k1 = k0 + WEYL[0] & _WORD, k1 + WEYL[1] & _WORD
+    return words
+
+
+def _encrypted(keys: Sequence[tuple[Any, Any]], c0: Any, c1: Any, c2: Any, c3: Any) -> Lanes:
+    """The four words of each block, as uint64, from counters: ints, or arrays to overwrite."""
+    for k0, k1 in keys:
         p0 = c0 * MULTIPLIERS[0]
         p1 = c2 * MULTIPLIERS[1]
         c1 ^= k0
@@ -43,22 +76,21 @@ def _encrypted(key: int, c0: Any, c1: Any, c2: Any, c3: Any) -> Lanes:
         p1 &= _WORD
         p0 &= _WORD
         c1, c3 = p1, p0
-        k0, k1 = k0 + WEYL[0] & _WORD, k1 + WEYL[1] & _WORD
     return c0, c1, c2, c3
 
 
-def _lanes(key: int, counter: int, offsets: Any, largest: int) -> Lanes:
-    """The words of the blocks `counter + offsets`; no offset is over `largest`."""
-    low, high = counter & _LONG, counter >> 64
-    c0 = offsets + low
+def _lanes(start: Start, offsets: Any, largest: int) -> Lanes:
+    """The words of the blocks `offsets` behind the start; no offset is over `largest`."""
+    high = start.high
+    c0 = offsets + start.low
     c1 = c0 >> 32
-    c2: Any = high & _WORD
-    c3: Any = high >> 32
-    if low + largest > _LONG:
-        upper = (c0 < offsets) + offsets.dtype.type(high)
-        c2, c3 = upper & _WORD, upper >> 32
+    if start.carries(largest):
+        carry = (c0 < offsets).astype(np.uint64)
+        carry += high
+        high = carry
+    c2, c3 = high & _WORD, high >> 32
     c0 &= _WORD
-    return _encrypted(key, c0, c1, c2, c3)
+    return _encrypted(start.keys, c0, c1, c2, c3)
 
 
 def _joined(low: Any, high: Any, out: Any) -> None:
@@ -106,75 +138,75 @@ class Draws:
     """Draws over any array module, some blocks at a time.
 
     `blocks_at_once` bounds what intermediate results take: a cache on a host, a part of its memory
-    on an accelerator. `of_c_library` is `normal_pair_double`'s.
+    on an accelerator. `of_c_library` is `normal_pair_double`'s. `is_recorded` says that what is
+    done for a start must not depend on it: it will be done for others.
     """
 
-    def __init__(self, blocks_at_once: int, of_c_library: bool) -> None:
+    def __init__(self, blocks_at_once: int, of_c_library: bool, is_recorded: bool = False) -> None:
+        self.is_recorded = is_recorded
         self._blocks_at_once = blocks_at_once
         self._of_c_library = of_c_library
 
     def _parts(
-        self, xp: Any, key: int, counter: int, count: int, stride: int = 1
+        self, xp: Any, start: Start, count: int, stride: int = 1
     ) -> Iterator[tuple[Lanes, slice]]:
         """The words of `count` blocks, `stride` apart, part by part, each with its place."""
-        for start in range(0, count, self._blocks_at_once):
-            stop = min(start + self._blocks_at_once, count)
-            offsets = xp.arange(start, stop, dtype=np.uint64)
+        for begin in range(0, count, self._blocks_at_once):
+            stop = min(begin + self._blocks_at_once, count)
+            offsets = xp.arange(begin, stop, dtype=np.uint64)
             if stride != 1:
                 offsets *= stride
-            yield _lanes(key, counter, offsets, stop * stride), slice(start, stop)
+            yield _lanes(start, offsets, stop * stride), slice(begin, stop)
 
-    def _fill(self, xp: Any, key: int, counter: int, out: Any, convert: Convert) -> None:
+    def _fill(self, xp: Any, start: Start, out: Any, convert: Convert) -> None:
         """Convert one block for each row of `out`."""
-        for lanes, part in self._parts(xp, key, counter, len(out)):
+        for lanes, part in self._parts(xp, start, len(out)):
             convert(xp, lanes, out[part])
 
-    def words(self, xp: Any, key: int, counter: int, count: int) -> Any:
+    def words(self, xp: Any, start: Start, count: int) -> Any:
         """The next `count` 32-bit words, as uint32."""
         out = xp.empty((-(-count // 4), 2), np.uint64)
-        self._fill(xp, key, counter, out, _words)
+        self._fill(xp, start, out, _words)
         return out.view(np.uint32).reshape(-1)[:count]
 
-    def long_words(self, xp: Any, key: int, counter: int, count: int) -> Any:
+    def long_words(self, xp: Any, start: Start, count: int) -> Any:
         """The next `count` pairs of words, as uint64."""
         out = xp.empty((-(-count // 2), 2), np.uint64)
-        self._fill(xp, key, counter, out, _words)
+        self._fill(xp, start, out, _words)
         return out.reshape(-1)[:count]
 
-    def integers(
-        self, xp: Any, key: int, counter: int, count: int, low: int, high: int, dtype: Any
-    ) -> Any:
+    def integers(self, xp: Any, start: Start, count: int, low: int, high: int, dtype: Any) -> Any:
         """`count` integers of [low, high); a remainder, so not quite evenly spread."""
         wide = dtype.itemsize == 8
-        drawn = (self.long_words if wide else self.words)(xp, key, counter, count)
+        drawn = (self.long_words if wide else self.words)(xp, start, count)
         drawn %= drawn.dtype.type(high - low)
         drawn += drawn.dtype.type(low % (1 << 8 * dtype.itemsize))
         return drawn.view(dtype)
 
-    def uniform(self, xp: Any, key: int, counter: int, count: int, dtype: Any) -> Any:
+    def uniform(self, xp: Any, start: Start, count: int, dtype: Any) -> Any:
         """`count` numbers of [0, 1)."""
         wide = dtype.itemsize == 8
         per_block = 2 if wide else 4
         out = xp.empty((-(-count // per_block), per_block), dtype)
         bits = _NARROW_BITS.get(dtype.name)
         if bits is not None:
-            self._fill(xp, key, counter, out, _uniform_narrow(bits))
+            self._fill(xp, start, out, _uniform_narrow(bits))
         else:
-            self._fill(xp, key, counter, out, _uniform_double if wide else _uniform)
+            self._fill(xp, start, out, _uniform_double if wide else _uniform)
         return out.reshape(-1)[:count]
 
     def _normal_double(self, xp: Any, lanes: Lanes, out: Any) -> None:
         out[:, 0], out[:, 1] = normal_pair_double(xp, lanes, self._of_c_library)
 
-    def normal(self, xp: Any, key: int, counter: int, count: int, dtype: Any) -> Any:
+    def normal(self, xp: Any, start: Start, count: int, dtype: Any) -> Any:
         """`count` numbers with mean 0 and deviation 1."""
         wide = dtype.itemsize == 8
         per_block = 2 if wide else 4
         out = xp.empty((-(-count // per_block), per_block), dtype)
-        self._fill(xp, key, counter, out, self._normal_double if wide else _normal)
+        self._fill(xp, start, out, self._normal_double if wide else _normal)
         return out.reshape(-1)[:count]
 
-    def truncated_normal(self, xp: Any, key: int, counter: int, count: int, dtype: Any) -> Any:
+    def truncated_normal(self, xp: Any, start: Start, count: int, dtype: Any) -> Any:
         """`count` such numbers less than two deviations off.
 
         The numbers of one group, as many as a block gives, are the first fit ones of the group's
@@ -187,23 +219,22 @@ class Draws:
         groups = -(-count // per_group)
         out = xp.empty((groups, per_group), np.float64 if wide else np.float32)
         unfit = [xp.zeros(0, np.int64)]
-        for lanes, part in self._parts(xp, key, counter, groups, stride):
+        for lanes, part in self._parts(xp, start, groups, stride):
             normal(xp, lanes, out[part])
             far = xp.abs(out[part]) >= _TRUNCATION
             # All flags of a group at once, as one integer.
             found = xp.nonzero(far.view(f"u{per_group}").reshape(-1))[0]
             unfit.append(found + part.start)
         redrawn = xp.concatenate(unfit)
-        for start in range(0, redrawn.size, self._blocks_at_once):
-            part = slice(start, start + self._blocks_at_once)
-            self._redraw(xp, key, counter, out, redrawn[part], normal, stride)
+        for begin in range(0, redrawn.size, self._blocks_at_once):
+            part = slice(begin, begin + self._blocks_at_once)
+            self._redraw(xp, start, out, redrawn[part], normal, stride)
         return out.reshape(-1)[:count].astype(dtype, copy=False)
 
     def _redraw(
         self,
         xp: Any,
-        key: int,
-        counter: int,
+        start: Start,
         out: Any,
         groups: Any,
         normal: Convert,
@@ -228,21 +259,19 @@ class Draws:
             offsets *= stride
             offsets += attempt
             drawn = xp.empty((len(groups), out.shape[1]), out.dtype)
-            normal(xp, _lanes(key, counter, offsets, len(out) * stride + attempt), drawn)
+            normal(xp, _lanes(start, offsets, len(out) * stride + attempt), drawn)
 
-    def permutation(self, key: int, counter: int, count: int) -> Any:
+    def permutation(self, start: Start, count: int) -> Any:
         """An order of `count` elements, on the host; takes `count - 1` words."""
         order = list(range(count))
         if count > 1:
             first = np.arange(count - 1)
-            chosen = first + self.words(np, key, counter, count - 1) % (count - first)
+            chosen = first + self.words(np, start, count - 1) % (count - first)
             for i, j in enumerate(chosen.tolist()):
                 order[i], order[j] = order[j], order[i]
         return np.array(order, np.int64)
 
-    def categories(
-        self, xp: Any, key: int, counter: int, logits: Any, count: int, dtype: Any
-    ) -> Any:
+    def categories(self, xp: Any, start: Start, logits: Any, count: int, dtype: Any) -> Any:
         """`count` classes for each row of `logits`, as likely as their exponentials say."""
         logits = logits.astype(np.float64)
         finite = xp.isfinite(logits)
@@ -250,7 +279,7 @@ class Draws:
         weights = xp.where(finite, xp.exp(logits - largest), 0.0)
         sums = xp.cumsum(weights, axis=1)
         rows = len(sums)
-        wanted = self.uniform(xp, key, counter, rows * count, np.dtype(np.float64))
+        wanted = self.uniform(xp, start, rows * count, np.dtype(np.float64))
         wanted = wanted.reshape(rows, count)
         wanted *= sums[:, -1:]
         return _first_above(xp, sums, wanted, dtype)

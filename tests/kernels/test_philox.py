@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import tfsession  # noqa: F401  (kernels import through it)
 from tfsession.kernels import random_math
-from tfsession.kernels.random_draws import Draws
+from tfsession.kernels.random_draws import Draws, Start
 from tfsession.resources.philox import Philox, block, scrambled, words
 
 DRAWS = Draws(16, of_c_library=True)
@@ -34,7 +34,7 @@ KNOWN = [
 @pytest.mark.parametrize(("counter", "key", "expected"), KNOWN)
 def test_known_answers(counter, key, expected):
     assert block(key, counter) == expected
-    assert tuple(DRAWS.words(np, key, counter, 4)) == expected
+    assert tuple(DRAWS.words(np, Start.of(key, counter), 4)) == expected
 
 
 COUNTERS = st.one_of(
@@ -47,7 +47,7 @@ COUNTERS = st.one_of(
 def test_many_blocks_are_single_blocks_in_a_row(key, counter, count):
     stream = words(key, counter)
     expected = [next(stream) for _ in range(count)]
-    assert DRAWS.words(np, key, counter, count).tolist() == expected
+    assert DRAWS.words(np, Start.of(key, counter), count).tolist() == expected
 
 
 def test_a_counter_comes_round():
@@ -93,8 +93,8 @@ def test_a_scrambled_seed_sets_the_upper_half_of_the_counter():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_parts_of_any_size_draw_the_same(draw, dtype, count):
     dtype = np.dtype(dtype)
-    parts = getattr(Draws(8, True), draw)(np, 9, 2**32 - 5, count, dtype)
-    whole = getattr(Draws(1 << 20, True), draw)(np, 9, 2**32 - 5, count, dtype)
+    parts = getattr(Draws(8, True), draw)(np, Start.of(9, 2**32 - 5), count, dtype)
+    whole = getattr(Draws(1 << 20, True), draw)(np, Start.of(9, 2**32 - 5), count, dtype)
     assert parts.dtype == dtype
     assert parts.tobytes() == whole.tobytes()
 
@@ -102,11 +102,11 @@ def test_parts_of_any_size_draw_the_same(draw, dtype, count):
 def test_moments():
     draws = Draws(1 << 12, of_c_library=True)
     for draw, variance in (("normal", 1.0), ("truncated_normal", 0.7737413)):
-        drawn = getattr(draws, draw)(np, 1, 1 << 64, 200_000, np.dtype("float64"))
+        drawn = getattr(draws, draw)(np, Start.of(1, 1 << 64), 200_000, np.dtype("float64"))
         assert abs(drawn.mean()) < 0.01
         assert abs(drawn.var() - variance) < 0.01
     assert abs(drawn).max() < 2
-    uniform = draws.uniform(np, 1, 1 << 64, 200_000, np.dtype("float32"))
+    uniform = draws.uniform(np, Start.of(1, 1 << 64), 200_000, np.dtype("float32"))
     assert uniform.min() >= 0
     assert uniform.max() < 1
     assert abs(uniform.mean() - 0.5) < 0.01
@@ -114,7 +114,7 @@ def test_moments():
 
 @given(st.integers(0, 300), st.integers(0, 2**64 - 1))
 def test_a_permutation_is_one(count, key):
-    assert sorted(DRAWS.permutation(key, 0, count)) == list(range(count))
+    assert sorted(DRAWS.permutation(Start.of(key, 0), count)) == list(range(count))
 
 
 # --- elementary functions: of all 2**23 arguments that a uniform float32 number can be ------------

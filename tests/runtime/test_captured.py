@@ -1,4 +1,4 @@
-"""Recorded segments: the same answers as without, one replay a step, and nothing that was not there.
+"""Recorded segments: the answers of unrecorded ones, by one replay a step.
 
 What is recorded runs the first time as it is, is recorded the second time, and replayed from then.
 """
@@ -44,9 +44,7 @@ def classifier(optimizer, use_resource):
             hidden = tf.layers.dense(
                 x, 16, tf.nn.relu, kernel_initializer=tf.glorot_uniform_initializer(1)
             )
-            logits = tf.layers.dense(
-                hidden, 3, kernel_initializer=tf.glorot_uniform_initializer(2)
-            )
+            logits = tf.layers.dense(hidden, 3, kernel_initializer=tf.glorot_uniform_initializer(2))
         loss = tf.losses.sparse_softmax_cross_entropy(y, logits)
         step = optimizer.minimize(loss)
     return {x: X, y: Y}, step, loss
@@ -355,3 +353,36 @@ def test_random_steps_give_the_bits_of_unrecorded_ones(rows, updates):
                 found.append([array.tobytes() for step in answers for array in step])
                 found[-1].append(session.run(v).tobytes())
         assert found[0] == found[1]
+
+
+RANDOM = {
+    "dropout": lambda x: tf.nn.dropout(x, rate=0.5, seed=3),
+    "uniform": lambda x: x + tf.random.uniform(tf.shape(x), seed=4),
+    "doubles": lambda x: x + tf.cast(tf.random.uniform([3], dtype=tf.float64, seed=4), tf.float32),
+    "normal": lambda x: x + tf.random.normal(tf.shape(x), seed=5),
+    "truncated": lambda x: x + tf.random.truncated_normal(tf.shape(x), seed=5),
+    "integers": lambda x: x + tf.cast(tf.random.uniform([3], 0, 9, tf.int64, seed=6), tf.float32),
+    "classes": lambda x: tf.cast(tf.random.categorical(x, 4, seed=7), tf.float32),
+    "shuffle": lambda x: tf.random.shuffle(x, seed=8) * 1.5,
+    "stateless": lambda x: x * tf.random.stateless_uniform([3], [1, 2]) + 1.0,
+}
+
+
+@pytest.mark.parametrize("name", RANDOM)
+def test_recorded_steps_draw_on(name):
+    """The numbers of each step are the next ones, whether it is recorded or not."""
+    with tf.device("/gpu:0"):
+        x = tf.placeholder(tf.float32, [None, 3])
+        y = tf.negative(tf.negative(RANDOM[name](x)))
+    found = []
+    for config in (None, WITHOUT):
+        with tf.Session(config=config) as session, session.counting() as counted:
+            steps = [session.run(y, {x: X[:5, :3]}) for _ in range(6)]
+            steps.append(session.run(y, {x: X[:4, :3]}))
+            steps += [session.run(y, {x: X[:5, :3]}) for _ in range(2)]
+            found.append([step.tolist() for step in steps])
+            assert refusals(session) == []
+        assert bool(counted["/gpu:0"].replays) == (config is None)
+    assert found[0] == found[1]
+    if name != "stateless":
+        assert found[0][3] != found[0][4] != found[0][5]

@@ -13,8 +13,9 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
 
 import numpy as np
@@ -110,7 +111,7 @@ class Recordings:
         self._device: Accelerator = segment.memory
         self._bound = [value for value in _bound_to(segment.function) if is_variable(value)]
         self._known: OrderedDict[Key, list[_Recorded]] = OrderedDict()
-        self._seen: OrderedDict[Key, list[Lifetime]] = OrderedDict()
+        self._seen: OrderedDict[Key, _Needs] = OrderedDict()
         self._lock = forking.lock()
         assert self._device.ledger is not None
         self._device.ledger.reclaimers.add(self)
@@ -190,14 +191,15 @@ class Recordings:
             results: Sequence[Value] = segment.call([*asked, *arguments])
             return results
         state = _State(self._device, self._variables(arguments))
-        with self._device.tracing() as trace:
+        with self._device.watch.tracing() as trace:
             results = segment.call([*asked, *arguments])
             lifetimes = trace.lifetimes()
         # What a recording copies in the end, so that an assignment does not show in what was read.
         overtaken = state.overtaken(results)
         lifetimes += [Lifetime(value.nbytes, FOREVER - 1, FOREVER) for value in overtaken]
         with self._lock:
-            self._seen[(*key[:-1], self._locations(arguments))] = lifetimes
+            needs = _Needs(lifetimes, trace.inputs)
+            self._seen[(*key[:-1], self._locations(arguments))] = needs
             if len(self._seen) > _MOST_SEEN:
                 self._seen.popitem(last=False)
         return results
@@ -243,6 +245,13 @@ class Recordings:
         self.is_off = True
         self._known.clear()
         self._seen.clear()
+
+
+class _Needs(NamedTuple):
+    """What a step was seen to allocate, and to have the host make for it."""
+
+    lifetimes: Sequence[Lifetime]
+    inputs: Sequence[tuple[tuple[int, ...], Any]]
 
 
 class _State:
@@ -326,27 +335,41 @@ class _Recorded:
         arguments: Sequence[Value],
         staged: frozenset[int],
         variables: Sequence[Variable],
-        lifetimes: Sequence[Lifetime],
+        needs: _Needs,
         asked: Sequence[Any],
     ) -> None:
         self.is_stale = False
         self._device = device
-        plan = lay_out(lifetimes)
-        places, sent, base = _places(device, arguments, staged)
+        plan = lay_out(needs.lifetimes)
+        fresh, places, sent, base = _places(device, arguments, staged, needs.inputs)
         with on_behalf_of(segment.nodes[-1].op.name, "recorded step"):
             with device.activate():
                 self._slab = device.slab(base + plan.nbytes)
             self._staging = device.staging(self._slab, sent) if sent else None
         self._inputs: list[tuple[int, Any]] = []
         self._sent: list[tuple[int, Any]] = []
+        self._fresh = [(offset, *form) for offset, form in zip(fresh, needs.inputs, strict=True)]
+        self._made: list[tuple[Callable[[], Any], Any]] = []
+        for place in self._fresh:
+            assert self._staging is not None
+            self._staging.array(*place)[...] = 0  # what is recorded may look for such places
         state = _State(device, variables)
-        with device.activate():
+        with device.activate(), device.watch.taking(self._input):
             own = self._take_in(arguments, staged, places)
             self._bring(arguments)
             results = self._record(segment.function, [*asked, *own], plan, base, state)
         self._watched = state.when_moved(self._moved)
         self._views: list[Any] = []
         self._results = [self._result(value, own, state, segment) for value in results]
+
+    def _input(self, make: Callable[[], Any]) -> Any:
+        """Where the recording finds what the host makes for each step."""
+        number = len(self._made)
+        if number == len(self._fresh):
+            raise CaptureRefused("the host makes more for this step than it did before")
+        assert self._staging is not None
+        self._made.append((make, self._staging.array(*self._fresh[number])))
+        return self._slab.array(*self._fresh[number])
 
     def _take_in(
         self, arguments: Sequence[Value], staged: frozenset[int], places: dict[int, int]
@@ -418,6 +441,8 @@ class _Recorded:
             staging.ready()
             for number, host in self._sent:
                 host[...] = arguments[number]
+            for make, host in self._made:
+                host[...] = make()
             staging.send()
         for number, array in self._inputs:
             array[...] = arguments[number]
@@ -431,22 +456,31 @@ class _Recorded:
 
 
 def _places(
-    device: Accelerator, arguments: Sequence[Value], staged: frozenset[int]
-) -> tuple[dict[int, int], int, int]:
-    """Where the inputs of a slab lie: those from the host, how much that is, then all others."""
-    copied = [
-        number
-        for number, value in enumerate(arguments)
-        if number not in staged and device.owns(value) and value.nbytes <= _COPIED
-    ]
+    device: Accelerator,
+    arguments: Sequence[Value],
+    staged: frozenset[int],
+    inputs: Sequence[tuple[tuple[int, ...], Any]],
+) -> tuple[list[int], dict[int, int], int, int]:
+    """Where the inputs of a slab lie: those made for each step, those from the host, all others.
+
+    Gives where each of the first lies, where arguments lie, and how much comes from the host, and
+    all together.
+    """
+    fresh: list[int] = []
+    end = 0
+    for shape, dtype in inputs:
+        fresh.append(end)
+        end += aligned(prod(shape) * dtype.itemsize)
     places: dict[int, int] = {}
-    end = sent = 0
-    for number in [*sorted(staged), *copied]:
+    for number in sorted(staged):
         places[number] = end
         end += aligned(arguments[number].nbytes)
-        if number in staged:
-            sent = end
-    return places, sent, end
+    sent = end
+    for number, value in enumerate(arguments):
+        if number not in staged and device.owns(value) and value.nbytes <= _COPIED:
+            places[number] = end
+            end += aligned(value.nbytes)
+    return fresh, places, sent, end
 
 
 def is_variable(value: Any) -> bool:

@@ -76,6 +76,14 @@ class KernelContext:
         self.state = self.resources.node_state(node.op.name)
         self.tensors = session.tensors
 
+    def each_step(self, make: Callable[[], Any]) -> tuple[Any, bool]:
+        """What `make` gives on the host for this step, an array, and False.
+
+        Where a step is recorded, that is an array of the device, which holds something new at each
+        replay, and True.
+        """
+        return (make(), False) if self.memory is None else self.memory.watch.each_step(make)
+
     @property
     def update_lock(self) -> Any:
         """The lock that the device's variables share; None where each has its own."""

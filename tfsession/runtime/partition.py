@@ -274,7 +274,7 @@ def _locate(nodes: Sequence[Node], feeds: Mapping[Tensor, Memory]) -> dict[Tenso
         if _follows_from_shapes(node, known, feeds):
             node.stays_with = node.device
             known.update(node.op.outputs)
-        elif node.memory is not None and node.kernel.records:
+        elif node.memory is not None and node.kernel.records and not node.kernel.stateful:
             made = zip(node.op.outputs, node.output_memories, strict=True)
             known.update(tensor for tensor, memory in made if memory is None)
         for tensor, memory in zip(node.op.outputs, node.output_memories, strict=True):
@@ -313,6 +313,8 @@ def _follows_from_shapes(node: Node, known: Container[Tensor], feeds: Container[
     """
     kernel = node.kernel
     if node.memory is not None or node.device.device_type == "CPU":
+        return False
+    if kernel.stateful and not kernel.constant:
         return False
     if not (kernel.records or kernel.constant) or any(t in feeds for t in node.op.outputs):
         return False
