@@ -178,7 +178,10 @@ class GemmLibrary:
                           xp.conj(right) if conjugates[1] else right)
             )  # fmt: skip
             return self.multiply(xp, left, right, out, epilogue=epilogue, vector=vector)
-        problem = call.problem(kind.data, self._compute(kind), epilogue)
+        # Vectors are read once: to round them would gain nothing, and sums that kernels compute as
+        # products would be wrong.
+        is_exact = 1 in shape[-2:]
+        problem = call.problem(kind.data, self._compute(kind, is_exact), epilogue)
         found = self._product(problem, kind, call)
         if found is None:
             return None
@@ -188,10 +191,11 @@ class GemmLibrary:
         out[...] = target
         return out
 
-    def _compute(self, kind: Kind) -> int:
+    def _compute(self, kind: Kind, is_exact: bool) -> int:
         """How exactly to multiply: float32 itself may be rounded to TF32 first."""
-        may = kind.data in (0, 4) and modes.tensor_float_32 and self._capability >= _AMPERE
-        return _TF32 if may and os.environ.get(_OVERRIDE) != "0" else kind.compute
+        may = not is_exact and kind.data in (0, 4) and self._capability >= _AMPERE
+        rounds = may and modes.tensor_float_32 and os.environ.get(_OVERRIDE) != "0"
+        return _TF32 if rounds else kind.compute
 
     def _side(self, xp: Any, array: Any, conjugate: bool) -> _Side:
         """How an array lies, or a copy of it that lies as the library can read it."""

@@ -1,10 +1,11 @@
 """Products by cuBLASLt: the whole path down to its functions in C, of which a fake is strict."""
 
 import gc
-import importlib.util
 import itertools
 import json
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import ml_dtypes
 import numpy as np
@@ -15,16 +16,13 @@ from hypothesis import strategies as st
 from tfsession.core.errors import InternalError
 from tfsession.core.modes import modes
 from tfsession.devices import cublaslt, gemm
+from tfsession.devices.cuda_module import CudaModule
 from tfsession.devices.gemm_choices import Choices
 from tfsession.devices.layout import GpuSlot
 from tfsession.devices.nvml import PhysicalGpu
 from tfsession.devices.simulated import SimulatedDevice
 
-_spec = importlib.util.spec_from_file_location(
-    "fake_cupy", Path(__file__).with_name("fake_cupy.py")
-)
-fake_cupy = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(fake_cupy)
+fake_cupy = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("fake_cupy.py"))))
 fake_library, xp, device = fake_cupy.fake_library, fake_cupy.xp, fake_cupy.device
 
 DTYPES = ["float16", "bfloat16", "float32", "float64", "complex64", "complex128"]
@@ -261,6 +259,41 @@ def test_who_has_no_such_library(monkeypatch):
     assert gemm.description() == "not installed"
 
 
+# --- the array module of CUDA devices -------------------------------------------------------------
+
+MATMULS = [
+    ((3, 4), (4, 5)),
+    ((4,), (4, 5)),
+    ((3, 4), (4,)),
+    ((4,), (4,)),
+    ((2, 3, 4), (4,)),
+    ((4,), (2, 4, 5)),
+    ((2, 1, 3, 4), (3, 4, 5)),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), MATMULS)
+def test_matmul_of_any_dimensions(xp, one, other):
+    module, left, right = CudaModule(xp), device(numbers(one)), device(numbers(other))
+    assert_product(module.matmul(left, right), left, right)
+    out = xp.empty((left @ right).shape, np.float32)
+    assert module.matmul(left, right, out=out) is out
+    assert_product(out, left, right)
+    if max(left.ndim, right.ndim) < 3:
+        assert_product(module.dot(left, right), left, right)
+
+
+def test_the_rest_is_cupys(xp):
+    module = CudaModule(xp)
+    assert module.cuda is xp.cuda
+    assert module.float32 is np.float32
+    with pytest.raises(AttributeError):
+        module.no_such_name  # noqa: B018
+    integers = device(numbers((2, 2), "int32"))
+    with pytest.raises(NotImplementedError):
+        module.matmul(integers, integers)
+
+
 # --- TF32 -----------------------------------------------------------------------------------------
 
 
@@ -280,6 +313,14 @@ def test_tf32_is_a_switch(xp, monkeypatch):
     monkeypatch.delenv("NVIDIA_TF32_OVERRIDE")
     modes.tensor_float_32 = False
     assert not rounds(xp)
+
+
+def test_sums_that_are_products_are_exact(xp):
+    modes.tensor_float_32 = True
+    module, value = CudaModule(xp), device(np.full((4, 2), 1.0001, np.float32))
+    ones = device(np.ones(4, np.float32))
+    for total in (module.matmul(ones, value), module.matmul(value.T, ones[:, None])):
+        np.testing.assert_allclose(total.reshape(-1), 4.0004, rtol=1e-6)
 
 
 def test_cards_before_ampere_round_nothing(xp, fake_library):
