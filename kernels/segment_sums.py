@@ -89,6 +89,32 @@ def combine_rows(xp: Any, ufunc: str, result: Any, ids: Any, rows: Any) -> None:
     function.at(result.reshape(-1), places, rows.reshape(-1))
 
 
+def without_strays(
+    xp: Any, ufunc: str | None, array: Any, places: Any, rows: Any
+) -> tuple[Any, Any]:
+    """Places and rows as they are, but for places out of range: what stands there changes nothing.
+
+    The host does not look at them. `ufunc` is that by which the rows are combined with those of
+    `array`; None where they take their place.
+    """
+    if not places.size or not array.size:
+        return places[:0], rows[:0]
+    valid = (places >= 0) & (places < len(array))
+    if ufunc in ("minimum", "maximum"):
+        place, row = 0, array[:1]
+    elif ufunc is not None:
+        place, row = 0, xp.zeros((), rows.dtype)
+    else:
+        # The same update as that of the first place in range, or row 0 once more.
+        first = valid.argmax().reshape(1)
+        there = xp.take(valid, first, 0)
+        place = xp.where(there, xp.take(places, first, 0), 0)
+        mask = there.reshape(-1, *[1] * (rows.ndim - 1))
+        row = xp.where(mask, xp.take(rows, first, 0), array[:1])
+    mask = valid.reshape(-1, *[1] * (rows.ndim - 1))
+    return xp.where(valid, places, place), xp.where(mask, rows, row)
+
+
 def _combine_by_turns(function: Any, result: Any, ids: Any, rows: Any) -> Any:
     """Combine the rows of numbers that do not come often; gives the positions of the others."""
     order = _order(np, ids, len(result))
