@@ -288,5 +288,6 @@ class CudaDevice(Accelerator):
             self._closed = True
         if self._pool is not None:
             self.synchronize()
+            self._xp.constants.clear()
             with self._card:
                 self._pool.free_all_blocks()

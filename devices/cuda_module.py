@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tfsession.devices.constants import Constants
 from tfsession.devices.gemm import gemm_library
 
 __all__ = ["CudaModule"]
@@ -17,6 +18,7 @@ class CudaModule:
 
     def __init__(self, cupy: Any) -> None:
         self._cupy = cupy
+        self.constants = Constants()
         self.__name__ = "cupy"
 
     def __getattr__(self, name: str) -> Any:
