@@ -79,7 +79,7 @@ class Problem(NamedTuple):
     """All that decides how a product is computed: `rows` by `inner` times `inner` by `columns`.
 
     `batch` is how many products there are; `alignments` are those of the addresses of left, right,
-    result and vector, in bytes.
+    result and vector, in bytes; `workspace` is the most memory that an algorithm may have beside.
     """
 
     data: int
@@ -93,6 +93,7 @@ class Problem(NamedTuple):
     right: Operand
     result: Operand
     alignments: tuple[int, ...]
+    workspace: int
 
 
 class Algorithm(NamedTuple):

@@ -12,12 +12,18 @@ from tfsession.devices.gemm import gemm_library
 
 __all__ = ["CudaModule"]
 
+# A product may have such a part of a device's memory to work in.
+_SHARE = 64
+
 
 class CudaModule:
     """What `numpy` is to the host, for arrays of CuPy."""
 
-    def __init__(self, cupy: Any) -> None:
+    def __init__(self, cupy: Any, memory_limit_bytes: int = 0) -> None:
         self._cupy = cupy
+        if memory_limit_bytes:
+            # The most memory that a product may have beside its matrices.
+            self.room = memory_limit_bytes // _SHARE
         self.constants = Constants()
         self.__name__ = "cupy"
 

@@ -122,7 +122,7 @@ class GemmLibrary:
         self._library, self._choices = library, choices
         self._tells = f"{name}/{capability}/{library.version}"
         self._capability = capability
-        self._workspace = _MUCH_WORKSPACE if capability >= _HOPPER else _WORKSPACE
+        self._most = _MUCH_WORKSPACE if capability >= _HOPPER else _WORKSPACE
         self._lock = forking.rlock()
         self._known: dict[Problem, tuple[Product, Algorithm | None]] = {}
 
@@ -169,8 +169,8 @@ class GemmLibrary:
         target = out
         if out is None or not _lies_by_rows(out):
             target = xp.empty(shape, left.dtype)
-        call = _Call(xp, self._side(xp, left, conjugates[0]), self._side(xp, right, conjugates[1]),
-                     target, vector)  # fmt: skip
+        sides = self._side(xp, left, conjugates[0]), self._side(xp, right, conjugates[1])
+        call = _Call(xp, *sides, target, vector, min(self._most, getattr(xp, "room", self._most)))
         if not call.prepare(batch):
             left, right = (
                 xp.ascontiguousarray(xp.broadcast_to(a, (*batch, *a.shape[-2:])))
@@ -229,7 +229,7 @@ class GemmLibrary:
         if kept is not None and self._library.fits(product, kept):
             return self._note(problem, product, kept)
         proposals = self._library.proposals(
-            product, self._workspace, _CANDIDATES, call.vector_address
+            product, problem.workspace, _CANDIDATES, call.vector_address
         )
         if not proposals:
             return self._note(problem, product, None)
@@ -271,8 +271,13 @@ def _lies_by_rows(array: Any) -> bool:
 class _Call:
     """The arrays of a product, and the addresses at which its batches lie."""
 
-    def __init__(self, xp: Any, left: _Side, right: _Side, out: Any, vector: Any) -> None:
+    def __init__(
+        self, xp: Any, left: _Side, right: _Side, out: Any, vector: Any, workspace: int
+    ) -> None:
         self._xp, self._left, self._right, self._out = xp, left, right, out
+        # As much for any algorithm: what is allocated is the same while they are timed, in each
+        # step, and while a step is recorded.
+        self._room = xp.empty(workspace, np.uint8)
         self.stream = xp.cuda.get_current_stream()
         self.vector_address = 0 if vector is None else int(vector.data.ptr)
         self._addresses = [int(a.data.ptr) for a in (right.array, left.array, out)]
@@ -317,6 +322,7 @@ class _Call:
             Operand(left.operation, left_lead, left_step),
             Operand(AS_IT_IS, out_lead, out_step),
             (*(_alignment(found) for found in bits), _alignment(self.vector_address)),
+            int(self._room.size),
         )
 
     def _bits(self, column: int) -> int:
@@ -327,10 +333,7 @@ class _Call:
 
     def run(self, product: Product, algorithm: Algorithm) -> None:
         """Queue all calls."""
-        room, workspace = None, 0
-        if algorithm.workspace:
-            room = self._xp.empty(algorithm.workspace, np.uint8)
-            workspace = int(room.data.ptr)
+        workspace = int(self._room.data.ptr)
         right, left, out = self._addresses
         stream, item = int(self.stream.ptr), self._item
         for index in each_of(*(range(group[0]) for group in self._outer)):

@@ -38,6 +38,12 @@ def _exact():
     modes.tensor_float_32 = True
 
 
+@pytest.fixture
+def timing(monkeypatch):
+    """Algorithms are chosen by time, as they are unless that is switched off."""
+    monkeypatch.delenv("TF_MATMUL_AUTOTUNE_ENABLE")
+
+
 def numbers(shape, dtype="float32", seed=0):
     rng = np.random.default_rng([seed, *shape])
     dtype = np.dtype(getattr(ml_dtypes, dtype, dtype))
@@ -141,7 +147,24 @@ def test_views_are_read_as_they_lie(xp):
     library.multiply(xp, left, right)
     before = xp.empties
     library.multiply(xp, left, right)
-    assert xp.empties - before == 2  # the result and the workspace
+    assert xp.empties - before == 2  # the result and the workspace, as in the first step
+
+
+def test_steps_take_the_same_memory_while_algorithms_are_timed(xp, timing):
+    taken = []
+    for _ in range(3):
+        xp.empties = 0
+        multiply(xp)
+        taken.append(xp.empties)
+    assert taken == [2, 2, 2]
+
+
+def test_a_small_device_gives_little_room(xp):
+    left, right = stored((3, 4), "rows"), stored((4, 5), "rows")
+    assert_product(CudaModule(xp, 64 << 16).matmul(left, right), left, right)
+    assert xp.fake.fake_last_workspace() == 1 << 16
+    assert_product(CudaModule(xp, 63 << 16).matmul(left, right), left, right)
+    assert xp.fake.fake_last_workspace() == 0
 
 
 @pytest.mark.parametrize("dtype", ["complex64", "complex128"])
@@ -330,12 +353,6 @@ def test_cards_before_ampere_round_nothing(xp, fake_library):
 
 
 # --- algorithms -----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def timing(monkeypatch):
-    """Algorithms are chosen by time, as they are unless that is switched off."""
-    monkeypatch.delenv("TF_MATMUL_AUTOTUNE_ENABLE")
 
 
 def multiply(xp, seed=0):

@@ -44,9 +44,7 @@ def classifier(optimizer, use_resource):
             hidden = tf.layers.dense(
                 x, 16, tf.nn.relu, kernel_initializer=tf.glorot_uniform_initializer(1)
             )
-            logits = tf.layers.dense(
-                hidden, 3, kernel_initializer=tf.glorot_uniform_initializer(2)
-            )
+            logits = tf.layers.dense(hidden, 3, kernel_initializer=tf.glorot_uniform_initializer(2))
         loss = tf.losses.sparse_softmax_cross_entropy(y, logits)
         step = optimizer.minimize(loss)
     return {x: X, y: Y}, step, loss
