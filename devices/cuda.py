@@ -16,6 +16,7 @@ from tfsession.core.errors import CancelledError, FailedPreconditionError, Inter
 from tfsession.devices.accelerator import Accelerator
 from tfsession.devices.capture import Places
 from tfsession.devices.cuda_capture import CudaRecording, CudaSlab, CudaStaging
+from tfsession.devices.cuda_module import CudaModule
 from tfsession.devices.layout import GpuSlot
 from tfsession.devices.memory import Charge, Ledger, MemoryStats
 from tfsession.devices.slab import Slab
@@ -73,6 +74,7 @@ class CudaDevice(Accelerator):
         self._slot = slot
         self._lock = forking.lock()
         self._cupy: Any = None
+        self._xp: Any = None
         self._card: Any = None
         self._pool: Any = None
         self.ledger = Ledger(self.name, f"GPU_{index}_bfc", slot.limit)
@@ -102,6 +104,7 @@ class CudaDevice(Accelerator):
                     None, None, f"failed initializing {self.physical_description}: {error}"
                 ) from error
             self._card, self._pool, self._stream = card, pool, stream
+            self._xp = CudaModule(cupy, self.memory_limit_bytes)
             self._cupy = cupy  # last: its presence says that the rest is there
             return cupy
 
@@ -118,8 +121,10 @@ class CudaDevice(Accelerator):
 
     @property
     def xp(self) -> Any:
-        """CuPy."""
-        return self._cupy or self._start()
+        """CuPy, with products by cuBLASLt."""
+        if self._cupy is None:
+            self._start()
+        return self._xp
 
     def _allocate(self, size: int) -> Any:
         """The pool's memory, charged to the running operation.
@@ -278,5 +283,6 @@ class CudaDevice(Accelerator):
             self._closed = True
         if self._pool is not None:
             self.synchronize()
+            self._xp.constants.clear()
             with self._card:
                 self._pool.free_all_blocks()

@@ -322,5 +322,6 @@ class SimulatedDevice(Accelerator):
     def close(self) -> None:
         """Arrays that are still alive can be computed with no more."""
         self._wait()
+        self._xp.constants.clear()
         with self._pool.lock:
             self._pool.closed = True

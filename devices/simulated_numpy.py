@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfsession.devices.constants import Constants
 from tfsession.devices.simulated_array import SimulatedArray, call, unwrap
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class SimulatedNumpy:
         self._module = module
         self.__name__ = name
         if module is np:
+            self.constants = Constants()
             self.ndarray = SimulatedArray
             self.linalg = SimulatedNumpy(device, np.linalg, "linalg")
             self.fft = SimulatedNumpy(device, np.fft, "fft")

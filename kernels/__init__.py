@@ -12,7 +12,8 @@ if __name__ != "tfsession.kernels":
 
 
 def load() -> None:
-    """Import every family, so that its kernels are registered."""
-    for module in iter_modules(__path__):
-        if not module.ispkg:
-            import_module(f"{__name__}.{module.name}")
+    """Import every family and what GPUs have of their own, so that all kernels are registered."""
+    for package in (__name__, f"{__name__}.cuda"):
+        for module in iter_modules(import_module(package).__path__):
+            if not module.ispkg:
+                import_module(f"{package}.{module.name}")

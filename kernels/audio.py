@@ -14,6 +14,7 @@ import numpy as np
 
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
+from tfsession.devices.constants import constant
 
 _FULL: Final = np.float32(1 << 15)
 _FLOOR: Final = 1e-12
@@ -161,10 +162,10 @@ def mfcc(
     if not 0 <= lower_frequency_limit < upper_frequency_limit:
         raise _refuse("lower_frequency_limit must be nonnegative, and less than the upper one")
     filters = _filters(length, rate, channels, lower_frequency_limit, upper_frequency_limit)
-    banks = xp.sqrt(spectrogram.astype(xp.float64)) @ xp.asarray(filters)
+    banks = xp.matmul(xp.sqrt(spectrogram.astype(xp.float64)), constant(xp, filters))
     logs = xp.log(xp.maximum(banks, _FLOOR))
     angles = (
         math.pi / channels * np.outer(np.arange(channels) + 0.5, np.arange(dct_coefficient_count))
     )
     cosines = math.sqrt(2.0 / channels) * np.cos(angles)
-    return (logs @ xp.asarray(cosines)).astype(xp.float32)
+    return xp.matmul(logs, constant(xp, cosines)).astype(xp.float32)

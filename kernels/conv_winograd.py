@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfsession.core.windows import Axis
+from tfsession.devices.constants import constant
 from tfsession.devices.threads import run_blocks
 from tfsession.devices.workspace import Workspace
 from tfsession.kernels.conv_windows import blocks, summed_blocks, windows_by_block
@@ -137,7 +138,7 @@ class _Tiling:
         self.xp, self.dtype = xp, dtype
         found = [_matrices(axis.extent) for axis in axes]
         self.data, self.filters, self.output = (
-            [xp.asarray(matrix.astype(dtype)) for matrix in kind]
+            [constant(xp, matrix.astype(dtype)) for matrix in kind]
             for kind in zip(*found, strict=True)
         )
         self.sides = [len(matrix) for matrix in self.data]

@@ -90,7 +90,7 @@ def loss(
     lengths = xp.asarray(sequence_length)
     ends = xp.zeros(table.shape, bool)
     ends[xp.arange(batch), 2 * counts] = ends[xp.arange(batch), 2 * counts - 1] = True
-    none = xp.asarray(-math.inf, inputs.dtype)
+    none = xp.full((), -math.inf, inputs.dtype)
     forward = _forward(xp, emitted, may_stay, may_skip)
     here = xp.where(ends, forward[xp.maximum(lengths - 1, 0), xp.arange(batch)], none)
     total = _log_sum(xp, here)
@@ -115,7 +115,7 @@ def _log_sum(xp: Any, logs: Any) -> Any:
 
 def _forward(xp: Any, emitted: Any, may_stay: Any, may_skip: Any) -> Any:
     """The logarithm of all ways to be at each label, at each step, with what is emitted there."""
-    none = xp.asarray(-math.inf, emitted.dtype)
+    none = xp.full((), -math.inf, emitted.dtype)
     result = xp.full(emitted.shape, -math.inf, emitted.dtype)
     if len(emitted):
         result[0, :, :2] = emitted[0, :, :2]
@@ -131,7 +131,7 @@ def _backward(
     xp: Any, emitted: Any, may_stay: Any, may_skip: Any, at_end: Any, lengths: Any
 ) -> Any:
     """The logarithm of all ways from each label, at each step, to the end of the sequence."""
-    none = xp.asarray(-math.inf, emitted.dtype)
+    none = xp.full((), -math.inf, emitted.dtype)
     result = xp.full(emitted.shape, -math.inf, emitted.dtype)
     for step in reversed(range(len(emitted))):
         ways = none

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from tfsession.core.dtypes import ALL_DTYPES, variant
@@ -10,6 +11,7 @@ from tfsession.core.rules import elementwise, kernel
 from tfsession.core.shape import debug_string
 
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+Quotient = Callable[[Any, Any, Any], Any]
 FLOATS = ("bfloat16", "half", "float", "double")
 COMPLEX = ("complex64", "complex128")
 
@@ -53,10 +55,29 @@ def _refuse_zeros(xp: Any, divisor: Any) -> None:
         raise InvalidArgumentError(None, None, "Integer division by zero")
 
 
-@kernel("FloorDiv", types={"T": INTEGERS}, elementwise="broadcast")
+def _integers(*op_types: str, types: Iterable[str] = INTEGERS) -> Callable[[Quotient], Quotient]:
+    """Register a quotient of integers: a divisor of zero is an error wherever the host may look.
+
+    That is on CPUs, and for int32 everywhere, which lies on the host. A GPU gives what its own
+    division gives.
+    """
+
+    def register(function: Quotient) -> Quotient:
+        def checked(xp: Any, x: Any, y: Any) -> Any:
+            _refuse_zeros(xp, y)
+            return function(xp, x, y)
+
+        kernel(*op_types, types={"T": types}, elementwise="broadcast")(checked)
+        wide = [name for name in types if name != "int32"]
+        kernel(*op_types, types={"T": wide}, elementwise="broadcast", device="GPU")(function)
+        return function
+
+    return register
+
+
+@_integers("FloorDiv")
 def floor_div(xp: Any, x: Any, y: Any) -> Any:
     """Rounded down."""
-    _refuse_zeros(xp, y)
     return xp.floor_divide(x, y)
 
 
@@ -72,10 +93,9 @@ def truncate_div_of_floats(xp: Any, x: Any, y: Any) -> Any:
     return xp.trunc(x / y)
 
 
-@kernel("Div", "TruncateDiv", types={"T": INTEGERS}, elementwise="broadcast")
+@_integers("Div", "TruncateDiv")
 def truncate_div(xp: Any, x: Any, y: Any) -> Any:
     """Rounded toward zero."""
-    _refuse_zeros(xp, y)
     quotient = xp.floor_divide(x, y)
     if x.dtype.kind == "i":
         # The floor is one too low where signs differ and something is left over.
@@ -83,17 +103,15 @@ def truncate_div(xp: Any, x: Any, y: Any) -> Any:
     return quotient
 
 
-@kernel("FloorMod", types={"T": INTEGERS}, elementwise="broadcast")
+@_integers("FloorMod")
 def floor_mod(xp: Any, x: Any, y: Any) -> Any:
     """With the sign of `y`."""
-    _refuse_zeros(xp, y)
     return xp.remainder(x, y)
 
 
-@kernel("Mod", "TruncateMod", types={"T": ("int32", "int64")}, elementwise="broadcast")
+@_integers("Mod", "TruncateMod", types=("int32", "int64"))
 def truncate_mod(xp: Any, x: Any, y: Any) -> Any:
     """With the sign of `x`."""
-    _refuse_zeros(xp, y)
     return xp.fmod(x, y)
 
 
@@ -117,6 +135,15 @@ def pow_(xp: Any, x: Any, y: Any, out: Any = None) -> Any:
     if exponent == 3:
         return xp.multiply(xp.multiply(x, x), x, out=out)
     return xp.power(x, y, out=out)
+
+
+@kernel("Pow", types={"T": ("float", "double")}, elementwise="broadcast", device="GPU")
+def pow_unseen(xp: Any, x: Any, y: Any) -> Any:
+    """The same numbers, with an exponent that the host does not look at."""
+    powers = xp.power(x, y)
+    if y.ndim:
+        return powers
+    return xp.where(y == 2, x * x, xp.where(y == 3, x * x * x, powers))
 
 
 @kernel("Pow", types={"T": INTEGERS}, elementwise="broadcast")

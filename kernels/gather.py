@@ -95,7 +95,11 @@ def _empty(xp: Any, params: Any, indices: Any, at: int) -> Any:
 def gather_v2(xp: Any, params: Any, indices: Any, axis: Any, batch_dims: int) -> Any:
     """Slices along a dimension; zeros for an index out of range."""
     at = _axis_of(params, axis)
-    batch_dims = _batch_rank(params, indices, at, batch_dims)
+    return take_or_zeros(xp, params, indices, at, _batch_rank(params, indices, at, batch_dims))
+
+
+def take_or_zeros(xp: Any, params: Any, indices: Any, at: int, batch_dims: int) -> Any:
+    """The slices at indices, without a look at them: zeros for those out of range."""
     size = params.shape[at]
     if not params.size or not indices.size:
         shape = (*params.shape[:at], *indices.shape[batch_dims:], *params.shape[at + 1 :])
@@ -145,7 +149,8 @@ def index_text(xp: Any, indices: Any, bad: Any) -> str:
     return f"{where} = [{', '.join(map(str, indices[place].tolist()))}]"
 
 
-def _gather_rows(xp: Any, params: Any, indices: Any, check: bool) -> Any:
+def gather_rows(xp: Any, params: Any, indices: Any, check: bool) -> Any:
+    """Slices at index vectors; those out of range are an error where they are looked at."""
     if params.ndim < 1 or indices.ndim < 1:
         raise _refuse("params and indices must be at least a vector")
     depth = indices.shape[-1]
@@ -180,10 +185,10 @@ def _gather_rows(xp: Any, params: Any, indices: Any, check: bool) -> Any:
 @kernel("GatherNd", device="CPU")
 def gather_nd_checked(xp: Any, params: Any, indices: Any) -> Any:
     """Slices at index vectors; one out of range is an error."""
-    return _gather_rows(xp, params, indices, check=True)
+    return gather_rows(xp, params, indices, check=True)
 
 
 @kernel("GatherNd")
 def gather_nd(xp: Any, params: Any, indices: Any) -> Any:
     """Slices at index vectors; zeros for one out of range."""
-    return _gather_rows(xp, params, indices, check=False)
+    return gather_rows(xp, params, indices, check=False)

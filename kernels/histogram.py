@@ -9,6 +9,7 @@ import numpy as np
 from tfsession.core.dtypes import DType
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
+from tfsession.devices.constants import constant
 
 
 def _refuse(text: str) -> InvalidArgumentError:
@@ -113,7 +114,7 @@ def bucketize(xp: Any, input: Any, *, boundaries: list[float]) -> Any:
     bounds = np.asarray(boundaries, np.float32)
     if (bounds[1:] < bounds[:-1]).any():
         raise _refuse("Expected sorted boundaries")
-    return xp.searchsorted(xp.asarray(bounds), input, side="right").astype(xp.int32)
+    return xp.searchsorted(constant(xp, bounds), input, side="right").astype(xp.int32)
 
 
 def _places(xp: Any, rows: Any, values: Any, side: str, out_type: DType) -> Any:

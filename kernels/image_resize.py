@@ -10,6 +10,7 @@ import numpy as np
 
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
+from tfsession.devices.constants import constant
 from tfsession.devices.threads import run_blocks
 from tfsession.devices.workspace import Workspace
 from tfsession.kernels.image_resize_taps import (
@@ -67,11 +68,11 @@ class _Columns:
         """Columns of pixels as columns of what is moved together."""
         if self.together == 1:
             indices = (indices[:, None] * self.channels + np.arange(self.channels)).reshape(-1)
-        return xp.asarray(indices)
+        return constant(xp, indices)
 
     def weights(self, xp: Any, weights: Any) -> Any:
         """A weight for each number of the `indices`: NumPy is slow to spread short rows."""
-        return xp.asarray(np.repeat(weights, self.channels).reshape(-1, self.together))
+        return constant(xp, np.repeat(weights, self.channels).reshape(-1, self.together))
 
 
 def _by_rows(
@@ -111,7 +112,7 @@ def _bilinear(xp: Any, block: int, images: Any, size: list[int], *how: bool) -> 
     above, below, down = between(images.shape[1], size[0], *how)
     left, right, across = between(images.shape[2], size[1], *how)
     lefts, rights = columns.indices(xp, left), columns.indices(xp, right)
-    along, downs = columns.weights(xp, across), xp.asarray(down[:, None, None])
+    along, downs = columns.weights(xp, across), constant(xp, down[:, None, None])
 
     @cache
     def sources(start: int, stop: int) -> tuple[Any, Any, Any]:
@@ -120,8 +121,8 @@ def _bilinear(xp: Any, block: int, images: Any, size: list[int], *how: bool) -> 
         needed, inner = np.unique(pairs, return_inverse=True)
         first, last = int(needed[0]), int(needed[-1])
         is_range = needed.size == last + 1 - first
-        rows = slice(first, last + 1) if is_range else xp.asarray(needed)
-        return rows, *(xp.asarray(i) for i in np.split(inner.reshape(-1), 2))
+        rows = slice(first, last + 1) if is_range else constant(xp, needed)
+        return rows, *(constant(xp, i) for i in np.split(inner.reshape(-1), 2))
 
     def of_rows(images: Any, some: slice, result: Any) -> None:
         rows, tops, bottoms = sources(some.start, some.stop)
@@ -167,7 +168,7 @@ def _tapped(xp: Any, block: int, images: Any, rows: Taps, columns: Taps, dtype: 
         first = int(indices.min())
         whole = images[:, first : int(indices.max()) + 1].astype(wide, copy=False)
         down = [
-            (xp.asarray(i - first), xp.asarray(w[:, None, None]))
+            (constant(xp, i - first), constant(xp, w[:, None, None]))
             for i, w in zip(indices, weights, strict=True)
         ]
         with Workspace(xp) as take:
@@ -265,5 +266,5 @@ def resize_nearest_neighbor(
     rows, columns = (nearest(o, n, *how) for o, n in zip(images.shape[1:3], new, strict=True))
     smaller = new[0] * images.shape[2] <= images.shape[1] * new[1]
     for axis, indices in ((1, rows), (2, columns)) if smaller else ((2, columns), (1, rows)):
-        images = xp.take(images, xp.asarray(indices), axis=axis)
+        images = xp.take(images, constant(xp, indices), axis=axis)
     return images

@@ -215,7 +215,7 @@ def row_maximum(xp: Any, x: Any) -> Any:
 def row_sum(xp: Any, x: Any) -> Any:
     """The sum of each row of a matrix, as a column."""
     if x.shape[1] < _SHORT_ROW:
-        return x @ xp.ones((x.shape[1], 1), x.dtype)
+        return xp.matmul(x, xp.ones((x.shape[1], 1), x.dtype))
     if x.shape[1] < _LONG_ROW:
         return xp.einsum("ij->i", x)[:, None]  # as exact as BLAS, and twice as fast as `sum`
     return x.sum(axis=1, keepdims=True)
@@ -355,7 +355,7 @@ def bias_add_grad(xp: Any, out_backprop: Any, data_format: bytes) -> Any:
         rows = blocks.sum(axis=2, dtype=blocks.dtype)
     if not 0 < rows.shape[-1] < _SHORT_ROW or rows.dtype.kind not in "fc":
         return rows.reshape(-1, rows.shape[-1]).sum(axis=0, dtype=rows.dtype).astype(dtype)
-    return (xp.ones(rows.shape[0], rows.dtype) @ rows).astype(dtype, copy=False)
+    return xp.matmul(xp.ones(rows.shape[0], rows.dtype), rows).astype(dtype, copy=False)
 
 
 # --- norms ----------------------------------------------------------------------------------------

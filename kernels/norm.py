@@ -102,7 +102,7 @@ class _Channels:
         if self._repeats > 1:
             return x.sum(axis=0).reshape(self._repeats, self.depth).sum(axis=0)
         # By BLAS, which sums short rows several times faster, but on one thread at a time.
-        return self._xp.ones(x.shape[0], x.dtype) @ x
+        return self._xp.matmul(self._xp.ones(x.shape[0], x.dtype), x)
 
     def check(self, vector: Any, what: str, start: str = "") -> None:
         """Raise InvalidArgumentError unless there is one number for each channel."""

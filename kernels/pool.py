@@ -20,6 +20,7 @@ from tfsession.core.windows import Axis
 from tfsession.kernels import pool_library
 from tfsession.kernels.nn import REAL_NUMBERS, widened
 from tfsession.kernels.pool_windows import along, by_elements, by_windows, pool_axes
+from tfsession.kernels.segment_sums import without_strays
 
 
 def _refuse(text: str) -> InvalidArgumentError:
@@ -431,26 +432,38 @@ def max_pool_with_argmax(
     return _max_pool(xp, input, axes), by_windows(xp, [input, rows], kind, axes, select)
 
 
-@kernel("MaxPoolGradWithArgmax")
-def max_pool_grad_with_argmax(
-    xp: Any, input: Any, grad: Any, argmax: Any, include_batch_in_index: bool
-) -> Any:
-    """The gradient for the input: that of each window added at its place."""
-    if grad.shape != argmax.shape:
-        raise _refuse(
-            f"Expected argmax shape to be {debug_string(grad.shape)}, but got "
-            f"{debug_string(argmax.shape)}"
-        )
-    result = xp.zeros(input.size, widened(grad).dtype)
-    places = argmax.astype(xp.int64)
-    if not include_batch_in_index and input.shape[0]:
-        image = input.size // input.shape[0]
-        starts = xp.arange(input.shape[0], dtype=xp.int64) * image
-        places = places + starts.reshape(-1, 1, 1, 1)
-    if places.size and bool(((places < 0) | (places >= input.size)).any()):
-        raise _refuse(f"Invalid index in argmax: places must be in [0, {input.size})")
-    xp.add.at(result, places.reshape(-1), widened(grad).reshape(-1))
-    return result.reshape(input.shape).astype(grad.dtype, copy=False)
+def _argmax_gradient(check: bool) -> Callable[..., Any]:
+    def max_pool_grad_with_argmax(
+        xp: Any, input: Any, grad: Any, argmax: Any, include_batch_in_index: bool
+    ) -> Any:
+        """The gradient for the input: that of each window added at its place.
+
+        Places out of range are left out where the host does not look at them.
+        """
+        if grad.shape != argmax.shape:
+            raise _refuse(
+                f"Expected argmax shape to be {debug_string(grad.shape)}, but got "
+                f"{debug_string(argmax.shape)}"
+            )
+        result, slopes = xp.zeros(input.size, widened(grad).dtype), widened(grad).reshape(-1)
+        places = argmax.astype(xp.int64)
+        if not include_batch_in_index and input.shape[0]:
+            image = input.size // input.shape[0]
+            starts = xp.arange(input.shape[0], dtype=xp.int64) * image
+            places = places + starts.reshape(-1, 1, 1, 1)
+        places = places.reshape(-1)
+        if not check:
+            places, slopes = without_strays(xp, "add", result, places, slopes)
+        elif places.size and bool(((places < 0) | (places >= input.size)).any()):
+            raise _refuse(f"Invalid index in argmax: places must be in [0, {input.size})")
+        xp.add.at(result, places, slopes)
+        return result.reshape(input.shape).astype(grad.dtype, copy=False)
+
+    return max_pool_grad_with_argmax
+
+
+kernel("MaxPoolGradWithArgmax", device="CPU")(_argmax_gradient(True))
+kernel("MaxPoolGradWithArgmax")(_argmax_gradient(False))
 
 
 # --- means ----------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from tfsession.devices.constants import constant
+
 __all__ = ["doubles", "normal_pair", "normal_pair_double"]
 
 Function = Callable[[Any], Any]
@@ -83,7 +85,7 @@ def _log(xp: Any, whole: Any) -> Any:
     """float32 logarithm of `whole * 2**-23`, which is less than one."""
     entry = whole.view(np.int64) - _FIRST_BITS
     entry >>= _ENTRY_SHIFT
-    r = xp.take(xp.asarray(_SCALES), entry)
+    r = xp.take(constant(xp, _SCALES), entry)
     r *= whole
     r -= 1.0
     square = r * r
@@ -91,7 +93,7 @@ def _log(xp: Any, whole: Any) -> Any:
     y += _LOG_TERMS[0]
     y += square * _LOG_TERMS[2]
     y *= square
-    r += xp.take(xp.asarray(_OFFSETS), entry)
+    r += xp.take(constant(xp, _OFFSETS), entry)
     y += r
     return y.astype(np.float32)
 

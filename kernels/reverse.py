@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 
@@ -41,22 +39,28 @@ def flagged_reverse(xp: Any, tensor: Any, dims: Any) -> Any:
     return tensor[tuple(_BACKWARDS if flag else slice(None) for flag in dims.tolist())]
 
 
-@kernel("ReverseSequence", host=["seq_lengths"])
-def reverse_sequence(xp: Any, x: Any, lengths: Any, seq_dim: int, batch_dim: int) -> Any:
+@kernel("ReverseSequence", device="CPU")
+def reverse_sequence_checked(xp: Any, x: Any, lengths: Any, seq_dim: int, batch_dim: int) -> Any:
     """The first elements of each slice in reverse order."""
-    if seq_dim == batch_dim:
-        raise InvalidArgumentError(None, None, f"batch_dim == seq_dim == {seq_dim}")
     for i, length in enumerate(lengths.tolist()):
         if length < 0:
             raise InvalidArgumentError(None, None, f"seq_lens({i}) < 0")
         if length > x.shape[seq_dim]:
             raise InvalidArgumentError(None, None, f"seq_lens({i}) > input.dims({seq_dim})")
+    return reverse_sequence(xp, x, lengths, seq_dim, batch_dim)
+
+
+@kernel("ReverseSequence")
+def reverse_sequence(xp: Any, x: Any, lengths: Any, seq_dim: int, batch_dim: int) -> Any:
+    """The first elements of each slice in reverse order; the host does not look at the lengths."""
+    if seq_dim == batch_dim:
+        raise InvalidArgumentError(None, None, f"batch_dim == seq_dim == {seq_dim}")
     moved = xp.moveaxis(x, (batch_dim, seq_dim), (0, 1))
-    places = np.arange(moved.shape[1])
-    ends = lengths[:, None]
-    index = np.where(places < ends, ends - 1 - places, places)
+    places = xp.arange(moved.shape[1])
+    ends = xp.clip(lengths, 0, moved.shape[1])[:, None]
+    index = xp.where(places < ends, ends - 1 - places, places)
     rows = xp.arange(moved.shape[0])[:, None]
-    return xp.moveaxis(moved[rows, xp.asarray(index)], (0, 1), (batch_dim, seq_dim))
+    return xp.moveaxis(moved[rows, index], (0, 1), (batch_dim, seq_dim))
 
 
 @kernel("Roll", host=["shift", "axis"])

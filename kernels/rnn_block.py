@@ -56,7 +56,7 @@ class _Cell:
     def step(self, x: Any, cs: Any, h: Any, forget_bias: float, cell_clip: float) -> Any:
         """`i, cs, f, o, ci, co, h` of one step."""
         xp, kind = self._xp, x.dtype.type
-        gates = xp.concatenate([x, h], 1) @ self.w + self._b
+        gates = xp.matmul(xp.concatenate([x, h], 1), self.w) + self._b
         i, f, o = gates[:, self.input], gates[:, self.forget], gates[:, self.output]
         if self.use_peephole:
             i, f = i + cs * self.wci, f + cs * self.wcf
@@ -197,9 +197,9 @@ def _back(
                 peeps, (to_i, to_f, to_o), (cs_before, cs_before, cs[t]), strict=True
             ):
                 vector += (grad * state).sum(axis=0)
-        to_both = whole @ cell.w.T
+        to_both = xp.matmul(whole, cell.w.T)
         x_grad[t], to_h = to_both[:, : x.shape[2]], to_both[:, x.shape[2] :]
-        w_grad += xp.concatenate([x[t], h_before], 1).T @ whole
+        w_grad += xp.matmul(xp.concatenate([x[t], h_before], 1).T, whole)
         b_grad += whole.sum(axis=0)
     return (x_grad, to_cs, to_h, w_grad, *peeps, b_grad)
 
@@ -237,7 +237,7 @@ def gru_block_cell(xp: Any, x: Any, h_prev: Any, w_ru: Any, w_c: Any, b_ru: Any,
         (b_ru, (2 * size,), "b_ru"), (b_c, (size,), "b_c"),
     ):  # fmt: skip
         _check(array, shape, name)
-    both = _sigmoid(xp, xp.concatenate([x, h_prev], 1) @ w_ru + b_ru)
+    both = _sigmoid(xp, xp.matmul(xp.concatenate([x, h_prev], 1), w_ru) + b_ru)
     r, u = both[:, :size], both[:, size:]
-    c = xp.tanh(xp.concatenate([x, h_prev * r], 1) @ w_c + b_c)
+    c = xp.tanh(xp.matmul(xp.concatenate([x, h_prev * r], 1), w_c) + b_c)
     return r.copy(), u.copy(), c, u * h_prev + (1 - u) * c

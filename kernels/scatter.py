@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
 from tfsession.kernels.gather import flat_places, index_text
-from tfsession.kernels.segment_sums import add_rows, combine_rows, row_sums
+from tfsession.kernels.segment_sums import add_rows, combine_rows, row_sums, without_strays
 
 
 def _refuse(text: str) -> InvalidArgumentError:
     return InvalidArgumentError(None, None, text)
 
 
-def _rows(xp: Any, shape: tuple[int, ...], indices: Any, updates: Any) -> tuple[Any, Any]:
-    """Row numbers in an array of `shape` and the update of each, checked."""
+def _rows(
+    xp: Any, shape: tuple[int, ...], indices: Any, updates: Any, check: bool
+) -> tuple[Any, Any]:
+    """Row numbers in an array of `shape`, -1 out of range unless that is refused; their updates."""
     if indices.ndim < 1:
         raise _refuse("indices must be at least a vector")
     depth, outer = indices.shape[-1], indices.ndim - 1
@@ -33,7 +37,9 @@ def _rows(xp: Any, shape: tuple[int, ...], indices: Any, updates: Any) -> tuple[
             f"[shape={debug_string(updates.shape)}]"
         )
     places, bad = flat_places(xp, shape, indices)
-    if bad.any():
+    if not check:
+        places = xp.where(bad, -1, places)
+    elif bad.any():
         raise _refuse(
             f"{index_text(xp, indices, bad)} does not index into shape {debug_string(shape)}"
         )
@@ -44,13 +50,18 @@ def _as_rows(xp: Any, array: Any, depth: int) -> Any:
     return array.reshape(math.prod(array.shape[:depth]), *array.shape[depth:])
 
 
-@kernel("ScatterNd", host=["shape"])
-def scatter_nd(xp: Any, indices: Any, updates: Any, shape: Any) -> Any:
-    """Zeros with the updates added."""
+def _sizes(shape: Any) -> tuple[int, ...]:
     sizes = tuple(shape.tolist())
     if any(size < 0 for size in sizes):
         raise _refuse(f"shape must not have negative sizes: {debug_string(sizes)}")
-    places, rows = _rows(xp, sizes, indices, updates)
+    return sizes
+
+
+@kernel("ScatterNd", host=["shape"], device="CPU")
+def scatter_nd_checked(xp: Any, indices: Any, updates: Any, shape: Any) -> Any:
+    """Zeros with the updates added; an index out of range is an error."""
+    sizes = _sizes(shape)
+    places, rows = _rows(xp, sizes, indices, updates, check=True)
     if updates.dtype.kind == "O":
         result = xp.full(sizes, b"", object)
         _as_rows(xp, result, indices.shape[-1])[places] = rows
@@ -59,48 +70,53 @@ def scatter_nd(xp: Any, indices: Any, updates: Any, shape: Any) -> Any:
     return row_sums(xp, places, rows, count).reshape(sizes)
 
 
-def _changed(xp: Any, tensor: Any, indices: Any, updates: Any) -> tuple[Any, Any, Any, Any]:
-    """A copy of the tensor, its rows, the places to change and the update of each."""
-    result = xp.array(tensor, order="C")
-    places, rows = _rows(xp, tensor.shape, indices, updates)
-    return result, _as_rows(xp, result, indices.shape[-1]), places, rows
-
-
-@kernel("TensorScatterUpdate")
-def tensor_scatter_update(xp: Any, tensor: Any, indices: Any, updates: Any) -> Any:
-    """A copy with elements replaced."""
-    result, target, places, rows = _changed(xp, tensor, indices, updates)
-    target[places] = rows
+@kernel("ScatterNd", host=["shape"])
+def scatter_nd(xp: Any, indices: Any, updates: Any, shape: Any) -> Any:
+    """Zeros with the updates added, those out of range left out; the host does not look at them."""
+    sizes = _sizes(shape)
+    places, rows = _rows(xp, sizes, indices, updates, check=False)
+    result = xp.zeros(sizes, updates.dtype)
+    target = _as_rows(xp, result, indices.shape[-1])
+    combine_rows(xp, "add", target, *without_strays(xp, "add", target, places, rows))
     return result
 
 
-@kernel("TensorScatterAdd")
-def tensor_scatter_add(xp: Any, tensor: Any, indices: Any, updates: Any) -> Any:
-    """A copy with the updates added."""
-    result, target, places, rows = _changed(xp, tensor, indices, updates)
-    add_rows(xp, target, places, rows)
-    return result
+def _replace(xp: Any, result: Any, ids: Any, rows: Any) -> None:
+    result[ids] = rows
 
 
-@kernel("TensorScatterSub")
-def tensor_scatter_sub(xp: Any, tensor: Any, indices: Any, updates: Any) -> Any:
-    """A copy with the updates subtracted."""
-    result, target, places, rows = _changed(xp, tensor, indices, updates)
-    add_rows(xp, target, places, rows, "subtract")
-    return result
+_CHANGES = {
+    "Update": (None, _replace),
+    "Add": ("add", add_rows),
+    "Sub": ("subtract", partial(add_rows, ufunc="subtract")),
+    "Max": ("maximum", partial(combine_rows, ufunc="maximum")),
+    "Min": ("minimum", partial(combine_rows, ufunc="minimum")),
+}
 
 
-@kernel("TensorScatterMax")
-def tensor_scatter_max(xp: Any, tensor: Any, indices: Any, updates: Any) -> Any:
-    """A copy with elements raised to the updates."""
-    result, target, places, rows = _changed(xp, tensor, indices, updates)
-    combine_rows(xp, "maximum", target, places, rows)
-    return result
+def _register(name: str, ufunc: str | None, change: Callable[..., None]) -> None:
+    """A changed copy of a tensor; a place out of range is an error on the CPU alone."""
+
+    @kernel(f"TensorScatter{name}", device="CPU")
+    def _(xp: Any, tensor: Any, indices: Any, updates: Any) -> Any:
+        result = xp.array(tensor, order="C")
+        places, rows = _rows(xp, tensor.shape, indices, updates, check=True)
+        target = _as_rows(xp, result, indices.shape[-1])
+        change(xp, result=target, ids=places, rows=rows)
+        return result
+
+    @kernel(f"TensorScatter{name}")
+    def _(xp: Any, tensor: Any, indices: Any, updates: Any) -> Any:
+        result = xp.array(tensor, order="C")
+        places, rows = _rows(xp, tensor.shape, indices, updates, check=False)
+        target = _as_rows(xp, result, indices.shape[-1])
+        places, rows = without_strays(xp, ufunc, target, places, rows)
+        if ufunc is None:
+            target[places] = rows
+        else:
+            combine_rows(xp, ufunc, target, places, rows)
+        return result
 
 
-@kernel("TensorScatterMin")
-def tensor_scatter_min(xp: Any, tensor: Any, indices: Any, updates: Any) -> Any:
-    """A copy with elements lowered to the updates."""
-    result, target, places, rows = _changed(xp, tensor, indices, updates)
-    combine_rows(xp, "minimum", target, places, rows)
-    return result
+for _name, _how in _CHANGES.items():
+    _register(_name, *_how)

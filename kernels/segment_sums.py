@@ -27,6 +27,8 @@ _SEARCHED = 20
 _WIDE, _MOST_TURNS = 16, 32
 # How many gathered numbers are multiplied at once: they stay in the cache.
 _BLOCK = 1 << 15
+# And where no cache matters.
+_UNSEEN = 1 << 26
 _SUMMED = frozenset("fdFDbBhHiIlLqQ")
 # Numbers that SciPy counts in.
 _MOST = (1 << 31) - 1
@@ -89,6 +91,32 @@ def combine_rows(xp: Any, ufunc: str, result: Any, ids: Any, rows: Any) -> None:
     function.at(result.reshape(-1), places, rows.reshape(-1))
 
 
+def without_strays(
+    xp: Any, ufunc: str | None, array: Any, places: Any, rows: Any
+) -> tuple[Any, Any]:
+    """Places and rows as they are, but for places out of range: what stands there changes nothing.
+
+    The host does not look at them. `ufunc` is that by which the rows are combined with those of
+    `array`; None where they take their place.
+    """
+    if not places.size or not array.size:
+        return places[:0], rows[:0]
+    valid = (places >= 0) & (places < len(array))
+    if ufunc in ("minimum", "maximum"):
+        place, row = 0, array[:1]
+    elif ufunc is not None:
+        place, row = 0, xp.zeros((), rows.dtype)
+    else:
+        # The same update as that of the first place in range, or row 0 once more.
+        first = valid.argmax().reshape(1)
+        there = xp.take(valid, first, 0)
+        place = xp.where(there, xp.take(places, first, 0), 0)
+        mask = there.reshape(-1, *[1] * (rows.ndim - 1))
+        row = xp.where(mask, xp.take(rows, first, 0), array[:1])
+    mask = valid.reshape(-1, *[1] * (rows.ndim - 1))
+    return xp.where(valid, places, place), xp.where(mask, rows, row)
+
+
 def _combine_by_turns(function: Any, result: Any, ids: Any, rows: Any) -> Any:
     """Combine the rows of numbers that do not come often; gives the positions of the others."""
     order = _order(np, ids, len(result))
@@ -141,6 +169,33 @@ def _check_range(ids: Any, count: int) -> None:
     """As NumPy does: SciPy would write where it should not."""
     if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < count:
         raise IndexError(f"an index is out of bounds for {count} rows")
+
+
+def products_unseen(xp: Any, places: Any, values: Any, dense: Any, count: int) -> Any:
+    """The product of a sparse matrix of `count` rows and a dense one, by no look at the places.
+
+    Args:
+        xp: the module of the arrays.
+        places: a row and a column for each element. Rows out of range are left out; for columns the
+            result has what is no number, where its dtype has such a thing.
+        values: the elements.
+        dense: a matrix that has all columns as rows.
+        count: how many rows there are.
+    """
+    width = dense.shape[1]
+    result = xp.zeros((count, width), dense.dtype)
+    if not dense.size or not count:
+        return result
+    step = max(1, _UNSEEN // width)
+    nothing = xp.full((), math.nan if dense.dtype.kind in "fc" else 0, dense.dtype)
+    for start in range(0, values.size, step):
+        here = slice(start, start + step)
+        rows, columns = places[here, 0], places[here, 1]
+        valid = (columns >= 0) & (columns < len(dense))
+        terms = values[here, None] * xp.take(dense, xp.where(valid, columns, 0), 0)
+        terms = xp.where(valid[:, None], terms, nothing)
+        combine_rows(xp, "add", result, *without_strays(xp, "add", result, rows, terms))
+    return result
 
 
 # --- weighted sums --------------------------------------------------------------------------------

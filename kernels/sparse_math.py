@@ -8,7 +8,7 @@ from typing import Any
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
-from tfsession.kernels.segment_sums import SparseRows, add_rows
+from tfsession.kernels.segment_sums import SparseRows, add_rows, products_unseen
 
 
 def refuse(text: str) -> InvalidArgumentError:
@@ -19,8 +19,29 @@ def refuse(text: str) -> InvalidArgumentError:
 # --- products -------------------------------------------------------------------------------------
 
 
-@kernel("SparseTensorDenseMatMul", host=["a_shape"], keeps=["a_indices", "a_shape"])
+@kernel("SparseTensorDenseMatMul", host=["a_shape"])
 def product(
+    xp: Any,
+    a_indices: Any,
+    a_values: Any,
+    a_shape: Any,
+    b: Any,
+    *,
+    adjoint_a: bool,
+    adjoint_b: bool,
+) -> Any:
+    """The product of a sparse matrix and a dense one; narrow floats are rounded once.
+
+    The host does not look at the indices: see `products_unseen` for those out of range.
+    """
+    values, dense = _factors(xp, a_indices, a_values, a_shape, b, adjoint_a, adjoint_b)
+    count = a_shape.tolist()[1 if adjoint_a else 0]
+    places = a_indices[:, ::-1] if adjoint_a else a_indices
+    return products_unseen(xp, places, values, dense, count).astype(b.dtype, copy=False)
+
+
+@kernel("SparseTensorDenseMatMul", host=["a_shape"], keeps=["a_indices", "a_shape"], device="CPU")
+def product_checked(
     xp: Any,
     a_indices: Any,
     a_values: Any,
@@ -32,31 +53,39 @@ def product(
     kept: dict[str, Any] | None = None,
 ) -> Any:
     """The product of a sparse matrix and a dense one; narrow floats are rounded once."""
-    _check_factors(a_indices, a_values, a_shape, b)
-    sizes = a_shape.tolist()
     order = kept.get("order") if kept is not None else None
     if order is None:
+        _check_factors(a_indices, a_values, a_shape, b)
+        sizes = a_shape.tolist()
         sides = _checked_sides(xp, a_indices, sizes, ("k", "m") if adjoint_a else ("m", "k"))
         rows, columns = reversed(sides) if adjoint_a else sides
-    count, inner = reversed(sizes) if adjoint_a else sizes
+        count = sizes[1 if adjoint_a else 0]
+        order = SparseRows(xp, rows, columns, count, is_kept=kept is not None)
+        if kept is not None:
+            kept["order"] = order
+    values, dense = _factors(xp, a_indices, a_values, a_shape, b, adjoint_a, adjoint_b)
+    return order.times(values, dense).astype(b.dtype, copy=False)
+
+
+def _factors(
+    xp: Any, a_indices: Any, a_values: Any, a_shape: Any, b: Any, adjoint_a: bool, adjoint_b: bool
+) -> tuple[Any, Any]:
+    """The stored elements, and the dense matrix as its columns meet them; checked."""
+    _check_factors(a_indices, a_values, a_shape, b)
+    sizes = a_shape.tolist()
+    inner = sizes[0 if adjoint_a else 1]
     if inner != b.shape[1 if adjoint_b else 0]:
         raise refuse(
             "Cannot multiply A and B because inner dimension does not match: "
             f"{inner} vs. {b.shape[1 if adjoint_b else 0]}.  Did you forget a transpose?  "
             f"Dimensions of A: [{sizes[0]}, {sizes[1]}).  Dimensions of B: {debug_string(b.shape)}"
         )
-    kind = b.dtype
-    if kind.itemsize == 2 and kind.kind not in "iu":
+    if b.dtype.itemsize == 2 and b.dtype.kind not in "iu":
         a_values, b = a_values.astype(xp.float32), b.astype(xp.float32)
     if b.dtype.kind == "c":
         a_values = a_values.conj() if adjoint_a else a_values
         b = b.conj() if adjoint_b else b
-    dense = xp.ascontiguousarray(b.T if adjoint_b else b)
-    if order is None:
-        order = SparseRows(xp, rows, columns, count, is_kept=kept is not None)
-        if kept is not None:
-            kept["order"] = order
-    return order.times(a_values, dense).astype(kind, copy=False)
+    return a_values, xp.ascontiguousarray(b.T if adjoint_b else b)
 
 
 def _checked_sides(xp: Any, a_indices: Any, sizes: list[int], names: tuple[str, str]) -> list[Any]:

@@ -18,8 +18,19 @@ from tfsession.core.rules import kernel
 from tfsession.core.shape import Shape, debug_string
 from tfsession.devices.memory import charged
 from tfsession.devices.threads import write_blocks
-from tfsession.kernels.gather import check_indices, flat_places, take
-from tfsession.kernels.segment_sums import add_rows, combine_rows, distinct_of
+from tfsession.kernels.gather import (
+    check_indices,
+    flat_places,
+    gather_rows,
+    take,
+    take_or_zeros,
+)
+from tfsession.kernels.segment_sums import (
+    add_rows,
+    combine_rows,
+    distinct_of,
+    without_strays,
+)
 from tfsession.resources.store import DEFAULT_CONTAINER
 from tfsession.resources.variable import (
     ReferenceVariable,
@@ -235,19 +246,34 @@ def _add(xp: Any, ufunc: str, array: Any, indices: Any, rows: Any) -> None:
     add_rows(xp, array, indices, rows, ufunc)
 
 
+def _rows_of(xp: Any, array: Any, indices: Any, updates: Any) -> tuple[Any, Any]:
+    """Indices as a vector, and the update of each."""
+    places = indices.reshape(-1)
+    shape = (places.size, *array.shape[1:])
+    return places, updates.reshape(shape) if updates.ndim else xp.broadcast_to(updates, shape)
+
+
 def _update_rows(
     xp: Any, ufunc: str | None, combine: Any, array: Any, indices: Any, updates: Any
 ) -> None:
     """Update rows of an array; `combine` where several updates may be for one row."""
-    places = indices.reshape(-1)
-    shape = (places.size, *array.shape[1:])
-    rows = updates.reshape(shape) if updates.ndim else xp.broadcast_to(updates, shape)
+    places, rows = _rows_of(xp, array, indices, updates)
     if ufunc is None:
         array[places] = rows
     elif combine is _add or distinct_of(xp, places, len(array))[1] is not None:
         combine(xp, ufunc, array, places, rows)
     else:
         array[places] = getattr(xp, ufunc)(xp.take(array, places, 0), rows)
+
+
+def _update_unseen(xp: Any, ufunc: str | None, array: Any, indices: Any, updates: Any) -> None:
+    """Update rows of an array without a look at the indices; those out of range do nothing."""
+    places, rows = _rows_of(xp, array, indices, updates)
+    places, rows = without_strays(xp, ufunc, array, places, rows)
+    if ufunc is None:
+        array[places] = rows
+    else:
+        combine_rows(xp, ufunc, array, places, rows)
 
 
 def _scatter(ufunc: str | None, combine: Any) -> Any:
@@ -272,6 +298,31 @@ def _scatter_nd(ufunc: str | None, combine: Any) -> Any:
             flat = array.reshape(math.prod(array.shape[:depth]), *array.shape[depth:])
             places = flat_places(xp, array.shape, indices)[0]
             _update_rows(xp, ufunc, combine, flat, places, updates)
+        return variable
+
+    return scatter
+
+
+def _scatter_unseen(ufunc: str | None) -> Any:
+    def scatter(xp: Any, variable: Variable, indices: Any, updates: Any) -> Variable:
+        with variable.lock:
+            array = variable.writable()
+            _check_dtype(array, updates)
+            _update_unseen(xp, ufunc, array, indices, updates)
+        return variable
+
+    return scatter
+
+
+def _scatter_nd_unseen(ufunc: str | None) -> Any:
+    def scatter(xp: Any, variable: Variable, indices: Any, updates: Any) -> Variable:
+        with variable.lock:
+            array = variable.writable()
+            _check_dtype(array, updates)
+            depth = indices.shape[-1]
+            flat = array.reshape(math.prod(array.shape[:depth]), *array.shape[depth:])
+            places, bad = flat_places(xp, array.shape, indices)
+            _update_unseen(xp, ufunc, flat, xp.where(bad, -1, places), updates)
         return variable
 
     return scatter
@@ -303,8 +354,12 @@ _UPDATES = {
     "Max": ("maximum", combine_rows),
 }
 for _name, _how in _UPDATES.items():
-    kernel(f"Scatter{_name}", f"ResourceScatter{_name}")(_scatter(*_how))
-    kernel(f"ScatterNd{_name}", f"ResourceScatterNd{_name}")(_scatter_nd(*_how))
+    _both = f"Scatter{_name}", f"ResourceScatter{_name}"
+    kernel(*_both, device="CPU")(_scatter(*_how))
+    kernel(*_both)(_scatter_unseen(_how[0]))
+    _both = f"ScatterNd{_name}", f"ResourceScatterNd{_name}"
+    kernel(*_both, device="CPU")(_scatter_nd(*_how))
+    kernel(*_both)(_scatter_nd_unseen(_how[0]))
 for _name, _ufunc in (("Mul", "multiply"), ("Div", "true_divide")):
     _both = f"Scatter{_name}", f"ResourceScatter{_name}"
     kernel(*_both, device="CPU")(_scatter(_ufunc, combine_rows))
@@ -315,7 +370,15 @@ for _name, _ufunc in (("Mul", "multiply"), ("Div", "true_divide")):
 def resource_gather(
     xp: Any, resource: ResourceVariable, indices: Any, *, dtype: DType, batch_dims: int
 ) -> Any:
-    """Slices of the value's dimension `batch_dims`."""
+    """Slices of the value's dimension `batch_dims`; zeros for an index out of range."""
+    return take_or_zeros(xp, resource.existing(dtype), indices, batch_dims, batch_dims)
+
+
+@kernel("ResourceGather", device="CPU")
+def resource_gather_checked(
+    xp: Any, resource: ResourceVariable, indices: Any, *, dtype: DType, batch_dims: int
+) -> Any:
+    """Slices of the value's dimension `batch_dims`; an index out of range is an error."""
     array = resource.existing(dtype)
     check_indices(xp, indices, array.shape[batch_dims])
     return take(xp, array, indices, batch_dims, batch_dims)
@@ -323,6 +386,14 @@ def resource_gather(
 
 @kernel("ResourceGatherNd")
 def resource_gather_nd(xp: Any, resource: ResourceVariable, indices: Any, *, dtype: DType) -> Any:
-    """Elements or slices of the value at index vectors."""
+    """Elements or slices of the value at index vectors; zeros for those out of range."""
+    return gather_rows(xp, resource.existing(dtype), indices, check=False)
+
+
+@kernel("ResourceGatherNd", device="CPU")
+def resource_gather_nd_checked(
+    xp: Any, resource: ResourceVariable, indices: Any, *, dtype: DType
+) -> Any:
+    """Elements or slices of the value at index vectors; one out of range is an error."""
     array = resource.existing(dtype)
     return array[index_tuple(indices, array.shape)].copy()

@@ -31,18 +31,18 @@ def _selected(xp: Any, x: Any, k: int) -> Any | None:
     return xp.take_along_axis(places, _descending(xp, chosen), -1)
 
 
-def _greatest(xp: Any, x: Any, k: int) -> Any:
+def _greatest(xp: Any, x: Any, k: int, selects: bool) -> Any:
     """Places of the `k` greatest elements, greatest first."""
     if k == 1 and x.shape[-1]:
         return x.argmax(axis=-1)[..., None]
-    if 0 < k * _SELECTION_PAYS <= x.shape[-1] and x.size:
+    if selects and 0 < k * _SELECTION_PAYS <= x.shape[-1] and x.size:
         places = _selected(xp, x, k)
         if places is not None:
             return places
     return _descending(xp, x)[..., :k]
 
 
-def _top(xp: Any, x: Any, k: int, index_type: Any) -> tuple[Any, Any]:
+def _top(xp: Any, x: Any, k: int, index_type: Any, selects: bool) -> tuple[Any, Any]:
     if not x.ndim:
         raise InvalidArgumentError(None, None, "input must be >= 1-D, got shape []")
     if x.shape[-1] < k:
@@ -50,26 +50,32 @@ def _top(xp: Any, x: Any, k: int, index_type: Any) -> tuple[Any, Any]:
             None, None, f"input must have at least k columns. Had {x.shape[-1]}, needed {k}"
         )
     narrow = x.dtype.kind not in "iu" and x.dtype.itemsize == 2
-    places = _greatest(xp, widened(x) if narrow else x, k)
+    places = _greatest(xp, widened(x) if narrow else x, k, selects)
     return xp.take_along_axis(x, places, -1), places.astype(index_type)
 
 
-@kernel("TopK", slow=20_000)
-def top_k(xp: Any, input: Any, k: int) -> Any:
-    """The `k` greatest elements along the last dimension, and their places."""
-    return _top(xp, input, k, "int32")
+def _register(device: str | None, selects: bool) -> None:
+    """On a GPU to select is to sort as well, and to ask whether it was possible is to wait."""
+
+    @kernel("TopK", slow=20_000, device=device)
+    def top_k(xp: Any, input: Any, k: int) -> Any:
+        """The `k` greatest elements along the last dimension, and their places."""
+        return _top(xp, input, k, "int32", selects)
+
+    @kernel("TopKV2", host=["k"], slow=20_000, device=device)
+    def top_k_v2(xp: Any, input: Any, k: Any, index_type: DType) -> Any:
+        """The `k` greatest elements along the last dimension, and their places."""
+        if k.ndim:
+            raise InvalidArgumentError(
+                None, None, f"k must be scalar, got shape {debug_string(k.shape)}"
+            )
+        if k < 0:
+            raise InvalidArgumentError(None, None, f"Need k >= 0, got {k}")
+        return _top(xp, input, int(k), index_type.numpy, selects)
 
 
-@kernel("TopKV2", host=["k"], slow=20_000)
-def top_k_v2(xp: Any, input: Any, k: Any, index_type: DType) -> Any:
-    """The `k` greatest elements along the last dimension, and their places."""
-    if k.ndim:
-        raise InvalidArgumentError(
-            None, None, f"k must be scalar, got shape {debug_string(k.shape)}"
-        )
-    if k < 0:
-        raise InvalidArgumentError(None, None, f"Need k >= 0, got {k}")
-    return _top(xp, input, int(k), index_type.numpy)
+_register("CPU", True)
+_register(None, False)
 
 
 def _in_top(xp: Any, predictions: Any, targets: Any, k: int) -> Any:

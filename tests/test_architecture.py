@@ -48,6 +48,7 @@ LIBRARIES = {
 }
 GPU_LIBRARIES = {
     "contrib": {"scipy"},
+    "devices/cublaslt.py": {"cuda"},
     "devices/cuda.py": {"cupy", "cupyx", "cuda"},
     "devices/nvml.py": {"pynvml"},
     "kernels/cuda/": {"cupy", "cupyx", "cuda"},

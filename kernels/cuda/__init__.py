@@ -1,1 +1,4 @@
-"""Hand-written CUDA overrides of kernels; loaded only on machines that use a GPU."""
+"""What GPUs have of their own in place of common kernels; without a GPU it computes as they do.
+
+Modules here import no CuPy: they ask for libraries, and for generated code, by `xp`.
+"""

@@ -41,8 +41,8 @@ def test_nothing_is_loaded_until_it_is_used(cupy):
 
 def test_the_first_use_loads_it_once(cupy):
     gpu = make()
-    assert gpu.xp is cupy
-    assert gpu.xp is cupy
+    assert gpu.xp.cuda is cupy.cuda
+    assert gpu.xp.cuda is cupy.cuda
     with gpu.activate():
         pass
     assert cupy.imports == 1
@@ -115,7 +115,7 @@ def test_what_the_pool_keeps_makes_room(cupy):
 )
 def test_pools(cupy, limit, unified, allocator, set_to):
     gpu = make(limit=limit, total=2 * GIB, unified=unified)
-    assert gpu.xp is cupy
+    assert gpu.xp.cuda is cupy.cuda
     assert gpu._pool.allocator == allocator
     assert gpu._pool.limits == {1: set_to}  # 0 would be no limit at all
 

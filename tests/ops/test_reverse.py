@@ -76,6 +76,14 @@ def test_errors_while_building(fresh_graph, build, text):
 )
 def test_errors_at_run_time(fresh_graph, build, text):
     x = tf.placeholder(tf.float32)
-    result = build(x)
+    with tf.device("/cpu:0"):
+        result = build(x)
     with tf.Session() as session, pytest.raises(tf.errors.InvalidArgumentError, match=text):
         session.run(result, {x: np.zeros((2, 3))})
+
+
+def test_a_gpu_takes_lengths_as_far_as_there_are_elements(fresh_graph):
+    with tf.device("/gpu:0"):
+        result = tf.reverse_sequence(tf.constant([[1.0, 2, 3], [4, 5, 6]]), [9, -1], seq_axis=1)
+    with tf.Session() as session:
+        assert session.run(result).tolist() == [[3, 2, 1], [4, 5, 6]]

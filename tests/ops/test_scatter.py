@@ -65,6 +65,38 @@ def test_errors_while_building(fresh_graph, build, text):
 )  # fmt: skip
 def test_errors_at_run_time(fresh_graph, build, text):
     i = tf.placeholder(tf.int32)
-    result = build(i)
+    with tf.device("/cpu:0"):
+        result = build(i)
     with tf.Session() as session, pytest.raises(tf.errors.InvalidArgumentError, match=text):
         session.run(result, {i: [[7]]})
+
+
+START = np.array([[1.0, 2], [3, 4], [5, 6]], np.float32)
+UPDATES = np.array([[7, 8], [9, -10], [-11, 12], [0, 1]], np.float32)
+PLACES = [[5], [0], [-1], [2]]
+CHANGED = {
+    "update": [[9, -10], [3, 4], [0, 1]],
+    "add": [[10, -8], [3, 4], [5, 7]],
+    "sub": [[-8, 12], [3, 4], [5, 5]],
+    "min": [[1, -10], [3, 4], [0, 1]],
+    "max": [[9, 2], [3, 4], [5, 6]],
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_gpu_leaves_out_what_is_out_of_range(fresh_graph, name):
+    places = tf.constant(PLACES, tf.int64)
+    with tf.device("/gpu:0"):
+        changed = getattr(tf, f"tensor_scatter_nd_{name}")(START, places, UPDATES)
+        nothing = getattr(tf, f"tensor_scatter_nd_{name}")(START, places[2:3], UPDATES[2:3])
+    with tf.Session() as session:
+        found, same = session.run([changed, nothing])
+    assert found.tolist() == CHANGED[name]
+    assert same.tolist() == START.tolist()
+
+
+def test_a_gpu_adds_what_is_in_range(fresh_graph):
+    with tf.device("/gpu:0"):
+        made = tf.scatter_nd(tf.constant(PLACES, tf.int64), UPDATES, [3, 2])
+    with tf.Session() as session:
+        assert session.run(made).tolist() == [[9, -10], [0, 0], [0, 1]]

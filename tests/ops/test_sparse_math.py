@@ -201,7 +201,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("build", "text"), WRONG.values(), ids=WRONG)
 def test_errors(fresh_graph, device, build, text):
-    with tf.device(device):
+    with tf.device("/cpu:0" if "index" in text else device):
         wrong = build()
     with pytest.raises(tf.errors.InvalidArgumentError, match=text):
         run(wrong)
@@ -260,8 +260,21 @@ def test_products_with_constant_indices_are_those_with_fed_ones(fresh_graph, adj
 @pytest.mark.parametrize("bad", [[[0, 4]], [[3, 0]], [[-1, 0]]])
 def test_constant_indices_out_of_range_fail_in_each_step(fresh_graph, bad):
     b = tf.placeholder(tf.float32, [None, 2])
-    product = tf.sparse.sparse_dense_matmul(sparse(tf, np.array(bad), np.float32([1])), b)
+    with tf.device("/cpu:0"):
+        product = tf.sparse.sparse_dense_matmul(sparse(tf, np.array(bad), np.float32([1])), b)
     with tf.Session() as session:
         for _ in range(2):
             with pytest.raises(tf.errors.InvalidArgumentError, match="out of bounds"):
                 session.run(product, {b: np.ones((4, 2), np.float32)})
+
+
+@pytest.mark.parametrize("adjoint", [False, True])
+def test_a_gpu_leaves_out_rows_and_marks_columns_out_of_range(fresh_graph, adjoint):
+    places = np.array([[0, 0], [3, 0], [-1, 1], [1, 4], [2, 3]])
+    if adjoint:
+        places = places[:, ::-1]
+    with tf.device("/gpu:0"):
+        matrix = tf.SparseTensor(places, np.float32([1, 2, 3, 4, 5]), (4, 3) if adjoint else (3, 4))
+        product = tf.sparse.sparse_dense_matmul(matrix, tf.ones([4, 2]), adjoint_a=adjoint)
+    found = run(product)
+    np.testing.assert_array_equal(found, [[1, 1], [np.nan, np.nan], [5, 5]])

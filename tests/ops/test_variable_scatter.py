@@ -122,3 +122,30 @@ def test_a_resource_variable_reads_and_creates_itself(fresh_graph):
     with tf.Session() as session:
         session.run(v.create)
         assert session.run(v.read_value_no_copy()) == 2.0
+
+
+CHANGED = {
+    "update": [[2, 4], [6, 8], [5, 2], [14, 16]],
+    "add": [[2, 4], [6, 8], [15, 14], [14, 16]],
+    "sub": [[2, 4], [6, 8], [5, 10], [14, 16]],
+    "min": [[2, 4], [6, 8], [5, 2], [14, 16]],
+    "max": [[2, 4], [6, 8], [10, 12], [14, 16]],
+}
+
+
+@KINDS
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_gpu_leaves_out_what_is_out_of_range(fresh_graph, use_resource, name):
+    updates = tf.constant([[1.0, 1], [5, 2], [9, 9]], tf.float64)
+    places = tf.constant([-1, 2, 4], tf.int64)
+    with tf.device("/gpu:0"):
+        v = tf.Variable(START, use_resource=use_resource)
+        rows = getattr(tf, f"scatter_{name}")(v, places, updates)
+    with tf.Session() as session:
+        session.run(v.initializer)
+        session.run(rows)
+        assert session.run(v).tolist() == CHANGED[name]
+        session.run(v.initializer)
+        session.run(getattr(v, f"scatter_nd_{name}")(places[:, None], updates))
+        assert session.run(v).tolist() == CHANGED[name]
+        assert session.run(tf.gather(v, places)).tolist() == [[0, 0], CHANGED[name][2], [0, 0]]

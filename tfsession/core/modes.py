@@ -12,13 +12,17 @@ from tfsession.core.exports import export
 class _Modes:
     """The flags; what reads them asks here each time."""
 
-    __slots__ = ("control_flow_v2", "inter_op_threads", "intra_op_threads", "resource_variables")
+    __slots__ = (
+        *("control_flow_v2", "inter_op_threads", "intra_op_threads", "resource_variables"),
+        "tensor_float_32",
+    )
 
     def __init__(self) -> None:
         self.control_flow_v2 = False
         self.inter_op_threads = 0
         self.intra_op_threads = 0
         self.resource_variables = False
+        self.tensor_float_32 = True
 
 
 modes: Final = _Modes()
@@ -88,6 +92,21 @@ def set_inter_op_parallelism_threads(num_threads: int | None) -> None:
     Raises TypeError for what is no integer.
     """
     modes.inter_op_threads = 0 if num_threads is None else index(num_threads)
+
+
+@export("config.experimental.tensor_float_32_execution_enabled")
+def tensor_float_32_execution_enabled() -> bool:
+    """Whether GPUs may round float32 to TF32, 10 bits of mantissa, before they multiply."""
+    return modes.tensor_float_32
+
+
+@export("config.experimental.enable_tensor_float_32_execution")
+def enable_tensor_float_32_execution(enabled: bool) -> None:
+    """Let GPUs from Ampere on round float32 to TF32 before they multiply, or not.
+
+    It is on unless told otherwise, and of no effect on CPUs, nor where NVIDIA_TF32_OVERRIDE is 0.
+    """
+    modes.tensor_float_32 = bool(enabled)
 
 
 @export("disable_v2_behavior")
