@@ -35,7 +35,7 @@ class Accelerator(Device):
         self._has_lent = False
         # All work is done one after another in any case, and a recorded step may update many.
         self.update_lock = forking.rlock()
-        self.watch = Watch()
+        self.watch: Watch = Watch()
 
     @abc.abstractmethod
     def _on_card(self) -> AbstractContextManager[Any]:

@@ -15,11 +15,23 @@ from typing import Any
 
 from tfsession.devices.slab import AllocationTrace, Slab
 
-__all__ = ["CaptureRefused", "Places", "Recording", "SlabMemory", "Staging", "Watch"]
+__all__ = [
+    "CaptureRefused",
+    "NotRecordable",
+    "Places",
+    "Recording",
+    "SlabMemory",
+    "Staging",
+    "Watch",
+]
 
 
 class CaptureRefused(Exception):
     """What was asked of the device cannot be recorded; the text says why."""
+
+
+class NotRecordable(CaptureRefused):
+    """An operation did what no recording can hold: it would be refused each time."""
 
 
 class SlabMemory(abc.ABC):
@@ -124,6 +136,6 @@ class Watch(threading.local):
         return value, False
 
     def refuse(self, what: str) -> None:
-        """Raises CaptureRefused while this thread's work is recorded."""
+        """Raises NotRecordable while this thread's work is recorded."""
         if self.recording is not None:
-            raise CaptureRefused(f"{what} is not possible while a step is recorded")
+            raise NotRecordable(f"{what} is not possible while a step is recorded")

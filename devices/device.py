@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
+from tfsession.devices.capture import Watch
 from tfsession.devices.layout import full_name
 from tfsession.devices.memory import Ledger, MemoryStats
 
@@ -29,11 +30,13 @@ class Device(abc.ABC):
     Arrays are handed to `xp` functions inside `activate()` only. `ledger` counts what lives in its
     memory; None where that is not counted. `asks_ahead` says that what an operation will give is to
     be asked for before it computes, because its arrays are not made by the device's allocator.
-    `update_lock` is the one that its variables share; None where each has its own.
+    `update_lock` is the one that its variables share; None where each has its own. `watch` looks at
+    what the calling thread does here; None where nothing is recorded.
     """
 
     ledger: Ledger | None = None
     update_lock: Any = None
+    watch: Watch | None = None
     asks_ahead: ClassVar[bool] = False
 
     def __init__(

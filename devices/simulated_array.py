@@ -25,10 +25,21 @@ __all__ = ["SimulatedArray", "settle", "unwrap"]
 _DLPACK_EXTENSION = 12
 
 _HostArray = np.ndarray[Any, Any]
+# What a count takes that the host reads.
+_COUNT_BYTES = 8
 Again = Callable[[], Any] | None
 
 # These leave their result undefined: there is nothing to do again.
 _UNDEFINED = (np.empty, np.empty_like)
+# How much these give is known once the device has counted: the host waits for that.
+_COUNTING = frozenset(
+    [
+        *(np.nonzero, np.flatnonzero, np.argwhere, np.extract, np.compress, np.trim_zeros),
+        *(np.unique, np.unique_all, np.unique_counts, np.unique_inverse, np.unique_values),
+        *(np.intersect1d, np.union1d, np.setdiff1d, np.setxor1d),
+        *(np.ndarray.nonzero, np.ndarray.compress),
+    ]
+)
 # These write into their first argument, as the method `at` of ufuncs does, and give None.
 _WRITING = frozenset(
     [
@@ -104,7 +115,16 @@ def call(device: SimulatedDevice, function: Callable[..., Any], args: Any, kwarg
         return out
     if function in _WRITING or getattr(function, "__name__", "") == "at":
         return device.write(args[0], work, seen)
+    if seen and (function in _COUNTING or (function is np.where and len(args) == 1)):
+        device.reads(seen[0], _COUNT_BYTES)
     return settle(device, work(), seen, None if function in _UNDEFINED else work)
+
+
+def _holds_truths(index: Any) -> bool:
+    """Whether an index takes the elements where an array of truths says so."""
+    if isinstance(index, tuple | list):
+        return any(map(_holds_truths, index))
+    return isinstance(index, SimulatedArray) and index.dtype == bool and bool(index.ndim)
 
 
 class SimulatedArray:
@@ -192,6 +212,8 @@ class SimulatedArray:
     def __getitem__(self, index: Any) -> SimulatedArray:
         seen = [self]
         at = unwrap(self._device, index, seen)
+        if len(seen) > 1 and _holds_truths(index):
+            self._device.reads(self, _COUNT_BYTES)
         found = self._host[at]
         if not isinstance(found, np.ndarray):  # NumPy's scalar: take the array of rank 0 instead
             found = self._host[(*at, ...) if isinstance(at, tuple) else (at, ...)]

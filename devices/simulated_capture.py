@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfsession.devices.capture import CaptureRefused, Places, Recording, SlabMemory, Staging
+from tfsession.devices.capture import NotRecordable, Places, Recording, SlabMemory, Staging
 from tfsession.devices.slab import Slab
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class SimulatedRecording(Recording):
         if self.slab.has(root):
             call()
         elif address_of(root) not in self._state:
-            raise CaptureRefused("a kernel writes to memory that is neither its own nor a variable")
+            raise NotRecordable("a kernel writes to memory that is neither its own nor a variable")
         self._calls.append(call)
         self._writes[written._accesses] = None
 

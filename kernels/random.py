@@ -252,8 +252,7 @@ def random_shuffle(ctx: Any, value: Any, *, seed: int, seed2: int) -> Any:
         start = Start.of(generator.key, generator.reserve(-(-(count - 1) // 4)))
         return _ON_HOST.permutation(start, count)
 
-    drawn, is_held = ctx.each_step(order)
-    return ctx.xp.take(value, drawn if is_held else ctx.xp.asarray(drawn), axis=0)
+    return ctx.xp.take(value, ctx.array_of_each_step(order), axis=0)
 
 
 @kernel("StatelessShuffle", host=["key", "counter", "alg"])

@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 HERE = Path(__file__).parent
 TABLE = HERE / "device_copies.txt"
 OPS = HERE.parent / "ops"
@@ -189,8 +191,13 @@ def find() -> Copies:
     """What the kernels copy now."""
     import tfsession as tf  # noqa: PLC0415
 
-    with watching() as watch, warnings.catch_warnings():
+    with (
+        watching() as watch,
+        warnings.catch_warnings(),
+        pytest.MonkeyPatch.context() as patch,
+    ):
         warnings.simplefilter("ignore")
+        patch.setenv("TFSESSION_GPU_GRAPHS", "0")  # what cannot be recorded would be tried twice
         for program in _programs(tf, watch):
             with tf.Graph().as_default() as graph, graph.device("/gpu:0"):
                 tf.set_random_seed(7)

@@ -226,7 +226,10 @@ def test_what_reads_on_the_host_is_not_recorded_and_still_right():
         for seed in range(5):
             values = np.random.default_rng(seed).normal(size=20).astype(np.float32)
             expected = np.sum((values * 2)[values > 0] * 3)
-            assert session.run(total, {x: values}) == pytest.approx(expected, rel=1e-5)
+            with session.counting() as counted:
+                assert session.run(total, {x: values}) == pytest.approx(expected, rel=1e-5)
+    # What stands before it is: the step was cut there once it was refused.
+    assert counted["/gpu:0"].replays == 1
 
 
 def test_traced_steps_are_not_recorded():
@@ -381,7 +384,8 @@ def test_recorded_steps_draw_on(name):
             steps.append(session.run(y, {x: X[:4, :3]}))
             steps += [session.run(y, {x: X[:5, :3]}) for _ in range(2)]
             found.append([step.tolist() for step in steps])
-            assert refusals(session) == []
+            # Tables that a kernel brings to a device once are not there yet the first time.
+            assert len(refusals(session)) <= (name == "normal")
         assert bool(counted["/gpu:0"].replays) == (config is None)
     assert found[0] == found[1]
     if name != "stateless":

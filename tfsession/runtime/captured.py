@@ -21,10 +21,12 @@ from weakref import ref
 import numpy as np
 
 from tfsession.core import forking
+from tfsession.core.errors import OpError
 from tfsession.devices.accelerator import Accelerator
-from tfsession.devices.capture import CaptureRefused
+from tfsession.devices.capture import CaptureRefused, NotRecordable
 from tfsession.devices.memory import OPERATIONS, on_behalf_of
 from tfsession.devices.slab import FOREVER, Lifetime, Slab, aligned, lay_out
+from tfsession.graph.operation import Operation
 from tfsession.resources.variable import Variable
 from tfsession.runtime.partition import Transfer
 from tfsession.runtime.segments import Computation, Failure, Function, Value
@@ -56,9 +58,11 @@ class CapturedComputation(Computation):
 
     `staged` are copies from the host that nobody but this needs: a recording takes such values from
     the host as they are. Each stands with the number of the input and the value's name there.
+    `refuse` is told of an operation that the device would not record.
     """
 
     staged: list[tuple[int, str, Transfer]] = field(default_factory=list)
+    refuse: Callable[[Operation], None] | None = None
     recordings: Recordings | None = None
 
     def start(self, execution: Execution, scope: Scope) -> Failure:
@@ -85,6 +89,9 @@ class CapturedComputation(Computation):
                 results = recordings.run_watched(key, arguments, execution)
         except BaseException as error:
             return execution.failure(self.failure(error))
+        if recordings.refused is not None and self.refuse is not None:
+            self.refuse(recordings.refused)
+            recordings.refused = None
         scope.keep(self, self.outputs, results)
         return None
 
@@ -101,12 +108,14 @@ class Recordings:
     Attributes:
         is_off: it is not recorded any more.
         reasons: why it could not be recorded, each time.
+        refused: the operation that the device would not record, until that is told.
     """
 
     def __init__(self, segment: CapturedComputation) -> None:
         assert isinstance(segment.memory, Accelerator)
         self.is_off = False
         self.reasons: list[str] = []
+        self.refused: Operation | None = None
         self._segment = segment
         self._device: Accelerator = segment.memory
         self._bound = [value for value in _bound_to(segment.function) if is_variable(value)]
@@ -221,7 +230,11 @@ class Recordings:
             self._seen.pop(key, None)
             failure = self._segment.failure(error)
             self.reasons.append(str(failure))
-            if len(self.reasons) >= _PATIENCE:
+            # Other allocations than planned may be as planned the next time; all else may not.
+            is_final = isinstance(error, NotRecordable) or not isinstance(error, CaptureRefused)
+            if is_final and isinstance(failure, OpError):
+                self.refused = failure.op
+            if self.refused is not None or len(self.reasons) >= _PATIENCE:
                 self.is_off = True
                 self._known.clear()
             return None

@@ -208,7 +208,7 @@ class _RegionCompiler:
             specials.append(self._inlined(loop, body) if inlines else self._loop(loop, body))
         outside = set(results).union(*(segment.reads for segment in specials))
         if self._binder.records and self.writer.asks != "observe":
-            layout.segments = list(cut_to_record(layout.segments))
+            layout.segments = list(cut_to_record(layout.segments, self._binder.unrecorded))
         reads = [self.writer.reads(segment) for segment in layout.segments]
         in_order = region.is_plain and not any(s.waits or s.arrival for s in layout.segments)
         # Those that wait may run after those that stand behind them.
@@ -223,6 +223,7 @@ class _RegionCompiler:
         readers.update(results)
         for segment in compiled:
             if isinstance(segment, CapturedComputation):
+                segment.refuse = self._binder.cannot_record
                 segment.staged = self._staged(segment, readers)
         return CompiledRegion(compiled, readers)
 

@@ -82,7 +82,16 @@ class KernelContext:
         Where a step is recorded, that is an array of the device, which holds something new at each
         replay, and True.
         """
-        return (make(), False) if self.memory is None else self.memory.watch.each_step(make)
+        watch = None if self.memory is None else self.memory.watch
+        return (make(), False) if watch is None else watch.each_step(make)
+
+    def array_of_each_step(self, make: Callable[[], Any]) -> Any:
+        """As `each_step`, but always an array of the memory in which the node computes."""
+        array, is_held = self.each_step(make)
+        if self.memory is None or self.memory.watch is None or is_held:
+            return array
+        with self.memory.watch.tracing():  # a recording brings it with its inputs
+            return self.memory.to_device(array)
 
     @property
     def update_lock(self) -> Any:
@@ -139,6 +148,8 @@ class Engine:
         # What callers keep for signatures of their own; emptied in place when it may be wrong.
         self.steps: dict[Any, Any] = {}
         self.times_forgotten = 0
+        # Types of operations that a device has refused to record.
+        self.unrecorded: set[str] = set()
         self.closed = False
         graph._watchers.add(self)
 
@@ -352,6 +363,15 @@ class Engine:
             return None
 
     # --- what compile.Binder asks for -----------------------------------------------------------
+
+    def cannot_record(self, op: Operation) -> None:
+        """A device has refused to record an operation: steps are cut there from now on."""
+        with self._lock:
+            self.unrecorded.add(op.type)
+            for signature, plan in list(self._plans.items()):
+                if any(node.op is op for node in plan.nodes):
+                    del self._plans[signature]
+            self.forget_steps()
 
     @property
     def threads(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
@@ -12,18 +12,21 @@ from tfsession.runtime.partition import Node, Segment
 _WORTH = 2
 
 
-def cut_to_record(segments: Sequence[Segment]) -> Iterator[Segment]:
-    """The segments, those of GPUs cut into what is recorded and what is not."""
+def cut_to_record(segments: Sequence[Segment], refused: Container[str]) -> Iterator[Segment]:
+    """The segments, those of GPUs cut into what is recorded and what is not.
+
+    `refused` are types of operations that a device would not record.
+    """
     for segment in segments:
         if segment.memory is None or segment.arrival:
             yield segment
         else:
-            yield from _pieces(segment)
+            yield from _pieces(segment, refused)
 
 
-def _pieces(segment: Segment) -> Iterator[Segment]:
+def _pieces(segment: Segment, refused: Container[str]) -> Iterator[Segment]:
     runs: list[tuple[bool, list[Node]]] = []
-    for is_recorded, nodes in _runs(segment.nodes):
+    for is_recorded, nodes in _runs(segment.nodes, refused):
         if runs and runs[-1][0] == is_recorded:
             runs[-1][1].extend(nodes)
         else:
@@ -41,12 +44,11 @@ def _pieces(segment: Segment) -> Iterator[Segment]:
         yield replace(segment, nodes=nodes, transfers=taken, is_recorded=is_recorded)
 
 
-def _runs(nodes: Sequence[Node]) -> Iterator[tuple[bool, list[Node]]]:
-    for can_record, run in groupby(nodes, key=_can_record):
+def _runs(nodes: Sequence[Node], refused: Container[str]) -> Iterator[tuple[bool, list[Node]]]:
+    def can_be(node: Node) -> bool:
+        return node.kernel.constant or (node.kernel.records and node.op.type not in refused)
+
+    for can_record, run in groupby(nodes, key=can_be):
         found = list(run)
         work = sum(not node.kernel.constant for node in found)
         yield can_record and work >= _WORTH, found
-
-
-def _can_record(node: Node) -> bool:
-    return node.kernel.constant or node.kernel.records

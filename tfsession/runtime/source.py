@@ -65,6 +65,11 @@ class Binder(Protocol):
     def records(self) -> bool:
         """Whether GPUs may record what they are asked to do."""
 
+    unrecorded: set[str]
+
+    def cannot_record(self, op: Operation) -> None:
+        """Take down that a device has refused to record an operation."""
+
     @property
     def spares(self) -> Spares:
         """Memory of large arrays, kept from step to step."""
