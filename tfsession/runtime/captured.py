@@ -61,35 +61,44 @@ class CapturedComputation(Computation):
     `refuse` is told of an operation that the device would not record.
     """
 
+    refuse: Callable[[Operation], None]
     staged: list[tuple[int, str, Transfer]] = field(default_factory=list)
-    refuse: Callable[[Operation], None] | None = None
-    recordings: Recordings | None = None
+    recordings: Recordings = field(init=False)
+    _taken: list[str] = field(init=False)
+    _brought: list[Transfer] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Nothing is staged, nothing recorded."""
+        self.stage([])
+        self.recordings = Recordings(self)
+
+    def stage(self, rows: list[tuple[int, str, Transfer]]) -> None:
+        """Take these from the host."""
+        self.staged = rows
+        self._taken = list(self.inputs)
+        for number, name, _ in rows:
+            self._taken[number] = name
+        own = {transfer for _, _, transfer in rows}
+        self._brought = [transfer for transfer in self.transfers if transfer not in own]
 
     def start(self, execution: Execution, scope: Scope) -> Failure:
         """Replay a recording, make one, or run the function."""
         recordings = self.recordings
-        if recordings is None:
-            recordings = self.recordings = Recordings(self)
         if recordings.is_off:
             return Computation.start(self, execution, scope)
+        values = scope.values
         try:
-            staged = [row for row in self.staged if self.inputs[row[0]] not in scope.values]
-            left = {transfer.tensor for _, _, transfer in staged}
-            execution.transfer(scope, [t for t in self.transfers if t.tensor not in left])
-            taken = list(self.inputs)
-            for number, name, _ in staged:
-                taken[number] = name
-            arguments = [scope.values[name] for name in taken]
-            numbers = [row[0] for row in staged]
-            key = recordings.key_of(arguments, numbers)
-            results = recordings.run(key, arguments, execution)
+            if self._brought:
+                execution.transfer(scope, self._brought)
+            arguments = [values[name] for name in self._taken]
+            results = recordings.run(arguments, execution)
             if results is None:
-                execution.transfer(scope, [transfer for _, _, transfer in staged])
-                arguments = [scope.values[name] for name in self.inputs]
-                results = recordings.run_watched(key, arguments, execution)
+                execution.transfer(scope, [transfer for _, _, transfer in self.staged])
+                own = [values[name] for name in self.inputs]
+                results = recordings.run_watched(own, arguments, execution)
         except BaseException as error:
             return execution.failure(self.failure(error))
-        if recordings.refused is not None and self.refuse is not None:
+        if recordings.refused is not None:
             self.refuse(recordings.refused)
             recordings.refused = None
         scope.keep(self, self.outputs, results)
@@ -97,8 +106,7 @@ class CapturedComputation(Computation):
 
     def release(self) -> None:
         """Drop the recordings, and what the function holds."""
-        if self.recordings is not None:
-            self.recordings.clear()
+        self.recordings.clear()
         Computation.release(self)
 
 
@@ -121,18 +129,18 @@ class Recordings:
         self._bound = [value for value in _bound_to(segment.function) if is_variable(value)]
         self._known: OrderedDict[Key, list[_Recorded]] = OrderedDict()
         self._seen: OrderedDict[Key, _Needs] = OrderedDict()
+        self._last: _Recorded | None = None
         self._lock = forking.lock()
         assert self._device.ledger is not None
         self._device.ledger.reclaimers.add(self)
 
-    def key_of(self, arguments: Sequence[Value], staged: Sequence[int]) -> Key | None:
+    def _key_of(self, arguments: Sequence[Value]) -> Key | None:
         """What distinguishes these arguments from others; None if that cannot be told.
 
-        `staged` are the numbers of those that a recording takes from the host. The last part tells
-        where variables lie, which a step may change.
+        The last part tells where variables lie, which a step may change.
         """
-        device = self._device
-        key: list[Any] = [tuple(staged)]
+        device, staged = self._device, self._staged
+        key: list[Any] = []
         for number, value in enumerate(arguments):
             kind = type(value)
             if number in staged:
@@ -149,28 +157,29 @@ class Recordings:
                 key.append((kind, value.tobytes()))
             else:
                 return None
-        key.append(self._locations(arguments))
+        key.append(_locations(self._variables(arguments)))
         return tuple(key)
 
-    def _locations(self, arguments: Sequence[Value]) -> Key:
-        return tuple([id(variable.array) for variable in self._variables(arguments)])
+    @property
+    def _staged(self) -> frozenset[int]:
+        return frozenset(number for number, _, _ in self._segment.staged)
 
     def _variables(self, arguments: Sequence[Value]) -> list[Variable]:
         return [*self._bound, *filter(is_variable, arguments)]
 
-    def run(
-        self, key: Key | None, arguments: Sequence[Value], execution: Execution
-    ) -> Sequence[Value] | None:
+    def run(self, arguments: Sequence[Value], execution: Execution) -> Sequence[Value] | None:
         """The results by a recording, made now if it is time for it; None where there is none."""
-        if key is None or not self._lock.acquire(blocking=False):
+        if not self._seen or not self._lock.acquire(blocking=False):
             return None
         try:
             with self._device.update_lock:
-                if self._locations(arguments) != key[-1]:
-                    return None  # changed by another step since
-                recorded = self._free(key, arguments, execution)
-                if recorded is None:
-                    return None
+                recorded = self._last
+                if recorded is None or not (recorded.fits(arguments) and recorded.is_free()):
+                    key = self._key_of(arguments)
+                    recorded = None if key is None else self._free(key, arguments, execution)
+                    if recorded is None:
+                        return None
+                    self._last = recorded
                 execution.check()
                 return recorded.run(arguments)
         finally:
@@ -187,28 +196,32 @@ class Recordings:
             return None
         made = self._record(key, arguments, execution)
         if made is not None:
-            self._keep((*key[:-1], self._locations(arguments)), [*twins, made])
+            self._keep((*key[:-1], _locations(self._variables(arguments))), [*twins, made])
         return made
 
     def run_watched(
-        self, key: Key | None, arguments: Sequence[Value], execution: Execution
+        self, own: Sequence[Value], arguments: Sequence[Value], execution: Execution
     ) -> Sequence[Value]:
-        """The results by the function; what it allocates is noted if these arguments are new."""
-        segment = self._segment
-        asked = [] if execution.asked is None else [execution.asked]
+        """The results by the function of `own`, which are what `arguments` are, on the device.
+
+        What it allocates is noted if these arguments are new.
+        """
+        segment, key = self._segment, self._key_of(arguments)
+        if execution.asked is not None:
+            own = [execution.asked, *own]
         if key is None or key in self._seen:
-            results: Sequence[Value] = segment.call([*asked, *arguments])
+            results: Sequence[Value] = segment.call(own)
             return results
-        state = _State(self._device, self._variables(arguments))
+        variables = self._variables(arguments)
+        state = _State(self._device, variables)
         with self._device.watch.tracing() as trace:
-            results = segment.call([*asked, *arguments])
+            results = segment.call(own)
             lifetimes = trace.lifetimes()
         # What a recording copies in the end, so that an assignment does not show in what was read.
         overtaken = state.overtaken(results)
         lifetimes += [Lifetime(value.nbytes, FOREVER - 1, FOREVER) for value in overtaken]
         with self._lock:
-            needs = _Needs(lifetimes, trace.inputs)
-            self._seen[(*key[:-1], self._locations(arguments))] = needs
+            self._seen[(*key[:-1], _locations(variables))] = _Needs(lifetimes, trace.inputs)
             if len(self._seen) > _MOST_SEEN:
                 self._seen.popitem(last=False)
         return results
@@ -221,7 +234,7 @@ class Recordings:
                 self._segment,
                 self._device,
                 arguments,
-                frozenset(key[0]),
+                self._staged,
                 self._variables(arguments),
                 self._seen[key],
                 [] if execution.asked is None else [execution.asked],
@@ -236,7 +249,7 @@ class Recordings:
                 self.refused = failure.op
             if self.refused is not None or len(self.reasons) >= _PATIENCE:
                 self.is_off = True
-                self._known.clear()
+                self._forget()
             return None
 
     def _keep(self, key: Key, twins: list[_Recorded]) -> None:
@@ -249,14 +262,18 @@ class Recordings:
         """Give the memory of recordings back: a device has no more of it."""
         if self._lock.acquire(blocking=False):
             try:
-                self._known.clear()
+                self._forget()
             finally:
                 self._lock.release()
+
+    def _forget(self) -> None:
+        self._last = None
+        self._known.clear()
 
     def clear(self) -> None:
         """Forget all; nothing is recorded any more."""
         self.is_off = True
-        self._known.clear()
+        self._forget()
         self._seen.clear()
 
 
@@ -372,6 +389,12 @@ class _Recorded:
             self._bring(arguments)
             results = self._record(segment.function, [*asked, *own], plan, base, state)
         self._watched = state.when_moved(self._moved)
+        self._variables = list(variables)
+        self._located = _locations(variables)
+        self._forms = [(n, own[n].shape, own[n].dtype, type(arguments[n])) for n in places]
+        others = [n for n in range(len(arguments)) if n not in places]
+        self._same = [(n, arguments[n]) for n in others if is_variable(arguments[n])]
+        self._is_told_by_forms = len(self._same) == len(others)
         self._views: list[Any] = []
         self._results = [self._result(value, own, state, segment) for value in results]
 
@@ -443,6 +466,19 @@ class _Recorded:
             return lambda _: value
         raise CaptureRefused("a result is a part of an input")
 
+    def fits(self, arguments: Sequence[Value]) -> bool:
+        """Whether these are surely like those that it was recorded with, for who has no key."""
+        if self.is_stale or not self._is_told_by_forms:
+            return False
+        for number, shape, dtype, kind in self._forms:
+            value = arguments[number]
+            if value.shape != shape or value.dtype != dtype or type(value) is not kind:
+                return False
+        for number, variable in self._same:
+            if arguments[number] is not variable:
+                return False
+        return _locations(self._variables) == self._located
+
     def is_free(self) -> bool:
         """Whether nobody has a result of the last replay."""
         return all(sys.getrefcount(view) <= _OWN_REFERENCES for view in self._views)
@@ -494,6 +530,11 @@ def _places(
             places[number] = end
             end += aligned(value.nbytes)
     return fresh, places, sent, end
+
+
+def _locations(variables: Sequence[Variable]) -> Key:
+    """Where variables lie."""
+    return tuple([id(variable.array) for variable in variables])
 
 
 def is_variable(value: Any) -> bool:

@@ -8,7 +8,7 @@ comes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NoReturn
@@ -223,8 +223,7 @@ class _RegionCompiler:
         readers.update(results)
         for segment in compiled:
             if isinstance(segment, CapturedComputation):
-                segment.refuse = self._binder.cannot_record
-                segment.staged = self._staged(segment, readers)
+                segment.stage(self._staged(segment, readers))
         return CompiledRegion(compiled, readers)
 
     def _staged(
@@ -259,7 +258,9 @@ class _RegionCompiler:
         source = writer.source(inputs)
         first = writer.add_nodes(source, segment.nodes, needed)
         source.add(f"return ({''.join(f'{name}, ' for name in outputs)})")
-        kind = CapturedComputation if segment.is_recorded else Computation
+        kind: Callable[..., Computation] = Computation
+        if segment.is_recorded:
+            kind = partial(CapturedComputation, refuse=self._binder.cannot_record)
         return self._computation(segment, source, inputs, outputs, reads, first, kind)
 
     # --- control flow ---------------------------------------------------------------------------
@@ -379,7 +380,7 @@ class _RegionCompiler:
         outputs: tuple[str, ...],
         reads: Collection[str],
         first: int,
-        kind: type[Computation] = Computation,
+        kind: Callable[..., Computation] = Computation,
     ) -> Computation:
         return kind(
             waits=segment.waits,
