@@ -21,6 +21,7 @@ from weakref import ref
 import numpy as np
 
 from tfsession.core import forking
+from tfsession.core.modes import modes
 from tfsession.devices.accelerator import Accelerator
 from tfsession.devices.capture import CaptureRefused
 from tfsession.devices.memory import OPERATIONS, on_behalf_of
@@ -123,7 +124,7 @@ class Recordings:
         where variables lie, which a step may change.
         """
         device = self._device
-        key: list[Any] = [tuple(staged)]
+        key: list[Any] = [tuple(staged), modes.tensor_float_32]
         for number, value in enumerate(arguments):
             kind = type(value)
             if number in staged:
