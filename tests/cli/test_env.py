@@ -38,6 +38,7 @@ def test_the_json(tfsession):
     for name in (
         "tfsession",
         "onednn",
+        "cublaslt",
         "ml_dtypes",
         "protobuf",
         "cupy",

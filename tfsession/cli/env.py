@@ -15,7 +15,7 @@ from typing import Any
 from tfsession.cli import snapshot
 from tfsession.cli.devices import short_name, size_text
 from tfsession.core.errors import OpError
-from tfsession.devices import blas, onednn
+from tfsession.devices import blas, gemm, onednn
 from tfsession.devices.nvml import find_cupy
 
 __all__ = ["SCHEMA_VERSION", "add_arguments", "report", "run", "without_private"]
@@ -23,7 +23,10 @@ __all__ = ["SCHEMA_VERSION", "add_arguments", "report", "run", "without_private"
 SCHEMA_VERSION = 1
 
 _MISSING = "not installed"
-_SETTINGS = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_TF32_OVERRIDE", "CUPY_TF32")
+_SETTINGS = (
+    *("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_TF32_OVERRIDE", "CUPY_TF32"),
+    "TF_MATMUL_AUTOTUNE_ENABLE",
+)
 _BLAS_SETTINGS = (
     *("OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"),
     *(onednn.SWITCH, "TF_ENABLE_WINOGRAD_NONFUSED"),
@@ -79,6 +82,7 @@ def _versions(found: Row) -> dict[str, str]:
         "ml_dtypes": _version("ml_dtypes"),
         "protobuf": _version("protobuf"),
         "nvidia-ml-py": _version("nvidia-ml-py"),
+        "cublaslt": gemm.description(),
         "cupy": f"{cupy.version} ({cupy.distribution})" if cupy else _MISSING,
         "nvidia driver": found["driver_version"] or "none",
         "cuda of the driver": found["cuda_version"] or "none",

@@ -22,6 +22,7 @@ import numpy as np
 
 from tfsession.core import forking
 from tfsession.core.errors import OpError
+from tfsession.core.modes import modes
 from tfsession.devices.accelerator import Accelerator
 from tfsession.devices.capture import CaptureRefused, NotRecordable
 from tfsession.devices.memory import OPERATIONS, on_behalf_of
@@ -140,7 +141,7 @@ class Recordings:
         The last part tells where variables lie, which a step may change.
         """
         device, staged = self._device, self._staged
-        key: list[Any] = []
+        key: list[Any] = [modes.tensor_float_32]
         for number, value in enumerate(arguments):
             kind = type(value)
             if number in staged:
@@ -391,6 +392,7 @@ class _Recorded:
         self._watched = state.when_moved(self._moved)
         self._variables = list(variables)
         self._located = _locations(variables)
+        self._rounds_to_tf32 = modes.tensor_float_32
         self._forms = [(n, own[n].shape, own[n].dtype, type(arguments[n])) for n in places]
         others = [n for n in range(len(arguments)) if n not in places]
         self._same = [(n, arguments[n]) for n in others if is_variable(arguments[n])]
@@ -469,6 +471,8 @@ class _Recorded:
     def fits(self, arguments: Sequence[Value]) -> bool:
         """Whether these are surely like those that it was recorded with, for who has no key."""
         if self.is_stale or not self._is_told_by_forms:
+            return False
+        if modes.tensor_float_32 != self._rounds_to_tf32:
             return False
         for number, shape, dtype, kind in self._forms:
             value = arguments[number]
