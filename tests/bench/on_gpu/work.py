@@ -82,7 +82,8 @@ class Work:
 
     def torch_model(self, torch: Any, device: str) -> tuple[Any, list[Any]]:
         """The function of the inputs, and what an optimizer changes."""
-        weights = [to_torch(torch, array).to(device) for array in self.parameters]
+        # Copies, since a tensor on the CPU is else the array itself, which a step would change.
+        weights = [to_torch(torch, array).to(device, copy=True) for array in self.parameters]
         for weight in weights:
             weight.requires_grad_(self.trains)
         return lambda *inputs: self.in_torch(torch, weights, *inputs), weights
