@@ -29,16 +29,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from on_gpu import Variant, Work, ceilings, planned, table
+from on_gpu.aims import aims
 from on_gpu.peers import PEERS, Absent, Peer, Steps
 from on_gpu.work import error_of, right_answers
 
 # Seconds: of a round; that a library may take to build a work, its compilers included; of all the
 # rounds of a row. A row has three rounds at least.
 ROUND = 0.03
-BUILD = 60.0
+BUILD = 30.0
 ROW = 6.0
 Report = dict[str, Any]
 
@@ -82,21 +83,29 @@ def checked(peer: Peer, work: Work, wanted: list[Any]) -> tuple[Steps, float]:
     return steps, error
 
 
-def _round(step: Callable[[int], Any], settle: Callable[[], None], repeats: int) -> float:
+class Times(NamedTuple):
+    """Seconds a step of one round: until all was done, and until the host had asked for all."""
+
+    whole: float
+    host: float
+
+
+def _round(step: Callable[[int], Any], settle: Callable[[], None], repeats: int) -> Times:
     settle()
     start = time.perf_counter()
     for number in range(repeats):
         step(number)
+    queued = time.perf_counter()
     settle()
-    return (time.perf_counter() - start) / repeats
+    return Times((time.perf_counter() - start) / repeats, (queued - start) / repeats)
 
 
 def timed(
     built: dict[str, Steps], variant: Variant, seconds: float, rounds: int
-) -> tuple[dict[str, list[float]], dict[str, int], dict[str, str]]:
-    """Seconds a step of each round, how many steps a round has, and what failed meanwhile."""
+) -> tuple[dict[str, list[Times]], dict[str, int], dict[str, str]]:
+    """The times of each round, how many steps a round has, and what failed meanwhile."""
     begin = time.perf_counter()
-    times: dict[str, list[float]] = {name: [] for name in built}
+    times: dict[str, list[Times]] = {name: [] for name in built}
     failures: dict[str, str] = {}
     repeats: dict[str, int] = {}
     for turn in range(-1, rounds):
@@ -106,7 +115,7 @@ def timed(
             try:
                 step = steps.variants[variant]
                 if turn < 0:  # warms up, and tells how many steps fill a round
-                    took = min(_round(step, steps.settle, 3) for _ in range(3))
+                    took = min(_round(step, steps.settle, 3).whole for _ in range(3))
                     repeats[name] = max(1, min(1000, int(ROUND / max(took, 1e-7))))
                 else:
                     times[name].append(_round(step, steps.settle, repeats[name]))
@@ -117,8 +126,9 @@ def timed(
     return {n: t for n, t in times.items() if n not in failures and t}, repeats, failures
 
 
-def figures(times: list[float], repeats: int, error: float, floor: float | None) -> Report:
+def figures(rounds: list[Times], repeats: int, error: float, floor: float | None) -> Report:
     """What is kept of a library's rounds; times in microseconds."""
+    times = [one.whole for one in rounds]
     median = statistics.median(times)
     quarters = statistics.quantiles(times, n=4) if len(times) > 1 else [median] * 3
     return {
@@ -126,6 +136,7 @@ def figures(times: list[float], repeats: int, error: float, floor: float | None)
         "min_us": min(times) * 1e6,
         "max_us": max(times) * 1e6,
         "quartiles_us": [quarters[0] * 1e6, quarters[2] * 1e6],
+        "host_us": statistics.median(one.host for one in rounds) * 1e6,
         "rounds": len(times),
         "steps_a_round": repeats,
         "error": error,
@@ -222,6 +233,7 @@ def run(options: argparse.Namespace) -> Report:
         "ceilings": {},
         "ceilings_failed": {},
         "works": [],
+        "aims": [],
         "left_out": [],
     }
     print(f"device: {report['device']}; peers: {report['peers']}; absent: {absent}", flush=True)
@@ -245,6 +257,7 @@ def run(options: argparse.Namespace) -> Report:
             report["left_out"].append(f"{work.name}: {cause_of(error)}")
             rows = []
         report["works"] += rows
+        report["aims"] = list(aims(report["works"]))
         _keep(report, options.json)
         failed = sorted({name for row in rows for name in row["failures"]})
         took = time.monotonic() - start

@@ -109,9 +109,9 @@ def junit(path: Path) -> Report:
 
 STAGES: dict[str, Stage] = {
     "probes": Stage(1.2, _tool("gpu_probes.py"), _json),
-    "bench": Stage(4.0, _tool("gpu.py"), _json),
+    "bench": Stage(5.0, _tool("gpu.py"), _json),
     "equality": Stage(1.0, _equality, _json),
-    "suite": Stage(3.5, _suite, junit, {"TFSESSION_SIMULATED_GPUS": ""}),
+    "suite": Stage(3.0, _suite, junit, {"TFSESSION_SIMULATED_GPUS": ""}),
     "sanitizer": Stage(0.8, _sanitizer, _last_lines, needs="compute-sanitizer"),
     "demo": Stage(
         0.5,

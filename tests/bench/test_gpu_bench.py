@@ -7,6 +7,7 @@ import gpu
 import numpy as np
 import pytest
 from on_gpu import ceilings, planned, table
+from on_gpu.aims import aims
 from on_gpu.peers import ByHand, Ours, Peer, Steps
 from on_gpu.work import error_of, right_answers
 
@@ -105,6 +106,7 @@ def test_what_fails_is_told_and_the_rest_measured(monkeypatch):
     ]
     figures = row["figures"]["tfsession"]
     assert figures["rounds"] == 2
+    assert 0 < figures["host_us"] <= figures["max_us"]
     assert figures["min_us"] <= figures["median_us"] <= figures["max_us"]
     assert row["floor_us"] == pytest.approx(8.0)
     assert figures["share_of_roofline"] == pytest.approx(8.0 / figures["median_us"])
@@ -135,7 +137,9 @@ def test_a_run_leaves_figures_that_claim_nothing(tmp_path, capsys, monkeypatch):
     assert gpu.main(["--markdown", str(path)]) == 0
     text = capsys.readouterr().out
     assert text.startswith("tried on a simulated device: these figures claim nothing.")
-    assert "| 8 element-wise ops, 1,000 float32 | inputs on the device, nothing fetched |" in text
+    row = "| 8 element-wise ops, 1,000 float32 | inputs on the device, nothing fetched | float32 |"
+    assert row in text
+    assert "10.0 microseconds of the host a step" in text or "of copy bandwidth" in text
 
 
 def test_a_run_ends_within_its_time(tmp_path):
@@ -148,11 +152,12 @@ def test_a_run_ends_within_its_time(tmp_path):
 
 def test_a_library_that_fails_in_all_rows_is_in_the_table(tmp_path):
     row = {"work": "w", "variant": "v", "figures": {}, "failures": {"torch": "E: why\nwhere"}}
-    row |= {"floor_us": None, "bound_by": None}
+    row |= {"floor_us": None, "bound_by": None, "precision": "float32"}
     report = {"is_claim": True, "device": "a card", "peers": {"torch": "1"}, "works": [row]}
     report |= {"absent": {"jax.jit": "not installed"}, "ceilings": {}, "left_out": []}
+    report["aims"] = []
     text = table.markdown(report)
-    assert "| w | v | failed |  |  |" in text
+    assert "| w | v | float32 | failed |  |  |" in text
     assert "- w, torch: E: why" in text
     assert "- jax.jit: not installed" in text
     table.show(report)
@@ -163,3 +168,29 @@ def test_steps_give_their_answers_in_the_order_of_the_right_ones():
     fetched = [variant for variant in work.variants if variant.fetched]
     steps = Steps(dict.fromkeys(work.variants, lambda n: n), lambda n: 10 + n, lambda: None)
     assert len(steps.answers(work)) == len(right_answers(work)) == 4 * (4 + len(fetched))
+
+
+def _row(work, bound="FLOP", **figures):
+    found = {name.replace("_", " "): {"median_us": time} for name, time in figures.items()}
+    found |= {"jax.jit": found.pop("jax")} if "jax" in found else {}
+    return {"work": work, "variant": "v", "bound_by": bound, "figures": found}
+
+
+def test_aims_are_told_of_the_rows_of_a_run():
+    rows = [
+        _row("MLP", tfsession=30.0, torch_compiled=40.0, jax=50.0, torch=10.0),
+        _row("MLP", tfsession=30.0, torch_compiled=40.0, jax=20.0),
+        _row("MLP", tfsession=30.0, torch=10.0),
+        _row("matmul", tfsession=104.0, torch=100.0),
+        _row("matmul", tfsession=106.0, torch=100.0),
+        _row("matmul", torch=100.0),
+        _row("8 element-wise ops", "bytes", tfsession=1.0),
+        _row("8 element-wise ops", "kernels in a row", tfsession=1.0),
+        _row("LSTM", tfsession=1.0, torch=0.1),
+    ]
+    rows[6]["figures"]["tfsession"]["share_of_roofline"] = 0.89
+    rows[7]["figures"]["tfsession"]["host_us"] = 9.5
+    found = [(aim["is"], aim["holds"]) for aim in aims(rows)]
+    assert found[:2] == [(0.75, True), (1.5, False)]
+    assert found[2:6] == [(None, None), (1.04, True), (1.06, False), (None, None)]
+    assert found[6:] == [(0.89, False), (9.5, True)]

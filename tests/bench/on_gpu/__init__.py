@@ -22,7 +22,7 @@ __all__ = ["RESIDENT", "Variant", "Work", "planned"]
 def planned(tiny: bool) -> Iterator[Callable[[], Work]]:
     """Each work, not made yet, in order of interest; `tiny` ones have the same texts."""
     if tiny:
-        yield partial(Mlp, 4)
+        yield partial(Mlp, 4, (16, 8, 10))
         yield partial(Chain, 1000)
         yield partial(Block, 2, 8, 32, 2)
         yield partial(Product, 64, "float32")
@@ -35,6 +35,7 @@ def planned(tiny: bool) -> Iterator[Callable[[], Work]]:
         return
     yield partial(Mlp, 128)
     yield partial(Chain, 1 << 26)
+    yield partial(Chain, 1000)  # which shows what a step costs the host
     yield partial(Product, 8192, "bfloat16")
     yield partial(Product, 8192, "tf32")
     yield partial(Product, 4096, "float32")

@@ -31,7 +31,7 @@ def tf_cross_entropy(tf: Any, logits: Any, labels: Any) -> Any:
 
 
 class Mlp(Work):
-    """784-256-128-10 with biases: a step of Adam."""
+    """Dense layers with biases, for images of digits: a step of Adam."""
 
     trains = True
     variants = (
@@ -41,9 +41,9 @@ class Mlp(Work):
         FED,
     )
 
-    def __init__(self, batch: int) -> None:
-        self.name = f"MLP 784-256-128-10, batch {batch}, Adam step"
-        matrices, data, labels = dense.layers(batch, WIDTHS)
+    def __init__(self, batch: int, widths: tuple[int, ...] = WIDTHS) -> None:
+        self.name = f"MLP 784-{'-'.join(map(str, widths))}, batch {batch}, Adam step"
+        matrices, data, labels = dense.layers(batch, widths)
         self.parameters = [a for m in matrices for a in (m, np.zeros(m.shape[1], np.float32))]
         turns = range(4)
         self.inputs = [

@@ -104,8 +104,7 @@ class Ours(Peer):
 
     def build(self, work: Work) -> Steps:
         tf = self._tf
-        if self._cupy is not None:
-            use_tf32(work.precision)
+        self._use(work.precision)
         with tf.Graph().as_default() as graph, tf.device("/gpu:0"):
             given = [tf.placeholder(array.dtype, array.shape) for array in work.inputs[0]]
             answer = work.in_tfsession(tf, *given)
@@ -137,6 +136,15 @@ class Ours(Peer):
             lambda number: look(*resident[number % turns]),
             self._settle,
         )
+
+    def _use(self, precision: str) -> None:
+        """Let products round float32 to TF32, or not: our own, and those that CuPy does."""
+        experimental = getattr(self._tf.config, "experimental", None)
+        switch = getattr(experimental, "enable_tensor_float_32_execution", None)
+        if switch is not None:
+            switch(precision == "tf32")
+        if self._cupy is not None:
+            use_tf32(precision)
 
     def _settle(self) -> None:
         if self._cupy is not None:

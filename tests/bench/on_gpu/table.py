@@ -12,7 +12,7 @@ Report = dict[str, Any]
 
 
 def _cells(row: dict[str, Any], peers: list[str]) -> list[str]:
-    cells = [row["work"], row["variant"]]
+    cells = [row["work"], row["variant"], row["precision"]]
     for name in peers:
         figures = row["figures"].get(name)
         if figures is None:
@@ -27,8 +27,14 @@ def _cells(row: dict[str, Any], peers: list[str]) -> list[str]:
     return cells
 
 
+def _aim(aim: dict[str, Any]) -> str:
+    told = {True: "holds", False: "does not hold", None: "not known"}[aim["holds"]]
+    figure = "" if aim["is"] is None else f", {aim['is']:.3g}"
+    return f"- {aim['row']}: {aim['what']}: {told}{figure}"
+
+
 def _columns(report: Report) -> list[str]:
-    return ["work", "variant", *report["peers"], "floor", "share of tfsession"]
+    return ["work", "variant", "precision", *report["peers"], "floor", "share of tfsession"]
 
 
 def title(report: Report) -> str:
@@ -42,18 +48,23 @@ def show(report: Report) -> None:
     """Print it for a terminal."""
     table = Table(title=title(report))
     for number, name in enumerate(_columns(report)):
-        table.add_column(name, justify="left" if number < 2 else "right")
+        table.add_column(name, justify="left" if number < 3 else "right")
     for row in report["works"]:
         table.add_row(*_cells(row, list(report["peers"])))
-    Console(width=None if Console().is_terminal else 200).print(table)
+    console = Console(width=None if Console().is_terminal else 200, highlight=False)
+    console.print(table)
+    for aim in report["aims"]:
+        console.print(_aim(aim), markup=False)
 
 
 def markdown(report: Report) -> str:
     """The table, the ceilings, and what failed."""
     columns, peers = _columns(report), list(report["peers"])
     lines = [title(report) + ".", ""]
-    lines += ["| " + " | ".join(columns) + " |", "| --- | --- |" + " ---: |" * (len(columns) - 2)]
+    lines += ["| " + " | ".join(columns) + " |"]
+    lines += ["| --- | --- | --- |" + " ---: |" * (len(columns) - 3)]
     lines += ["| " + " | ".join(_cells(row, peers)) + " |" for row in report["works"]]
+    lines += ["", *map(_aim, report["aims"])]
     ceilings = [f"{name} {value:.4g}" for name, value in report["ceilings"].items() if value]
     lines += ["", "Ceilings of the same run: " + (", ".join(ceilings) or "none") + "."]
     failures = [
