@@ -238,6 +238,32 @@ def test_a_gpu_tells_itself_when_it_computed(fresh_graph):
     assert product.accelerator_exec_micros == stream["y:MatMul"].all_end_rel_micros
 
 
+def test_a_profiler_sees_operations_then_the_replay(fresh_graph, monkeypatch):
+    seen = []
+
+    def shown(self, function, name):
+        return lambda *arguments, **settings: [
+            seen.append(name),
+            function(*arguments, **settings),
+        ][1]
+
+    monkeypatch.setattr(SimulatedDevice, "shown", shown)
+    x = tf.placeholder(tf.float32, [2], name="x")
+    with tf.device("/gpu:0"):
+        y = tf.matmul(tf.exp(x, name="exp")[None], tf.ones([2, 2]), name="y")
+    with tf.Session() as session:
+        for step in range(4):
+            seen.clear()
+            session.run(y, {x: [1, 2]})
+            if step < 2:
+                assert {"exp", "y"} <= set(seen)
+                operations = list(seen)
+    assert len(seen) == 1
+    assert seen[0].startswith("replay: ")
+    assert seen[0].endswith(".. y")
+    assert len(operations) > 1
+
+
 def test_an_unfinished_device_is_waited_for(fresh_graph, monkeypatch):
     waited = []
     wait = SimulatedDevice.synchronize
