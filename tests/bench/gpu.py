@@ -178,6 +178,7 @@ def measure(
                 "bound_by": None if bound is None else bound[1],
                 "figures": {
                     name: figures(t, repeats[name], errors[name], bound and bound[0])
+                    | built[name].notes()
                     for name, t in times.items()
                 },
                 "failures": failures | failed,

@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -252,6 +253,30 @@ def bandwidth() -> Facts:
     }
 
 
+def generated() -> Facts:
+    """The same work as in `bandwidth` by a step of tfsession; GB/s, the host's part included."""
+    import tfsession as tf
+
+    size, turns = 1 << 26, 20
+    with tf.Graph().as_default() as graph, tf.device("/gpu:0"):
+        x = tf.placeholder(tf.float32, [size])
+        session = tf.Session(graph=graph)
+        step = session.make_callable(x * 2.0 + 1.0, [x], device_fetches=True)
+    value = step(np.zeros(size, np.float32))
+    settle = _cupy().cuda.runtime.deviceSynchronize
+    took = []
+    for _ in range(8):
+        settle()
+        start = time.perf_counter()
+        for _ in range(turns):
+            step(value)
+        settle()
+        took.append((time.perf_counter() - start) / turns)
+    (first,) = {float(number) for number in step(value)[:: size // 7].get()}
+    assert first == 3, f"the step gave {first}, not 3"
+    return {"a step of tfsession": round(8 * size / statistics.median(took[1:]) / 1e9, 1)}
+
+
 def replay() -> Facts:
     """What a replayed graph costs for each node, on the device and on the host."""
     cupy = _cupy()
@@ -307,7 +332,7 @@ def pinned() -> Facts:
 
 PROBES: dict[str, Callable[[], Facts]] = {
     function.__name__: function
-    for function in (versions, cublaslt, conditional, pool, bandwidth, replay, pinned)
+    for function in (versions, cublaslt, conditional, pool, bandwidth, generated, replay, pinned)
 }
 
 
@@ -340,7 +365,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=120, help="for all of them together")
     options = parser.parse_args(arguments)
     if options.probe:
-        print(json.dumps(PROBES[options.probe]()))
+        try:
+            print(json.dumps(PROBES[options.probe]()))
+        except Exception as error:
+            traceback.print_exc()
+            # The last line is what is kept.
+            print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
+            return 1
         return 0
     until = time.monotonic() + options.seconds
     found = {}

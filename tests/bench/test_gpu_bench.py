@@ -106,6 +106,8 @@ def test_what_fails_is_told_and_the_rest_measured(monkeypatch):
     ]
     figures = row["figures"]["tfsession"]
     assert figures["rounds"] == 2
+    assert figures["refused"] == []
+    assert 0 < figures["recorded"] <= figures["segments"]
     assert 0 < figures["host_us"] <= figures["max_us"]
     assert figures["min_us"] <= figures["median_us"] <= figures["max_us"]
     assert row["floor_us"] == pytest.approx(8.0)

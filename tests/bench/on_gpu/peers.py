@@ -26,14 +26,23 @@ class Absent(Exception):
 
 
 class Steps:
-    """The steps of a work in one library. `look` is the answer now, on the host."""
+    """The steps of a work in one library.
+
+    `look` is the answer now, on the host; `settle` waits for the device; `notes` tells how the
+    steps were run.
+    """
 
     def __init__(
-        self, variants: dict[Variant, Step], look: Step, settle: Callable[[], None]
+        self,
+        variants: dict[Variant, Step],
+        look: Step,
+        settle: Callable[[], None],
+        notes: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         self.variants = variants
         self.look = look
         self.settle = settle
+        self.notes = notes
 
     def answers(self, work: Work) -> list[Any]:
         """In the order of `right_answers`."""
@@ -135,6 +144,7 @@ class Ours(Peer):
             {variant: step(variant) for variant in work.variants},
             lambda number: look(*resident[number % turns]),
             self._settle,
+            lambda: _recordings(session),
         )
 
     def _use(self, precision: str) -> None:
@@ -156,6 +166,17 @@ def use_tf32(precision: str) -> None:
     routines = importlib.import_module("cupy._core._routines_linalg")
     kinds = (routines.COMPUTE_TYPE_DEFAULT, routines.COMPUTE_TYPE_TF32)
     routines.set_compute_type(np.dtype("float32"), kinds[precision == "tf32"])
+
+
+def _recordings(session: Any) -> dict[str, Any]:
+    """How many segments the plans of a session have, how many are recorded; what was refused."""
+    segments = [s for plan in session._engine._plans.values() for s in plan.segments]
+    found = [r for s in segments if (r := getattr(s, "recordings", None)) is not None]
+    return {
+        "segments": len(segments),
+        "recorded": sum(bool(recordings._known) for recordings in found),
+        "refused": sorted({" ".join(why.split())[:200] for r in found for why in r.reasons}),
+    }
 
 
 class ByHand(Peer):
