@@ -173,7 +173,10 @@ def conditional() -> Facts:
     params.conditional.type = driver.CUgraphConditionalNodeType.CU_GRAPH_COND_TYPE_WHILE
     params.conditional.size = 1
     params.conditional.ctx = context
-    _checked(driver.cuGraphAddNode(graph, None, None, 0, params))
+    try:
+        _checked(driver.cuGraphAddNode(graph, None, None, 0, params))
+    except TypeError:  # the bindings for CUDA 12 know nothing of the data of edges
+        _checked(driver.cuGraphAddNode(graph, None, 0, params))
     body = params.conditional.phGraph_out[0]
     node = driver.CUDA_KERNEL_NODE_PARAMS()
     node.func = driver.CUfunction(kernel.kernel.ptr)

@@ -37,6 +37,9 @@ PACKAGES = (
     r"numpy|ml.dtypes|protobuf|cupy.*|cuda.(bindings|core|pathfinder)|torch|triton|jax.*|tfsession"
     r"|nvidia.(ml.py|cublas|cudnn|cuda.(runtime|nvrtc)).*"
 )
+# The folder that a command begins in is no place to look for modules: a package without its kernels
+# and devices lies there, which else would hide the one that ci/links lays out.
+FROM_LINKS = {"PYTHONSAFEPATH": "1"}
 VARIABLES = "(TFSESSION|CUPY|CUDA|NVIDIA)_"
 DEVICE = ("name", "driver_version", "memory.total", "compute_cap", "clocks.max.sm", "power.limit")
 Report = dict[str, Any]
@@ -111,7 +114,7 @@ STAGES: dict[str, Stage] = {
     "probes": Stage(1.2, _tool("gpu_probes.py"), _json),
     "bench": Stage(5.0, _tool("gpu.py"), _json),
     "equality": Stage(1.0, _equality, _json),
-    "suite": Stage(3.0, _suite, junit, {"TFSESSION_SIMULATED_GPUS": ""}),
+    "suite": Stage(3.0, _suite, junit, FROM_LINKS | {"TFSESSION_SIMULATED_GPUS": ""}),
     "sanitizer": Stage(0.8, _sanitizer, _last_lines, needs="compute-sanitizer"),
     "demo": Stage(
         0.5,
@@ -119,6 +122,7 @@ STAGES: dict[str, Stage] = {
             *(sys.executable, "-m", "tfsession.examples.digits", "--device", "/gpu:0")
         ],
         lambda path: {},
+        FROM_LINKS,
     ),
 }
 
