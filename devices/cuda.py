@@ -5,7 +5,8 @@ CuPy is imported, and a CUDA context made, when a session first uses the device.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -20,6 +21,7 @@ from tfsession.devices.cuda_module import CudaModule
 from tfsession.devices.layout import GpuSlot
 from tfsession.devices.memory import Charge, Ledger, MemoryStats
 from tfsession.devices.slab import Slab
+from tfsession.devices.timer import Timer
 
 __all__ = ["CudaDevice"]
 
@@ -62,6 +64,38 @@ def describe(slot: GpuSlot) -> str:
         f"device: {slot.card}, name: {gpu.name}, pci bus id: {gpu.pci_bus_id}, "
         f"compute capability: {capability}"
     )
+
+
+class CudaTimer(Timer):
+    """Marks by events of CUDA on a stream."""
+
+    def __init__(self, cupy: Any, card: Any, stream: Any) -> None:
+        self._cupy, self._card, self._stream = cupy, card, stream
+        self._events: list[Any] = []
+
+    def mark(self) -> None:
+        """Records an event."""
+        with self._card:
+            event = self._cupy.cuda.Event()
+            event.record(self._stream)
+        self._events.append(event)
+
+    def nanoseconds(self) -> list[int]:
+        """By CUDA, which tells half microseconds; its error if the stream is not yet there."""
+        elapsed, events = self._cupy.cuda.get_elapsed_time, self._events
+        with self._card:
+            return [int(elapsed(events[0], event) * 1e6) for event in events]
+
+
+def _shown(push: Callable[[str], Any], pop: Callable[[], Any], function: Any, name: str) -> Any:
+    def shown(*arguments: Any, **settings: Any) -> Any:
+        push(name)
+        try:
+            return function(*arguments, **settings)
+        finally:
+            pop()
+
+    return shown
 
 
 class CudaDevice(Accelerator):
@@ -258,6 +292,18 @@ class CudaDevice(Accelerator):
             return array
         with self._card, self._stream:  # the protocols order the producer's stream before ours
             return cupy.from_dlpack(array) if hasattr(array, "__dlpack__") else cupy.asarray(array)
+
+    def timer(self) -> CudaTimer:
+        """Events of the device's own stream."""
+        cupy = self._cupy or self._start()
+        return CudaTimer(cupy, self._card, self._stream)
+
+    def shown(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
+        """Inside a range of NVTX where the environment's TFSESSION_NVTX asks for it."""
+        if os.environ.get("TFSESSION_NVTX", "0") in ("", "0"):
+            return function
+        nvtx = (self._cupy or self._start()).cuda.nvtx
+        return _shown(nvtx.RangePush, nvtx.RangePop, function, name)  # type: ignore[no-any-return]
 
     def synchronize(self) -> None:
         """Waits for the stream."""

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from tfsession.devices.capture import Watch
 from tfsession.devices.layout import full_name
 from tfsession.devices.memory import Ledger, MemoryStats
+from tfsession.devices.timer import Timer
 
 __all__ = ["Device", "DeviceAttributes"]
 
@@ -95,6 +96,14 @@ class Device(abc.ABC):
 
     def counting(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """A kernel that charges what it makes, where arrays do not charge themselves."""
+        return function
+
+    def timer(self) -> Timer | None:
+        """A timer of what is queued here from now on; None where the host's clock tells it."""
+        return None
+
+    def shown(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
+        """A kernel that a profiler sees as `name`, where the program is to be profiled."""
         return function
 
     @abc.abstractmethod

@@ -30,7 +30,7 @@ from tfsession.devices.simulated_capture import (
     address_of,
 )
 from tfsession.devices.simulated_numpy import SimulatedNumpy
-from tfsession.devices.simulated_stream import Accesses, SimulatedStream
+from tfsession.devices.simulated_stream import Accesses, SimulatedStream, SimulatedTimer
 from tfsession.devices.slab import Slab
 
 __all__ = ["SimulatedDevice"]
@@ -318,6 +318,10 @@ class SimulatedDevice(Accelerator):
             pending, self._pending = self._pending, []
             for buffer, content in pending:
                 buffer[...] = content
+
+    def timer(self) -> SimulatedTimer:
+        """A timer of the device's own stream."""
+        return SimulatedTimer(self._stream)
 
     def close(self) -> None:
         """Arrays that are still alive can be computed with no more."""

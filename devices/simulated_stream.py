@@ -9,13 +9,15 @@ threads do to one variable is not looked at: their order is the program's matter
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from threading import get_ident
 
 from tfsession.core import forking
 from tfsession.core.errors import InternalError
+from tfsession.devices.timer import Timer
 
-__all__ = ["Accesses", "Event", "SimulatedStream"]
+__all__ = ["Accesses", "Event", "SimulatedStream", "SimulatedTimer"]
 
 _lock = forking.lock()
 
@@ -53,6 +55,10 @@ class SimulatedStream:
         for stream, number in self.record().items():
             stream._done = max(number, stream._done)
 
+    def has_come(self, event: Event) -> bool:
+        """Whether the host knows, by a wait, that all before an event is done."""
+        return all(number <= stream._done for stream, number in event.items())
+
     def comes_after(self, stream: SimulatedStream, number: int) -> bool:
         """Whether work that is queued here now begins after a piece of work has ended."""
         return stream is self or number <= stream._done or number <= self._awaited.get(stream, 0)
@@ -62,6 +68,28 @@ class SimulatedStream:
 
 
 Event = dict[SimulatedStream, int]
+
+
+class SimulatedTimer(Timer):
+    """Marks with the times of the host, as work is done at once; not told before they have come."""
+
+    def __init__(self, stream: SimulatedStream) -> None:
+        self._stream = stream
+        self._marks: list[tuple[Event, int]] = []
+
+    def mark(self) -> None:
+        """Queued as a piece of work: what was waited for before does not cover it."""
+        self._stream.queue()
+        self._marks.append((self._stream.record(), time.perf_counter_ns()))
+
+    def nanoseconds(self) -> list[int]:
+        """Raises InternalError where CUDA would say that an event is not ready."""
+        for number, (event, _) in enumerate(self._marks):
+            if not self._stream.has_come(event):
+                raise InternalError(
+                    None, None, f"{self._stream.name} may not have come to mark {number} yet."
+                )
+        return [moment - self._marks[0][1] for _, moment in self._marks]
 
 
 class Accesses:

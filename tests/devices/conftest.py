@@ -132,6 +132,38 @@ class FakeStream:
         self.note("synchronize")
 
 
+class FakeEvent:
+    """Tells how much its stream had been asked for, a millisecond each, once that is waited for."""
+
+    def __init__(self, cupy):
+        self.cupy, self.card = cupy, cupy.here.card
+
+    def record(self, stream):
+        assert self.card == stream.card
+        stream.note("event")
+        self.stream, self.number = stream, len(stream.log)
+
+    def elapsed(self, later):
+        for event in (self, later):
+            if "synchronize" not in event.stream.log[event.number :]:
+                raise self.cupy.cuda.runtime.CUDARuntimeError("cudaErrorNotReady")
+        return float(later.number - self.number)
+
+
+class FakeRanges:
+    """NVTX: the names of the ranges that are open, and of all so far."""
+
+    def __init__(self):
+        self.open, self.all = [], []
+
+    def RangePush(self, name):
+        self.open.append(name)
+        self.all.append("/".join(self.open))
+
+    def RangePop(self):
+        self.open.pop()
+
+
 class Here(threading.local):
     """What is current in a thread."""
 
@@ -190,6 +222,9 @@ class FakeCupy:
             using_allocator=self._using,
             malloc_managed="managed",
             get_current_stream=self._current_stream,
+            Event=lambda: FakeEvent(self),
+            get_elapsed_time=FakeEvent.elapsed,
+            nvtx=FakeRanges(),
         )
 
     def _current_stream(self):

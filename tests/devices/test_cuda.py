@@ -380,3 +380,43 @@ def test_arrays_change_hands_on_a_real_gpu(fresh_graph, monkeypatch, library):
             with stream:
                 program()
     session.close()
+
+
+def test_times_are_those_of_events_on_the_stream(cupy):
+    gpu = make()
+    timer = gpu.timer()
+    timer.mark()
+    with gpu.activate():
+        gpu._stream.note("kernel")
+        gpu._stream.note("kernel")
+    timer.mark()
+    timer.mark()
+    with pytest.raises(cupy.cuda.runtime.CUDARuntimeError, match="NotReady"):
+        timer.nanoseconds()
+    gpu.synchronize()
+    assert timer.nanoseconds() == [0, 3_000_000, 4_000_000]
+    assert cupy.here.card == 7
+
+
+@pytest.mark.parametrize("value", [None, "", "0"])
+def test_profilers_see_no_names_unless_they_are_asked_for(cupy, monkeypatch, value):
+    if value is None:
+        monkeypatch.delenv("TFSESSION_NVTX", raising=False)
+    else:
+        monkeypatch.setenv("TFSESSION_NVTX", value)
+    gpu = make()
+    assert gpu.shown(abs, "name") is abs
+    assert cupy.imports == 0
+
+
+def test_profilers_see_the_names_of_operations(cupy, monkeypatch):
+    monkeypatch.setenv("TFSESSION_NVTX", "1")
+    ranges = cupy.cuda.nvtx
+    gpu = make()
+    inner = gpu.shown(lambda x, scale: x * scale, "inner")
+    outer = gpu.shown(lambda x: inner(x, scale=2) / (x - 1), "outer")
+    assert outer(3) == 3
+    with pytest.raises(ZeroDivisionError):
+        outer(1)
+    assert ranges.all == ["outer", "outer/inner"] * 2
+    assert ranges.open == []

@@ -12,7 +12,7 @@ import tfsession as tf
 from tfsession.core.errors import InternalError
 from tfsession.devices.manager import DeviceManager
 from tfsession.devices.simulated import SimulatedDevice
-from tfsession.devices.simulated_stream import Accesses, SimulatedStream
+from tfsession.devices.simulated_stream import Accesses, SimulatedStream, SimulatedTimer
 from tfsession.devices.transfer import copy
 
 FLOATS = np.arange(6, dtype=np.float32)
@@ -32,6 +32,25 @@ def test_work_of_one_stream_is_in_order(streams):
     for _ in range(3):
         memory.write(streams[0])
         memory.read(streams[0])
+
+
+@pytest.mark.parametrize("waits", ["before", "never", "for another", "for one that waited"])
+def test_a_time_is_not_known_before_the_host_has_waited(streams, waits):
+    a, b, _ = streams
+    timer = SimulatedTimer(a)
+    timer.mark()
+    a.synchronize()
+    assert timer.nanoseconds() == [0]
+    timer.mark()
+    if waits == "for one that waited":
+        b.wait_event(a.record())
+    if waits.startswith("for"):
+        b.synchronize()
+    if waits == "for one that waited":
+        assert timer.nanoseconds()[1] > 0
+    else:
+        with pytest.raises(InternalError, match="a may not have come to mark 1 yet"):
+            timer.nanoseconds()
 
 
 # (what happens between a's writing and b's reading, whether that orders them)

@@ -14,6 +14,7 @@ import tfsession as tf
 from tfsession.core import protos
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.wire import varint
+from tfsession.devices.simulated import SimulatedDevice
 from tfsession.runtime import recorder as recorder_lib
 from tfsession.runtime.cost_graph import is_measured
 from tfsession.runtime.plan import Signature
@@ -194,6 +195,92 @@ def test_copies_are_shown_beside_the_gpu(fresh_graph):
     assert devices["CPU:0"]["_arg_x_0_0"].all_start_nanos <= copy.all_start_nanos
     end = copy.all_start_nanos + copy.all_end_rel_nanos
     assert end <= devices["GPU:0"]["a"].all_start_nanos
+
+
+def nodes_of(profile):
+    """The nodes of a profile by types of operations, and of those under it."""
+    return [*profile.graph_nodes, *(n for child in profile.children for n in nodes_of(child))]
+
+
+def test_a_gpu_tells_itself_when_it_computed(fresh_graph):
+    x = tf.placeholder(tf.float32, [64, 64], name="x")
+    with tf.device("/gpu:0"):
+        y = tf.matmul(x, tf.constant(np.ones((64, 64), np.float32), name="ones"), name="y")
+        z = tf.reshape(tf.exp(y, name="exp"), [-1], name="z")
+    with tf.device("/gpu:1"):
+        total = tf.reduce_sum(z, name="total")
+    begin = time.time_ns()
+    with tf.Session() as session:
+        for _ in range(3):  # recorded and replayed, which a traced step is not
+            session.run(total, {x: np.ones((64, 64))})
+        metadata = traced(session, total, {x: np.ones((64, 64))})
+    end = time.time_ns()
+    devices = by_name(metadata)
+    stream, other = devices["GPU:0/stream:all"], devices["GPU:1/stream:all"]
+    assert list(stream) == ["y:MatMul", "exp:Exp", "z:Reshape"]
+    assert list(other) == ["total:Sum"]
+    copies = devices["GPU:0/memcpy"]["x:MEMCPYHtoD"], devices["GPU:1/memcpy"]["z:MEMCPYDtoD"]
+    last = devices["GPU:1/memcpy"]["total:MEMCPYDtoH"]
+    row = [copies[0], stream["y:MatMul"], stream["exp:Exp"], copies[1], other["total:Sum"], last]
+    spans = [(n.all_start_nanos, n.all_start_nanos + n.all_end_rel_nanos) for n in row]
+    moments = [moment for span in spans for moment in span]
+    assert moments == sorted(moments)
+    assert begin <= moments[0]
+    assert moments[-1] <= end
+    assert all(first < last for first, last in spans)
+    profile = tf.profiler.profile(
+        fresh_graph,
+        metadata,
+        cmd="op",
+        options={**tf.profiler.ProfileOptionBuilder.time_and_memory(), "output": "none"},
+    )
+    (product,) = (node for node in nodes_of(profile) if node.name == "y")
+    assert product.accelerator_exec_micros == stream["y:MatMul"].all_end_rel_micros
+
+
+def test_a_profiler_sees_operations_then_the_replay(fresh_graph, monkeypatch):
+    seen = []
+
+    def shown(self, function, name):
+        return lambda *arguments, **settings: [
+            seen.append(name),
+            function(*arguments, **settings),
+        ][1]
+
+    monkeypatch.setattr(SimulatedDevice, "shown", shown)
+    x = tf.placeholder(tf.float32, [2], name="x")
+    with tf.device("/gpu:0"):
+        y = tf.matmul(tf.exp(x, name="exp")[None], tf.ones([2, 2]), name="y")
+    with tf.Session() as session:
+        for step in range(4):
+            seen.clear()
+            session.run(y, {x: [1, 2]})
+            if step < 2:
+                assert {"exp", "y"} <= set(seen)
+                operations = list(seen)
+    assert len(seen) == 1
+    assert seen[0].startswith("replay: ")
+    assert seen[0].endswith(".. y")
+    assert len(operations) > 1
+
+
+def test_an_unfinished_device_is_waited_for(fresh_graph, monkeypatch):
+    waited = []
+    wait = SimulatedDevice.synchronize
+    monkeypatch.setattr(
+        SimulatedDevice, "synchronize", lambda self: [waited.append(self.name), wait(self)]
+    )
+    with tf.device("/gpu:0"):
+        variable = tf.Variable([1.0], name="v")
+        change = tf.assign_add(variable, [1.0], name="change").op
+    with tf.Session() as session:
+        session.run(variable.initializer)
+        waited.clear()
+        session.run(change)
+        assert waited == []
+        stream = by_name(traced(session, change))["GPU:0/stream:all"]
+    assert "change:AssignAdd" in stream
+    assert waited == [f"{FULL}GPU:0"] * 2
 
 
 def test_an_operation_that_waits_lasts_from_its_beginning(fresh_graph):

@@ -389,6 +389,8 @@ class _Recorded:
             own = self._take_in(arguments, staged, places)
             self._bring(arguments)
             results = self._record(segment.function, [*asked, *own], plan, base, state)
+        first, last = segment.nodes[0].op.name, segment.nodes[-1].op.name
+        self._replay = device.shown(self._recording.replay, f"replay: {first} .. {last}")
         self._watched = state.when_moved(self._moved)
         self._variables = list(variables)
         self._located = _locations(variables)
@@ -504,7 +506,7 @@ class _Recorded:
         """The results for arguments like those that it was recorded with."""
         with self._device.activate():
             self._bring(arguments)
-            self._recording.replay()
+            self._replay()
         return [result(arguments) for result in self._results]
 
 

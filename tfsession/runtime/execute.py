@@ -410,7 +410,7 @@ class Engine:
             return function
         if device.asks_ahead and not kernel.aliases:
             function = asking_ahead(function, op, device.ledger)
-        return device.counting(function)
+        return device.shown(device.counting(function), op.name)
 
     def constant(self, node: Node) -> Value:
         """The value of a constant node in its memory, made once for the session."""

@@ -442,6 +442,8 @@ class Execution:
     def _copied(self, scope: Scope, transfer: Transfer) -> Value:
         tensor = transfer.tensor
         recorder = self.control.recorder
+        if recorder is not None:
+            recorder.resume()
         start = time.perf_counter_ns()
         try:
             value = scope.values[self._plan.names[id(transfer.source)][tensor]]

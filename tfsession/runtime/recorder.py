@@ -14,6 +14,7 @@ import numpy as np
 
 from tfsession.core.dtypes import resource, variant
 from tfsession.devices.device import Device
+from tfsession.runtime.device_times import DeviceMarks, KernelTrace
 from tfsession.runtime.partition import Node, Transfer
 from tfsession.runtime.partition_graphs import GraphNode, StepGraph
 from tfsession.runtime.step_stats import (
@@ -82,6 +83,13 @@ class PlanTrace:
 
     def __init__(self, nodes: Sequence[Node], graph: StepGraph) -> None:
         self._traced = [_of_node(node, graph.by_op[node.op]) for node in nodes]
+        self.kernels = KernelTrace(
+            {
+                index: (node.memory, node.op.name, node.op.type)
+                for index, node in enumerate(nodes)
+                if node.memory is not None and not (node.kernel.constant or node.kernel.forwards)
+            }
+        )
         # Those that give storages or handles: what has a shape there need not be a value's.
         self.special = frozenset(
             index
@@ -183,7 +191,10 @@ def shape_of(value: Any) -> OutputShape:
 
 
 class StepRecorder:
-    """Takes down one step; `observe` is called by the compiled code after each operation."""
+    """Takes down one step; `observe` is called by the compiled code after each operation.
+
+    Each entry of the log has a mark on every device that keeps times of its own.
+    """
 
     def __init__(self, trace: PlanTrace) -> None:
         self._trace = trace
@@ -191,10 +202,11 @@ class StepRecorder:
         # To Unix time: one offset for the step, so that times within it are exact.
         self._epoch = time.time_ns() - self._begin
         self._before = trace.before(())
-        self._log: list[tuple[int, int, Shapes]] = []
-        self._copies: dict[str, list[tuple[str, str, int, int, int]]] = {}
-        self.observe = _make_observe(trace, self._log.append)
-        self.resume()
+        self._log: list[tuple[int, int, Shapes]] = [(_NOW, self._begin, ())]
+        self._marks = DeviceMarks(trace.kernels.devices)
+        self._copies: list[_Copy] = []
+        self._append = _marking(self._log.append, self._marks) if self._marks else self._log.append
+        self.observe = _make_observe(trace, self._append)
 
     def fed(self, values: Sequence[Any]) -> None:
         """The values of the plan's feeds are there, and the first operation begins."""
@@ -203,32 +215,33 @@ class StepRecorder:
 
     def resume(self) -> None:
         """The step goes on after a wait: what is observed next begins now."""
-        self._log.append((_NOW, time.perf_counter_ns(), ()))
+        self._append((_NOW, time.perf_counter_ns(), ()))
 
     def began(self, index: int) -> None:
         """Operation number `index` begins now, and ends only after others."""
-        self._log.append((_BEGAN - index, time.perf_counter_ns(), ()))
+        self._append((_BEGAN - index, time.perf_counter_ns(), ()))
 
     def transferred(self, transfer: Transfer, start: int, end: int, value: Any) -> None:
         """A copy was made between two moments, in nanoseconds of `time.perf_counter_ns`.
 
         Copies between GPUs and the host are told; CPU devices share their memory.
         """
-        self._log.append((_NOW, end, ()))
+        self._append((_NOW, end, ()))
         source, destination = transfer.source, transfer.destination
         device = _gpu(destination) or _gpu(source)
         if device is None:
             return
         direction = f"{'D' if _gpu(source) else 'H'}to{'D' if _gpu(destination) else 'H'}"
-        copies = self._copies.setdefault(f"{device.name}/memcpy", [])
         nbytes = int(getattr(value, "nbytes", 0))
+        label = transfer.tensor.op.name, f"MEMCPY{direction}", nbytes
         times = start + self._epoch, end + self._epoch
-        copies.append((transfer.tensor.op.name, f"MEMCPY{direction}", nbytes, *times))
+        self._copies.append(_Copy(device, label, times, len(self._log) - 1))
 
     def finish(self) -> Recording:
         """The step is done."""
         now = time.perf_counter_ns()
         numbers, moments, shapes = zip(*self._log, strict=True)
+        on_devices = self._on_devices(numbers)
         ends = np.array(moments, np.int64)
         starts = np.concatenate([ends[:1], ends[:-1]])
         _set_begun(numbers, ends, starts)
@@ -245,9 +258,41 @@ class StepRecorder:
         starts = np.concatenate([first, starts[nodes], np.full(len(after), ends[-1])])
         ends = np.concatenate([first, ends[nodes], np.full(len(after), now)])
         encoded = self._trace.encode(indices, found, starts + self._epoch, ends + self._epoch)
-        copies = [encode_copies(name, made) for name, made in self._copies.items()]
-        encoded = b"".join([encoded, *copies])
-        return Recording(self._trace, encoded, indices, found, ends - starts)
+        return Recording(self._trace, encoded + on_devices, indices, found, ends - starts)
+
+    def _on_devices(self, numbers: Sequence[int]) -> bytes:
+        """What devices computed and copied; copies have the host's times where it keeps none."""
+        moments = self._marks.moments(self._epoch)
+        copies: dict[str, list[tuple[str, str, int, int, int]]] = {}
+        for device, label, times, place in self._copies:
+            if device in moments:
+                start, end = moments[device][place - 1 : place + 1].tolist()
+                times = start, end
+            copies.setdefault(f"{device.name}/memcpy", []).append((*label, *times))
+        encoded = [encode_copies(name, made) for name, made in copies.items()]
+        return b"".join([self._trace.kernels.encode(numbers, moments), *encoded])
+
+
+class _Copy(NamedTuple):
+    """A copy: on which GPU it is shown, its name, kind and bytes, and its place in the log."""
+
+    device: Device
+    label: tuple[str, str, int]
+    times: tuple[int, int]
+    place: int
+
+
+_Append = Callable[[tuple[int, int, Shapes]], None]
+
+
+def _marking(append: _Append, marks: DeviceMarks) -> _Append:
+    add = marks.add
+
+    def append_and_mark(entry: tuple[int, int, Shapes]) -> None:
+        append(entry)
+        add()
+
+    return append_and_mark
 
 
 def _set_begun(
@@ -268,9 +313,7 @@ def _gpu(device: Device | None) -> Device | None:
     return None if device is None or device.device_type == "CPU" else device
 
 
-def _make_observe(
-    trace: PlanTrace, append: Callable[[tuple[int, int, Shapes]], None]
-) -> Callable[..., None]:
+def _make_observe(trace: PlanTrace, append: _Append) -> Callable[..., None]:
     """The method `observe`, bound to what it needs: it is called for every operation."""
     clock, special, shapes = time.perf_counter_ns, trace.special, trace.shapes
 

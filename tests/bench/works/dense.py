@@ -11,27 +11,30 @@ from works.row import Step, works
 LAYERS = (256, 256, 10)
 
 
-def layers(batch: int) -> tuple[list[Any], Any, Any]:
-    """Weights of 784-256-256-10, images and labels."""
+def layers(batch: int, widths: tuple[int, ...] = LAYERS) -> tuple[list[Any], Any, Any]:
+    """Weights of dense layers for images of 784 numbers, 256-256-10 for one; images, and labels."""
     rng = np.random.default_rng(0)
-    widths = (784, *LAYERS)
-    matrices = [
-        rng.normal(0, 0.05, sizes).astype(np.float32) for sizes in zip(widths, LAYERS, strict=False)
-    ]
+    sizes = zip((784, *widths), widths, strict=False)
+    matrices = [rng.normal(0, 0.05, size).astype(np.float32) for size in sizes]
     data = rng.normal(0, 1, (batch, 784)).astype(np.float32)
-    return matrices, data, rng.integers(0, 10, batch).astype(np.int32)
+    return matrices, data, rng.integers(0, widths[-1], batch).astype(np.int32)
+
+
+def logits_of(tf: Any, weights: list[Any], x: Any) -> Any:
+    """Dense layers, a matrix and a bias each, with relu between them."""
+    for index in range(0, len(weights), 2):
+        x = tf.matmul(x, weights[index]) + weights[index + 1]
+        x = x if index + 2 == len(weights) else tf.nn.relu(x)
+    return x
 
 
 def _mlp(tf: Any, batch: int) -> tuple[Any, ...]:
     matrices, data, target = layers(batch)
     x = tf.placeholder(tf.float32, [None, 784])
     labels = tf.placeholder(tf.int32, [None])
-    layer = x
-    for array in matrices:
-        units = array.shape[1]
-        layer = tf.matmul(layer, tf.Variable(array)) + tf.Variable(np.zeros(units, np.float32))
-        layer = tf.nn.relu(layer) if units != 10 else layer
-    return x, labels, layer, data, target
+    biases = [np.zeros(matrix.shape[1], np.float32) for matrix in matrices]
+    weights = [tf.Variable(a) for pair in zip(matrices, biases, strict=True) for a in pair]
+    return x, labels, logits_of(tf, weights, x), data, target
 
 
 @works(
@@ -136,10 +139,9 @@ def reduction(tf: Any, size: int) -> Step:
     return lambda: call(value)
 
 
-def _normalized(tf: Any, x: Any, width: int) -> Any:
+def normalized(tf: Any, x: Any, scale: Any, offset: Any) -> Any:
     """Layer normalization, in the ops that programs wrote it with."""
     mean, variance = tf.nn.moments(x, [-1], keep_dims=True)
-    scale, offset = tf.Variable(tf.ones([width])), tf.Variable(tf.zeros([width]))
     return (x - mean) * tf.rsqrt(variance + 1e-5) * scale + offset
 
 
@@ -155,7 +157,7 @@ def layer_norm(tf: Any, rows: int, width: int, back: bool) -> Step:
     value = normal(rows, width, mean=1, deviation=2)
     with tf.Graph().as_default() as graph:
         x = tf.placeholder(tf.float32, [None, width])
-        y = _normalized(tf, x, width)
+        y = normalized(tf, x, tf.Variable(tf.ones([width])), tf.Variable(tf.zeros([width])))
         fetch = y
         if back:
             grads = tf.gradients(y * y * y, [x, *tf.trainable_variables()])
@@ -174,23 +176,38 @@ def block(batch: int, length: int, width: int) -> tuple[Any, list[Any]]:
     return value, [rng.normal(0, s[0] ** -0.5, s).astype(np.float32) for s in sizes]
 
 
-def _attention(tf: Any, x: Any, heads: int, kernels: list[Any]) -> Any:
+def _attention(tf: Any, x: Any, heads: int, kernel: Any, mixer: Any) -> Any:
     _, length, width = x.shape.as_list()
-    mask = tf.matrix_band_part(tf.ones([length, length]), -1, 0)
-
-    def project(value: Any, kernel: Any) -> Any:
-        return tf.matmul(tf.reshape(value, [-1, width]), tf.Variable(kernel))
-
-    three = tf.reshape(project(x, kernels[0]), [-1, length, 3, heads, width // heads])
+    mask = tf.matrix_band_part(tf.ones([length, length], x.dtype), -1, 0)
+    projected = tf.matmul(tf.reshape(x, [-1, width]), kernel)
+    three = tf.reshape(projected, [-1, length, 3, heads, width // heads])
     q, k, v = tf.unstack(tf.transpose(three, [2, 0, 3, 1, 4]))
     scores = tf.matmul(q, k, transpose_b=True) * (width / heads) ** -0.5
     weights = tf.nn.softmax(scores * mask - 1e9 * (1.0 - mask))
     mixed = tf.transpose(tf.matmul(weights, v), [0, 2, 1, 3])
-    return tf.reshape(project(mixed, kernels[1]), [-1, length, width])
+    return tf.reshape(tf.matmul(tf.reshape(mixed, [-1, width]), mixer), [-1, length, width])
 
 
 def _gelu(tf: Any, x: Any) -> Any:
     return 0.5 * x * (1.0 + tf.tanh(0.7978845608 * (x + 0.044715 * tf.pow(x, 3.0))))
+
+
+def block_of(tf: Any, weights: list[Any], x: Any, heads: int) -> Any:
+    """A block of GPT-2: causal attention and two dense layers, each normalized and residual."""
+    _, length, width = x.shape.as_list()
+    scale, offset, kernel, mixer, scale2, offset2, up, up_bias, down, down_bias = weights
+    y = x + _attention(tf, normalized(tf, x, scale, offset), heads, kernel, mixer)
+    inner = tf.reshape(normalized(tf, y, scale2, offset2), [-1, width])
+    inner = _gelu(tf, tf.matmul(inner, up) + up_bias)
+    return y + tf.reshape(tf.matmul(inner, down) + down_bias, [-1, length, width])
+
+
+def block_weights(width: int, matrices: list[Any]) -> list[Any]:
+    """The matrices of `block` among scales, offsets and biases, as `block_of` takes them."""
+    ones, zeros = np.ones(width, np.float32), np.zeros(width, np.float32)
+    kernel, mixer, up, down = matrices
+    wide = np.zeros(up.shape[1], np.float32)
+    return [ones, zeros, kernel, mixer, ones, zeros, up, wide, down, zeros]
 
 
 BLOCKS = {
@@ -203,16 +220,12 @@ BLOCKS = {
     BLOCKS, small={"transformer": (2, 8, 32, 2, False), "transformer, Adam": (2, 8, 32, 2, True)}
 )
 def transformer(tf: Any, batch: int, length: int, width: int, heads: int, trains: bool) -> Step:
-    """A block of GPT-2: causal attention and two dense layers, each normalized and residual."""
-    value, kernels = block(batch, length, width)
+    """A block of GPT-2, forward, or a step of Adam."""
+    value, matrices = block(batch, length, width)
     with tf.Graph().as_default() as graph:
         x = tf.placeholder(tf.float32, [None, length, width])
-        y = x + _attention(tf, _normalized(tf, x, width), heads, kernels[:2])
-        inner = tf.reshape(_normalized(tf, y, width), [-1, width])
-        biases = [tf.Variable(tf.zeros([size])) for size in (4 * width, width)]
-        inner = _gelu(tf, tf.matmul(inner, tf.Variable(kernels[2])) + biases[0])
-        inner = tf.matmul(inner, tf.Variable(kernels[3])) + biases[1]
-        y = y + tf.reshape(inner, [-1, length, width])
+        weights = [tf.Variable(array) for array in block_weights(width, matrices)]
+        y = block_of(tf, weights, x, heads)
         fetches = [y]
         if trains:
             loss = tf.reduce_mean(tf.square(y - tf.reverse(x, [1])))

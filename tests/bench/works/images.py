@@ -101,18 +101,23 @@ def digits(batch: int) -> tuple[list[Any], Any, Any]:
     return weights, data, rng.integers(0, 10, batch).astype(np.int32)
 
 
+def digits_logits(tf: Any, weights: list[Any], x: Any) -> Any:
+    """Two convolutions with pools and a dense layer, with the weights of `digits`."""
+    layer = tf.reshape(x, [-1, 28, 28, 1])
+    for kernel, bias in (weights[:2], weights[2:4]):
+        layer = tf.nn.conv2d(layer, kernel, [1, 1, 1, 1], "SAME")
+        layer = tf.nn.relu(tf.nn.bias_add(layer, bias))
+        layer = tf.nn.max_pool(layer, [1, 2, 2, 1], [1, 2, 2, 1], "SAME")
+    return tf.matmul(tf.reshape(layer, [-1, 7 * 7 * 64]), weights[4])
+
+
 @works({"CNN descent step, batch 64": (64,)}, small={"CNN descent step": (2,)})
 def cnn_training(tf: Any, batch: int) -> Step:
     """Two convolutions with pools and a dense layer on 28x28 images: one step of descent."""
     weights, data, target = digits(batch)
     with tf.Graph().as_default() as graph:
         x, labels = tf.placeholder(tf.float32, [None, 784]), tf.placeholder(tf.int32, [None])
-        layer, variables = tf.reshape(x, [-1, 28, 28, 1]), [tf.Variable(w) for w in weights]
-        for kernel, bias in (variables[:2], variables[2:4]):
-            layer = tf.nn.conv2d(layer, kernel, [1, 1, 1, 1], "SAME")
-            layer = tf.nn.relu(tf.nn.bias_add(layer, bias))
-            layer = tf.nn.max_pool(layer, [1, 2, 2, 1], [1, 2, 2, 1], "SAME")
-        logits = tf.matmul(tf.reshape(layer, [-1, 7 * 7 * 64]), variables[4])
+        logits = digits_logits(tf, [tf.Variable(w) for w in weights], x)
         loss = tf.reduce_mean(
             tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
         )

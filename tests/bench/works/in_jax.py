@@ -49,7 +49,7 @@ def _descent(rate: float) -> Callable[..., Any]:
     return lambda p, g, _: (p - rate * g, ())
 
 
-def _adam(jax: Any, rate: float) -> Callable[..., Any]:
+def adam(jax: Any, rate: float) -> Callable[..., Any]:
     def update(p: Any, g: Any, slots: Any) -> Any:
         m, v, t = slots
         m, v, t = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g, t + 1
@@ -82,7 +82,7 @@ def _slots(update: Any, p: Any) -> Any:
     return update.slots(p) if hasattr(update, "slots") else ()
 
 
-def _cross_entropy(jax: Any, logits: Any, labels: Any) -> Any:
+def cross_entropy(jax: Any, logits: Any, labels: Any) -> Any:
     found = jax.nn.log_softmax(logits)
     return -jax.numpy.mean(jax.numpy.take_along_axis(found, labels[:, None], 1))
 
@@ -115,7 +115,7 @@ def cond(jax: Any) -> Step:
     return _jitted(jax, function, small.TEN, True)
 
 
-def _mlp(jax: Any, weights: Any, x: Any) -> Any:
+def mlp(jax: Any, weights: Any, x: Any) -> Any:
     for index in range(0, len(weights), 2):
         x = x @ weights[index] + weights[index + 1]
         x = x if index + 2 == len(weights) else jax.nn.relu(x)
@@ -131,7 +131,7 @@ def mlp_inference(jax: Any, batch: int) -> Step:
     matrices, data, _ = dense.layers(batch)
     return _jitted(
         jax,
-        lambda weights, x: jax.nn.softmax(_mlp(jax, weights, x)),
+        lambda weights, x: jax.nn.softmax(mlp(jax, weights, x)),
         data,
         kept=(_with_biases(matrices),),
     )
@@ -142,9 +142,9 @@ def mlp_training(jax: Any, batch: int) -> Step:
     matrices, data, target = dense.layers(batch)
 
     def loss(weights: Any, x: Any, labels: Any) -> Any:
-        return _cross_entropy(jax, _mlp(jax, weights, x), labels)
+        return cross_entropy(jax, mlp(jax, weights, x), labels)
 
-    return _training(jax, loss, _with_biases(matrices), _adam(jax, 1e-4), data, target)
+    return _training(jax, loss, _with_biases(matrices), adam(jax, 1e-4), data, target)
 
 
 @dense.matmul.beside(NAME)
@@ -196,10 +196,10 @@ def layer_norm(jax: Any, rows: int, width: int, back: bool) -> Step:
     return _jitted(jax, gradients if back else forward, value, kept=kept)
 
 
-def _block(jax: Any, weights: list[Any], x: Any, heads: int) -> Any:
+def block(jax: Any, weights: list[Any], x: Any, heads: int) -> Any:
     np_, (_, length, width) = jax.numpy, x.shape
     scale, offset, kernel, mixer, scale2, offset2, up, up_bias, down, down_bias = weights
-    mask = np_.tril(np_.ones((length, length), np.float32))
+    mask = np_.tril(np_.ones((length, length), x.dtype))
     three = _normalized(jax, x, scale, offset) @ kernel
     q, k, v = three.reshape(-1, length, 3, heads, width // heads).transpose(2, 0, 3, 1, 4)
     scores = q @ k.swapaxes(-1, -2) * (width / heads) ** -0.5
@@ -211,25 +211,23 @@ def _block(jax: Any, weights: list[Any], x: Any, heads: int) -> Any:
 
 @dense.transformer.beside(NAME)
 def transformer(jax: Any, batch: int, length: int, width: int, heads: int, trains: bool) -> Step:
-    value, (kernel, mixer, up, down) = dense.block(batch, length, width)
-    norm = [np.ones(width, np.float32), np.zeros(width, np.float32)]
-    dense_layers = _with_biases([up, down])
-    weights = [*norm, kernel, mixer, *norm, *dense_layers]
+    value, matrices = dense.block(batch, length, width)
+    weights = dense.block_weights(width, matrices)
     if not trains:
-        return _jitted(jax, lambda w, x: _block(jax, w, x, heads), value, kept=(weights,))
+        return _jitted(jax, lambda w, x: block(jax, w, x, heads), value, kept=(weights,))
 
     def loss(weights: Any, x: Any) -> Any:
-        return jax.numpy.mean((_block(jax, weights, x, heads) - x[:, ::-1]) ** 2)
+        return jax.numpy.mean((block(jax, weights, x, heads) - x[:, ::-1]) ** 2)
 
-    return _training(jax, loss, weights, _adam(jax, 1e-4), value)
+    return _training(jax, loss, weights, adam(jax, 1e-4), value)
 
 
-def _conv(jax: Any, x: Any, kernel: Any, stride: int = 1) -> Any:
+def conv(jax: Any, x: Any, kernel: Any, stride: int = 1) -> Any:
     layout = ("NHWC", "HWIO", "NHWC")
     return jax.lax.conv_general_dilated(x, kernel, (stride,) * 2, "SAME", dimension_numbers=layout)
 
 
-def _max_pool(jax: Any, x: Any, size: int) -> Any:
+def max_pool(jax: Any, x: Any, size: int) -> Any:
     window, strides = (1, size, size, 1), (1, 2, 2, 1)
     return jax.lax.reduce_window(x, -np.inf, jax.lax.max, window, strides, "SAME")
 
@@ -240,8 +238,8 @@ def convolution(jax: Any, shape: tuple[int, ...], extent: int, filters: int, bac
 
     def function(w: Any, x: Any) -> Any:
         if not back:
-            return [_conv(jax, x, w).mean()]
-        y, pull = jax.vjp(lambda x, w: _conv(jax, x, w), x, w)
+            return [conv(jax, x, w).mean()]
+        y, pull = jax.vjp(lambda x, w: conv(jax, x, w), x, w)
         return [y.mean(), *(grad.mean() for grad in pull(2 * y))]
 
     return _jitted(jax, function, dense.normal(*shape), kept=(kernel,))
@@ -250,7 +248,7 @@ def convolution(jax: Any, shape: tuple[int, ...], extent: int, filters: int, bac
 @images.pools.beside(NAME)
 def pools(jax: Any, shape: tuple[int, ...], back: bool) -> Step:
     def pooled(x: Any) -> Any:
-        return _max_pool(jax, _max_pool(jax, x, 2), 3)
+        return max_pool(jax, max_pool(jax, x, 2), 3)
 
     def function(x: Any) -> Any:
         y = jax.grad(lambda x: pooled(x).sum())(x) * x if back else pooled(x)
@@ -288,15 +286,19 @@ def resize(jax: Any, shape: tuple[int, ...], size: int) -> Step:
     return _jitted(jax, function, dense.normal(*shape))
 
 
+def digits_logits(jax: Any, weights: Any, x: Any) -> Any:
+    layer = x.reshape(-1, 28, 28, 1)
+    for kernel, bias in (weights[:2], weights[2:4]):
+        layer = max_pool(jax, jax.nn.relu(conv(jax, layer, kernel) + bias), 2)
+    return layer.reshape(len(x), -1) @ weights[4]
+
+
 @images.cnn_training.beside(NAME)
 def cnn_training(jax: Any, batch: int) -> Step:
     weights, data, target = images.digits(batch)
 
     def loss(weights: Any, x: Any, labels: Any) -> Any:
-        layer = x.reshape(-1, 28, 28, 1)
-        for kernel, bias in (weights[:2], weights[2:4]):
-            layer = _max_pool(jax, jax.nn.relu(_conv(jax, layer, kernel) + bias), 2)
-        return _cross_entropy(jax, layer.reshape(batch, -1) @ weights[4], labels)
+        return cross_entropy(jax, digits_logits(jax, weights, x), labels)
 
     return _training(jax, loss, weights, _descent(1e-4), data, target)
 
@@ -306,7 +308,7 @@ class _Layers:
         self.jax, self.relu = jax, jax.nn.relu
 
     def conv(self, x: Any, kernel: Any, stride: int) -> Any:
-        return _conv(self.jax, x, kernel, stride)
+        return conv(self.jax, x, kernel, stride)
 
     def norm(self, x: Any, scale: Any, offset: Any, mean: Any, variance: Any) -> Any:
         return (x - mean) * (scale / np.sqrt(variance + np.float32(0.001))) + offset
@@ -357,7 +359,7 @@ def recurrent(jax: Any, steps: int, trains: bool) -> Step:
     return _jitted(jax, gradient if trains else outputs, value, kept=(w,))
 
 
-def _lstm(jax: Any, weights: Any, state: Any, x: Any) -> Any:
+def lstm(jax: Any, weights: Any, state: Any, x: Any) -> Any:
     np_, sigmoid, (c, h) = jax.numpy, jax.nn.sigmoid, state
     gates = np_.concatenate([x, h], 1) @ weights[0] + weights[1]
     i, j, f, o = np_.split(gates, 4, 1)
@@ -376,7 +378,7 @@ def _gru(jax: Any, weights: Any, state: Any, x: Any) -> Any:
 def cells(
     jax: Any, static: bool, kind: str, steps: int, batch: int, units: int, trains: bool
 ) -> Step:
-    np_, turn = jax.numpy, _gru if kind == "GRU" else _lstm
+    np_, turn = jax.numpy, _gru if kind == "GRU" else lstm
     weights, value = loops.cell_arrays(kind, units), loops.sequences(steps, batch)
 
     def last(weights: Any, x: Any) -> Any:
@@ -407,7 +409,7 @@ def embedding(jax: Any, optimizer: str, sizes: tuple[int, int], words: int) -> S
     updates = {
         "GradientDescent": _descent(0.01),
         "Adagrad": _adagrad(jax, 0.01),
-        "Adam": _adam(jax, 0.01),
+        "Adam": adam(jax, 0.01),
         "Momentum": _momentum(0.01),
     }
 
@@ -472,6 +474,6 @@ def graph_convolutions(
 
     def loss(weights: Any, given: Any) -> Any:
         hidden = jax.nn.relu(matrix @ (given @ weights[0]))
-        return _cross_entropy(jax, matrix @ (hidden @ weights[1]), target)
+        return cross_entropy(jax, matrix @ (hidden @ weights[1]), target)
 
-    return _training(jax, loss, matrices, _adam(jax, 0.01), given)
+    return _training(jax, loss, matrices, adam(jax, 0.01), given)

@@ -75,7 +75,7 @@ def cond(torch: Any) -> Step:
     return _forward(torch, function, small.TEN, np.array(True))
 
 
-def _mlp(torch: Any, weights: list[Any], x: Any) -> Any:
+def mlp(torch: Any, weights: list[Any], x: Any) -> Any:
     for index in range(0, len(weights), 2):
         x = torch.addmm(weights[index + 1], x, weights[index])
         x = x if index + 2 == len(weights) else torch.relu(x)
@@ -86,7 +86,7 @@ def _with_biases(matrices: list[Any]) -> list[Any]:
     return [a for m in matrices for a in (m, np.zeros(m.shape[1], np.float32))]
 
 
-def _cross_entropy(torch: Any, logits: Any, labels: Any) -> Any:
+def cross_entropy(torch: Any, logits: Any, labels: Any) -> Any:
     return torch.nn.functional.cross_entropy(logits, labels.long())
 
 
@@ -94,7 +94,7 @@ def _cross_entropy(torch: Any, logits: Any, labels: Any) -> Any:
 def mlp_inference(torch: Any, batch: int) -> Step:
     matrices, data, _ = dense.layers(batch)
     weights = _parameters(torch, _with_biases(matrices))
-    return _forward(torch, lambda x: torch.softmax(_mlp(torch, weights, x), 1), data)
+    return _forward(torch, lambda x: torch.softmax(mlp(torch, weights, x), 1), data)
 
 
 @dense.mlp_training.beside(NAME)
@@ -104,7 +104,7 @@ def mlp_training(torch: Any, batch: int) -> Step:
     adam = torch.optim.Adam(weights, 1e-4)
     return _training(
         torch,
-        lambda x, labels: _cross_entropy(torch, _mlp(torch, weights, x), labels),
+        lambda x, labels: cross_entropy(torch, mlp(torch, weights, x), labels),
         adam,
         data,
         target,
@@ -157,7 +157,7 @@ def layer_norm(torch: Any, rows: int, width: int, back: bool) -> Step:
     return step
 
 
-def _block(torch: Any, weights: list[Any], x: Any, heads: int) -> Any:
+def block(torch: Any, weights: list[Any], x: Any, heads: int) -> Any:
     functions, (_, length, width) = torch.nn.functional, x.shape
     scale, offset, kernel, mixer, scale2, offset2, up, up_bias, down, down_bias = weights
     three = _normalized(torch, x, scale, offset) @ kernel
@@ -170,15 +170,13 @@ def _block(torch: Any, weights: list[Any], x: Any, heads: int) -> Any:
 
 @dense.transformer.beside(NAME)
 def transformer(torch: Any, batch: int, length: int, width: int, heads: int, trains: bool) -> Step:
-    value, (kernel, mixer, up, down) = dense.block(batch, length, width)
-    norm = [np.ones(width, np.float32), np.zeros(width, np.float32)]
-    arrays = [*norm, kernel, mixer, *norm, *_with_biases([up, down])]
-    weights = _parameters(torch, arrays)
+    value, matrices = dense.block(batch, length, width)
+    weights = _parameters(torch, dense.block_weights(width, matrices))
     if not trains:
-        return _forward(torch, lambda x: _block(torch, weights, x, heads), value)
+        return _forward(torch, lambda x: block(torch, weights, x, heads), value)
 
     def loss(x: Any) -> Any:
-        return (_block(torch, weights, x, heads) - x.flip(1)).square().mean()
+        return (block(torch, weights, x, heads) - x.flip(1)).square().mean()
 
     return _training(torch, loss, torch.optim.Adam(weights, 1e-4), value)
 
@@ -188,7 +186,7 @@ def _view(images_: Any) -> Any:
     return images_.permute(0, 3, 1, 2)
 
 
-def _kernel(torch: Any, array: Any) -> Any:
+def channels_last(torch: Any, array: Any) -> Any:
     kernel = torch.from_numpy(array).permute(3, 2, 0, 1)
     return kernel.contiguous(memory_format=torch.channels_last)
 
@@ -197,7 +195,7 @@ def _padding(size: int, extent: int, stride: int) -> int:
     return max((-(-size // stride) - 1) * stride + extent - size, 0)
 
 
-def _conv(torch: Any, x: Any, kernel: Any, stride: int = 1) -> Any:
+def conv(torch: Any, x: Any, kernel: Any, stride: int = 1) -> Any:
     total, functions = _padding(x.shape[2], kernel.shape[2], stride), torch.nn.functional
     if total % 2:
         x = functions.pad(x, (total // 2, total - total // 2) * 2)
@@ -205,7 +203,7 @@ def _conv(torch: Any, x: Any, kernel: Any, stride: int = 1) -> Any:
     return functions.conv2d(x, kernel, stride=stride, padding=total // 2)
 
 
-def _max_pool(torch: Any, x: Any, size: int) -> Any:
+def max_pool(torch: Any, x: Any, size: int) -> Any:
     total = _padding(x.shape[2], size, 2)
     # What is beyond the end is left out by the rounding up.
     return torch.nn.functional.max_pool2d(x, size, 2, padding=total // 2, ceil_mode=total % 2 > 0)
@@ -215,13 +213,13 @@ def _max_pool(torch: Any, x: Any, size: int) -> Any:
 def convolution(torch: Any, shape: tuple[int, ...], extent: int, filters: int, back: bool) -> Step:
     given = dense.normal(*shape)
     array = dense.normal(extent, extent, shape[-1], filters, deviation=0.05)
-    kernel = _kernel(torch, array).requires_grad_(back)
+    kernel = channels_last(torch, array).requires_grad_(back)
     if not back:
-        return _forward(torch, lambda x: [_conv(torch, _view(x), kernel).mean()], given)
+        return _forward(torch, lambda x: [conv(torch, _view(x), kernel).mean()], given)
 
     def step() -> Any:
         x = _view(torch.from_numpy(given)).requires_grad_()
-        y = _conv(torch, x, kernel)
+        y = conv(torch, x, kernel)
         grads = torch.autograd.grad((y * y).sum(), (x, kernel))
         return _arrays([y.mean(), *(grad.mean() for grad in grads)])
 
@@ -233,7 +231,7 @@ def pools(torch: Any, shape: tuple[int, ...], back: bool) -> Step:
     given = dense.normal(*shape)
 
     def pooled(x: Any) -> Any:
-        return _max_pool(torch, _max_pool(torch, x, 2), 3)
+        return max_pool(torch, max_pool(torch, x, 2), 3)
 
     def step() -> Any:
         x = _view(torch.from_numpy(given)).requires_grad_()
@@ -267,20 +265,23 @@ def resize(torch: Any, shape: tuple[int, ...], size: int) -> Step:
     return _forward(torch, function, dense.normal(*shape))
 
 
+def digits_logits(torch: Any, weights: list[Any], x: Any) -> Any:
+    layer = x.view(-1, 1, 28, 28)
+    for kernel, bias in (weights[:2], weights[2:4]):
+        layer = torch.relu(conv(torch, layer, kernel) + bias[:, None, None])
+        layer = max_pool(torch, layer, 2)
+    return layer.permute(0, 2, 3, 1).reshape(len(x), -1) @ weights[4]
+
+
 @images.cnn_training.beside(NAME)
 def cnn_training(torch: Any, batch: int) -> Step:
     arrays, data, target = images.digits(batch)
-    weights = [_kernel(torch, a) if a.ndim == 4 else torch.tensor(a) for a in arrays]
+    weights = [channels_last(torch, a) if a.ndim == 4 else torch.tensor(a) for a in arrays]
     for weight in weights:
         weight.requires_grad_()
 
     def loss(x: Any, labels: Any) -> Any:
-        layer = x.view(-1, 1, 28, 28)
-        for kernel, bias in (weights[:2], weights[2:4]):
-            layer = torch.relu(_conv(torch, layer, kernel) + bias[:, None, None])
-            layer = _max_pool(torch, layer, 2)
-        flat = layer.permute(0, 2, 3, 1).reshape(batch, -1)
-        return _cross_entropy(torch, flat @ weights[4], labels)
+        return cross_entropy(torch, digits_logits(torch, weights, x), labels)
 
     return _training(torch, loss, torch.optim.SGD(weights, 1e-4), data, target)
 
@@ -300,7 +301,7 @@ class _Layers:
         return self.kept[self.turn - 1]
 
     def conv(self, x: Any, kernel: Any, stride: int) -> Any:
-        return _conv(self.torch, x, self._keep(lambda: _kernel(self.torch, kernel)), stride)
+        return conv(self.torch, x, self._keep(lambda: channels_last(self.torch, kernel)), stride)
 
     def norm(self, x: Any, scale: Any, offset: Any, mean: Any, variance: Any) -> Any:
         arrays = self._keep(lambda: _given(self.torch, (mean, variance, scale, offset)))
@@ -363,7 +364,7 @@ def recurrent(torch: Any, steps: int, trains: bool) -> Step:
     return step if trains else _forward(torch, outputs, value)
 
 
-def _lstm(torch: Any, layer: Any, units: int) -> Any:
+def lstm(torch: Any, layer: Any, units: int) -> Any:
     """The weights of TensorFlow's cell, for a layer or a cell of PyTorch's."""
     kernel, bias = loops.cell_arrays("LSTM", units)
     order = np.concatenate([np.arange(units) + g * units for g in (0, 2, 1, 3)])
@@ -400,7 +401,7 @@ def cells(
     if kind == "GRU":
         return _forward(torch, _gru(torch, units), value)
     make = torch.nn.LSTMCell(32, units) if static else torch.nn.LSTM(32, units, batch_first=True)
-    layer = _lstm(torch, make, units)
+    layer = lstm(torch, make, units)
 
     def last(x: Any) -> Any:
         if not static:
@@ -492,6 +493,6 @@ def graph_convolutions(
 
     def loss(labels: Any) -> Any:
         hidden = torch.relu(matrix @ (given @ weights[0]))
-        return _cross_entropy(torch, matrix @ (hidden @ weights[1]), labels)
+        return cross_entropy(torch, matrix @ (hidden @ weights[1]), labels)
 
     return _training(torch, loss, torch.optim.Adam(weights, 0.01), target)
