@@ -1,8 +1,8 @@
-"""Waits in place: the one operation of a step that may have to wait, called by the step's function.
+"""Waits in place: operations of a step that may have to wait, called by the step's function.
 
-While it waits nothing else of the step could run, so its thread sleeps there. Steps in which more
-than one operation may wait are run by an Execution; so are those in a pool, in which a step that
-waits must take no place.
+While one waits nothing else of the step could run, so its thread sleeps there. Steps in which more
+than one operation may wait at once are run by an Execution; so are those in a pool, in which a step
+that waits must take no place.
 """
 
 from __future__ import annotations
