@@ -82,7 +82,7 @@ def compile_plan(
     writer = Writer(names, binder, asks, not signature.connections, set(signature.fetches))
     compiler = _RegionCompiler(writer)
     is_single = not signature.arriving and not fetched.transfers
-    is_single = is_single and _is_single(layout, may_wait=in_place and not asks)
+    is_single = is_single and _is_single(layout, may_wait=in_place and asks != "observe")
     if is_single:
         region = compiler.compile_single(layout, fetched)
     else:
