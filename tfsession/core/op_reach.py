@@ -76,8 +76,9 @@ _HARMLESS: Final = """
     AccumulatorTakeGradient AsString AudioSummaryV2 CacheDataset CheckNumerics CheckNumericsV2
     DecodeAndCropJpeg DecodeBase64 DecodeBmp DecodeCSV DecodeCompressed DecodeGif DecodeImage
     DecodeJpeg DecodePaddedRaw DecodePng DecodeRaw DecodeWav DeleteSessionTensor
-    DestroyTemporaryVariable Einsum EncodeBase64 EncodeJpeg Enter ExtractGlimpse
-    ExtractJpegShape GetSessionTensor HistogramSummary ImageSummary InitializeTable
+    DeserializeManySparse DeserializeSparse DestroyTemporaryVariable Einsum EncodeBase64
+    EncodeJpeg Enter ExtractGlimpse ExtractJpegShape GetSessionTensor HistogramSummary ImageSummary
+    InitializeTable
     IteratorFromStringHandle IteratorFromStringHandleV2 LookupTableExport LookupTableFind
     LookupTableImport LookupTableInsert LookupTableSize MergeSummary OptionsDataset ParseExample
     ParseExampleV2 ParseSequenceExampleV2 ParseSingleExample ParseTensor PartitionedCall
