@@ -5,6 +5,7 @@ import pytest
 pytestmark = [pytest.mark.oracle, pytest.mark.spec("datasets")]
 
 PRELUDE = """
+import tempfile
 import numpy as np
 
 tf.set_random_seed(7)
@@ -34,6 +35,7 @@ def example(number):
     return tf.train.Example(features=features).SerializeToString()
 
 
+CACHE = tempfile.mkdtemp() + "/cache"
 SPARSE = tf.SparseTensor([[0, 1], [2, 2], [2, 4]], [1, 2, 3], [4, 5])
 TEXTS = [example(number) for number in range(12)]
 EXAMPLES = D.from_tensor_slices(TEXTS)
@@ -158,6 +160,9 @@ DATASETS = {
         "R(3).map(lambda x: tf.while_loop(lambda i, s: i < x, lambda i, s: (i + 1, s + i),"
         " [tf.constant(0, tf.int64), x])[1])"
     ),
+    "kept in a file": "R(5).map(lambda x: (x, ['t'] * 2)).cache(CACHE).repeat(2).batch(3)",
+    "sparse ones kept in a file": "D.from_tensor_slices(SPARSE).cache(CACHE).batch(3)",
+    "nothing, kept in a file": "R(0).cache(CACHE)",
     "sparse": "D.from_tensors({'s': SPARSE, 'd': 1}).repeat(2)",
     "a sparse value": (
         "D.from_tensors(tf.SparseTensorValue(np.array([[0], [2]]), np.ones(2), np.array([3])))"

@@ -228,7 +228,13 @@ class Dataset(Transforms):
         return self._made("ShardDataset", inputs)
 
     def cache(self, filename: Any = "", name: str | None = None) -> Dataset:
-        """The same elements, kept in memory once somebody went through all; no file is written."""
+        """The same elements, kept once somebody went through all, and read from there.
+
+        Args:
+            filename: begins the name of the file that keeps them; in memory if it is empty. Each
+                process that goes through finds them, as long as the file is there.
+            name: not used.
+        """
         return self._made("CacheDataset", [convert_to_tensor(filename, string, name="filename")])
 
     def prefetch(self, buffer_size: Any, name: str | None = None) -> Dataset:

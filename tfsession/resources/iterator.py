@@ -140,4 +140,5 @@ class DatasetIterator:
         try:
             return next(self._steps)
         except StopIteration:
+            self._steps = iter(())  # what it went through may hold files and threads
             raise OutOfRangeError(None, None, "End of sequence") from None
