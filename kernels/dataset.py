@@ -19,6 +19,7 @@ from tfsession.core.shape import Shape
 from tfsession.resources import dataset as kinds
 from tfsession.resources import dataset_calls, dataset_groups
 from tfsession.resources.dataset_ahead import TO_DEVICE, PrefetchDataset
+from tfsession.resources.dataset_cache import FileCacheDataset
 from tfsession.resources.iterator import DatasetIterator
 from tfsession.resources.reader_files import FixedLengthRecords, Lines, RecordFile
 from tfsession.resources.store import DEFAULT_CONTAINER
@@ -177,12 +178,13 @@ def zip_dataset(ctx: Any, *input_datasets: Any) -> Dataset:
 
 
 @kernel("CacheDataset", **_HOST)
-def cache_dataset(ctx: Any, input_dataset: Any, filename: Any) -> Dataset:
-    """Kept in memory."""
-    if _text(filename):
-        raise InvalidArgumentError(
-            None, None, "A dataset is cached in memory only: give cache() no file name."
-        )
+def cache_dataset(
+    ctx: Any, input_dataset: Any, filename: Any, *, output_types: list[DType]
+) -> Dataset:
+    """Kept in memory, or in a file."""
+    name: bytes = np.asarray(filename, object)[()]
+    if name:
+        return FileCacheDataset(input_dataset, name, output_types)
     return kinds.CacheDataset(input_dataset)
 
 

@@ -69,7 +69,8 @@ with tf.device("/job:localhost"), tf.name_scope("outer"):
     o = tf.train.SyncReplicasOptimizer(
         tf.train.MomentumOptimizer(.1, .9), 2, 3, name="named", variables_to_average=[w],
         variable_averages=tf.train.ExponentialMovingAverage(.9, step))
-    grads = [(tf.ones([3, 1]), w), (None, u), (tf.IndexedSlices([[1.]], [0], [5, 1]), e)]
+    rows = tf.IndexedSlices(tf.constant([[1.]]), tf.constant([0]), tf.constant([5, 1]))
+    grads = [(tf.ones([3, 1]), w), (None, u), (rows, e)]
     train = o.apply_gradients(grads, step)
     for hook in (o.make_session_run_hook(True), o.make_session_run_hook(False, 2)):
         hook.begin()
@@ -116,7 +117,8 @@ hooks, out = [o.make_session_run_hook(True, num_tokens=0), tf.train.StopAtStepHo
 with tf.train.MonitoredTrainingSession(hooks=hooks, stop_grace_period_secs=.1) as m:
     while not m.should_stop():
         m.run(train)
-        out.append(m.run_step_fn(lambda c: c.session.run([w, step])))
+        read = lambda step_context: step_context.session.run([w, step])
+        out.append(m.run_step_fn(read))
 """,
         "replicas: refused": """
 step, v = tf.train.get_or_create_global_step(), tf.get_variable("v", [])
@@ -328,4 +330,5 @@ out = [after(S(f32, shape), *steps) for shape, steps in (
 @pytest.mark.rows("program", PROGRAMS)
 def test_a_program_has_the_same_outcome(program, outcomes):
     real, ours = outcomes(PRELUDE, program)
+    assert real[0] != "raised", real  # it would compare no more than that
     assert ours == real

@@ -5,6 +5,7 @@ import pytest
 pytestmark = [pytest.mark.oracle, pytest.mark.spec("datasets")]
 
 PRELUDE = """
+import tempfile
 import numpy as np
 
 tf.set_random_seed(7)
@@ -34,6 +35,8 @@ def example(number):
     return tf.train.Example(features=features).SerializeToString()
 
 
+CACHE = tempfile.mkdtemp() + "/cache"
+SPARSE = tf.SparseTensor([[0, 1], [2, 2], [2, 4]], [1, 2, 3], [4, 5])
 TEXTS = [example(number) for number in range(12)]
 EXAMPLES = D.from_tensor_slices(TEXTS)
 
@@ -156,6 +159,49 @@ DATASETS = {
     "while_loop": (
         "R(3).map(lambda x: tf.while_loop(lambda i, s: i < x, lambda i, s: (i + 1, s + i),"
         " [tf.constant(0, tf.int64), x])[1])"
+    ),
+    "kept in a file": "R(5).map(lambda x: (x, ['t'] * 2)).cache(CACHE).repeat(2).batch(3)",
+    "sparse ones kept in a file": "D.from_tensor_slices(SPARSE).cache(CACHE).batch(3)",
+    "nothing, kept in a file": "R(0).cache(CACHE)",
+    "sparse": "D.from_tensors({'s': SPARSE, 'd': 1}).repeat(2)",
+    "a sparse value": (
+        "D.from_tensors(tf.SparseTensorValue(np.array([[0], [2]]), np.ones(2), np.array([3])))"
+    ),
+    "sparse slices": "D.from_tensor_slices((SPARSE, np.arange(4)))",
+    "sparse batches": "D.from_tensor_slices((SPARSE, np.arange(4))).batch(3)",
+    "sparse batches of batches": "D.from_tensor_slices(SPARSE).batch(2).batch(2, True)",
+    "sparse features": (
+        "EXAMPLES.map(lambda t: {k: v for k, v in tf.parse_single_example(t, FEATURES).items()"
+        " if k != 'sequence'}).shuffle(4, seed=1).batch(5)"
+    ),
+    "sparse features of batches": (
+        "EXAMPLES.batch(5).map(lambda t: tf.parse_example(t, FEATURES)['any']).prefetch(2)"
+    ),
+    "sparse rows of batches": (
+        "EXAMPLES.batch(5).map(lambda t: (t, tf.parse_example(t, FEATURES)['any'])).unbatch()"
+    ),
+    "sparse, filtered and kept": (
+        "EXAMPLES.map(lambda t: tf.parse_single_example(t, FEATURES)['any'])"
+        ".filter(lambda s: tf.size(s.values) > 0).cache()"
+    ),
+    "sparse ones of various sizes": (
+        "R(1, 4).map(lambda x: tf.SparseTensor([[0]], [x], [x])).batch(2)"
+    ),
+    "sparse ones after others": (
+        "D.zip((R(3), D.from_tensor_slices(SPARSE))).concatenate(D.zip((R(3), "
+        "D.from_tensor_slices(tf.SparseTensor([[0, 1], [2, 2]], [1, 2], [3, 9])))))"
+    ),
+    "sparse ones in turn": (
+        "R(3).interleave(lambda x: D.from_tensor_slices("
+        "tf.SparseTensor([[0, 1], [2, 2]], tf.stack([x, x]), [3, 4])), 2)"
+    ),
+    "sparse windows": "D.from_tensor_slices(SPARSE).window(2).flat_map(lambda d: d.batch(2))",
+    "a sparse state": (
+        "D.from_tensors(D.from_tensor_slices(SPARSE).reduce("
+        "tf.SparseTensor([[1]], [5], [5]), lambda s, x: tf.sparse_add(s, x)))"
+    ),
+    "sparse and dense": (
+        "D.from_tensor_slices(SPARSE).map(lambda s: (s, tf.sparse_tensor_to_dense(s)))"
     ),
     "slices of various sizes": "D.from_tensor_slices((np.zeros(3), np.zeros(4)))",
     "slices of a scalar": "D.from_tensor_slices(1)",

@@ -104,7 +104,7 @@ out = [(x.name, x.dtypes, x.shapes, x.names, str(x.queue_ref))
 with tf.name_scope("x"), tf.device("/job:localhost"), tf.control_dependencies([tf.no_op()]):
     for q in (F(9, [tf.int32], [[]], name="q"), R(9, 1, [tf.int32], [[]], name="q"),
               D(9, [tf.int32], [[]], name="q"), F(9, tf.int32, [[]], names=["n"], name="q")):
-        wrap = (lambda v: {"n": v}) if q.names else (lambda v: v)
+        wrap = (lambda v: {"n": v}) if q.names else (lambda v: [v])
         made = [q.enqueue(wrap(3)), q.enqueue_many(wrap([3])), q.dequeue(), q.dequeue_many(3),
                 q.dequeue_up_to(3), q.close(), q.close(True), q.size(), q.is_closed(),
                 q.enqueue(wrap(3), name="mine"), q.enqueue_many(wrap([3]), name="mine"),
@@ -322,7 +322,7 @@ for make in (lambda: F(5, tf.int32, [[]], name="q"), lambda: R(5, 2, tf.int32, [
     with tf.Graph().as_default():
         q, s = make(), session()
         ops = [q.enqueue_many([[1, 2, 3]]), q.close(), q.is_closed(), q.enqueue(4),
-               q.enqueue_many([[4]]), q.enqueue_many(np.zeros((1, 0))), q.close(True), q.close(),
+               q.enqueue_many([[4]]), q.enqueue_many([np.zeros(0)]), q.close(True), q.close(),
                q.dequeue_many(5), q.size(), q.dequeue_many(0)]
         out.append([err(lambda: s.run(op)) for op in ops])
         out.append(sorted(s.run(q.dequeue_up_to(2)).tolist() + [int(s.run(q.dequeue()))]))
@@ -547,6 +547,15 @@ out = err(lambda: run(q.dequeue_many(1)))[0]
             "ok",
         ),
         (
+            "a closed PaddingFIFOQueue's name in errors",
+            """
+q = D(9, tf.int32, [[]], name="q")
+run(q.close())
+out = [err(lambda: run(op))[1][1].split()[0] for op in (q.enqueue(1), q.dequeue())]
+""",
+            ["PaddingFIFOQueue"] * 2,
+        ),
+        (
             "the number in a queue's name in errors, `_0_q`",
             """
 q = F(9, tf.int32, name="q")
@@ -563,9 +572,12 @@ _UNNAMED = re.compile(r"\b_\d+_(?=\w)")
 
 
 def _plain(value):
-    """Without the numbers of queues: real TensorFlow counts them in the process."""
+    """Without the numbers of queues, which real TensorFlow counts in the process.
+
+    What it calls a PaddingFIFOQueue goes by the operation.
+    """
     if isinstance(value, str):
-        return _UNNAMED.sub("_0_", value)
+        return _UNNAMED.sub("_0_", value).replace("PaddingFIFO", "FIFO")
     if isinstance(value, list | tuple):
         return type(value)(map(_plain, value))
     return value
@@ -574,6 +586,7 @@ def _plain(value):
 @pytest.mark.rows("program", PROGRAMS)
 def test_a_program_has_the_same_outcome(program, outcomes):
     real, ours = outcomes(PRELUDE, program)
+    assert real[0] != "raised", real  # it would compare no more than that
     assert _plain(ours) == _plain(real)
 
 

@@ -117,3 +117,24 @@ def test_nothing_is_kept_alive():
     del made
     assert len(forking._locks) == locks
     assert len(forking._owners) == owners
+
+
+def test_who_waits_until_a_lock_is_free_does_not_own_it_meanwhile():
+    lock, waits = forking.lock(), threading.Event()
+    lock.acquire()
+
+    def wait():
+        waits.set()
+        assert forking.once_free(lock) is lock
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    assert waits.wait(10)
+    thread.join(0.01)
+    assert thread.is_alive()
+    for _ in range(3):  # who holds it gives and takes it as if nobody waited
+        lock.release()
+        assert lock.acquire(blocking=False)
+    lock.release()
+    thread.join(10)
+    assert not thread.is_alive()

@@ -3,6 +3,7 @@
 import gc
 import threading
 import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -244,6 +245,98 @@ def test_an_error_ahead_comes_at_its_element(fresh_graph):
         with pytest.raises(tf.errors.OutOfRangeError):
             sess.run(element)
     assert until(lambda: not prefetching(), 1)
+
+
+class Gate:
+    """A function of the graph that gives what it takes; each value waits until it may go."""
+
+    def __init__(self):
+        self.allowed, self._changed = 0, threading.Condition()
+
+    def allow(self, count):
+        with self._changed:
+            self.allowed += count
+            self._changed.notify_all()
+
+    def _pass(self, value):
+        time.sleep(0.001)
+        with self._changed:
+            self._changed.wait_for(lambda: self.allowed > value, 20)
+        return value
+
+    def __call__(self, value):
+        value = tf.py_func(self._pass, [value], tf.int64)
+        value.set_shape([])
+        return value
+
+
+WAITING = {
+    "ahead": (lambda dataset: dataset.prefetch(2), lambda n: n),
+    "in a batch": (
+        lambda dataset: dataset.prefetch(2).batch(3),
+        lambda n: [3 * n + i for i in range(3)],
+    ),
+    "beside another": (
+        lambda dataset: Dataset.zip((Dataset.range(99), dataset.prefetch(2))),
+        lambda n: (n, n),
+    ),
+    "through a function": (lambda dataset: dataset.prefetch(2).map(lambda x: x + 0), lambda n: n),
+}
+
+
+@pytest.mark.parametrize(("transform", "expected"), WAITING.values(), ids=WAITING)
+def test_a_wait_for_an_element_ends_in_time_and_loses_nothing(fresh_graph, transform, expected):
+    gate = Gate()
+    element = transform(Dataset.range(99).map(gate)).make_one_shot_iterator().get_next()
+    soon = tf.RunOptions(timeout_in_ms=20)
+    with tf.Session() as sess:
+        gate.allow(7)
+        given = [sess.run(element) for _ in range(2)]
+        for _ in range(5):
+            with suppress(tf.errors.DeadlineExceededError):
+                given.append(sess.run(element, options=soon))
+        with pytest.raises(tf.errors.DeadlineExceededError):
+            while True:
+                given.append(sess.run(element, options=soon))
+        gate.allow(99)
+        given += [sess.run(element) for _ in range(3)]
+        assert list(map(plain, given)) == [expected(n) for n in range(len(given))]
+
+
+def plain(value):
+    """Without NumPy."""
+    return tuple(map(plain, value)) if isinstance(value, tuple) else value.tolist()
+
+
+def test_a_closed_session_ends_who_waits_for_an_element(fresh_graph):
+    """One waits for a thread ahead, one for its turn, one for a queue within a function."""
+    gate, queue = Gate(), tf.FIFOQueue(9, tf.int64, [[]])
+    element = Dataset.range(99).map(gate).prefetch(2).make_one_shot_iterator().get_next()
+    other = Dataset.range(9).map(lambda x: queue.dequeue()).make_initializable_iterator()
+    taken, ended = other.get_next(), []
+    gate.allow(4)
+    sess = tf.Session()
+    sess.run(other.initializer)
+
+    def take(fetch):
+        try:
+            while True:
+                sess.run(fetch)
+        except Exception as error:
+            ended.append(error)
+
+    threads = [threading.Thread(target=take, args=(x,)) for x in (element, element, taken)]
+    for thread in threads:
+        thread.start()
+    assert until(lambda: bool(prefetching()))
+    time.sleep(0.02)
+    assert not ended
+    sess.close()
+    for thread in threads:
+        thread.join(10)
+    assert [type(error) for error in ended] == [tf.errors.CancelledError] * 3
+    gate.allow(99)
+    assert until(lambda: not prefetching())
 
 
 @pytest.mark.parametrize("shot", ["make_one_shot_iterator", "make_initializable_iterator"])

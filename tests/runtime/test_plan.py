@@ -339,3 +339,59 @@ def test_what_runs_on_a_device_runs_while_it_is_current(fresh_graph, monkeypatch
         session.run(v.initializer)
         session.run(y, {x: [1.0, 2.0]})
     assert {"launches", "uploads"} <= set(seen)
+
+
+def _two_queues():
+    queues = [tf.FIFOQueue(10, tf.int32, [()], name=name) for name in ("first", "second")]
+    return [queue.dequeue() for queue in queues], queues
+
+
+def _handed_on():
+    (first, _), (_, second) = _two_queues()
+    return second.enqueue(first * 2)
+
+
+def _ordered():
+    (first, _), (_, second) = _two_queues()
+    with tf.control_dependencies([first]):
+        return second.dequeue()
+
+
+def _chosen():
+    (first, _), (_, second) = _two_queues()
+    return tf.cond(first > 0, lambda: second.dequeue(), lambda: first)
+
+
+def _read():
+    queue = tf.FIFOQueue(10, tf.string, [()])
+    key, value = tf.IdentityReader().read(queue)
+    return queue.enqueue(key + value)
+
+
+def _apart():
+    (first, second), _ = _two_queues()
+    return first + second
+
+
+def _both_ends():
+    (first, _), (queue, _) = _two_queues()
+    return tf.group(first, queue.enqueue(1))
+
+
+@pytest.mark.parametrize(
+    ("build", "is_one"),
+    [
+        (_handed_on, True),
+        (_ordered, True),
+        (_chosen, True),
+        (_read, True),
+        (_apart, False),
+        (_both_ends, False),
+    ],
+)
+def test_waits_are_a_part_of_one_function_unless_two_may_wait_at_once(fresh_graph, build, is_one):
+    fetch = build()
+    with tf.Session() as session:
+        tensors, targets = ((fetch,), ()) if isinstance(fetch, tf.Tensor) else ((), (fetch,))
+        plan = session._engine.plan(Signature(tensors, targets, (), ()))
+        assert len(plan.segments) == 1 if is_one else len(plan.segments) > 1

@@ -167,6 +167,60 @@ def pool():
     sys.stdout.write("pool: well\n")
 
 
+def ahead():
+    """Forks while a thread makes elements ahead; each child goes on where its parent was."""
+
+    def slowly(value):
+        time.sleep(0.001)
+        return value
+
+    dataset = tf.data.Dataset.range(300).map(lambda x: tf.py_func(slowly, [x], tf.int64))
+    element = dataset.prefetch(3).make_one_shot_iterator().get_next()
+    with tf.Session(config=ONE) as session:
+        for number in range(40):
+            assert session.run(element) == number
+            if number > 20:
+                expected = list(range(number + 1, number + 11))
+                time.sleep(0.0003 * (number % 5))
+                text, _ = child(lambda: [int(session.run(element)) for _ in range(10)])
+                assert text == str(expected), (text, expected)
+    sys.stdout.write("ahead: well\n")
+
+
+def torn():
+    """A fork in the middle of an element that takes longer than a fork waits."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly(value):
+        time.sleep(0.001)
+        if value == 4:
+            begun.set()
+            go_on.wait(20)
+        return value
+
+    dataset = tf.data.Dataset.range(9).map(lambda x: tf.py_func(slowly, [x], tf.int64)).prefetch(1)
+    iterator = tf.data.make_initializable_iterator(dataset)
+    element = iterator.get_next()
+    with tf.Session(config=ONE) as session:
+        session.run(iterator.initializer)
+        assert [int(session.run(element)) for _ in range(4)] == [0, 1, 2, 3]
+        assert begun.wait(10)
+
+        def in_child():
+            go_on.set()
+            try:
+                session.run(element)
+            except tf.errors.FailedPreconditionError:
+                session.run(iterator.initializer)
+            return [int(session.run(element)) for _ in range(9)]
+
+        text, _ = child(in_child)
+        assert text == str([*range(9)]), text
+        go_on.set()
+        assert [int(session.run(element)) for _ in range(5)] == [4, 5, 6, 7, 8]
+    sys.stdout.write("torn: well\n")
+
+
 PROGRAMS = []
 
 

@@ -13,7 +13,9 @@ SCRIPT = str(Path(__file__).with_name("forked.py"))
 pytestmark = pytest.mark.skipif(not hasattr(sys, "getdlopenflags"), reason="no fork here")
 
 
-@pytest.mark.parametrize("what", [("busy", "16"), ("within",), ("pool",)], ids=lambda w: w[0])
+@pytest.mark.parametrize(
+    "what", [("busy", "16"), ("within",), ("pool",), ("ahead",), ("torn",)], ids=lambda w: w[0]
+)
 def test_a_child_works(what):
     """`busy` forks again and again while eight threads run steps."""
     command = [sys.executable, "-X", "faulthandler", "-W", "error", SCRIPT, *what]

@@ -194,6 +194,3 @@ def test_what_cannot_be_built(fresh_graph, build, message):
 def test_types_must_agree(fresh_graph):
     with pytest.raises(TypeError, match="Expected types to be consistent: int32 vs"):
         tf.train.batch_join([[tf.constant(1)], [tf.constant(1.0)]], 4)
-    sparse = tf.SparseTensor([[0]], [1], [3])
-    with pytest.raises(NotImplementedError, match="Batches of SparseTensors cannot be made"):
-        tf.train.batch([sparse], 4)

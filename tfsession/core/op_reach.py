@@ -33,6 +33,7 @@ _WRITES_CHECKPOINT: Final = "writes checkpoints"
 REACHING: Final[dict[str, Reach]] = {
     "ReadFile": Reach(_READS, ("filename",)),
     "WriteFile": Reach("writes files", ("filename",)),
+    "CacheDataset": Reach("writes and reads files, unless it is given no name", ("filename",)),
     "MatchingFiles": Reach("lists files", ("pattern",)),
     "RecordInput": Reach(_READS),
     # What a reader reads comes out of a queue.
@@ -73,11 +74,12 @@ _UNKNOWN: Final = Reach("is given texts, and nobody has said what it does with t
 
 _HARMLESS: Final = """
     AccumulatorApplyGradient AccumulatorNumAccumulated AccumulatorSetGlobalStep
-    AccumulatorTakeGradient AsString AudioSummaryV2 CacheDataset CheckNumerics CheckNumericsV2
+    AccumulatorTakeGradient AsString AudioSummaryV2 CheckNumerics CheckNumericsV2
     DecodeAndCropJpeg DecodeBase64 DecodeBmp DecodeCSV DecodeCompressed DecodeGif DecodeImage
     DecodeJpeg DecodePaddedRaw DecodePng DecodeRaw DecodeWav DeleteSessionTensor
-    DestroyTemporaryVariable Einsum EncodeBase64 EncodeJpeg Enter ExtractGlimpse
-    ExtractJpegShape GetSessionTensor HistogramSummary ImageSummary InitializeTable
+    DeserializeManySparse DeserializeSparse DestroyTemporaryVariable Einsum EncodeBase64
+    EncodeJpeg Enter ExtractGlimpse ExtractJpegShape GetSessionTensor HistogramSummary ImageSummary
+    InitializeTable
     IteratorFromStringHandle IteratorFromStringHandleV2 LookupTableExport LookupTableFind
     LookupTableImport LookupTableInsert LookupTableSize MergeSummary OptionsDataset ParseExample
     ParseExampleV2 ParseSequenceExampleV2 ParseSingleExample ParseTensor PartitionedCall

@@ -15,6 +15,7 @@ from tfsession.core import dtypes, protos
 from tfsession.core.conversion import Array, convert, fill, fit_shape, to_ndarray
 from tfsession.core.dtypes import DType, as_dtype
 from tfsession.core.shape import to_proto
+from tfsession.core.wire import read_varint, varint
 
 __all__ = ["array_to_proto", "make_ndarray", "make_tensor_proto", "to_ndarray"]
 
@@ -135,6 +136,8 @@ def make_ndarray(tensor: Any) -> Array:
     if not dtype.is_numpy_compatible:
         raise KeyError(dtype.as_datatype_enum)
     if tensor.tensor_content:
+        if dtype is dtypes.string:
+            return fill(_texts(tensor.tensor_content, math.prod(sizes)), sizes)
         content = np.frombuffer(tensor.tensor_content, dtype.numpy.newbyteorder("<"))
         # Always a copy: an array over a bytes object cannot be written to.
         return content.astype(dtype.numpy).reshape(sizes)
@@ -167,6 +170,23 @@ def uniform_array(tensor: Any) -> Array | None:
     return None
 
 
+def _texts(content: bytes, count: int) -> Array:
+    """So many texts, of which content has first the lengths and then all of them."""
+    lengths, place = [], 0
+    if not 0 <= count <= len(content):
+        raise ValueError(f"{len(content)} bytes cannot hold {count} texts")
+    for _ in range(count):
+        length, place = read_varint(content, place)
+        lengths.append(length)
+    if place + sum(lengths) != len(content):
+        raise ValueError("the texts of a tensor do not have the lengths that are told")
+    found = np.empty(count, object)
+    for index, length in enumerate(lengths):
+        found[index] = content[place : place + length]
+        place += length
+    return found
+
+
 def _decode(values: Any, dtype: DType, field: _Field) -> Array:
     """The values of a field, in one dimension."""
     if field.storage is None:
@@ -179,12 +199,18 @@ def _decode(values: Any, dtype: DType, field: _Field) -> Array:
     return parts.view(dtype.numpy)
 
 
-def serialized(array: Array) -> bytes:
-    """The bytes of a TensorProto that holds numbers as content, whatever their number."""
+def serialized(array: Array, texts_as_content: bool = False) -> bytes:
+    """The bytes of a TensorProto that holds numbers as content, whatever their number.
+
+    With `texts_as_content` texts, too: first the lengths of all, then all texts.
+    """
     dtype = as_dtype(array.dtype)
     proto = protos.TensorProto(dtype=dtype.as_datatype_enum, tensor_shape=to_proto(array.shape))
-    if dtype is dtypes.string:
-        proto.string_val.extend(array.ravel().tolist())
+    texts = array.ravel().tolist() if dtype is dtypes.string else []
+    if texts_as_content and texts:
+        proto.tensor_content = b"".join([*(varint(len(text)) for text in texts), *texts])
+    elif dtype is dtypes.string:
+        proto.string_val.extend(texts)
     else:
         proto.tensor_content = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
     data: bytes = proto.SerializeToString()

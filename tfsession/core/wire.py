@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["nested", "sized", "varint"]
+__all__ = ["nested", "read_varint", "sized", "varint"]
 
 
 def varint(value: int) -> bytes:
@@ -13,6 +13,19 @@ def varint(value: int) -> bytes:
         value >>= 7
     encoded.append(value)
     return bytes(encoded)
+
+
+def read_varint(data: bytes, place: int) -> tuple[int, int]:
+    """The number that begins at a place, and the place behind it; ValueError if it is cut off."""
+    value = shift = 0
+    while place < len(data) and shift < 64:
+        byte = data[place]
+        place += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, place
+        shift += 7
+    raise ValueError("a number is cut off")
 
 
 _SHORT = [varint(size) for size in range(1 << 10)]

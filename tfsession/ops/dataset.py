@@ -96,17 +96,16 @@ class Dataset(Transforms):
             ValueError: a tensor is a scalar, or they are known to have various sizes.
         """
         tensors = normalized(tensors)
-        flat = components_of(tensors)
-        rows = {tensor._shape[0] for tensor in flat if tensor._shape} - {None}
-        for tensor in flat:
-            if tensor._shape == ():
-                raise ValueError("Unbatching a tensor is only supported for rank >= 1")
+        spec = ElementSpec.of(tensors)
+        if () in spec.told_shapes:
+            raise ValueError("Unbatching a tensor is only supported for rank >= 1")
+        rows = {shape[0] for shape in spec.told_shapes if shape} - {None}
         if len(rows) > 1:
             raise ValueError(
                 f"Dimensions {' and '.join(map(str, sorted(rows)))} are not compatible"
             )
-        spec = ElementSpec.of(tensors).with_shapes(lambda s: None if s is None else s[1:])
-        attrs = {"output_shapes": spec.shapes}
+        spec = spec.with_shapes(lambda s: None if s is None else s[1:])
+        attrs, flat = {"output_shapes": spec.shapes}, tensors_of(tensors, by_rows=True)
         return Dataset(create_op("TensorSliceDataset", [flat], attrs, name), spec)
 
     @staticmethod
@@ -203,13 +202,12 @@ class Dataset(Transforms):
         Raises:
             TypeError: the types differ.
         """
-        if self._spec.dtypes != dataset._spec.dtypes:
+        if not self._spec.is_like(dataset._spec):
             raise TypeError(
                 f"Incompatible types of input datasets: {self.output_types} vs. "
                 f"{dataset.output_types}."
             )
-        shapes = list(map(known_of_both, self._spec.shapes, dataset._spec.shapes))
-        spec = ElementSpec(self._spec.structure, self._spec.dtypes, shapes)
+        spec = self._spec.known_of_both(dataset._spec)
         return self._made("ConcatenateDataset", [dataset._variant_tensor], spec)
 
     def repeat(self, count: Any = None, name: str | None = None) -> Dataset:
@@ -230,7 +228,13 @@ class Dataset(Transforms):
         return self._made("ShardDataset", inputs)
 
     def cache(self, filename: Any = "", name: str | None = None) -> Dataset:
-        """The same elements, kept in memory once somebody went through all; no file is written."""
+        """The same elements, kept once somebody went through all, and read from there.
+
+        Args:
+            filename: begins the name of the file that keeps them; in memory if it is empty. Each
+                process that goes through finds them, as long as the file is there.
+            name: not used.
+        """
         return self._made("CacheDataset", [convert_to_tensor(filename, string, name="filename")])
 
     def prefetch(self, buffer_size: Any, name: str | None = None) -> Dataset:
@@ -302,6 +306,11 @@ class Dataset(Transforms):
             ValueError: a rank is not known, or the shapes do not fit.
         """
         own = self._spec
+        if own.has_sparse:
+            raise TypeError(
+                "Batching of padded sparse tensors is not currently supported: use batch(), which "
+                "makes one sparse tensor of several, as large as the largest."
+            )
         shapes = list(own.shapes)
         if padded_shapes is not None:
             declared = ElementSpec.declared(own.types, _as_shapes(own.structure, padded_shapes))
@@ -445,7 +454,7 @@ class Dataset(Transforms):
             [self._variant_tensor, tensors_of(state), function.captured],
             {"f": function.attr, **spec.attrs},
         )
-        return spec.packed(list(outputs) if isinstance(outputs, list | tuple) else [outputs])
+        return spec.element(list(outputs) if isinstance(outputs, list | tuple) else [outputs])
 
     def apply(self, transformation_func: Callable[[Dataset], Dataset]) -> Dataset:
         """What a function makes of this dataset.

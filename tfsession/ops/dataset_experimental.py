@@ -16,7 +16,6 @@ from tfsession.ops.cast import cast
 from tfsession.ops.compare import less_equal
 from tfsession.ops.dataset import AUTOTUNE, Dataset, _batched, seeds_of
 from tfsession.ops.dataset_function import ElementFunction
-from tfsession.ops.dataset_structure import ElementSpec, known_of_both
 from tfsession.ops.gather import gather
 from tfsession.ops.reduce import reduce_sum
 
@@ -216,8 +215,7 @@ def choose_from_datasets(
         )
     spec = datasets[0]._spec
     for other in datasets[1:]:
-        shapes = list(map(known_of_both, spec.shapes, other._spec.shapes))
-        spec = ElementSpec(spec.structure, spec.dtypes, shapes)
+        spec = spec.known_of_both(other._spec)
     attrs = {**spec.attrs, "stop_on_empty_dataset": stop_on_empty_dataset}
     inputs = [choice_dataset._variant_tensor, [dataset._variant_tensor for dataset in datasets]]
     return Dataset(create_op("DirectedInterleaveDataset", inputs, attrs), spec)

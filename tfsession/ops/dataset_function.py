@@ -27,6 +27,7 @@ class ElementFunction:
         spec: of the elements.
         name: begins that of the function in the graph.
         convert: makes of what `func` gives a structure of tensors.
+        by_rows: give sparse tensors as their rows.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class ElementFunction:
         spec: ElementSpec,
         name: str,
         convert: Callable[[Any], Any] | None = None,
+        by_rows: bool = False,
     ) -> None:
         self.result: Any = None
 
@@ -47,7 +49,7 @@ class ElementFunction:
             if convert is not None:
                 result = convert(result)
             self.result = packed(result, [converted(v) for v in components_of(result)])
-            return tensors_of(self.result)
+            return tensors_of(self.result, by_rows)
 
         names = [f"args_{i}" for i in range(len(spec.dtypes))]
         body.__name__ = f"Dataset_{name}_{getattr(func, '__name__', 'function')}".replace(

@@ -69,10 +69,21 @@ class Transforms(OfElements):
         Raises:
             ValueError: a component is a scalar.
         """
-        if () in self._spec.shapes:
+        if () in self._spec.told_shapes:
             raise ValueError("Unbatching a tensor is only supported for rank >= 1")
         spec = self._spec.with_shapes(lambda s: None if s is None else s[1:])
-        return self._made("UnbatchDataset", [], spec)
+        return self._by_rows()._made("UnbatchDataset", [], spec)
+
+    def _by_rows(self) -> Any:
+        """The same elements, of which sparse tensors can be cut into rows."""
+        if not self._spec.has_sparse:
+            return self
+
+        def same(*element: Any) -> Any:
+            return element if isinstance(self._spec.structure, tuple) else element[0]
+
+        function = ElementFunction(same, self._spec, "unbatch", by_rows=True)
+        return self._made("MapDataset", [function.captured], f=function.attr)
 
     def take_while(self, predicate: Callable[..., Any], name: str | None = None) -> Any:
         """The elements before the first for which a function gives false.

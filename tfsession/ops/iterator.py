@@ -42,7 +42,7 @@ class Iterator(OfElements):
         self._iterator_resource = iterator_resource
         self._variant_tensor = None
         self._initializer = initializer
-        self._spec = ElementSpec.declared(output_types, output_shapes)
+        self._spec = ElementSpec.declared(output_types, output_shapes, output_classes)
         self._string_handle = create_op("IteratorToStringHandle", [iterator_resource])
         self._calls = 0
         get_default_graph().add_to_collection(_ITERATORS, iterator_resource)
@@ -55,7 +55,7 @@ class Iterator(OfElements):
         output_classes: Any = None,
     ) -> Iterator:
         """An iterator for any datasets of such elements; `make_initializer` says of which."""
-        spec = ElementSpec.declared(output_types, output_shapes)
+        spec = ElementSpec.declared(output_types, output_shapes, output_classes)
         return Iterator(
             _resource(spec, shared_name), None, spec.types, spec.tensor_shapes, spec.classes
         )
@@ -65,7 +65,7 @@ class Iterator(OfElements):
         string_handle: Any, output_types: Any, output_shapes: Any = None, output_classes: Any = None
     ) -> Iterator:
         """The iterator that a fed text stands for, see `string_handle`."""
-        spec = ElementSpec.declared(output_types, output_shapes)
+        spec = ElementSpec.declared(output_types, output_shapes, output_classes)
         handle = convert_to_tensor(string_handle, string)
         resource = create_op("IteratorFromStringHandleV2", [handle], spec.attrs)
         return Iterator(resource, None, spec.types, spec.tensor_shapes, spec.classes)
@@ -88,12 +88,12 @@ class Iterator(OfElements):
             TypeError: its elements have other types, or shapes that do not fit.
         """
         spec, own = dataset._spec, self._spec
-        if spec.dtypes != own.dtypes:
+        if not spec.is_like(own):
             raise TypeError(
                 f"Expected output types {own.types!r} but got dataset with output types "
                 f"{spec.types!r}."
             )
-        if not all(map(is_compatible, spec.shapes, own.shapes)):
+        if not all(map(is_compatible, spec.told_shapes, own.told_shapes)):
             raise TypeError(
                 f"Expected output shapes compatible with {own.tensor_shapes!r} but got dataset "
                 f"with output shapes {spec.tensor_shapes!r}."

@@ -97,7 +97,9 @@ def sparse_tensor_to_dense(
     with graph_of(parts_of(sparse)).as_default():
         default = zeros([], sparse.dtype) if default_value is None else default_value
     places, values, sizes = parts_of(sparse)
-    return sparse_to_dense(places, sizes, values, default, validate_indices, name)
+    dense = sparse_to_dense(places, sizes, values, default, validate_indices, name)
+    dense.set_shape(sparse.shape)
+    return dense  # type: ignore[no-any-return]
 
 
 @export("sparse.from_dense")

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tfsession.core import forking
 from tfsession.core.dtypes import DType
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.shape import Shape, debug_string
@@ -136,13 +137,13 @@ class Accumulator(Waits):
 
     def set_step(self, step: int) -> None:
         """Say of which step gradients must be from now on."""
-        with self._lock:
+        with forking.once_free(self._lock):
             self._step = step
 
     @property
     def count(self) -> int:
         """How many gradients there are."""
-        with self._lock:
+        with forking.once_free(self._lock):
             return self._count
 
     # --- what a reference to an accumulator is as a value, as with queues -------------------------

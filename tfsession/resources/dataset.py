@@ -16,6 +16,7 @@ import numpy as np
 
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.file_system import file_errors
+from tfsession.core.waiting import Stop
 from tfsession.resources.reader_files import Records
 
 Element = tuple[Any, ...]
@@ -242,6 +243,10 @@ class FileSteps(Steps):
                     return [(text_value(record),) for record in records]
                 file.close()
 
+    def __del__(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
 
 class RepeatDataset(MovingDataset):
     """A dataset `count` times; without end if that is negative."""
@@ -436,9 +441,17 @@ class ZipSteps(Steps):
 
     def __init__(self, sources: Sequence[Dataset]) -> None:
         self._steps = [iter(source) for source in sources]
+        # Of elements that were waited for too long.
+        self._begun: list[Element] = []
 
     def __next__(self) -> Element:
-        elements = [next(steps) for steps in self._steps]
+        elements, self._begun = self._begun, []
+        try:
+            for steps in self._steps[len(elements) :]:
+                elements.append(next(steps))
+        except Stop:
+            self._begun = elements
+            raise
         return tuple([component for element in elements for component in element])
 
 

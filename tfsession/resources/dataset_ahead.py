@@ -14,6 +14,8 @@ from collections import deque
 from typing import Any, Final
 
 from tfsession.core import forking
+from tfsession.core.errors import FailedPreconditionError
+from tfsession.core.waiting import here, patience
 from tfsession.devices.device import Device
 from tfsession.devices.transfer import copy_ahead
 from tfsession.resources.dataset import Dataset, Element, Steps
@@ -102,34 +104,62 @@ class Ahead:
         self._changed = threading.Condition(forking.rlock())
         self._ready: deque[tuple[Any, BaseException | None]] = deque()
         self._is_over = self._is_stopped = False
+        # Held while an element is made: a fork waits for that, as long as it waits at all.
+        self._making = forking.lock()
+        self._is_making = self._is_torn = False
+        forking.notice(self)
+
+    def after_fork(self) -> None:
+        """Who made an element is not in this process: what it went through is half-way."""
+        self._is_torn = self._is_torn or self._is_making
+        self._is_making = False
 
     def work(self) -> None:
         """Make elements until there are no more, or nobody wants them."""
+        here.is_over = lambda: self._is_stopped
         while True:
             with self._changed:
                 while len(self._ready) >= self._size and not self._is_stopped:
                     self._changed.wait()
                 if self._is_stopped or self._is_over:
                     return
-            made: tuple[Any, BaseException | None]
-            try:
-                made = next(self._steps), None
-            except StopIteration:
-                made = None, StopIteration()
-            except BaseException as error:
-                made = None, error
-            with self._changed:
-                self._is_over = isinstance(made[1], StopIteration)
-                if not self._is_over:
-                    self._ready.append(made)
-                del made
-                self._changed.notify_all()
+            with self._making:
+                self._is_making = True
+                made = self._made()
+                with self._changed:
+                    self._is_over = isinstance(made[1], StopIteration)
+                    # Not behind a stop: an error there would keep this, and all it goes through.
+                    if not self._is_over and not self._is_stopped:
+                        self._ready.append(made)
+                    del made
+                    self._changed.notify_all()
+                self._is_making = False
+
+    def _made(self) -> tuple[Any, BaseException | None]:
+        """The next element, or its error."""
+        if self._is_torn:
+            text = (
+                "This process was forked while another thread made an element of the dataset: "
+                "initialize the iterator again."
+            )
+            return None, FailedPreconditionError(None, None, text)
+        try:
+            return next(self._steps), None
+        except StopIteration:
+            return None, StopIteration()
+        except BaseException as error:
+            return None, error
 
     def take(self) -> Element:
-        """The next element, or its error; StopIteration behind the last one."""
+        """The next element, or its error; StopIteration behind the last one.
+
+        Raises:
+            Stop: the time of the step is over; the element comes next.
+            CancelledError: the session was closed meanwhile.
+        """
         with self._changed:
             while not self._ready and not self._is_over:
-                self._changed.wait()
+                self._changed.wait(patience())
             if not self._ready:
                 raise StopIteration
             element, error = self._ready.popleft()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tfsession.core.errors import OutOfRangeError
+from tfsession.core.waiting import Stop
 from tfsession.resources.dataset import Dataset, Element, Steps, refused
 
 # A function of the graph: takes the components of an element and gives those of another.
@@ -78,6 +79,11 @@ class MapSteps(Steps):
             call, element = self._begun.popleft()
             try:
                 found.append(tuple(call(*element)))
+            except Stop:
+                self._begun.appendleft((call, element))
+                if not found:
+                    raise
+                break
             except Exception as error:
                 if not found:
                     raise

@@ -11,6 +11,7 @@ import numpy as np
 
 from tfsession.core.errors import DataLossError
 from tfsession.core.shape import Shape, debug_string
+from tfsession.core.waiting import Stop
 from tfsession.resources.dataset import (
     Begin,
     Dataset,
@@ -208,12 +209,17 @@ class BatchSteps(Steps):
         self._steps = steps
         self._whole = whole
         self._size, self._drops, self._stack = size, drop_remainder, stack
+        # Of a batch that was waited for too long.
+        self._begun: list[Any] = []
 
     def __next__(self) -> Element:
-        elements: list[Any] = []
+        elements, self._begun = self._begun, []
         while len(elements) < self._size:
             try:
                 more = self._steps.some(self._size - len(elements))
+            except Stop:
+                self._begun = elements
+                raise
             except Exception:
                 if self._whole:
                     self._pass_over(self._size - len(elements) - 1)

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import starmap
+from typing import TypeVar
 
 from tfsession.core import forking
 from tfsession.core.dtypes import DType
 from tfsession.core.errors import FailedPreconditionError, InvalidArgumentError, OutOfRangeError
 from tfsession.core.shape import Shape, debug_string, is_compatible
+from tfsession.core.waiting import here, patience
 from tfsession.resources.dataset import Dataset, Element
+
+T = TypeVar("T")
+# The arguments of an `acquire` that does not wait, for one call.
+_AT_ONCE = ((False,),)
 
 
 class DatasetIterator:
@@ -30,21 +38,50 @@ class DatasetIterator:
         self.shapes = tuple(shapes)
         self._lock = forking.rlock()
         self._steps: Iterator[Element] | None = None
+        self._is_released = False
 
     def begin(self, dataset: Dataset) -> None:
         """Go to the start of a dataset."""
-        with self._lock:
-            self._steps = iter(dataset)
+        self._alone(partial(self._begin, lambda: dataset))
 
     def begin_once(self, make: Callable[[], Dataset]) -> None:
         """Go to the start of the dataset that `make` gives, if there is none yet."""
-        with self._lock:
-            if self._steps is None:
-                self._steps = iter(make())
+        if self._steps is None:
+            self._alone(partial(self._begin, make, once=True))
+
+    def _begin(self, make: Callable[[], Dataset], once: bool = False) -> None:
+        if self._steps is None or not once:
+            self._steps = iter(make())
 
     def release(self) -> None:
         """Drop what goes through the dataset, and with it its threads: the session is closed."""
+        self._is_released = True
         self._steps = None
+
+    def _is_over(self) -> bool:
+        """Whether nobody wants elements any more."""
+        return self._is_released
+
+    def _alone(self, work: Callable[[], T]) -> T:
+        """`work()`, which no two threads do at a time.
+
+        Raises:
+            Stop: the time of the step is over.
+            CancelledError: the session was closed meanwhile.
+        """
+        before, acquire = here.is_over, self._lock.acquire
+        # Ctrl-C can come after any call: the one that takes the lock also keeps it.
+        taken: list[bool] = []
+        try:
+            here.is_over = self._is_over
+            taken.extend(starmap(acquire, _AT_ONCE))
+            while not taken[-1]:
+                taken.extend(starmap(acquire, ((True, patience()),)))
+            return work()
+        finally:
+            here.is_over = before
+            if taken and taken[-1]:
+                self._lock.release()
 
     def check(self, dtypes: Sequence[DType], shapes: Sequence[Shape]) -> None:
         """Raise InvalidArgumentError unless the elements are as somebody expects them."""
@@ -73,19 +110,7 @@ class DatasetIterator:
             OutOfRangeError: there are no more elements.
             InvalidArgumentError: the element is not as the iterator promises.
         """
-        with self._lock:
-            if self._steps is None:
-                raise FailedPreconditionError(
-                    None,
-                    None,
-                    "GetNext() failed because the iterator has not been initialized. Ensure that "
-                    "you have run the initializer operation for this iterator before getting the "
-                    "next element.",
-                )
-            try:
-                element = next(self._steps)
-            except StopIteration:
-                raise OutOfRangeError(None, None, "End of sequence") from None
+        element = self._alone(self._advance)
         if len(element) != len(self.shapes):
             raise InvalidArgumentError(
                 None,
@@ -102,3 +127,18 @@ class DatasetIterator:
                     f"got {debug_string(found)}.",
                 )
         return element
+
+    def _advance(self) -> Element:
+        if self._steps is None:
+            raise FailedPreconditionError(
+                None,
+                None,
+                "GetNext() failed because the iterator has not been initialized. Ensure that you "
+                "have run the initializer operation for this iterator before getting the next "
+                "element.",
+            )
+        try:
+            return next(self._steps)
+        except StopIteration:
+            self._steps = iter(())  # what it went through may hold files and threads
+            raise OutOfRangeError(None, None, "End of sequence") from None

@@ -199,7 +199,7 @@ class Queue:
         Raises:
             CancelledError: the queue is closed.
         """
-        with self._lock:
+        with forking.once_free(self._lock):
             is_free = not self._enqueues and not self._closed and len(self._items) < self.capacity
             if is_free:
                 self._push(element)
@@ -226,7 +226,7 @@ class Queue:
         Raises:
             OutOfRangeError: the queue is closed and empty.
         """
-        with self._lock:
+        with forking.once_free(self._lock):
             is_free = not self._dequeues and self._available() > 0
             if is_free:
                 element = self._pop()
@@ -272,7 +272,7 @@ class Queue:
         """
         if not cancel_pending_enqueues:
             return self._perform(Close(self), self._enqueues)  # type: ignore[no-any-return]
-        with self._lock:
+        with forking.once_free(self._lock):
             self._closed = True
             ended = list(self._enqueues)
             self._enqueues.clear()
@@ -285,18 +285,18 @@ class Queue:
     @property
     def size(self) -> int:
         """How many elements there are; those that a waiting batch has gathered do not count."""
-        with self._lock:
+        with forking.once_free(self._lock):
             return len(self._items)
 
     @property
     def is_closed(self) -> bool:
         """Whether no element can enter any more."""
-        with self._lock:
+        with forking.once_free(self._lock):
             return self._closed
 
     def release(self) -> None:
         """Forget the elements and end all waits: the session is closed."""
-        with self._lock:
+        with forking.once_free(self._lock):
             self._closed = self._released = True
             ended = [*self._enqueues, *self._dequeues]
             self._enqueues.clear()
@@ -309,7 +309,7 @@ class Queue:
 
     def _perform(self, attempt: Attempt, waiting: OrderedDict[Attempt, None]) -> Any:
         """The result of an attempt whose turn has come, or a Pending."""
-        with self._lock:
+        with forking.once_free(self._lock):
             if self._released:
                 raise attempt.cancelled()
             waiting[attempt] = None
@@ -340,7 +340,7 @@ class Queue:
         self, attempt: Attempt, waiting: OrderedDict[Attempt, None], pending: Pending
     ) -> None:
         """Take a cancelled attempt out, unless another thread is about to complete it."""
-        with self._lock:
+        with forking.once_free(self._lock):
             if attempt.is_complete or waiting.pop(attempt, self) is self:
                 return
             attempt.undo()
@@ -350,7 +350,7 @@ class Queue:
 
     def restore(self, elements: Sequence[Element]) -> None:
         """Put elements back that were taken out and could not be used."""
-        with self._lock:
+        with forking.once_free(self._lock):
             if self._released:
                 return
             self._put_back(elements)

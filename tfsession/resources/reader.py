@@ -64,7 +64,7 @@ class Reader:
             InvalidArgumentError: the queue holds something else than names.
         """
         read = _Read(self, queue, limit)
-        with self._lock:
+        with forking.once_free(self._lock):
             self._reads.append(read)
             is_first = len(self._reads) == 1
         if is_first:
@@ -79,18 +79,18 @@ class Reader:
     @property
     def produced(self) -> int:
         """How many records were read."""
-        with self._lock:
+        with forking.once_free(self._lock):
             return self._produced
 
     @property
     def finished(self) -> int:
         """How many work items were read to their ends."""
-        with self._lock:
+        with forking.once_free(self._lock):
             return self._finished
 
     def reset(self) -> None:
         """Forget the work item in progress, and the counts."""
-        with self._lock:
+        with forking.once_free(self._lock):
             records, self._records, self._work = self._records, None, None
             self._started = self._finished = self._produced = 0
         if records is not None:
@@ -100,7 +100,7 @@ class Reader:
         """What `restore` needs; UnimplementedError for readers that cannot tell."""
         if not self.has_state:
             raise UnimplementedError(None, None, "Reader SerializeState")
-        with self._lock:
+        with forking.once_free(self._lock):
             message = protos.ReaderBaseState(
                 work_started=self._started,
                 work_finished=self._finished,
@@ -129,14 +129,14 @@ class Reader:
         if min(started, finished, message.num_records_produced) < 0 or finished > started:
             text = f"Unexpected counts in the state restoring in {self.name}"
             raise InvalidArgumentError(None, None, text)
-        with self._lock:
+        with forking.once_free(self._lock):
             self._started, self._finished = started, finished
             self._produced = message.num_records_produced
             self._work, self._records = message.current_work, None
 
     def release(self) -> None:
         """End all waits and close the file: the session is closed."""
-        with self._lock:
+        with forking.once_free(self._lock):
             reads = list(self._reads)
         for read in reads:
             read.cancel(read.pending)
@@ -152,7 +152,7 @@ class Reader:
                     return
             except BaseException as error:
                 read.error = error
-            with self._lock:
+            with forking.once_free(self._lock):
                 self._reads.popleft()
                 following = self._reads[0] if self._reads else None
             if read.error is not None:
@@ -194,7 +194,7 @@ class Reader:
     def _begin(self, work: bytes) -> None:
         with file_errors():
             records = self.begin(work)
-        with self._lock:
+        with forking.once_free(self._lock):
             self._work, self._records = work, records
             self._started += 1
 
@@ -214,13 +214,13 @@ class Reader:
         if len(found) < count or records.is_over:
             self._end(records, len(found), is_whole=True)
         else:
-            with self._lock:
+            with forking.once_free(self._lock):
                 self._produced += len(found)
         return found
 
     def _end(self, records: Records, count: int, is_whole: bool) -> None:
         records.close()
-        with self._lock:
+        with forking.once_free(self._lock):
             self._produced += count
             self._finished += is_whole
             if self._records is records:
@@ -260,7 +260,7 @@ class _Read:
         """Give up: take it out if it waits for its turn, else ask the queue."""
         self.is_cancelled = True
         reader = self.reader
-        with reader._lock:
+        with forking.once_free(reader._lock):
             waits_for_turn = self in reader._reads and reader._reads[0] is not self
             if waits_for_turn:
                 reader._reads.remove(self)

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from tfsession.core import forking
 from tfsession.core.errors import InvalidArgumentError, ResourceExhaustedError
 from tfsession.resources.waits import WAIT, Waits
 
@@ -95,7 +96,7 @@ class StagingArea(Waits):
     @property
     def size(self) -> int:
         """How many elements there are."""
-        with self._lock:
+        with forking.once_free(self._lock):
             return len(self._items)
 
     def _forget(self) -> None:

@@ -37,7 +37,7 @@ class Waits:
         """The result of an attempt, or a Pending; `action` is what errors call the operation."""
         done: Sequence[Callable[[], Any]] = ()
         try:
-            with self._lock:
+            with forking.once_free(self._lock):
                 if self._is_released:
                     raise _cancelled(action)
                 try:
@@ -57,7 +57,7 @@ class Waits:
 
     def _change(self, change: Attempt) -> Any:
         """The result of what never waits, but may let others through."""
-        with self._lock:
+        with forking.once_free(self._lock):
             result = change()
             done = self._let_through() if self._waiting else ()
         _complete(done)
@@ -86,7 +86,7 @@ class Waits:
 
     def _withdraw(self, pending: Pending) -> None:
         """End a wait that is cancelled, unless another thread is about to complete it."""
-        with self._lock:
+        with forking.once_free(self._lock):
             waited = self._waiting.pop(pending, None)
             # Those behind it may have waited for their turn only.
             done = self._let_through() if waited is not None else ()
@@ -100,7 +100,7 @@ class Waits:
 
     def release(self) -> None:
         """Forget everything and end all waits: the session is closed."""
-        with self._lock:
+        with forking.once_free(self._lock):
             self._is_released = True
             waiting, self._waiting = self._waiting, {}
             self._forget()

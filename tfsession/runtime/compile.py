@@ -1,6 +1,6 @@
 """From pruned and placed operations to a plan: segments of Python over bound kernels.
 
-A region on one device of the host becomes one function if at most one operation in it waits, as
+A region on one device of the host becomes one function if no two operations in it wait at once, as
 does any loop without waits; all else is segments, which an Execution runs as what they wait for
 comes.
 """
@@ -82,7 +82,7 @@ def compile_plan(
     writer = Writer(names, binder, asks, not signature.connections, set(signature.fetches))
     compiler = _RegionCompiler(writer)
     is_single = not signature.arriving and not fetched.transfers
-    is_single = is_single and _is_single(layout, waits=int(in_place and not asks))
+    is_single = is_single and _is_single(layout, may_wait=in_place and asks != "observe")
     if is_single:
         region = compiler.compile_single(layout, fetched)
     else:
@@ -158,13 +158,13 @@ def _check_fetches(region: Region, fetches: Sequence[Tensor]) -> None:
             )
 
 
-def _is_single(layout: Layout, waits: int) -> bool:
-    """Whether all is on one device of the host, and no more than `waits` operations may wait."""
+def _is_single(layout: Layout, may_wait: bool) -> bool:
+    """Whether all is on one device of the host and can be one function, which may wait or not."""
     segments = [s for part in layout.all_layouts() for s in part.segments]
     return (
         not any(segment.memory or segment.transfers for segment in segments)
         and len({id(segment.place) for segment in segments}) == 1
-        and can_inline(layout, waits=waits)
+        and can_inline(layout, may_wait=may_wait)
     )
 
 

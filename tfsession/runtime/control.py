@@ -12,8 +12,8 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tfsession.core import forking
-from tfsession.core.errors import CancelledError, DeadlineExceededError
-from tfsession.runtime.errors import Stop
+from tfsession.core.errors import CancelledError
+from tfsession.core.waiting import A_WHILE, Stop, timed_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -93,7 +93,7 @@ class Gate:
             except Empty:
                 while not taken:
                     control.check(closing)
-                    wait = min(_A_WHILE, control.remaining() or _A_WHILE)
+                    wait = min(A_WHILE, control.remaining() or A_WHILE)
                     with suppress(Empty):
                         taken.extend(starmap(free.get, ((True, wait),)))
             inside.yes = True
@@ -106,8 +106,6 @@ class Gate:
 
 # The arguments of `SimpleQueue.get`, for one call.
 _AT_ONCE = ((False,),)
-# Seconds after which one who waits for a place looks whether the session is closed.
-_A_WHILE = 0.05
 
 
 class StepControl:
@@ -251,11 +249,6 @@ def uninterrupted(work: Callable[..., T], *args: Any) -> T:
         _set_handler(signal.SIGINT, handler)
         if came:
             handler(*came[0])
-
-
-def timed_out() -> DeadlineExceededError:
-    """The error of a step that took too long."""
-    return DeadlineExceededError(None, None, "Timed out waiting for notification")
 
 
 def run_cancelled() -> CancelledError:

@@ -16,17 +16,9 @@ from tfsession.core.errors import (
     ResourceExhaustedError,
     error_from_code,
 )
+from tfsession.core.waiting import Stop
 from tfsession.devices.memory import exhausted_text
 from tfsession.graph.operation import Operation
-
-
-class Stop(BaseException):
-    """Ends a step: `error` is what it ends with, as it is."""
-
-    def __init__(self, error: BaseException) -> None:
-        super().__init__()
-        self.error = error
-
 
 _BROADCAST_FAILED = "operands could not be broadcast together"
 _NO_SCALAR = re.compile(r"only \S+ (?:scalar )?arrays can be converted to ")

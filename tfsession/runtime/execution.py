@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from tfsession.core.errors import CancelledError, InvalidArgumentError
 from tfsession.core.pending import Pending
+from tfsession.core.waiting import Stop, here, timed_out
 from tfsession.devices.memory import on_behalf_of
 from tfsession.devices.transfer import start_copy, wait_for
 from tfsession.graph.tensor import Tensor
-from tfsession.runtime.control import PATIENCE, StepControl, run_cancelled, timed_out
-from tfsession.runtime.errors import Stop, combined, failure_of
+from tfsession.runtime.control import PATIENCE, StepControl, run_cancelled
+from tfsession.runtime.errors import combined, failure_of
 from tfsession.runtime.float_errors import SILENT, settings, use
 from tfsession.runtime.partition import Transfer
 from tfsession.runtime.regions import each_bit
@@ -337,9 +338,10 @@ class Execution:
         self.control.deadline = deadline
         if self._plan.asks:
             self.asked = getattr(self.control, self._plan.asks)
-        before = settings()
+        before, until = settings(), here.deadline
         try:
             use(SILENT)
+            here.deadline = deadline
             with suppress(Empty):
                 while True:
                     pending = self._arrivals.get_nowait()
@@ -348,6 +350,7 @@ class Execution:
                             self.advance(scope)
             self.advance(self._root)
         finally:
+            here.deadline = until
             use(before)
 
     def _note(self, pending: Pending) -> None:

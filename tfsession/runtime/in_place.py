@@ -1,20 +1,21 @@
-"""Waits in place: the one operation of a step that may have to wait, called by the step's function.
+"""Waits in place: operations of a step that may have to wait, called by the step's function.
 
-While it waits nothing else of the step could run, so its thread sleeps there. Steps in which more
-than one operation may wait are run by an Execution; so are those in a pool, in which a step that
-waits must take no place.
+While one waits nothing else of the step could run, so its thread sleeps there. Steps in which more
+than one operation may wait at once are run by an Execution; so are those in a pool, in which a step
+that waits must take no place.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import get_ident
 from typing import Any
 
 from tfsession.core.errors import CancelledError
 from tfsession.core.pending import Pending
+from tfsession.core.waiting import Stop, remaining, timed_out
 from tfsession.graph.operation import Operation
 from tfsession.runtime.control import (
     PATIENCE,
@@ -22,7 +23,7 @@ from tfsession.runtime.control import (
     run_cancelled,
     uninterrupted,
 )
-from tfsession.runtime.errors import Stop, failure_of
+from tfsession.runtime.errors import failure_of
 
 __all__ = ["in_place"]
 
@@ -32,8 +33,8 @@ def in_place(
 ) -> Callable[..., Any]:
     """The kernel of an operation that may block, as a function that gives its outputs in the end.
 
-    It raises what the operation fails with; Stop for a CancelledError, whose words stay even if
-    the session was closed meanwhile.
+    It raises what the operation fails with; Stop when its time is over, and for a CancelledError,
+    whose words stay even if the session was closed meanwhile.
     """
 
     def call(*inputs: Any) -> Any:
@@ -98,11 +99,16 @@ class _Wait:
         try:
             waiting[self] = get_ident()
             pending.when_done(self._arrivals.put)
-            if cancellation.flag or self._arrivals.get() is None:
+            if cancellation.flag or self._arrivals.get(timeout=remaining()) is None:
                 _withdraw(pending)
                 failure.append(pending.error or run_cancelled())
             elif pending.error is not None:
                 failure.append(pending.error)
+        except Empty:
+            # What has arrived in the last moment is not lost.
+            _withdraw(pending)
+            if pending.error is not None or not pending.is_done:
+                failure.append(Stop(timed_out()))
         finally:
             waiting.pop(self, None)
         return pending.result

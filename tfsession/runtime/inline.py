@@ -1,4 +1,4 @@
-"""Inlining: a region in which at most one operation waits becomes a part of one function.
+"""Inlining: a region in which no two operations wait at once becomes a part of one function.
 
 All is known when the text is written but which bits come alive: they are local variables, masks are
 conditions, and what waits for a mask stands in a block behind its condition. A loop is a `while`.
@@ -11,7 +11,7 @@ from collections.abc import Collection, Container, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from heapq import heapify, heappop, heappush
-from itertools import count
+from itertools import count, pairwise
 
 import numpy as np
 
@@ -28,14 +28,18 @@ _DEPTH = 8
 Item = Segment | Predicate | Joint | Trigger | tuple[Loop, Layout]
 
 
-def can_inline(layout: Layout, depth: int = _DEPTH, waits: int = 0) -> bool:
+def can_inline(layout: Layout, depth: int = _DEPTH, may_wait: bool = False) -> bool:
     """Whether the loops of a region do not stand in too many others, and nothing has to wait.
 
-    `waits` operations of the region itself may wait, but none of its loops.
+    With `may_wait` operations of the region itself may, but none of its loops, and each of them
+    only begins when the one before has ended: while it waits nothing else could run.
     """
+    waiting = [segment for segment in layout.segments if segment.arrival]
+    waiting.sort(key=lambda segment: segment.waits.bit_count())
     return (
         depth > 0
-        and sum(1 for segment in layout.segments if segment.arrival) <= waits
+        and (may_wait or not waiting)
+        and all(later.waits & earlier.arrival for earlier, later in pairwise(waiting))
         and all(can_inline(body, depth - 1) for body in layout.bodies)
     )
 

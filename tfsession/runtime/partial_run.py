@@ -18,11 +18,12 @@ from typing import Any
 
 from tfsession.core import forking
 from tfsession.core.errors import InvalidArgumentError, OpError, error_from_code
+from tfsession.core.waiting import timed_out
 from tfsession.graph.composite import composite_type_of
 from tfsession.graph.graph import Graph
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
-from tfsession.runtime.control import StepControl, run_cancelled, timed_out
+from tfsession.runtime.control import StepControl, run_cancelled
 from tfsession.runtime.errors import failure_of
 from tfsession.runtime.execute import Engine
 from tfsession.runtime.execution import Execution

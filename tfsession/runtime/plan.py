@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from tfsession.core import protos
+from tfsession.core.waiting import Stop, here
 from tfsession.devices.memory import Ledger
 from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.control import FREE, CancellationManager, StepControl, run_cancelled
-from tfsession.runtime.errors import Stop
 from tfsession.runtime.execution import Execution
 from tfsession.runtime.float_errors import SILENT, settings, use
 from tfsession.runtime.partition import Node, Transfer
@@ -164,19 +164,25 @@ class Plan:
 
     def execute(self, feeds: Sequence[Value], control: StepControl) -> list[Value]:
         """As `run`, under the terms of `control`."""
-        asks, gate = control.asks, control.gate
+        asks, gate, deadline, before = control.asks, control.gate, control.deadline, None
         plan = self
         if asks != self.asks or (gate is not None and self.may_wait):
             plan = self.variant(asks, in_place=gate is None)
-        if not plan._is_single:
-            return Execution(plan, control).run(feeds)
-        if control.recorder is not None:
-            control.recorder.fed(feeds)
-        if asks:
-            feeds = (getattr(control, asks), *feeds)
-        if gate is None:
-            return plan._run_single(feeds)
-        return gate.run(plan._run_single, control, self.cancellation.flag, feeds)
+        try:
+            if deadline is not None:
+                before, here.deadline = here.deadline, deadline
+            if not plan._is_single:
+                return Execution(plan, control).run(feeds)
+            if control.recorder is not None:
+                control.recorder.fed(feeds)
+            if asks:
+                feeds = (getattr(control, asks), *feeds)
+            if gate is None:
+                return plan._run_single(feeds)
+            return gate.run(plan._run_single, control, self.cancellation.flag, feeds)
+        finally:
+            if deadline is not None:
+                here.deadline = before
 
     def failure_while_open(self, failure: BaseException) -> BaseException:
         """The error of a segment, or of the step if its session was closed meanwhile.

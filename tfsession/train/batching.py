@@ -9,7 +9,7 @@ from tfsession.core.dtypes import float32, int32
 from tfsession.core.exports import export
 from tfsession.core.shape import TensorShape, as_shape
 from tfsession.graph.create import convert_to_tensor, graph_of
-from tfsession.graph.sparse_tensor import SparseTensor
+from tfsession.graph.sparse_tensor import SparseTensor, SparseTensorValue
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.cast import cast
 from tfsession.ops.constant import no_op
@@ -20,6 +20,7 @@ from tfsession.ops.queue import QueueBase
 from tfsession.ops.queue_kinds import FIFOQueue, PaddingFIFOQueue, RandomShuffleQueue
 from tfsession.ops.summary import scalar
 from tfsession.train.queue_runner import QueueRunner, add_queue_runner
+from tfsession.train.sparse_batching import restored, stored
 
 
 class _Batch:
@@ -83,12 +84,17 @@ class _Batch:
             if not self.lists[0]:
                 raise ValueError("Expected at least one tensor in batch().")
             keep = self._checked_keep_input()
+            self.lists, kept = stored(self.lists, self._many, keep, scope)
             queue = make(dtypes=self._types(), shapes=self._shapes(), shared_name=self._shared_name)
             enqueue_ops = [self._enqueue(queue, tensors, keep) for tensors in self.lists]
             add_queue_runner(QueueRunner(queue, enqueue_ops * repeats))
             scalar(*fullness(queue))
             take = queue.dequeue_up_to if self._smaller else queue.dequeue_many
-            return self._as_given(take(self._batch_size, name=scope))
+            batch = take(self._batch_size, name=scope)
+            if any(kept):
+                columns = restored(batch if isinstance(batch, list) else [batch], kept)
+                batch = columns if len(columns) > 1 else columns[0]
+            return self._as_given(batch)
 
     def _checked_keep_input(self) -> Tensor:
         keep: Tensor = convert_to_tensor(self._keep_input)
@@ -145,12 +151,9 @@ class _Batch:
 
 
 def _as_tensor(value: Any) -> Any:
-    if isinstance(value, SparseTensor):
-        raise NotImplementedError(
-            f"Batches of SparseTensors cannot be made: {value}. Batch the serialized examples and "
-            "parse them together, with tf.parse_example, or make the tensor dense before."
-        )
-    return convert_to_tensor(value)
+    if isinstance(value, SparseTensorValue):
+        return SparseTensor.from_value(value)
+    return value if isinstance(value, SparseTensor) else convert_to_tensor(value)
 
 
 def _in_order(
@@ -192,7 +195,7 @@ def batch(
     """Batches of tensors that each step gives anew, by a queue and a QueueRunner that fills it.
 
     Args:
-        tensors: a list or a dict of tensors.
+        tensors: a list or a dict of tensors, or of sparse tensors.
         batch_size: how many elements a batch has: an int, or an int32 scalar.
         num_threads: how many threads fill the queue; with several the order may change.
         capacity: of the queue.
