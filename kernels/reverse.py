@@ -8,6 +8,7 @@ import numpy as np
 
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
+from tfsession.core.shape_tensor import numbers_of
 
 _BACKWARDS = slice(None, None, -1)
 
@@ -17,7 +18,7 @@ def reverse(xp: Any, tensor: Any, axis: Any) -> Any:
     """A view in reverse order along some dimensions."""
     rank = tensor.ndim
     index = [slice(None)] * rank
-    for i, given in enumerate(axis.tolist()):
+    for i, given in enumerate(numbers_of(axis, "'dims' must be 1-dimension, not of shape ")):
         at = given + rank if given < 0 else given
         if not 0 <= at < rank:
             text = f"'axis'[{i}] = {given} is out of valid range [0, {rank - 1}"
@@ -46,7 +47,13 @@ def reverse_sequence(xp: Any, x: Any, lengths: Any, seq_dim: int, batch_dim: int
     """The first elements of each slice in reverse order."""
     if seq_dim == batch_dim:
         raise InvalidArgumentError(None, None, f"batch_dim == seq_dim == {seq_dim}")
-    for i, length in enumerate(lengths.tolist()):
+    sizes = numbers_of(lengths, "seq_lengths must be 1-dim, not of shape ")
+    if len(sizes) != x.shape[batch_dim]:
+        raise InvalidArgumentError(
+            None, None, f"Length of seq_lengths != input.dims({batch_dim}), ({len(sizes)} vs. "
+            f"{x.shape[batch_dim]})"
+        )  # fmt: skip
+    for i, length in enumerate(sizes):
         if length < 0:
             raise InvalidArgumentError(None, None, f"seq_lens({i}) < 0")
         if length > x.shape[seq_dim]:

@@ -8,6 +8,7 @@ from typing import Any
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
+from tfsession.core.shape_tensor import sizes_of
 from tfsession.kernels.gather import flat_places, index_text
 from tfsession.kernels.segment_sums import add_rows, combine_rows, row_sums
 
@@ -47,9 +48,7 @@ def _as_rows(xp: Any, array: Any, depth: int) -> Any:
 @kernel("ScatterNd", host=["shape"])
 def scatter_nd(xp: Any, indices: Any, updates: Any, shape: Any) -> Any:
     """Zeros with the updates added."""
-    sizes = tuple(shape.tolist())
-    if any(size < 0 for size in sizes):
-        raise _refuse(f"shape must not have negative sizes: {debug_string(sizes)}")
+    sizes = tuple(sizes_of(shape, "Shape must be a vector, not of shape ")[0])
     places, rows = _rows(xp, sizes, indices, updates)
     if updates.dtype.kind == "O":
         result = xp.full(sizes, b"", object)
