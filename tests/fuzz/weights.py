@@ -1,5 +1,6 @@
 """Files of weights in other libraries' formats, and graphs whose constants lie in such files."""
 
+import copy
 import io
 import json
 import tempfile
@@ -112,9 +113,8 @@ def _change_json(rng, value):
     """Change, take away or add one part of a list or an object within it."""
     holder = rng.choice(_holders(value))
     places = list(holder) if isinstance(holder, dict) else range(len(holder))
-    part = rng.choice(
-        (rng.choice(_PARTS), rng.choice(mutations.INTEGERS), rng.choice(mutations.SIZES))
-    )
+    parts = (_PARTS, mutations.INTEGERS, mutations.SIZES)
+    part = copy.deepcopy(rng.choice(rng.choice(parts)))
     if not places or rng.random() < 0.1:
         if isinstance(holder, dict):
             holder[rng.choice(mutations.TEXTS)] = part
