@@ -8,6 +8,7 @@ from tfsession.core.dtypes import ALL_DTYPES, DType, variant
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import Shape, debug_string
+from tfsession.core.shape_tensor import sizes_of
 
 
 @kernel("Const", constant=True)
@@ -75,24 +76,18 @@ def ones_like(xp: Any, x: Any) -> Any:
 @kernel("Fill", host=["dims"])
 def fill(xp: Any, dims: Any, value: Any) -> Any:
     """One value everywhere."""
-    if dims.ndim != 1:
-        raise InvalidArgumentError(
-            None, None, f"dims must represent a vector, got shape {debug_string(dims.shape)}"
-        )
+    sizes, _ = sizes_of(dims, "dims must represent a vector, got shape ")
     if value.size != 1 or value.ndim > 1:
         raise InvalidArgumentError(
             None, None, f"value must represent a scalar, got shape {debug_string(value.shape)}"
         )
-    sizes = dims.tolist()
-    for size in sizes:
-        if size < 0:
-            raise InvalidArgumentError(None, None, f"Dimension {size} must be >= 0")
     return xp.full(sizes, value.reshape(()), value.dtype)
 
 
 @kernel("Empty", host=["shape"])
 def empty(xp: Any, shape: Any, dtype: DType, init: bool) -> Any:
     """An array that nobody has written to, or zeros."""
+    sizes, _ = sizes_of(shape, "shape must be a vector of int32, got shape ")
     if dtype.numpy.kind == "O":
-        return xp.full(shape.tolist(), b"", object)
-    return (xp.zeros if init else xp.empty)(shape.tolist(), dtype.numpy)
+        return xp.full(sizes, b"", object)
+    return (xp.zeros if init else xp.empty)(sizes, dtype.numpy)

@@ -106,6 +106,13 @@ def _bad_concat(shapes: list[tuple[int, ...]], axis: int) -> InvalidArgumentErro
 @kernel("ConcatOffset", host=["concat_dim", "shape"], host_outputs=["offset"])
 def concat_offset(xp: Any, concat_dim: Any, *shapes: Any) -> Any:
     """Where each part begins in the whole."""
+    if concat_dim.ndim:
+        text = debug_string(concat_dim.shape)
+        raise _refuse(f"Concat dim tensor should be a scalar integer, but got shape {text}")
+    for i, shape in enumerate(shapes, 1):
+        if shape.ndim != 1:
+            text = debug_string(shape.shape)
+            raise _refuse(f"input {i} should be a vector, but got shape {text}")
     rank, given = shapes[0].size, int(concat_dim)
     if not -rank <= given < rank:
         raise _refuse(f"Concat dim is out of range: {given} vs. {rank}")

@@ -165,7 +165,7 @@ def parse_sequence_example_v2(
         *columns(lists.sparse, feature_list_sparse_keys, feature_list_sparse_types),
         *columns(
             lists.dense, feature_list_dense_keys, feature_list_dense_types,
-            feature_list_dense_shapes, feature_list_dense_missing_assumed_empty.tolist(),
+            feature_list_dense_shapes, keys_of(feature_list_dense_missing_assumed_empty),
         ),
         *columns(
             lists.ragged, feature_list_ragged_keys, feature_list_ragged_value_types,

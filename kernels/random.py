@@ -6,7 +6,6 @@ begin.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ from tfsession.core.dtypes import DType
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
+from tfsession.core.shape_tensor import sizes_of
 from tfsession.kernels.random_draws import BLOCKS_PER_ELEMENT, Draws, Start, words_of
 from tfsession.resources.philox import Philox, scrambled
 
@@ -31,22 +31,6 @@ _RECORDED = (Draws.uniform, Draws.normal)
 
 def _refuse(text: str) -> InvalidArgumentError:
     return InvalidArgumentError(None, None, text)
-
-
-def _sizes(shape: Any) -> tuple[list[int], int]:
-    """The sizes that a vector holds, and their product."""
-    if shape.ndim != 1:
-        text = debug_string(shape.shape)
-        raise _refuse(f"shape must be a vector of {{int32,int64}}, got shape {text}")
-    sizes: list[int] = shape.tolist()
-    for size in sizes:
-        if size < 0:
-            raise _refuse(f"Dimension {size} must be >= 0")
-    count = math.prod(sizes)
-    if count >= 1 << 63:
-        text = debug_string(tuple(sizes))
-        raise _refuse(f"Shape {text} would have more than 2**63 - 1 elements")
-    return sizes, count
 
 
 def _generator(ctx: Any, seed: int, seed2: int) -> Philox:
@@ -120,25 +104,25 @@ def _register_numbers(
 
     @kernel(names[0], stateful=True, records=draw in _RECORDED, host=["shape"], device=device)
     def numbers(ctx: Any, shape: Any, *, seed: int, seed2: int, dtype: DType) -> Any:
-        sizes, count = _sizes(shape)
+        sizes, count = sizes_of(shape)
         start = _reserved(ctx, draws, seed, seed2, count * BLOCKS_PER_ELEMENT)
         return draw(draws, ctx.xp, start, count, dtype.numpy).reshape(sizes)
 
     @kernel(names[1], host=["shape", "seed"], device=device)
     def stateless_numbers(xp: Any, shape: Any, seed: Any, *, dtype: DType) -> Any:
-        sizes, count = _sizes(shape)
+        sizes, count = sizes_of(shape)
         return draw(draws, xp, Start.of(*_begin(seed)), count, dtype.numpy).reshape(sizes)
 
     @kernel(f"{names[1]}V2", host=["shape", "key", "counter", "alg"], device=device)
     def resumed_numbers(
         xp: Any, shape: Any, key: Any, counter: Any, alg: Any, *, dtype: DType
     ) -> Any:
-        sizes, count = _sizes(shape)
+        sizes, count = sizes_of(shape)
         return draw(draws, xp, _resume(key, counter, alg), count, dtype.numpy).reshape(sizes)
 
 
 def _full_integers(draws: Draws, xp: Any, start: Start, shape: Any, dtype: DType) -> Any:
-    sizes, count = _sizes(shape)
+    sizes, count = sizes_of(shape)
     draw = draws.words if dtype.size == 4 else draws.long_words
     return draw(xp, start, count).view(dtype.numpy).reshape(sizes)
 
@@ -154,7 +138,7 @@ def _register_integers(draws: Draws, device: str | None) -> None:
     def integers(
         ctx: Any, shape: Any, minval: Any, maxval: Any, *, seed: int, seed2: int, Tout: DType
     ) -> Any:
-        sizes, count = _sizes(shape)
+        sizes, count = sizes_of(shape)
         bounds = _bounds(minval, maxval, count)
         start = _reserved(ctx, draws, seed, seed2, count * BLOCKS_PER_ELEMENT)
         return draws.integers(ctx.xp, start, count, *bounds, Tout.numpy).reshape(sizes)
@@ -163,11 +147,10 @@ def _register_integers(draws: Draws, device: str | None) -> None:
     def stateless_integers(
         xp: Any, shape: Any, seed: Any, minval: Any, maxval: Any, *, dtype: DType
     ) -> Any:
-        sizes, count = _sizes(shape)
+        sizes, count = sizes_of(shape)
         bounds = _bounds(minval, maxval, count)
-        return draws.integers(xp, Start.of(*_begin(seed)), count, *bounds, dtype.numpy).reshape(
-            sizes
-        )
+        start = Start.of(*_begin(seed))
+        return draws.integers(xp, start, count, *bounds, dtype.numpy).reshape(sizes)
 
     @kernel(
         "StatelessRandomUniformIntV2",
@@ -179,7 +162,7 @@ def _register_integers(draws: Draws, device: str | None) -> None:
         xp: Any, shape: Any, key: Any, counter: Any, alg: Any, minval: Any, maxval: Any, *,
         dtype: DType,
     ) -> Any:  # fmt: skip
-        sizes, count = _sizes(shape)
+        sizes, count = sizes_of(shape)
         bounds = _bounds(minval, maxval, count)
         start = _resume(key, counter, alg)
         return draws.integers(xp, start, count, *bounds, dtype.numpy).reshape(sizes)

@@ -6,6 +6,8 @@ from typing import Any
 
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
+from tfsession.core.shape import debug_string
+from tfsession.core.shape_tensor import numbers_of
 
 _BACKWARDS = slice(None, None, -1)
 
@@ -15,7 +17,7 @@ def reverse(xp: Any, tensor: Any, axis: Any) -> Any:
     """A view in reverse order along some dimensions."""
     rank = tensor.ndim
     index = [slice(None)] * rank
-    for i, given in enumerate(axis.tolist()):
+    for i, given in enumerate(numbers_of(axis, "'dims' must be 1-dimension, not of shape ")):
         at = given + rank if given < 0 else given
         if not 0 <= at < rank:
             text = f"'axis'[{i}] = {given} is out of valid range [0, {rank - 1}"
@@ -39,9 +41,24 @@ def flagged_reverse(xp: Any, tensor: Any, dims: Any) -> Any:
     return tensor[tuple(_BACKWARDS if flag else slice(None) for flag in dims.tolist())]
 
 
+def _check_lengths(x: Any, lengths: Any, seq_dim: int, batch_dim: int) -> None:
+    """Refuse what does not fit, as far as shapes tell."""
+    if seq_dim == batch_dim:
+        raise InvalidArgumentError(None, None, f"batch_dim == seq_dim == {seq_dim}")
+    if lengths.ndim != 1:
+        text = debug_string(lengths.shape)
+        raise InvalidArgumentError(None, None, f"seq_lengths must be 1-dim, not of shape {text}")
+    if lengths.size != x.shape[batch_dim]:
+        raise InvalidArgumentError(
+            None, None, f"Length of seq_lengths != input.dims({batch_dim}), ({lengths.size} vs. "
+            f"{x.shape[batch_dim]})"
+        )  # fmt: skip
+
+
 @kernel("ReverseSequence", device="CPU")
 def reverse_sequence_checked(xp: Any, x: Any, lengths: Any, seq_dim: int, batch_dim: int) -> Any:
     """The first elements of each slice in reverse order."""
+    _check_lengths(x, lengths, seq_dim, batch_dim)
     for i, length in enumerate(lengths.tolist()):
         if length < 0:
             raise InvalidArgumentError(None, None, f"seq_lens({i}) < 0")
@@ -53,8 +70,7 @@ def reverse_sequence_checked(xp: Any, x: Any, lengths: Any, seq_dim: int, batch_
 @kernel("ReverseSequence")
 def reverse_sequence(xp: Any, x: Any, lengths: Any, seq_dim: int, batch_dim: int) -> Any:
     """The first elements of each slice in reverse order; the host does not look at the lengths."""
-    if seq_dim == batch_dim:
-        raise InvalidArgumentError(None, None, f"batch_dim == seq_dim == {seq_dim}")
+    _check_lengths(x, lengths, seq_dim, batch_dim)
     moved = xp.moveaxis(x, (batch_dim, seq_dim), (0, 1))
     places = xp.arange(moved.shape[1])
     ends = xp.clip(lengths, 0, moved.shape[1])[:, None]

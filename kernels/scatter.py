@@ -10,6 +10,7 @@ from typing import Any
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
+from tfsession.core.shape_tensor import sizes_of
 from tfsession.kernels.gather import flat_places, index_text
 from tfsession.kernels.segment_sums import add_rows, combine_rows, row_sums, without_strays
 
@@ -50,17 +51,10 @@ def _as_rows(xp: Any, array: Any, depth: int) -> Any:
     return array.reshape(math.prod(array.shape[:depth]), *array.shape[depth:])
 
 
-def _sizes(shape: Any) -> tuple[int, ...]:
-    sizes = tuple(shape.tolist())
-    if any(size < 0 for size in sizes):
-        raise _refuse(f"shape must not have negative sizes: {debug_string(sizes)}")
-    return sizes
-
-
 @kernel("ScatterNd", host=["shape"], device="CPU")
 def scatter_nd_checked(xp: Any, indices: Any, updates: Any, shape: Any) -> Any:
     """Zeros with the updates added; an index out of range is an error."""
-    sizes = _sizes(shape)
+    sizes = tuple(sizes_of(shape, "Shape must be a vector, not of shape ")[0])
     places, rows = _rows(xp, sizes, indices, updates, check=True)
     if updates.dtype.kind == "O":
         result = xp.full(sizes, b"", object)
@@ -73,7 +67,7 @@ def scatter_nd_checked(xp: Any, indices: Any, updates: Any, shape: Any) -> Any:
 @kernel("ScatterNd", host=["shape"])
 def scatter_nd(xp: Any, indices: Any, updates: Any, shape: Any) -> Any:
     """Zeros with the updates added, those out of range left out; the host does not look at them."""
-    sizes = _sizes(shape)
+    sizes = tuple(sizes_of(shape, "Shape must be a vector, not of shape ")[0])
     places, rows = _rows(xp, sizes, indices, updates, check=False)
     result = xp.zeros(sizes, updates.dtype)
     target = _as_rows(xp, result, indices.shape[-1])

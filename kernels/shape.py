@@ -11,6 +11,7 @@ from tfsession.core.dtypes import DType
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import Shape, debug_string, is_compatible
+from tfsession.core.shape_tensor import numbers_of, sizes_of
 
 
 def _refuse(text: str) -> InvalidArgumentError:
@@ -121,7 +122,7 @@ def squeeze(xp: Any, x: Any, squeeze_dims: list[int]) -> Any:
 @kernel("BroadcastTo", host=["shape"], aliases=True)
 def broadcast_to(xp: Any, x: Any, shape: Any) -> Any:
     """A view in which dimensions of size 1 repeat."""
-    sizes = shape.tolist()
+    sizes, _ = sizes_of(shape)
     if x.ndim > len(sizes):
         raise _refuse(
             f"Rank of input ({x.ndim}) must be no greater than rank of output shape ({len(sizes)})."
@@ -139,14 +140,16 @@ def _incompatible(a: Any, b: Any) -> InvalidArgumentError:
 @kernel("BroadcastArgs", host=["s0", "s1"], host_outputs=["r0"])
 def broadcast_args(xp: Any, s0: Any, s1: Any) -> Any:
     """The shape to which two shapes broadcast."""
-    for index, sizes in enumerate((s0, s1)):
-        if sizes.ndim != 1:
-            text = f"In[{index}] must be a vector, got shape {debug_string(sizes.shape)}"
-            raise InvalidArgumentError(None, None, text)
+    first, second = _two_shapes(s0, s1)
     try:
-        return np.array(np.broadcast_shapes(tuple(s0.tolist()), tuple(s1.tolist())), s0.dtype)
+        return np.array(np.broadcast_shapes(tuple(first), tuple(second)), s0.dtype)
     except ValueError:
-        raise _incompatible(s0.tolist(), s1.tolist()) from None
+        raise _incompatible(first, second) from None
+
+
+def _two_shapes(s0: Any, s1: Any) -> tuple[list[int], list[int]]:
+    text = "In[{}] must be a vector, got shape "
+    return numbers_of(s0, text.format(0)), numbers_of(s1, text.format(1))
 
 
 @kernel("BroadcastGradientArgs", host=["s0", "s1"], host_outputs=["r0", "r1"])
@@ -155,7 +158,7 @@ def broadcast_gradient_args(xp: Any, s0: Any, s1: Any) -> Any:
 
     A dimension of size 1 in both is summed for both, except between equal shapes.
     """
-    first, second = s0.tolist(), s1.tolist()
+    first, second = _two_shapes(s0, s1)
     x: list[int] = []
     y: list[int] = []
     if first != second:

@@ -7,6 +7,7 @@ from typing import Any
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
+from tfsession.core.shape_tensor import sizes_of
 from tfsession.core.slicing import Masks, index_of
 
 
@@ -86,7 +87,7 @@ def strided_slice_grad(
 ) -> Any:
     """Zeros, with the gradient where the slice was."""
     masks = Masks(begin_mask, end_mask, ellipsis_mask, new_axis_mask, shrink_axis_mask)
-    sizes = tuple(shape.tolist())
+    sizes = tuple(sizes_of(shape, "shape must be 1-D, got shape.shape = ")[0])
     result = xp.zeros(sizes, dy.dtype)
     result[_index(sizes, begin, end, strides, masks)] = dy
     return result

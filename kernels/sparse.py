@@ -6,6 +6,7 @@ from typing import Any
 
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
+from tfsession.core.shape_tensor import sizes_of
 from tfsession.kernels.gather import flat_places
 
 
@@ -26,17 +27,13 @@ def sparse_to_dense(
     """One value everywhere, others at the given places."""
     if sparse_indices.ndim > 2:
         raise _refuse("sparse_indices should be a scalar, vector, or matrix")
-    if output_shape.ndim != 1:
-        raise _refuse("output_shape should be a vector")
-    sizes = tuple(output_shape.tolist())
+    sizes = tuple(sizes_of(output_shape, "output_shape must be rank 1, got shape ")[0])
     count = sparse_indices.shape[0] if sparse_indices.ndim else 1
     depth = sparse_indices.shape[1] if sparse_indices.ndim == 2 else 1
     if depth != len(sizes):
         raise _refuse(
             f"output_shape has incorrect number of elements: {len(sizes)} should be: {depth}"
         )
-    if any(size < 0 for size in sizes):
-        raise _refuse(f"output_shape must not have negative sizes: {list(sizes)}")
     if sparse_values.ndim > 1 or (sparse_values.ndim and sparse_values.shape[0] != count):
         raise _refuse(
             f"sparse_values has incorrect shape {list(sparse_values.shape)}, should be [] or "

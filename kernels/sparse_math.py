@@ -164,6 +164,17 @@ def _met(xp: Any, places: Any, sizes: list[int], dense: Any) -> Any:
     return dense[tuple(index)]
 
 
+def stored_sizes(values: Any, shape: Any, name: str = "sp") -> list[int]:
+    """The sizes of a sparse tensor, whose stored elements are `values`."""
+    if values.ndim != 1 or shape.ndim != 1:
+        raise refuse(
+            f"Inputs {name}_values and {name}_shape should be vectors but received shapes: "
+            f"{debug_string(values.shape)} and {debug_string(shape.shape)}"
+        )
+    sizes: list[int] = shape.tolist()
+    return sizes
+
+
 def check_places(xp: Any, places: Any, sizes: list[int]) -> None:
     """InvalidArgumentError where a place lies outside of the shape, or has another rank."""
     if places.ndim != 2 or places.shape[1] != len(sizes):
@@ -184,13 +195,13 @@ def check_places(xp: Any, places: Any, sizes: list[int]) -> None:
 @kernel("SparseDenseCwiseMul", host=["sp_shape"])
 def times(xp: Any, sp_indices: Any, sp_values: Any, sp_shape: Any, dense: Any) -> Any:
     """Stored elements times the elements that they meet."""
-    return sp_values * _met(xp, sp_indices, sp_shape.tolist(), dense)
+    return sp_values * _met(xp, sp_indices, stored_sizes(sp_values, sp_shape), dense)
 
 
 @kernel("SparseDenseCwiseDiv", host=["sp_shape"])
 def over(xp: Any, sp_indices: Any, sp_values: Any, sp_shape: Any, dense: Any) -> Any:
     """Stored elements divided by the elements that they meet; integers are cut off."""
-    met = _met(xp, sp_indices, sp_shape.tolist(), dense)
+    met = _met(xp, sp_indices, stored_sizes(sp_values, sp_shape), dense)
     if sp_values.dtype.kind not in "iu":
         return sp_values / met
     if (met == 0).any():
@@ -202,13 +213,13 @@ def over(xp: Any, sp_indices: Any, sp_values: Any, sp_shape: Any, dense: Any) ->
 @kernel("SparseDenseCwiseAdd", host=["sp_shape"])
 def plus(xp: Any, sp_indices: Any, sp_values: Any, sp_shape: Any, dense: Any) -> Any:
     """Stored elements and the elements that they meet, added."""
-    return sp_values + _met(xp, sp_indices, sp_shape.tolist(), dense)
+    return sp_values + _met(xp, sp_indices, stored_sizes(sp_values, sp_shape), dense)
 
 
 @kernel("SparseTensorDenseAdd", host=["a_shape"])
 def dense_sum(xp: Any, a_indices: Any, a_values: Any, a_shape: Any, b: Any) -> Any:
     """A copy of the dense tensor with the stored elements added."""
-    sizes = a_shape.tolist()
+    sizes = stored_sizes(a_values, a_shape, "a")
     if len(sizes) != b.ndim:
         raise refuse(
             "Two operands have different ranks; received: "

@@ -8,8 +8,15 @@ from typing import Any
 
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
+from tfsession.core.shape_tensor import numbers_of
 from tfsession.kernels.segment_sums import row_sums
-from tfsession.kernels.sparse_math import check_places, flat_places, refuse, split_places
+from tfsession.kernels.sparse_math import (
+    check_places,
+    flat_places,
+    refuse,
+    split_places,
+    stored_sizes,
+)
 
 
 def _reduced_axes(reduction_axes: list[int], rank: int) -> set[int]:
@@ -25,13 +32,13 @@ class _Groups:
     """The stored elements by their places in the dimensions that are left."""
 
     def __init__(self, xp: Any, places: Any, values: Any, shape: Any, axes: list[int]) -> None:
-        sizes = shape.tolist()
-        if values.ndim != 1 or len(places) != values.size:
+        sizes = numbers_of(shape, "Expected input_shape to be a vector; got shape: ")
+        check_places(xp, places, sizes)
+        if values.shape != places.shape[:1]:
             raise refuse(
                 f"Expected as many indices as values, got {debug_string(places.shape)} and "
                 f"{debug_string(values.shape)}"
             )
-        check_places(xp, places, sizes)
         reduced = _reduced_axes(axes, len(sizes))
         kept = [axis for axis in range(len(sizes)) if axis not in reduced]
         self.xp, self.values = xp, values
@@ -99,7 +106,7 @@ for _name, _results in (
 @kernel("SparseSoftmax", host=["sp_shape"])
 def softmax(xp: Any, sp_indices: Any, sp_values: Any, sp_shape: Any) -> Any:
     """The share of each stored element in its row."""
-    if sp_shape.size < 2:
+    if len(stored_sizes(sp_values, sp_shape)) < 2:
         shape = debug_string(sp_shape.shape)
         raise refuse(f"Input should have rank >= 2, but received shape: {shape}")
     groups = _Groups(xp, sp_indices, sp_values, sp_shape, [-1])

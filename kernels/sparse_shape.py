@@ -9,6 +9,7 @@ import numpy as np
 
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
+from tfsession.core.shape_tensor import MOST_DIMENSIONS
 from tfsession.kernels.sparse_math import (
     check_places,
     flat_places,
@@ -24,6 +25,8 @@ def reshape(xp: Any, input_indices: Any, input_shape: Any, new_shape: Any) -> An
     """Places in another dense shape, and the shape."""
     if input_shape.ndim != 1 or new_shape.ndim != 1:
         raise refuse("Input shape and new shape should be vectors")
+    if max(input_shape.size, new_shape.size) > MOST_DIMENSIONS:
+        raise refuse("Too many dimensions in tensor")
     sizes, wanted = input_shape.tolist(), new_shape.tolist()
     unknown = [axis for axis, size in enumerate(wanted) if size == -1]
     if len(unknown) > 1:
@@ -69,6 +72,10 @@ def concat(xp: Any, *inputs: Any, concat_dim: int, N: int) -> Any:
     if not -count <= concat_dim < count:
         raise refuse(f"Concat dimension must be in range [{-count}, {count}), got {concat_dim}")
     axis = concat_dim % count
+    for number, own in enumerate(shapes):
+        if own.ndim != 1:
+            text = f"{debug_string(own.shape)} at position {number}"
+            raise refuse(f"Input shapes should be a vector but received shape {text}")
     sizes = shapes[0].copy()
     for number, own in enumerate(shapes[1:], 1):
         if own.size != count:

@@ -10,6 +10,7 @@ import numpy as np
 from tfsession.core.dtypes import DType, resource, string, variant
 from tfsession.core.rules import kernel
 from tfsession.core.shape import Shape, is_fully_defined
+from tfsession.core.shape_tensor import numbers_of
 from tfsession.resources.tensor_list import (
     ABSENT,
     Optional,
@@ -31,9 +32,11 @@ def _shape(element_shape: Any) -> Shape:
         raise refuse(
             "The only valid scalar shape tensor is the fully unknown shape specified as -1."
         )
-    if (element_shape < -1).any():
-        raise refuse(f"Dimensions of a shape must be -1 or more: {element_shape.tolist()}")
-    return tuple(None if size == -1 else size for size in element_shape.tolist())
+    text = f"Shape must be at most rank 1 but is rank {element_shape.ndim}: "
+    sizes = numbers_of(element_shape, text)
+    if min(sizes, default=0) < -1:
+        raise refuse(f"Dimensions of a shape must be -1 or more: {sizes}")
+    return tuple(None if size == -1 else size for size in sizes)
 
 
 def _list(value: Any) -> TensorList:
@@ -198,7 +201,8 @@ def scatter(
     element_dtype: DType,
 ) -> Any:
     """The slices along the first dimension, each at its index."""
-    items, places = _slices(tensor), indices.tolist()
+    places = numbers_of(indices, "Expected indices to be a vector, but received shape: ")
+    items = _slices(tensor)
     if len(items) != len(places):
         raise refuse(
             f"Invalid number of rows in input tensor. Expected: {len(places)} Actual: {len(items)}"
@@ -226,7 +230,7 @@ def concat(
     """Elements one behind the other, and their lengths."""
     found, shape = _list(input_handle), _shape(element_shape)
     found.check(element_dtype)
-    lead = leading_dims.tolist()
+    lead = leading_dims.reshape(-1).tolist()
     tail = None if shape is None else shape[1:]
     items = []
     for index in range(found.length):
@@ -250,7 +254,7 @@ def concat(
 @kernel("TensorListSplit", **_HOST)
 def split(xp: Any, tensor: Any, element_shape: Any, lengths: Any, *, element_dtype: DType) -> Any:
     """Runs of slices of given lengths."""
-    sizes = lengths.tolist()
+    sizes = numbers_of(lengths, "Expected lengths to be a vector, received shape: ")
     if not tensor.ndim:
         raise refuse("Tensor must be at least a vector, but saw shape: []")
     if min(sizes, default=0) < 0 or sum(sizes) != len(tensor):

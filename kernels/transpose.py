@@ -8,15 +8,16 @@ import numpy as np
 
 from tfsession.core.errors import InvalidArgumentError, UnimplementedError
 from tfsession.core.rules import kernel
+from tfsession.core.shape_tensor import numbers_of
 
 
 @kernel("Transpose", host=["perm"], aliases=True)
 def transpose(xp: Any, x: Any, perm: Any) -> Any:
     """A view with its dimensions in another order."""
-    order = perm.tolist()
+    order = numbers_of(perm, "perm must be rank 1, got shape ")
     try:
         return x.transpose(order) if order else _of_rank_zero(x)
-    except (ValueError, TypeError):
+    except ValueError:
         raise _bad_order(x.ndim, order) from None
 
 
@@ -32,11 +33,11 @@ def _of_rank_zero(x: Any) -> Any:
     return x
 
 
-def _bad_order(rank: int, order: Any) -> InvalidArgumentError:
-    if not isinstance(order, list) or len(order) != rank:
+def _bad_order(rank: int, order: list[int]) -> InvalidArgumentError:
+    if len(order) != rank:
         text = (
             f"transpose expects a vector of size {rank}. But input(1) is a vector of size "
-            f"{len(order) if isinstance(order, list) else 1}"
+            f"{len(order)}"
         )
     elif bad := [dim for dim in order if not -rank <= dim < rank]:
         text = f"{bad[0]} is out of range [0 .. {rank})"
@@ -50,6 +51,8 @@ def _bad_order(rank: int, order: Any) -> InvalidArgumentError:
 @kernel("InvertPermutation", host=["x"], host_outputs=["y"])
 def invert_permutation(xp: Any, x: Any) -> Any:
     """Where each number stands."""
+    if x.ndim != 1:
+        raise InvalidArgumentError(None, None, "invert_permutation expects a 1D vector.")
     size = x.size
     outside = (x < 0) | (x >= size)
     if outside.any():

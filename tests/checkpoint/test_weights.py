@@ -196,6 +196,26 @@ def test_broken_npz(tmp_path, data, told):
         NpzReader(str(tmp_path / "x")).read("a")
 
 
+def test_an_array_that_claims_more_than_its_file_can_hold(tmp_path):
+    header = b"{'descr':'<f4','fortran_order':0,'shape':(%d,)}"
+    data = npy(header % 268435456, bytes(8))
+    with zipfile.ZipFile(tmp_path / "x", "w") as archive:
+        archive.writestr("a.npy", data)
+    whole = (tmp_path / "x").read_bytes()
+    sizes = [(len(data) - 8 + n).to_bytes(4, "little") for n in (8, 4 * 268435456)]
+    (tmp_path / "x").write_bytes(whole.replace(*sizes))
+    with pytest.raises(DataLossError, match="is too short to hold the 1,073,741,824 bytes"):
+        NpzReader(str(tmp_path / "x")).read("a")
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_arrays_that_numpy_compresses_otherwise(tmp_path, kind):
+    with zipfile.ZipFile(tmp_path / "x", "w", kind) as archive:
+        archive.writestr("a.npy", npy(b"{}"))
+    with pytest.raises(DataLossError, match="not compressed as NumPy compresses"):
+        open_checkpoint(str(tmp_path / "x"))
+
+
 def test_other_zip_files(tmp_path):
     with zipfile.ZipFile(tmp_path / "x", "w") as archive:
         archive.writestr("a.txt", "text")

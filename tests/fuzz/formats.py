@@ -9,6 +9,7 @@ from pathlib import Path
 
 import mutations
 import numpy as np
+import weights
 
 import tfsession as tf
 from tfsession.checkpoint import table
@@ -426,5 +427,9 @@ TURNS = {
     checkpoint_v1: 6,
     state_file: 1,
     records: 7,
+    weights.safetensors: 4,
+    weights.npz: 4,
+    weights.external: 2,
+    weights.imported: 2,
 }
 FORMATS = {change.__name__: change for change in TURNS}

@@ -3,6 +3,9 @@
 Errors of `tf.errors`, ValueError and TypeError are what a damaged file may end in. All else is a
 defect: other errors, an error of Python inside an op's kernel, more than a second of computing,
 memory for what a file only claims. Each defect is told once, with what makes it again: its number.
+
+The second is one of the processor, so that a busy machine finds nothing that a quiet one does not;
+who waits for something that does not come is ended after minutes, with a traceback.
 """
 
 import argparse
@@ -29,6 +32,8 @@ import tfsession as tf
 ALLOWED = (tf.errors.OpError, ValueError, TypeError)
 SECONDS = 1.0
 MEMORY = 1 << 30
+# Of time on the wall: a process may be stopped for a while.
+HANG_SECONDS = 300
 # How the runtime tells that a kernel has raised what it should not.
 _KERNEL = re.compile(r"^(\w+(?:Error|Exception)): (.{0,60})", re.M)
 _PACKAGE = str(Path(tf.__file__).parent)
@@ -108,7 +113,7 @@ def main():
     for done in range(1, asked.mutations + 1):
         number = asked.first + done - 1
         name = names[number % len(names)]
-        faulthandler.dump_traceback_later(60, exit=True)
+        faulthandler.dump_traceback_later(HANG_SECONDS, exit=True)
         found = defect_of(name, asked.seed, number)
         if found is not None:
             text, error = f"{name}: {found[0]}", found[1]

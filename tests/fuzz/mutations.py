@@ -238,7 +238,7 @@ def _changed_array(rng, array):
         case 0:
             return array.reshape(-1)[: rng.randrange(array.size + 1)]
         case 1:
-            return array[np.newaxis] if rng.random() < 0.5 else array.reshape(-1)
+            return _of_another_rank(rng, array)
         case 2:
             return array.T if array.ndim > 1 else np.concatenate([array.reshape(-1)] * 2)
         case 3:
@@ -260,6 +260,19 @@ def _changed_array(rng, array):
                     with np.errstate(all="ignore"):
                         array.reshape(-1)[place] = rng.choice(FLOATS)
     return array
+
+
+def _of_another_rank(rng, array):
+    match rng.randrange(5):
+        case 0 if array.size:
+            return array.reshape(-1)[:1].reshape(())
+        case 1:
+            return array.reshape(-1)
+        case 2:
+            return array.reshape(-1, 1)
+        case 3:
+            return np.stack([array, array])
+    return array[np.newaxis]
 
 
 def _change_node(rng, node, nodes):

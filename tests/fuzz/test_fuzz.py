@@ -17,6 +17,10 @@ MUTATIONS = {
     "checkpoint_v1": 2500,
     "state_file": 500,
     "records": 2500,
+    "safetensors": 1500,
+    "npz": 1500,
+    "external": 500,
+    "imported": 500,
 }
 PIECE = 500
 PIECES = [(name, first) for name, count in MUTATIONS.items() for first in range(0, count, PIECE)]

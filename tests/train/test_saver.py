@@ -135,6 +135,7 @@ def test_a_saver_goes_on_where_another_ended(model, tmp_path):
     assert again.last_checkpoints == names
     again.save(model, prefix, global_step=2)
     assert not tf.train.checkpoint_exists(names[0])
+    assert not tf.train.checkpoint_exists(str(tmp_path / ("x" * 300)))
     assert tf.train.checkpoint_exists(names[1])
     assert len(tf.train.get_checkpoint_mtimes([*names, prefix + "-2"])) == 2
     tf.train.remove_checkpoint(names[1])

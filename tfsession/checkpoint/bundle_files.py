@@ -44,7 +44,8 @@ def aside(name: str) -> str:
 def current(name: str, prefix: str) -> str:
     """The file that stands for `name`: the one that was left beside it when a save was killed."""
     waiting = name + _NEXT
-    if Path(index_name(prefix) + _NEXT).exists() and Path(waiting).exists():
+    # Where a name is too long for the file system, nothing waits beside it.
+    if all(map(os.path.exists, (index_name(prefix) + _NEXT, waiting))):
         return waiting
     return name
 

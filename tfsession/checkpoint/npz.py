@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import math
+import os
 import struct
 import weakref
 import zipfile
@@ -41,6 +42,9 @@ _KINDS: Final = "biufc"
 # The earliest that zip files know: equal arrays give equal files.
 _TIME: Final = (1980, 1, 1, 0, 0, 0)
 _ALIGNMENT: Final = 64
+_COMPRESSIONS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# Bytes that one deflated byte can stand for.
+_MOST_DEFLATED: Final = 1032
 
 
 class Entry(NamedTuple):
@@ -75,6 +79,7 @@ class NpzReader:
         with file_errors():
             file = Path(self.path).open("rb")  # noqa: SIM115
         weakref.finalize(self, file.close)
+        self._bytes = os.fstat(file.fileno()).st_size
         try:
             self._zip = zipfile.ZipFile(file)
         except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
@@ -82,6 +87,9 @@ class NpzReader:
         self._members: dict[str, zipfile.ZipInfo] = {}
         for member in self._zip.infolist():
             name = member.filename.removesuffix(_SUFFIX)
+            if member.compress_type not in _COMPRESSIONS:
+                # Others may ask for any amount of memory before they give a byte.
+                raise self._lost("is no npz file: it is not compressed as NumPy compresses")
             if name == member.filename or name in self._members:
                 raise self._lost(f"is no npz file: {member.filename!r} in it is no array")
             self._members[name] = member
@@ -145,12 +153,12 @@ class NpzReader:
     @contextmanager
     def _opened(self, name: str) -> Iterator[Any]:
         try:
-            with file_errors(), self._zip.open(self._members[name]) as file:
+            with file_errors(self.path), self._zip.open(self._members[name]) as file:
                 yield file
-        except (zipfile.BadZipFile, zlib.error, EOFError, struct.error) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, UnicodeError) as error:
             raise self._lost(f"is damaged: array {name!r}: {error}") from None
         except (NotImplementedError, RuntimeError) as error:
-            # Encrypted, or compressed in a way that is not known here.
+            # Encrypted, or patched data.
             raise self._lost(f"cannot be read: array {name!r}: {error}") from None
 
     def _header(self, name: str, file: Any) -> Entry:
@@ -187,6 +195,9 @@ class NpzReader:
         offset = len(head) + width + length
         if self._members[name].file_size != offset + size:
             raise self._lost(f"has another number of bytes of array {name!r} than its shape has")
+        is_stored = self._members[name].compress_type == zipfile.ZIP_STORED
+        if size > self._bytes * (1 if is_stored else _MOST_DEFLATED):
+            raise self._lost(f"is too short to hold the {size:,} bytes of array {name!r}")
         return Entry(dtype, shape, stored, "F" if order else "C", offset, size)
 
     def _lost(self, text: str) -> DataLossError:

@@ -15,7 +15,7 @@ from tfsession.core import dtypes, protos
 from tfsession.core.conversion import Array, convert, fill, fit_shape, to_ndarray
 from tfsession.core.dtypes import DType, as_dtype
 from tfsession.core.shape import to_proto
-from tfsession.core.wire import read_varint, varint
+from tfsession.core.wire import nested, read_varint, varint
 
 __all__ = ["array_to_proto", "make_ndarray", "make_tensor_proto", "to_ndarray"]
 
@@ -24,6 +24,8 @@ _MAX_CONTENT: Final = 1 << 31
 _BELIEVED: Final = 1 << 20
 _MOST_REPEATED: Final = 1 << 26
 _MOST_REPEATED_TEXTS: Final = 1 << 23
+# Numbers that go into a field one by one.
+_FEW: Final = 1 << 10
 
 
 class _Field(NamedTuple):
@@ -118,6 +120,11 @@ def _encode(array: Array, shape: tuple[int, ...]) -> Any:
         values = values.view(field.storage)
     if field.name == "float8_val":
         proto.float8_val = values.tobytes()
+    elif values.dtype.kind == "f" and values.size > _FEW:
+        # A packed field of floating point numbers is their bytes: no number for each in Python.
+        number = proto.DESCRIPTOR.fields_by_name[field.name].number
+        little = values.astype(values.dtype.newbyteorder("<"), copy=False)
+        proto.MergeFromString(nested(number, little.tobytes()))
     else:
         getattr(proto, field.name).extend(values.tolist())
     return proto
