@@ -27,7 +27,7 @@ _TABLE = """
     biu: bitwise_and bitwise_or bitwise_xor invert
     iu: left_shift right_shift
     b: logical_and logical_or logical_xor logical_not
-    f: isnan isinf isfinite signbit fmax fmin reciprocal divide power arctan2 nextafter copysign
+    f: isnan isinf isfinite signbit fmax fmin reciprocal divide power arctan2 copysign
     f: hypot sqrt exp exp2 expm1 log log2 log10 log1p cbrt floor ceil trunc rint
     f: sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh
 """
