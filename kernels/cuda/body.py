@@ -198,9 +198,12 @@ class Kernel:
             bound = self.number(f"{prefix}n{axis}", size)
             self.add(f"const I {prefix}r{axis} = {rest};")
             self.add(f"const I {prefix}d{axis} = {prefix}r{axis} / {bound};")
-            self.add(f"const I {coordinates[axis]} = {prefix}r{axis} - {prefix}d{axis} * {bound};")
+            if any(strides[axis] for strides in axes.strides.values()):
+                rest = f"{prefix}r{axis} - {prefix}d{axis} * {bound}"
+                self.add(f"const I {coordinates[axis]} = {rest};")
             rest = f"{prefix}d{axis}"
-        self.add(f"const I {coordinates[0]} = {rest};")
+        if any(strides[0] for strides in axes.strides.values()):
+            self.add(f"const I {coordinates[0]} = {rest};")
         found = {}
         for operand, strides in axes.strides.items():
             terms = []

@@ -10,10 +10,13 @@ from tfsession.kernels.cuda.body import Array, Launch, contiguous
 from tfsession.kernels.cuda.emit_columns import emit_columns
 from tfsession.kernels.cuda.emit_elementwise import emit_elementwise
 from tfsession.kernels.cuda.emit_rows import emit_rows
+from tfsession.kernels.cuda.expressions import DEVICE, PRELUDE
 from tfsession.kernels.cuda.schedule import Schedule, in_pieces
 
-__all__ = ["Calls", "calls"]
+__all__ = ["OPTIONS", "Calls", "calls", "module"]
 
+# Each operation is rounded by itself, as it is without groups.
+OPTIONS = ("--std=c++17", "--fmad=false")
 _EMITTERS = {"elementwise": emit_elementwise, "rows": emit_rows, "columns": emit_columns}
 
 
@@ -41,3 +44,21 @@ def calls(program: Program, inputs: Sequence[Array]) -> Calls:
             arrays[number] = Array(value.dtype, value.shape, contiguous(value.shape))
     launches = [_EMITTERS[part.space.kind](program, arrays, part) for part in schedule.parts]
     return Calls(tuple(launches), buffers, program.results)
+
+
+def module(launches: Sequence[Launch]) -> tuple[str, list[str]]:
+    """The text of all that these calls need, and for each the name of its kernel there."""
+    parts = [DEVICE, PRELUDE]
+    known: dict[str, str] = {}
+    taken: set[str] = set()
+    for launch in launches:
+        if launch.source in known:
+            continue
+        name = launch.name
+        while name in taken:
+            name = f"{launch.name}_{len(taken)}"
+        taken.add(name)
+        known[launch.source] = name
+        text = launch.source.replace(f" {launch.name}(", f" {name}(", 1)
+        parts.append(f"namespace of_{name} {{\n{text}}}\n")
+    return "\n".join(parts), [known[launch.source] for launch in launches]

@@ -238,3 +238,56 @@ def reductions():
     yield "variance", lambda xp, x: xp.mean((x - xp.mean(x)) * (x - xp.mean(x))), [f((300, 700))]
     yield "of a column", lambda xp, x, y: (x * y).sum(axis=1), [f((9, 40)), f((9, 1))]
     yield "of what is broadcast", lambda xp, x, y: (x + y).sum(axis=0), [f((9, 1)), f((1, 40))]
+
+
+# --- at random ------------------------------------------------------------------------------------
+
+_SINGLE = ("negative", "absolute", "square", "exp", "tanh", "sign", "floor")
+_DOUBLE = ("add", "subtract", "multiply", "maximum", "minimum", "less", "equal")
+_REDUCED = ("sum", "max", "min", "all")
+
+
+def _random_function(random, count):
+    """A function of so many arrays, of some element-wise steps and reductions between them."""
+    turns = [random.random(4) for _ in range(random.integers(3, 9))]
+
+    def function(xp, *inputs):
+        values = list(inputs)
+        for kind, first, second, third in turns:
+            x = values[int(first * len(values))]
+            if kind < 0.3:
+                wide = x if x.dtype.kind in "fV" else x.astype("float32")
+                values.append(getattr(xp, _SINGLE[int(third * len(_SINGLE))])(wide))
+            elif kind < 0.75 or not x.ndim:
+                y = values[int(second * len(values))]
+                x, y = (
+                    a.astype("float32") if a.dtype != x.dtype or a.dtype == bool else a
+                    for a in (x, y)
+                )
+                values.append(getattr(xp, _DOUBLE[int(third * len(_DOUBLE))])(x.astype(y.dtype), y))
+            else:
+                wide = x.astype("float64") if x.dtype.kind != "i" else x
+                axes = [axis for axis in range(x.ndim) if (int(second * 99) >> axis) % 2]
+                reduce = getattr(wide, _REDUCED[int(third * len(_REDUCED))])
+                values.append(reduce(axis=tuple(axes) or None, keepdims=True))
+        made = values[count:]
+        return [
+            made[-1],
+            *[value for value, turn in zip(made, turns, strict=True) if turn[3] < 0.3],
+        ]
+
+    return function
+
+
+def at_random(seeds):
+    """(name, function, inputs) of random groups, over random shapes and dtypes."""
+    for seed in seeds:
+        random = np.random.default_rng(seed)
+        full = [int(size) for size in random.choice([1, 2, 3, 7, 16, 40], random.integers(1, 4))]
+        arrays = []
+        for number in range(random.integers(1, 4)):
+            shape = [size if random.random() < 0.7 else 1 for size in full]
+            dtype = random.choice(["float32", "float32", "float16", "bfloat16", "float64", "int32"])
+            array = plain(shape[random.integers(0, 2) :] if number else full, dtype, seed)
+            arrays.append(array)
+        yield f"random {seed}", _random_function(random, len(arrays)), arrays

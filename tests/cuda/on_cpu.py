@@ -36,15 +36,15 @@ class Job:
 
 
 class Batch:
-    """The kernels of some jobs, compiled at once; `change` is done to each kernel's text before."""
+    """The kernels of some jobs, compiled at once."""
 
-    def __init__(self, jobs, folder, sanitized=False, change=lambda text: text):
+    def __init__(self, jobs, folder, sanitized=False):
         self.jobs = jobs
         self.numbers = {}
         for job in jobs:
             for launch in job.calls.launches:
                 self.numbers.setdefault(launch.source, (len(self.numbers), launch))
-        kernels = [change(self._kernel(*own)) for own in self.numbers.values()]
+        kernels = [self._kernel(*own) for own in self.numbers.values()]
         entries = ", ".join([self._entry(*own) for own in self.numbers.values()])
         parts = [f'#include "{SHIM}"', PRELUDE, *kernels]
         parts.append(f"static const Entry entries[] = {{{entries}}};")
@@ -79,11 +79,11 @@ class Batch:
         meets = re.search(r"__syncthreads|shuffled", launch.source) is not None
         return f"{{k{number}::call, {str(meets).lower()}}}"
 
-    def results(self, from_last=False):
-        """For each job, its results as arrays."""
+    def results(self, jobs=None, from_last=False):
+        """For each job, or each of these, its results as arrays."""
         self.buffers, launches = [], []
         wanted = []
-        for job in self.jobs:
+        for job in self.jobs if jobs is None else jobs:
             first = {}
             for number, array in enumerate(job.inputs):
                 whole = array if array.base is None else array.base
