@@ -6,11 +6,22 @@ it code can be written that computes all at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
-__all__ = ["DTYPES", "FUNCTIONS", "REDUCTIONS", "Program", "Recorder", "Step", "Value"]
+__all__ = [
+    "DTYPES",
+    "FUNCTIONS",
+    "REDUCTIONS",
+    "Call",
+    "Known",
+    "Program",
+    "Recorder",
+    "Step",
+    "Value",
+    "called",
+]
 
 Sizes = tuple[int, ...]
 
@@ -130,3 +141,48 @@ class Recorder:
             step = self._steps[number - given]
             steps.append(replace(step, arguments=tuple([new[n] for n in step.arguments])))
         return Program(tuple(self._inputs), tuple(steps), tuple([new[n] for n in results]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """An argument that is known before all: a number, or what a kernel takes on the host."""
+
+    value: Any
+    is_on_host: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """One operation of a group: what its kernel is called with.
+
+    `bind(xp)` gives the kernel as a function of its inputs alone; `arguments` are numbers of values
+    or what is known; each of its `outputs` is a value of its own, in a tuple if `gives_tuple`.
+    """
+
+    bind: Callable[[Any], Callable[..., Any]]
+    arguments: tuple[int | Known, ...]
+    outputs: int = 1
+    gives_tuple: bool = False
+
+
+def called(
+    calls: Sequence[Call],
+    results: Sequence[int],
+    xp: Any,
+    given: Sequence[Any],
+    known: Callable[[Any], Any] = lambda value: value,
+) -> list[Any]:
+    """The results of kernels called one after another; `known` makes numbers those of `xp`."""
+    values = list(given)
+    for call in calls:
+        arguments = [
+            values[argument]
+            if isinstance(argument, int)
+            else argument.value
+            if argument.is_on_host
+            else known(argument.value)
+            for argument in call.arguments
+        ]
+        made = call.bind(xp)(*arguments)
+        values.extend(made if call.gives_tuple else (made,))
+    return [values[number] for number in results]

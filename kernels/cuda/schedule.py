@@ -134,15 +134,16 @@ def in_pieces(program: Program) -> Program:
             axes = (len(rest),) if is_rows else (0,)
             own = replace(step, arguments=(first,), axes=axes)
         new.append(recorder.add(own))
-    return recorder.program([_copied(program, recorder, n, new[n]) for n in program.results])
-
-
-def _copied(program: Program, recorder: Recorder, number: int, new: int) -> int:
-    """A result; an input that is one has memory of its own."""
-    if number >= len(program.inputs):
-        return new
-    value = program.value(number)
-    return recorder.add(Step("astype", (new,), value, value.dtype))
+    results: list[int] = []
+    for number in program.results:
+        value, result = program.value(number), new[number]
+        # An input that is a result has memory of its own, as each of the results has.
+        if number < given:
+            result = recorder.add(Step("astype", (result,), value, value.dtype))
+        while result in results:
+            result = recorder.add(Step("astype", (result,), value, value.dtype))
+        results.append(result)
+    return recorder.program(results)
 
 
 def _pieces(space: Space) -> int:

@@ -23,6 +23,7 @@ from tfsession.core.shape import Shape
 from tfsession.devices.memory import OPERATIONS
 from tfsession.devices.spares import Spares
 from tfsession.devices.threads import this_thread
+from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.beside import side_by_side
@@ -30,6 +31,7 @@ from tfsession.runtime.buffers import Buffers
 from tfsession.runtime.control import CancellationManager, stop_closed, stop_late
 from tfsession.runtime.errors import Ops
 from tfsession.runtime.fuse import Group, fused
+from tfsession.runtime.fuse_device import fused_on_device
 from tfsession.runtime.in_place import in_place
 from tfsession.runtime.names import Names
 from tfsession.runtime.partition import Node, Segment, gives_tuple, input_arguments
@@ -238,14 +240,15 @@ class _Behind(Container[str]):
 
 
 class _Needed(Container[Tensor]):
-    """The tensors of the host whose names are needed."""
+    """The tensors of a memory whose names are needed."""
 
-    def __init__(self, names: Names, needed: Container[str]) -> None:
+    def __init__(self, names: Names, needed: Container[str], memory: Memory) -> None:
         self._names = names
         self._needed = needed
+        self._memory = memory
 
     def __contains__(self, tensor: Any) -> bool:
-        return self._names.of(tensor, None) in self._needed
+        return self._names.of(tensor, self._memory) in self._needed
 
 
 class _Beside(Container[str]):
@@ -297,9 +300,13 @@ class Writer:
         """A line for each operation that needs one; `needed` names what is read outside."""
         first = self.number(nodes)
         if self.binder.fuses and self.asks != "observe":
-            is_needed = _Needed(self.names, needed)
-            nodes = fused(nodes, self.names.feeds, is_needed)
-            nodes = side_by_side(nodes, self.names.feeds, is_needed)
+            memory = nodes[0].memory if nodes else None
+            is_needed = _Needed(self.names, needed, memory)
+            if memory is None:
+                nodes = fused(nodes, self.names.feeds, is_needed)
+                nodes = side_by_side(nodes, self.names.feeds, is_needed)
+            else:
+                nodes = fused_on_device(nodes, self.names.feeds, is_needed)
         inputs, outputs = self.names.of_nodes(nodes)
         part = _Part(source, source, {}, set(), needed, needed)
         if len(nodes) <= _LONG:
