@@ -73,7 +73,8 @@ class Step:
 
     `name` is one of `FUNCTIONS`, which is called on arguments of the dtype `loop`, the condition of
     `where` apart, and whose arguments broadcast; or of `REDUCTIONS`, along `axes`, with the reduced
-    axes dropped; or "literal", `text` being the number as Python writes it; or "view", where
+    axes dropped; or "literal", `text` being the number as Python writes it; or "places", a vector
+    of the numbers from 0 on; or "view", where
     `axes` tells for each axis of the argument which axis of the result it is, -1 for one of size 1
     that is dropped, and other axes of the result are new.
     """

@@ -101,6 +101,14 @@ def _array(value: Any, dtype: Any = None, **_: Any) -> TracedArray:
     return array if dtype is None else cast(array, np.dtype(dtype), copy=False)
 
 
+def _arange(count: Any, dtype: Any = None) -> TracedArray:
+    made = np.dtype(np.int64 if dtype is None else dtype)
+    if kind_of(made) not in "iu":
+        raise Untraceable(f"arange of {made}")
+    shape = (int(count),)
+    return TracedArray(made, shape, new_step(Step("places", (), Value(made.name, shape))))
+
+
 def _broadcast_to(array: Any, shape: Any) -> TracedArray:
     own = operand(array)
     result = TracedArray(own.dtype, tuple(map(int, shape)))
@@ -119,6 +127,7 @@ _FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
     "zeros_like": lambda x, dtype=None: _full(x.shape, 0, dtype or x.dtype),
     "ones_like": lambda x, dtype=None: _full(x.shape, 1, dtype or x.dtype),
     "empty_like": lambda x, dtype=None: _empty(x.shape, dtype or x.dtype),
+    "arange": _arange,
     "asarray": _array,
     "ascontiguousarray": _array,
     "broadcast_to": _broadcast_to,

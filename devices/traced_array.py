@@ -364,9 +364,9 @@ def _reshaped(array: TracedArray, shape: Sizes) -> TracedArray:
 def _indexed_shape(shape: Sizes, index: Any) -> Sizes:
     """The shape of what an index takes: everything, maybe with new axes."""
     items = list(index) if isinstance(index, tuple) else [index]
-    if not all(item is None or item is Ellipsis or isinstance(item, slice) for item in items):
+    if not all(item is None or item is Ellipsis or type(item) in (slice, int) for item in items):
         raise Untraceable(f"elements {index} of {shape}")
-    taken = len([item for item in items if isinstance(item, slice)])
+    taken = len([item for item in items if type(item) in (slice, int)])
     if Ellipsis not in items:
         items.append(Ellipsis)
     place = items.index(Ellipsis)
@@ -377,7 +377,9 @@ def _indexed_shape(shape: Sizes, index: Any) -> Sizes:
             found.append(1)
             continue
         size = next(sizes)
-        if item.indices(size) != (0, size, 1):
+        if size == 1 and item in (0, -1):
+            continue
+        if type(item) is int or item.indices(size) != (0, size, 1):
             raise Untraceable(f"a part of {shape}")
         found.append(size)
     return tuple(found)

@@ -54,7 +54,10 @@ class Launch:
 
 @dataclass(eq=False)
 class Operand:
-    """A value in memory, as it is read or written in a kernel: strides along the space's axes."""
+    """A value in memory, as it is read or written in a kernel: strides along the space's axes.
+
+    Where it `is_places` there is no memory: its place, that the strides tell, is the value.
+    """
 
     number: int
     name: str
@@ -62,6 +65,7 @@ class Operand:
     strides: Sizes
     is_aligned: bool
     is_written: bool = False
+    is_places: bool = False
 
     @property
     def itemsize(self) -> int:
@@ -142,7 +146,13 @@ class Kernel:
 
     def operand(self, number: int, places: Places, is_written: bool = False) -> Operand:
         """A value that is read, or written, where its axes lie so."""
-        array = self.arrays[number]
+        step = self.program.step(number)
+        is_places = step is not None and step.name == "places"
+        if is_places:
+            value = self.program.value(number)
+            array = Array(value.dtype, value.shape, (1,))
+        else:
+            array = self.arrays[number]
         strides = [0] * len(self.space)
         for place, size, stride in zip(places, array.shape, array.strides, strict=True):
             if place >= 0 and size != 1:
@@ -152,11 +162,11 @@ class Kernel:
         if found is None:
             name = f"{'q' if is_written else 'p'}{len(self.operands)}"
             found = self.operands[key] = Operand(
-                number, name, array.dtype, tuple(strides), array.is_aligned, is_written
+                number, name, array.dtype, tuple(strides), array.is_aligned, is_written, is_places
             )
-            stored = STORED[array.dtype]
-            how = "" if is_written else "const "
-            self.arguments.append(Argument(f"{how}{stored}* __restrict__ {name}", number))
+            how = STORED[array.dtype] if is_written else f"const {STORED[array.dtype]}"
+            if not is_places:
+                self.arguments.append(Argument(f"{how}* __restrict__ {name}", number))
             reach = sum((s - 1) * abs(t) for s, t in zip(self.space, strides, strict=True))
             self.is_wide |= reach > _LARGEST_INT32 or min(strides, default=0) < 0
         return found
@@ -286,8 +296,9 @@ class Statements:
         step = self.kernel.program.step(number)
         if step is not None and step.name == "literal":
             return literal(step.text, step.value.dtype)
-        if step is None or is_reduction(step):
-            there = None if step is None else self.inside(number, places)
+        if step is None or step.name == "places" or is_reduction(step):
+            is_made = is_reduction(step)
+            there = self.inside(number, places) if is_made else None
             return there or self.read(self.kernel.operand(number, places))
         arguments = [self.known[need] for need in self._needs(number, places)]
         if step.name == "view":
@@ -297,7 +308,14 @@ class Statements:
 
 def wanted_lanes(operands: Sequence[Operand]) -> int:
     """Elements for 16 bytes of the widest operand."""
-    return max(1, _WIDE // max((operand.itemsize for operand in operands), default=_WIDE))
+    sizes = [operand.itemsize for operand in operands if not operand.is_places]
+    return max(1, _WIDE // max(sizes, default=_WIDE))
+
+
+def place_as_number(operand: Operand, offset: str, strides: Sequence[int]) -> str:
+    """The place of an element of a group of lanes, number `k`, as a number."""
+    lane = " + k" if strides[-1] else ""
+    return f"({VARIABLES[operand.dtype]})({offset}{lane})"
 
 
 def variable(dtype: str) -> str:

@@ -17,6 +17,7 @@ from tfsession.kernels.cuda.body import (
     Operand,
     Statements,
     name_of,
+    place_as_number,
     variable,
 )
 from tfsession.kernels.cuda.expressions import combined, neutral
@@ -83,6 +84,8 @@ class _Columns:
         return found
 
     def _read(self, operand: Operand) -> str:
+        if operand.is_places:
+            return place_as_number(operand, self.offsets[operand], (0,))
         return f"loaded({operand.name}[{self.offsets[operand]}])"
 
     def _write(self, step: Step, places: Places, text: str) -> str:

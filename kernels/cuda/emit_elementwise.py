@@ -13,6 +13,7 @@ from tfsession.kernels.cuda.body import (
     Operand,
     Statements,
     name_of,
+    place_as_number,
     variable,
     wanted_lanes,
 )
@@ -33,10 +34,13 @@ def emit_elementwise(program: Program, arrays: Mapping[int, Array], part: Part) 
     _find_operands(kernel, part)
     operands = list(kernel.operands.values())
     axes = Axes.merged(kernel.space, range(len(kernel.space)), operands)
+    moving = [o for o in operands if any(axes.strides[o]) and not o.is_places]
+    element_bytes = max(1, sum(operand.itemsize for operand in moving))
     lanes = axes.lanes(wanted_lanes(operands))
+    while lanes > 1 and element_bytes * lanes > _BYTES_UNDER_WAY:
+        lanes //= 2
     groups, tail = divmod(axes.count, lanes)
-    moving = [operand for operand in operands if any(axes.strides[operand])]
-    turn_bytes = max(1, sum(operand.itemsize for operand in moving) * lanes)
+    turn_bytes = element_bytes * lanes
     turns = max(1, min(_MOST_UNDER_WAY, _BYTES_UNDER_WAY // turn_bytes))
     while turns > 1 and groups < _THREADS * turns * _MANY_BLOCKS:
         turns //= 2
@@ -78,6 +82,8 @@ class _Writer:
         kernel.number("n", groups)
         kernel.add(f"const I first = (I)blockIdx.x * {_THREADS * turns} + threadIdx.x;")
         for operand in self.read:
+            if operand.is_places:
+                continue
             if not any(self.axes.strides[operand]):
                 kernel.add(
                     f"const {variable(operand.dtype)} {operand.name}_1 = loaded({operand.name}[0]);"
@@ -105,7 +111,7 @@ class _Writer:
 
     def _load(self, offsets: Mapping[Operand, str]) -> None:
         for operand in self.read:
-            if any(self.axes.strides[operand]):
+            if any(self.axes.strides[operand]) and not operand.is_places:
                 held = f"pack<{STORED[operand.dtype]}, {self._width(operand)}>"
                 place = f"{operand.name} + ({offsets[operand]})"
                 self.kernel.add(f"{operand.name}_in[u] = *(const {held}*)({place});")
@@ -118,6 +124,8 @@ class _Writer:
         kernel.open(f"for (int k = 0; k < {lanes}; ++k)")
 
         def read(operand: Operand) -> str:
+            if operand.is_places:
+                return place_as_number(operand, offsets[operand], self.axes.strides[operand])
             if not any(self.axes.strides[operand]):
                 return f"{operand.name}_1"
             place = "k" if self._width(operand) == lanes else "0"
@@ -132,6 +140,8 @@ class _Writer:
 
     def _compute_one(self, offsets: Mapping[Operand, str]) -> None:
         def read(operand: Operand) -> str:
+            if operand.is_places:
+                return place_as_number(operand, offsets[operand], (0,))
             if not any(self.axes.strides[operand]):
                 return f"{operand.name}_1"
             return f"loaded({operand.name}[{offsets[operand]}])"

@@ -18,6 +18,7 @@ from tfsession.kernels.cuda.body import (
     Operand,
     Statements,
     name_of,
+    place_as_number,
     variable,
     wanted_lanes,
 )
@@ -202,9 +203,15 @@ class _Rows:
 
     def _read(self, operand: Operand) -> str:
         if not self._moves(operand):
+            if operand.is_places:
+                return place_as_number(operand, self.row_offsets[operand], (0,))
             return f"loaded({operand.name}[{self.row_offsets[operand]}])"
         if self.turns:
             return f"{operand.name}_x[e]"
+        if operand.is_places:
+            self.used[operand] = None
+            strides = self.columns.strides[operand]
+            return place_as_number(operand, f"{operand.name}_place", strides)
         self.used[operand] = None
         return f"loaded({operand.name}_in.at[{'k' if self._width(operand) > 1 else '0'}])"
 
@@ -250,21 +257,28 @@ class _Rows:
         kernel, lanes = self.kernel, self.lanes
         moving = [operand for operand in self.read if self._moves(operand)]
         for operand in moving:
-            kernel.add(f"{variable(operand.dtype)} {operand.name}_x[{self.turns * lanes}];")
+            kernel.add(f"{variable(operand.dtype)} {operand.name}_x[{self.turns * lanes}] = {{}};")
         kernel.add("#pragma unroll")
         kernel.open(f"for (int g = 0; g < {self.turns}; ++g)")
         kernel.add(f"const I j = lane + (I)g * {self.threads};")
-        for operand in moving:
+        loaded = [operand for operand in moving if not operand.is_places]
+        for operand in loaded:
             kernel.add(f"{self._packed(operand)} {operand.name}_in = {{}};")
         kernel.open("if (j < m)")
         offsets = kernel.offsets(self.columns, "j", "c", lanes)
         for operand in moving:
+            if operand.is_places:
+                own = f"{self.row_offsets[operand]} + {offsets[operand]}"
+                place = place_as_number(operand, own, self.columns.strides[operand])
+                kernel.add(f"for (int k = 0; k < {lanes}; ++k)")
+                kernel.add(f"  {operand.name}_x[g * {lanes} + k] = {place};")
+        for operand in loaded:
             place = self._place(operand, offsets)
             kernel.add(f"{operand.name}_in = *(const {self._packed(operand)}*)({place});")
         kernel.close()
         kernel.add("#pragma unroll")
         kernel.open(f"for (int k = 0; k < {lanes}; ++k)")
-        for operand in moving:
+        for operand in loaded:
             at = "k" if self._width(operand) > 1 else "0"
             kernel.add(f"{operand.name}_x[g * {lanes} + k] = loaded({operand.name}_in.at[{at}]);")
         kernel.close()
@@ -277,6 +291,10 @@ class _Rows:
         kernel.open(f"for (I j = {begin} + lane; j < {end}; j += {self.threads})")
         offsets = kernel.offsets(self.columns, "j", "c", self.lanes)
         for operand in self.used:
+            if operand.is_places:
+                own = f"{self.row_offsets[operand]} + {offsets[operand]}"
+                kernel.add(f"const I {operand.name}_place = {own};")
+                continue
             held = self._packed(operand)
             place = self._place(operand, offsets)
             kernel.add(f"const {held} {operand.name}_in = *(const {held}*)({place});")

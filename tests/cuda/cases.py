@@ -166,6 +166,22 @@ def cross_entropy(xp, logits, labels):
     return [loss, xp.mean(loss), xp.exp(shifted) / total - labels]
 
 
+def sparse_cross_entropy(xp, logits, labels):
+    """Losses of rows, and the gradient."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    powers = xp.exp(shifted)
+    total = powers.sum(axis=1, keepdims=True)
+    is_label = xp.arange(logits.shape[1], dtype=labels.dtype)[None] == labels[:, None]
+    own = xp.where(is_label, shifted, 0.0).sum(axis=1)
+    return [xp.log(total)[:, 0] - own, powers / total - is_label.astype(logits.dtype)]
+
+
+def _places(xp, x):
+    rows, columns = xp.arange(x.shape[0], dtype="int32"), xp.arange(x.shape[1])
+    lower = rows[:, None] >= columns
+    return [xp.where(lower, x, 0.0), lower.astype("float32").sum(axis=0), columns + columns]
+
+
 def _halves(xp, x):
     total = x.astype("float32").sum(axis=-1).astype(x.dtype)
     return [total, x.max(axis=0), x - x.max(axis=-1, keepdims=True)]
@@ -221,6 +237,10 @@ def reductions():
     )
     yield "cross-entropy", cross_entropy, [f((30, 10)), abs(f((30, 10), seed=2))]
     yield "cross-entropy, wide", cross_entropy, [f((4, 5000)), abs(f((4, 5000), seed=2))]
+    for columns in (10, 64, 5001, 20000):
+        labels = np.arange(4, dtype="int32") * (columns // 4)
+        yield f"labels of {columns}", sparse_cross_entropy, [f((4, columns)), labels]
+    yield "places", _places, [f((40, 24))]
     yield "halves", _halves, [f((12, 96), "float16")]
     yield "bfloat16", _halves, [f((12, 96), "bfloat16")]
     yield "both", _both, [f((70, 90))]

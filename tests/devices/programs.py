@@ -22,6 +22,8 @@ def _step(step, taken):
     shape = step.value.shape
     if step.name == "literal":
         return dtype_named(step.value.dtype).type(_number(step.text))
+    if step.name == "places":
+        return np.arange(*shape)
     if step.name == "view":
         (array,) = taken
         places = [(axis, size) for axis, size in zip(step.axes, array.shape, strict=True)]
