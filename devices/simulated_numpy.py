@@ -48,6 +48,8 @@ class _Ufunc:
             setattr(self, name, _bound(device, getattr(ufunc, name)))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if len(args) > self.nin:  # `out` by its position
+            args, kwargs["out"] = args[: self.nin], args[self.nin]
         return call(self._device, self._ufunc, args, kwargs)
 
     def __repr__(self) -> str:

@@ -300,7 +300,7 @@ class Writer:
         """A line for each operation that needs one; `needed` names what is read outside."""
         first = self.number(nodes)
         if self.binder.fuses and self.asks != "observe":
-            memory = nodes[0].memory if nodes else None
+            memory = next((node.memory for node in nodes if node.memory is not None), None)
             is_needed = _Needed(self.names, needed, memory)
             if memory is None:
                 nodes = fused(nodes, self.names.feeds, is_needed)
