@@ -48,10 +48,16 @@ class _Ufunc:
             setattr(self, name, _bound(device, getattr(ufunc, name)))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if len(args) > self.nin:  # `out` by its position
+            args, kwargs["out"] = args[: self.nin], args[self.nin]
         return call(self._device, self._ufunc, args, kwargs)
 
     def __repr__(self) -> str:
         return f"<ufunc {self.__name__!r} of {self._device.name}>"
+
+
+def _one_kernel(function: Any, *arrays: Any) -> list[Any]:
+    return [np.array(result, copy=None) for result in function(np, *arrays)]
 
 
 def _bound(device: SimulatedDevice, function: Any) -> Any:
@@ -127,6 +133,15 @@ class SimulatedNumpy:
                 found = _bound(self._device, found)
         setattr(self, name, found)  # the next look-up does not come here
         return found
+
+    def as_one(self, function: Any, arrays: Any) -> list[Any]:
+        """What `function(numpy, *arrays)` gives, a list of results, by one kernel of this device.
+
+        What it makes on the way takes none of the device's memory.
+        """
+        results: list[Any] = call(self._device, _one_kernel, (function, *arrays), None)
+        self._device.launched_as_one(len(results))
+        return results
 
     def asnumpy(self, array: Any) -> Any:
         """A host copy of an array, waited for; CuPy's own."""

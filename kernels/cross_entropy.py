@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
@@ -13,7 +15,7 @@ from tfsession.kernels.nn import by_rows, row_sum, shift_rows, wide_room, widene
 # --- labels as probabilities ----------------------------------------------------------------------
 
 
-def _broadcast(xp: Any, features: Any, labels: Any) -> tuple[Any, Any]:
+def as_matrices(xp: Any, features: Any, labels: Any) -> tuple[Any, Any]:
     """Both as matrices of one shape; InvalidArgumentError where there is none."""
     if features.shape != labels.shape:
         pairs = zip(features.shape[::-1], labels.shape[::-1], strict=False)
@@ -25,7 +27,8 @@ def _broadcast(xp: Any, features: Any, labels: Any) -> tuple[Any, Any]:
                 f"logits_size={debug_string(features.shape)} "
                 f"labels_size={debug_string(labels.shape)}",
             )
-        features, labels = xp.broadcast_arrays(features, labels)
+        shape = np.broadcast_shapes(features.shape, labels.shape)
+        features, labels = xp.broadcast_to(features, shape), xp.broadcast_to(labels, shape)
     if features.ndim != 2:
         raise InvalidArgumentError(
             None,
@@ -39,7 +42,7 @@ def _broadcast(xp: Any, features: Any, labels: Any) -> tuple[Any, Any]:
 def softmax_cross_entropy_with_logits(xp: Any, features: Any, labels: Any) -> Any:
     """`sum(labels * -log_softmax(features))` of each row, and `softmax(features) - labels`."""
     dtype = features.dtype
-    features, labels = _broadcast(xp, features, labels)
+    features, labels = as_matrices(xp, features, labels)
     if not features.size:
         return xp.zeros(features.shape[0], dtype), xp.empty(features.shape, dtype)
     loss, backprop = xp.empty(len(features), dtype), xp.empty(features.shape, dtype)
@@ -65,7 +68,8 @@ def softmax_cross_entropy_with_logits(xp: Any, features: Any, labels: Any) -> An
 # --- labels as class numbers ----------------------------------------------------------------------
 
 
-def _refuse_bad_shapes(features: Any, labels: Any) -> None:
+def refuse_bad_shapes(features: Any, labels: Any) -> None:
+    """Raise InvalidArgumentError unless labels have one number for each row of a matrix."""
     have, want = debug_string(labels.shape), debug_string(features.shape)
     text = None
     if features.ndim != 2:
@@ -114,7 +118,7 @@ def _empty(xp: Any, features: Any) -> tuple[Any, Any]:
 @kernel("SparseSoftmaxCrossEntropyWithLogits", device="CPU")
 def checked_sparse_softmax_cross_entropy_with_logits(xp: Any, features: Any, labels: Any) -> Any:
     """`-log_softmax(features)` at each row's label, and its gradient; other labels are refused."""
-    _refuse_bad_shapes(features, labels)
+    refuse_bad_shapes(features, labels)
     if not labels.size:
         return _empty(xp, features)
     classes = features.shape[1]
@@ -128,15 +132,3 @@ def checked_sparse_softmax_cross_entropy_with_logits(xp: Any, features: Any, lab
                 f"[0, {classes}).  Label values: {values}",
             )
     return _sparse(xp, features, labels)
-
-
-@kernel("SparseSoftmaxCrossEntropyWithLogits")
-def sparse_softmax_cross_entropy_with_logits(xp: Any, features: Any, labels: Any) -> Any:
-    """As on the CPU, but rows whose label is no class become NaN: a look would stop the device."""
-    _refuse_bad_shapes(features, labels)
-    if not labels.size:
-        return _empty(xp, features)
-    is_class = (labels >= 0) & (labels < features.shape[1])
-    loss, backprop = _sparse(xp, features, xp.where(is_class, labels, labels.dtype.type(0)))
-    nan = loss.dtype.type("nan")
-    return xp.where(is_class, loss, nan), xp.where(is_class[:, None], backprop, nan)

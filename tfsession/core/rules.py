@@ -123,7 +123,8 @@ class Kernel:
     first input itself, so that no call is needed; `ufunc` names the ufunc that is the kernel;
     `elementwise` says that each element of the output depends on those in its place alone, so that
     the kernel may be called on blocks: of inputs that "broadcast", as those of ufuncs do, or are
-    "same" in shape but for scalars, or are a value and a "bias" along its last dimension;
+    "same" in shape but for scalars, or are a value and a "bias" along its last dimension; or
+    "rows", that it depends on those of its row, along the last dimension, in kernels of a GPU;
     `reduces` that it reduces its first input along the axes in its second, attribute `keep_dims`,
     or where that is all, numbers of four bytes or more, along all axes but the last:
     it names the ufunc that makes one number of all, of which `finish(total, count)` makes the
@@ -282,6 +283,23 @@ def for_each_row(op_type: str) -> Callable[[F], F]:
 
     def register(function: F) -> F:
         by_rows.register(op_type, function, site)
+        return function
+
+    return register
+
+
+# What computes operations of a GPU together: `f(xp, calls, given, results)`, with the calls of
+# `devices.program`, gives a function of the values that are given, which gives a list of results,
+# or None where they have to be computed one after another.
+fusers: Registry[Callable[..., Any]] = Registry("fuser", late.kernels)
+
+
+def fuser(name: str) -> Callable[[F], F]:
+    """Register the decorated function in `fusers`."""
+    site = caller_site()
+
+    def register(function: F) -> F:
+        fusers.register(name, function, site)
         return function
 
     return register

@@ -36,9 +36,6 @@ _CHEAP = {
 }
 # These look at the shapes of their inputs alone.
 _OF_SHAPES = {"Shape", "ShapeN", "Size", "Rank"}
-# Operations of one group.
-_MOST = 128
-
 _OUTPUT = ArgDef.make(name="output")
 
 
@@ -51,7 +48,8 @@ class _Definition(NamedTuple):
     is_stateful: bool = False
 
 
-class _Stand(NamedTuple):
+@dataclass(slots=True, eq=False)
+class _Stand:
     """A group as an operation, for who writes its line."""
 
     name: str
@@ -107,6 +105,11 @@ class Group(Node):
     ) -> Callable[..., Any]:
         """What gives the outputs for the inputs, one or a tuple; or None where it cannot."""
         raise NotImplementedError
+
+
+def _ops_of(node: Node) -> list[Operation]:
+    """The operation of a node; those of a group."""
+    return [part.op for part in node.parts] if isinstance(node, Group) else [node.op]
 
 
 class Fused(Group):
@@ -188,7 +191,8 @@ def _is_small(tensor: Tensor) -> bool:
     return shape is not None and None not in shape and prod(shape) < SMALL  # type: ignore[arg-type]
 
 
-def _is_number(dtype: DType) -> bool:
+def is_number(dtype: DType) -> bool:
+    """Whether elements are plain numbers."""
     if dtype.is_ref or not dtype.is_numpy_compatible or dtype.is_quantized:
         return False
     plain = np.dtype(dtype.numpy)
@@ -205,7 +209,7 @@ def _is_elementwise(node: Node) -> bool:
     if op.attrs.get("data_format", b"NHWC") != b"NHWC" or _is_small(op.outputs[0]):
         return False
     # Of a variable the value is read, which no operation of its stretch changes.
-    return all(_is_number(tensor.dtype.base_dtype) for tensor in (*node.inputs, *op.outputs))
+    return all(is_number(tensor.dtype.base_dtype) for tensor in (*node.inputs, *op.outputs))
 
 
 def _is_reduction(node: Node, feeds: Container[Tensor]) -> bool:
@@ -219,7 +223,7 @@ def _is_reduction(node: Node, feeds: Container[Tensor]) -> bool:
     value, axes = node.inputs
     # Without axes the result is the input.
     is_known = axes.op.type == "Const" and axes not in feeds and 0 not in (axes._shape or ())
-    return is_known and _is_number(value.dtype.base_dtype)
+    return is_known and is_number(value.dtype.base_dtype)
 
 
 def _has_effects(node: Node) -> bool:
@@ -258,7 +262,7 @@ def fused(
             readers.setdefault(tensor, []).append(node)
     found: list[Node] = []
     for stretch in stretches(nodes):
-        found += _Stretch(stretch, feeds, is_needed, readers).fused()
+        found += Stretch(stretch, feeds, is_needed, readers).fused()
     return found
 
 
@@ -275,8 +279,11 @@ def stretches(nodes: Sequence[Node]) -> Iterator[list[Node]]:
     yield stretch
 
 
-class _Stretch:
+class Stretch:
     """Operations whose order is only that of their inputs."""
+
+    # Operations of one group.
+    most = 128
 
     def __init__(
         self,
@@ -286,21 +293,24 @@ class _Stretch:
         readers: Mapping[Tensor, Sequence[Node]],
     ) -> None:
         self._nodes = nodes
+        self._feeds = feeds
         self._is_needed = is_needed
         self._readers = readers
         self._makers = {t: i for i, node in enumerate(nodes) for t in node.op.outputs}
         for tensor in feeds:
             self._makers.pop(tensor, None)
-        self._indices = {node.op: index for index, node in enumerate(nodes)}
-        self._joins = [
-            (_is_elementwise(node) or _is_reduction(node, feeds))
-            and node.op.outputs[0] not in feeds
-            and self._is_read(node)
-            for node in nodes
-        ]
+        self._indices = {op: index for index, node in enumerate(nodes) for op in _ops_of(node)}
+        self._joins = [self._may_join(node) for node in nodes]
 
-    def _is_read(self, node: Node) -> bool:
-        tensor = node.op.outputs[0]
+    def _may_join(self, node: Node) -> bool:
+        """Whether an operation can be computed with others."""
+        return (
+            (_is_elementwise(node) or _is_reduction(node, self._feeds))
+            and node.op.outputs[0] not in self._feeds
+            and self._is_read(node.op.outputs[0])
+        )
+
+    def _is_read(self, tensor: Tensor) -> bool:
         return tensor in self._readers or tensor in self._is_needed
 
     def fused(self) -> list[Node]:
@@ -310,7 +320,8 @@ class _Stretch:
         units: dict[int, list[int]] = {}
         for index, unit in enumerate(self._units()):
             units.setdefault(unit, []).append(index)
-        cut = [unit[i : i + _MOST] for unit in units.values() for i in range(0, len(unit), _MOST)]
+        most = self.most
+        cut = [unit[i : i + most] for unit in units.values() for i in range(0, len(unit), most)]
         return self._in_order(cut)
 
     def _units(self) -> list[int]:
@@ -416,29 +427,41 @@ class _Stretch:
                 waiting[follower] -= 1
                 if not waiting[follower]:
                     heappush(ready, (units[follower][-1], follower))
-        assert sum(map(_size, ordered)) == len(self._nodes), "a group waits for itself"
+        assert sum(map(_size, ordered)) == sum(map(_size, self._nodes)), "a group waits for itself"
         return ordered
 
     def _group(self, members: Sequence[int]) -> Node:
         parts = [self._nodes[index] for index in members]
+        inputs, outputs = self._ends(parts)
         own = {part.op for part in parts}
-        made = [part.op.outputs[0] for part in parts]
-        readers = {t: [r for r in self._readers.get(t, ()) if r.op not in own] for t in made}
-        outputs = [t for t in made if t in self._is_needed or readers[t]]
         hollow = {
             t
             for t in outputs
-            if t not in self._is_needed and all(r.op.type in _OF_SHAPES for r in readers[t])
+            if t not in self._is_needed
+            and all(r.op.type in _OF_SHAPES for r in self._readers[t] if r.op not in own)
         }
-        inputs = list(dict.fromkeys(t for part in parts for t in part.inputs if t not in made))
         return Fused.of(parts, inputs, outputs, hollow)
+
+    def _ends(self, parts: Sequence[Node]) -> tuple[list[Tensor], list[Tensor]]:
+        """What a group takes, and what others read of what it makes."""
+        own = {part.op for part in parts}
+        made = [tensor for part in parts for tensor in part.op.outputs]
+        readers = self._readers
+        outputs = [
+            t
+            for t in made
+            if t in self._is_needed or any(reader.op not in own for reader in readers.get(t, ()))
+        ]
+        of_group = set(made)
+        taken = [t for part in parts for t in part.inputs if t not in of_group]
+        return list(dict.fromkeys(taken)), outputs
 
 
 _KERNEL_OF_GROUPS = Kernel("Fused", None)
 
 
 def _size(node: Node) -> int:
-    return len(node.parts) if isinstance(node, Fused) else 1
+    return len(node.parts) if isinstance(node, Group) else 1
 
 
 def _may_equal(one: Sequence[int | None], other: Sequence[int | None]) -> bool:

@@ -31,6 +31,7 @@ from tfsession.runtime.buffers import Buffers
 from tfsession.runtime.control import CancellationManager, stop_closed, stop_late
 from tfsession.runtime.errors import Ops
 from tfsession.runtime.fuse import Group, fused
+from tfsession.runtime.fuse_device import fused_on_device
 from tfsession.runtime.fuse_products import fused_products
 from tfsession.runtime.in_place import in_place
 from tfsession.runtime.names import Names
@@ -307,6 +308,7 @@ class Writer:
                 nodes = side_by_side(nodes, self.names.feeds, is_needed)
             else:
                 nodes = fused_products(nodes, self.names.feeds, is_needed)
+                nodes = fused_on_device(nodes, self.names.feeds, is_needed)
         inputs, outputs = self.names.of_nodes(nodes)
         part = _Part(source, source, {}, set(), needed, needed)
         if len(nodes) <= _LONG:

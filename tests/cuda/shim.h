@@ -1,0 +1,177 @@
+// CUDA C on a CPU, for tests: each thread of a block is a fiber, blocks run one after another.
+// A barrier holds a thread until all of its block have come; a shuffle, until all of its warp have.
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include <vector>
+
+#define __global__ static
+#define __device__
+#define __forceinline__ inline
+#define __launch_bounds__(threads)
+#define __shared__ static
+#define __restrict__ __restrict
+
+struct Index { unsigned int x, y, z; };
+static Index blockIdx, blockDim, gridDim;
+
+enum State { RUNNING, AT_BARRIER, AT_SHUFFLE, DONE };
+struct Fiber {
+  ucontext_t context;
+  Index index;
+  State state;
+  uint64_t slot;
+  std::vector<char> stack;
+};
+static std::vector<Fiber> fibers;
+static ucontext_t scheduler;
+static Fiber* current;
+static void (*body)(void**);
+static void** body_arguments;
+#define threadIdx (current->index)
+
+static void wait_as(State state) {
+  current->state = state;
+  swapcontext(&current->context, &scheduler);
+}
+static inline void __syncthreads() { wait_as(AT_BARRIER); }
+
+template <typename T> static T __shfl_xor_sync(unsigned int, T value, int distance) {
+  memcpy(&current->slot, &value, sizeof(T));
+  wait_as(AT_SHUFFLE);
+  T other;
+  memcpy(&other, &fibers[(current - fibers.data()) ^ distance].slot, sizeof(T));
+  wait_as(AT_SHUFFLE);
+  return other;
+}
+
+static inline float __int_as_float(int x) { float y; memcpy(&y, &x, 4); return y; }
+static inline int __float_as_int(float x) { int y; memcpy(&y, &x, 4); return y; }
+
+// Halves, by bits; to the nearest, ties to even.
+static unsigned short double_to_half(double x) {
+  uint64_t bits;
+  memcpy(&bits, &x, 8);
+  const unsigned short sign = (unsigned short)(bits >> 48 & 0x8000);
+  const double size = fabs(x);
+  if (x != x) return sign | 0x7e00;
+  if (size >= 65520.0) return sign | 0x7c00;
+  if (size == 0) return sign;
+  int exponent = 0;
+  if (size > 0) frexp(size, &exponent);
+  const int step = exponent - 11 < -24 ? -24 : exponent - 11;  // of the last bit
+  const double units = nearbyint(ldexp(size, -step));
+  if (step == -24) return sign | (unsigned short)units;
+  return sign | (unsigned short)(((step + 24) << 10) + (int)units);
+}
+static inline unsigned short float_to_half(float x) { return double_to_half(x); }
+static inline float half_to_float(unsigned short x) {
+  const int exponent = x >> 10 & 31, fraction = x & 1023;
+  const double size = exponent == 31 ? (fraction ? NAN : INFINITY)
+                      : exponent     ? ldexp(1024 + fraction, exponent - 25)
+                                     : ldexp(fraction, -24);
+  return (float)(x & 0x8000 ? -size : size);
+}
+
+static void enter() {
+  body(body_arguments);
+  current->state = DONE;
+  swapcontext(&current->context, &scheduler);
+}
+
+static bool has_warp_come(size_t first) {
+  for (size_t i = first; i < first + 32 && i < fibers.size(); ++i)
+    if (fibers[i].state != AT_SHUFFLE && fibers[i].state != DONE) return false;
+  return true;
+}
+
+// Runs one block; warps take turns in their order, or from the last to the first.
+static void run_block(bool from_last) {
+  for (Fiber& fiber : fibers) {
+    getcontext(&fiber.context);
+    fiber.stack.resize(64 << 10);
+    fiber.context.uc_stack.ss_sp = fiber.stack.data();
+    fiber.context.uc_stack.ss_size = fiber.stack.size();
+    fiber.context.uc_link = nullptr;
+    fiber.state = RUNNING;
+    makecontext(&fiber.context, enter, 0);
+  }
+  const size_t warps = (fibers.size() + 31) / 32;
+  for (size_t left = fibers.size(); left;) {
+    bool moved = false;
+    for (size_t turn = 0; turn < warps; ++turn) {
+      const size_t first = 32 * (from_last ? warps - 1 - turn : turn);
+      for (size_t i = first; i < first + 32 && i < fibers.size(); ++i) {
+        if (fibers[i].state != RUNNING) continue;
+        current = &fibers[i];
+        swapcontext(&scheduler, &current->context);
+        left -= current->state == DONE;
+        moved = true;
+      }
+      if (has_warp_come(first))
+        for (size_t i = first; i < first + 32 && i < fibers.size(); ++i)
+          if (fibers[i].state == AT_SHUFFLE) { fibers[i].state = RUNNING; moved = true; }
+    }
+    bool all = left > 0;
+    for (Fiber& fiber : fibers) all &= fiber.state == AT_BARRIER || fiber.state == DONE;
+    if (all)
+      for (Fiber& fiber : fibers)
+        if (fiber.state == AT_BARRIER) { fiber.state = RUNNING; moved = true; }
+    if (!moved && left) { fprintf(stderr, "threads wait for each other\n"); exit(3); }
+  }
+}
+
+static void launch(void (*kernel)(void**), bool meets, const long long* shape, void** arguments,
+                   bool from_last) {
+  gridDim = {(unsigned)shape[0], (unsigned)shape[1], 1};
+  blockDim = {(unsigned)shape[2], (unsigned)shape[3], 1};
+  body = kernel;
+  body_arguments = arguments;
+  const unsigned int threads = blockDim.x * blockDim.y;
+  if (fibers.size() != threads) { fibers.clear(); fibers.resize(threads); }
+  for (unsigned int i = 0; i < threads; ++i)
+    fibers[i].index = {i % blockDim.x, i / blockDim.x, 0};
+  for (unsigned int y = 0; y < gridDim.y; ++y)
+    for (unsigned int x = 0; x < gridDim.x; ++x) {
+      blockIdx = {x, y, 0};
+      if (meets) { run_block(from_last); continue; }
+      for (Fiber& fiber : fibers) { current = &fiber; kernel(arguments); }
+    }
+}
+
+struct Entry { void (*call)(void**); bool meets; };
+static long long number() {
+  long long value;
+  if (fread(&value, 8, 1, stdin) != 1) exit(2);
+  return value;
+}
+
+// Reads buffers and launches, runs them in order, writes all buffers.
+static int serve(const Entry* entries) {
+  const bool from_last = number();
+  std::vector<std::pair<char*, size_t>> buffers(number());
+  for (auto& [memory, size] : buffers) {
+    size = number();
+    memory = (char*)malloc(size ? size : 1);
+    if (fread(memory, 1, size, stdin) != size) return 2;
+  }
+  for (long long left = number(); left; --left) {
+    const Entry entry = entries[number()];
+    long long shape[4];
+    for (long long& size : shape) size = number();
+    std::vector<void*> pointers(number());
+    std::vector<long long> numbers(pointers.size());
+    for (size_t i = 0; i < pointers.size(); ++i) {
+      const long long buffer = number();
+      numbers[i] = number();
+      pointers[i] = buffer < 0 ? (void*)&numbers[i] : (void*)(buffers[buffer].first + numbers[i]);
+    }
+    launch(entry.call, entry.meets, shape, pointers.data(), from_last);
+  }
+  for (auto& [memory, size] : buffers) { fwrite(memory, 1, size, stdout); free(memory); }
+  return 0;
+}
