@@ -22,13 +22,15 @@ def sizes_of(
     Raises:
         InvalidArgumentError: no vector, too long a one, a negative size, too many elements.
     """
-    sizes = numbers_of(shape, text)
+    if shape.ndim != 1:
+        raise InvalidArgumentError(None, None, text + debug_string(shape.shape))
+    sizes: list[int] = shape.tolist()
     if len(sizes) > MOST_DIMENSIONS:
         raise InvalidArgumentError(None, None, "Too many dimensions")
-    for size in sizes:
-        if size < 0:
-            raise InvalidArgumentError(None, None, f"Dimension {size} must be >= 0")
     count = math.prod(sizes)
+    if sizes and min(sizes) < 0:
+        negative = next(size for size in sizes if size < 0)
+        raise InvalidArgumentError(None, None, f"Dimension {negative} must be >= 0")
     if count > _MOST_ELEMENTS:
         text = f"Shape {debug_string(tuple(sizes))} would have more than 2**63 - 1 elements"
         raise InvalidArgumentError(None, None, text)

@@ -279,7 +279,29 @@ def _locate(nodes: Sequence[Node], feeds: Mapping[Tensor, Memory]) -> dict[Tenso
             known.update(tensor for tensor, memory in made if memory is None)
         for tensor, memory in zip(node.op.outputs, node.output_memories, strict=True):
             location.setdefault(tensor, memory)
+    if any(node.stays_with is not None for node in nodes):
+        _leave_to_the_host(nodes)
     return location
+
+
+def _leave_to_the_host(nodes: Sequence[Node]) -> None:
+    """Operations on the host stay with a GPU only where they belong to what it computes."""
+    beside: dict[Operation, list[Node]] = {n.op: [] for n in nodes if n.place is not None}
+    by_op = {node.op: node for node in nodes if node.op in beside}
+    for node in by_op.values():
+        for op in {*(tensor.op for tensor in node.inputs), *node.controls} & beside.keys():
+            beside[op].append(node)
+            beside[node.op].append(by_op[op])
+    reached = {node.op for node in by_op.values() if node.memory is not None}
+    waiting = list(reached)
+    while waiting:
+        for node in beside[waiting.pop()]:
+            if node.op not in reached:
+                reached.add(node.op)
+                waiting.append(node.op)
+    for node in by_op.values():
+        if node.op not in reached:
+            node.stays_with = None
 
 
 def _leave_unseen(node: Node, location: Mapping[Tensor, Memory]) -> None:
