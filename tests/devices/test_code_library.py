@@ -10,6 +10,7 @@ import pytest
 from tfsession.devices.code_cache import CodeCache
 from tfsession.devices.code_library import CodeLibrary, code_library
 from tfsession.devices.nvrtc import CompilationError, Compiled, compiler
+from tfsession.kernels.cuda import update
 from tfsession.kernels.cuda.body import Array
 from tfsession.kernels.cuda.emit import OPTIONS
 from tfsession.kernels.cuda.fused import Fused
@@ -37,6 +38,7 @@ class FakeArray:
         self.itemsize, self.size = self.dtype.itemsize, int(np.prod(shape))
         self.strides = np.empty(shape, dtype).strides
         self.data = SimpleNamespace(ptr=address)
+        self.flags = SimpleNamespace(c_contiguous=True)
 
 
 def fake_cupy(notes, card=0):
@@ -44,6 +46,7 @@ def fake_cupy(notes, card=0):
     device = SimpleNamespace(id=card, compute_capability="90")
     return SimpleNamespace(
         __name__="cupy",
+        ndarray=FakeArray,
         empty=lambda shape, dtype: FakeArray(shape, dtype, 1 << 20),
         cuda=SimpleNamespace(
             Device=lambda: device, function=SimpleNamespace(Module=lambda: FakeModule(notes))
@@ -133,3 +136,26 @@ def test_how_arrays_lie_is_all_that_code_depends_on(group):
         arrays = [Array("float32", s, tuple(np.empty(s, "i1").strides)) for s in shapes]
         texts.update(launch.source for launch in run.planned(arrays).launches)
     assert len(texts) == 1
+
+
+def _descent(xp, spare, var, grad, *, rate, factor):
+    var -= grad * rate * factor
+
+
+def test_updates_write_to_the_arrays_themselves(tmp_path, monkeypatch):
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        pytest.skip("there is no NVRTC")
+    notes = []
+    xp = fake_cupy(notes)
+    library = CodeLibrary(xp, compiler(), CodeCache(tmp_path))
+    monkeypatch.setattr(update, "code_library", lambda module: library)
+    var, grad = FakeArray((40,), "f4", 4096), FakeArray((40,), "f4", 8192)
+    scalars = {"rate": FakeArray((), "f4", 12288), "factor": np.float32(2)}
+    for _ in range(2):
+        assert update.updated_in_place(xp, _descent, [var, grad], scalars)
+    load, (name, _, _, arguments), again = notes
+    assert (load, name, again[0]) == ("load", "elementwise_multiply_multiply_subtract", name)
+    addresses = [int(a) for a in arguments if a.dtype == np.uint64]
+    assert sorted(addresses) == [4096, 4096, 8192, 12288]
+    grad.flags.c_contiguous = False
+    assert not update.updated_in_place(xp, _descent, [var, grad], scalars)
