@@ -15,6 +15,7 @@ from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
 from tfsession.devices.threads import block_rows, run_blocks
 from tfsession.devices.workspace import Workspace
+from tfsession.kernels.cuda.update import updated_in_place
 from tfsession.kernels.gather import check_indices
 from tfsession.kernels.segment_sums import distinct_of
 from tfsession.resources.variable import Variable, arrays_of, locks_of
@@ -133,6 +134,8 @@ class _Training:
             self._update_rows(xp, arrays, grad[places], indices[places], values)
 
     def _update(self, xp: Any, arrays: Sequence[Any], scalars: dict[str, Any]) -> None:
+        if updated_in_place(xp, self.step, arrays, scalars):
+            return
         first = arrays[0]
         if first.ndim and first.nbytes <= _BLOCK_BYTES:
             _compute(self.step, xp, arrays, scalars)

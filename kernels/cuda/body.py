@@ -131,11 +131,15 @@ class Axes:
 
 @dataclass(eq=False)
 class Kernel:
-    """The text of a kernel as it grows."""
+    """The text of a kernel as it grows.
+
+    If it is `in_place`, what is written may be what is read, by the thread that has read it.
+    """
 
     program: Program
     arrays: Mapping[int, Array]
     space: Sizes
+    in_place: bool = False
     arguments: list[Argument] = field(default_factory=list)
     operands: dict[tuple[int, Sizes], Operand] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
@@ -166,7 +170,8 @@ class Kernel:
             )
             how = STORED[array.dtype] if is_written else f"const {STORED[array.dtype]}"
             if not is_places:
-                self.arguments.append(Argument(f"{how}* __restrict__ {name}", number))
+                apart = "" if self.in_place else "__restrict__ "
+                self.arguments.append(Argument(f"{how}* {apart}{name}", number))
             reach = sum((s - 1) * abs(t) for s, t in zip(self.space, strides, strict=True))
             self.is_wide |= reach > _LARGEST_INT32 or min(strides, default=0) < 0
         return found

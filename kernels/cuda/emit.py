@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tfsession.devices.program import Program, Value
-from tfsession.kernels.cuda.body import Array, Launch, contiguous
+from tfsession.kernels.cuda.body import Array, Kernel, Launch, contiguous
 from tfsession.kernels.cuda.emit_columns import emit_columns
 from tfsession.kernels.cuda.emit_elementwise import emit_elementwise
 from tfsession.kernels.cuda.emit_rows import emit_rows
@@ -32,8 +32,11 @@ class Calls:
     results: tuple[int, ...]
 
 
-def calls(program: Program, inputs: Sequence[Array]) -> Calls:
-    """What computes a program for inputs that lie so."""
+def calls(program: Program, inputs: Sequence[Array], in_place: bool = False) -> Calls:
+    """What computes a program for inputs that lie so.
+
+    Where it works `in_place`, each result may be written over an input that lies like it.
+    """
     schedule = Schedule(in_pieces(program))
     program = schedule.program
     arrays = dict(enumerate(inputs))
@@ -42,7 +45,10 @@ def calls(program: Program, inputs: Sequence[Array]) -> Calls:
         for number in part.stores:
             value = buffers[number] = program.value(number)
             arrays[number] = Array(value.dtype, value.shape, contiguous(value.shape))
-    launches = [_EMITTERS[part.space.kind](program, arrays, part) for part in schedule.parts]
+    launches = [
+        _EMITTERS[part.space.kind](Kernel(program, arrays, part.space.sizes, in_place), part)
+        for part in schedule.parts
+    ]
     return Calls(tuple(launches), buffers, program.results)
 
 

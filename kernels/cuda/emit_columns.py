@@ -6,11 +6,8 @@ another, so that sums are in a fixed order.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from tfsession.devices.program import Program, Step
+from tfsession.devices.program import Step
 from tfsession.kernels.cuda.body import (
-    Array,
     Axes,
     Kernel,
     Launch,
@@ -33,9 +30,9 @@ from tfsession.kernels.cuda.schedule import (
 _HIGH = 8
 
 
-def emit_columns(program: Program, arrays: Mapping[int, Array], part: Part) -> Launch:
+def emit_columns(kernel: Kernel, part: Part) -> Launch:
     """The kernel of a part whose reductions are along columns."""
-    return _Columns(Kernel(program, arrays, part.space.sizes), part).written()
+    return _Columns(kernel, part).written()
 
 
 class _Columns:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from tfsession.devices.program import Program, Step
+from tfsession.devices.program import Step
 from tfsession.kernels.cuda.body import (
-    Array,
     Axes,
     Kernel,
     Launch,
@@ -28,9 +27,8 @@ _BYTES_UNDER_WAY = 256
 _MANY_BLOCKS = 512
 
 
-def emit_elementwise(program: Program, arrays: Mapping[int, Array], part: Part) -> Launch:
+def emit_elementwise(kernel: Kernel, part: Part) -> Launch:
     """The kernel that writes the stores of a part."""
-    kernel = Kernel(program, arrays, part.space.sizes)
     _find_operands(kernel, part)
     operands = list(kernel.operands.values())
     axes = Axes.merged(kernel.space, range(len(kernel.space)), operands)
@@ -46,7 +44,7 @@ def emit_elementwise(program: Program, arrays: Mapping[int, Array], part: Part) 
         turns //= 2
     _Writer(kernel, part, axes, lanes, turns).write(groups, tail)
     blocks = max(1, -(-groups // (_THREADS * turns)))
-    name = name_of("elementwise", program, part.stores)
+    name = name_of("elementwise", kernel.program, part.stores)
     return kernel.finished(name, (_THREADS, 1), (blocks, 1))
 
 

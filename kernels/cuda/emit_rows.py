@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from tfsession.devices.program import Program, Step
+from tfsession.devices.program import Step
 from tfsession.kernels.cuda.body import (
-    Array,
     Axes,
     Kernel,
     Launch,
@@ -40,9 +39,9 @@ _TURNS_ANEW = 4
 _THREADS = (256, 512, 1024)
 
 
-def emit_rows(program: Program, arrays: Mapping[int, Array], part: Part) -> Launch:
+def emit_rows(kernel: Kernel, part: Part) -> Launch:
     """The kernel of a part whose reductions are along rows."""
-    return _Rows(Kernel(program, arrays, part.space.sizes), part).written()
+    return _Rows(kernel, part).written()
 
 
 class _Rows:

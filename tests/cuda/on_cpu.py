@@ -89,7 +89,13 @@ class Batch:
                 whole = array if array.base is None else array.base
                 begin = array.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
                 first[number] = self._buffer(whole), begin
+            # What is written in place goes to these inputs.
+            into = zip(job.calls.results, getattr(job, "into", ()), strict=False)
+            places = {result: first[number] for result, number in into}
             for number, value in job.calls.buffers.items():
+                if number in places:
+                    first[number] = places[number]
+                    continue
                 made = np.empty(value.shape, dtype_named(value.dtype))
                 made.reshape(-1).view(np.uint8)[...] = 0xCB
                 first[number] = self._buffer(made), 0

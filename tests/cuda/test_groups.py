@@ -12,7 +12,7 @@ from test_compiled import compiled_without_spills
 
 import tfsession as tf
 from tfsession.devices.traced import Untraceable
-from tfsession.kernels.fused import Fused
+from tfsession.kernels.cuda.fused import Fused
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or platform.machine() != "x86_64", reason="there is no NVRTC"

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tfsession as tf
-from tfsession.kernels.fused import Fused
+from tfsession.kernels.cuda.fused import Fused
 
 L0 = tf.ConfigProto(
     graph_options=tf.GraphOptions(

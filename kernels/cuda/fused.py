@@ -42,7 +42,7 @@ class Fused:
         self._calls = group
         self._given = given
         self._results = results
-        self._plans: dict[Any, _Plan | None] = {}
+        self._plans: dict[Any, Plan | None] = {}
 
     def __call__(self, *arrays: Any) -> list[Any] | None:
         """The results for these values."""
@@ -77,26 +77,16 @@ class Fused:
         if key not in self._plans:
             if len(self._plans) >= _MOST_PLANS:
                 self._plans.clear()
-            self._plans[key] = self._plan(library, arrays, places)
+            self._plans[key] = self._plan(library, arrays)
         plan = self._plans[key]
         return None if plan is None else plan.run(self._xp, places)
 
-    def _plan(
-        self, library: CodeLibrary, arrays: Sequence[Any], places: Sequence[int]
-    ) -> _Plan | None:
+    def _plan(self, library: CodeLibrary, arrays: Sequence[Any]) -> Plan | None:
         if not all(array.size for array in arrays):
             return None
-        given = [
-            Array(
-                array.dtype.name,
-                array.shape,
-                tuple([stride // array.itemsize for stride in array.strides]),
-                not place % _ALIGNMENT,
-            )
-            for array, place in zip(arrays, places, strict=True)
-        ]
+        given = [layout_of(array) for array in arrays]
         try:
-            return _Plan(library, self.planned(given))
+            return Plan(library, self.planned(given))
         except CompilationError as error:
             _log.warning("operations are computed one after another: %s", error)
         except Untraceable:
@@ -104,8 +94,14 @@ class Fused:
         return None
 
 
-class _Plan:
-    """The kernels of a group for arrays of one kind, and the memory that they want."""
+def layout_of(array: Any) -> Array:
+    """How an array of CuPy lies in memory."""
+    strides = tuple([stride // array.itemsize for stride in array.strides])
+    return Array(array.dtype.name, array.shape, strides, not array.data.ptr % _ALIGNMENT)
+
+
+class Plan:
+    """The kernels of a program for arrays of one kind, and the memory that they want."""
 
     def __init__(self, library: CodeLibrary, planned: Calls) -> None:
         text, names = module(planned.launches)
@@ -123,9 +119,12 @@ class _Plan:
         ]
         self._results = planned.results
 
-    def run(self, xp: Any, places: Sequence[int]) -> list[Any]:
-        """The results, where the arrays lie there."""
-        made = {number: xp.empty(shape, dtype) for number, shape, dtype in self._buffers}
+    def run(self, xp: Any, places: Sequence[int], into: Sequence[Any] = ()) -> list[Any]:
+        """The results, where the arrays lie there; in new memory, or `into` these arrays."""
+        made = dict(zip(self._results, into, strict=True)) if into else {}
+        for number, shape, dtype in self._buffers:
+            if number not in made:
+                made[number] = xp.empty(shape, dtype)
         addresses = dict(enumerate(map(np.uint64, places)))
         addresses |= {number: np.uint64(array.data.ptr) for number, array in made.items()}
         for launch, arguments in self._launches:
