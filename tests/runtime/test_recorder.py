@@ -194,7 +194,9 @@ def test_copies_are_shown_beside_the_gpu(fresh_graph):
     copy = devices["GPU:0/memcpy"]["x:MEMCPYHtoD"]
     assert devices["CPU:0"]["_arg_x_0_0"].all_start_nanos <= copy.all_start_nanos
     end = copy.all_start_nanos + copy.all_end_rel_nanos
-    assert end <= devices["GPU:0"]["a"].all_start_nanos
+    (computed,) = devices["GPU:0/stream:all"].values()
+    assert computed.node_name.startswith("a:Add")
+    assert end <= computed.all_start_nanos
 
 
 def nodes_of(profile):
@@ -277,6 +279,8 @@ def test_an_unfinished_device_is_waited_for(fresh_graph, monkeypatch):
         session.run(variable.initializer)
         waited.clear()
         session.run(change)
+        software = tf.RunOptions(trace_level=tf.RunOptions.SOFTWARE_TRACE)
+        assert "GPU:0/stream:all" not in by_name(traced(session, change, options=software))
         assert waited == []
         stream = by_name(traced(session, change))["GPU:0/stream:all"]
     assert "change:AssignAdd" in stream
