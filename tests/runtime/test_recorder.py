@@ -252,13 +252,19 @@ def test_a_profiler_sees_operations_then_the_replay(fresh_graph, monkeypatch):
     monkeypatch.setattr(SimulatedDevice, "shown", shown)
     x = tf.placeholder(tf.float32, [2], name="x")
     with tf.device("/gpu:0"):
-        y = tf.matmul(tf.exp(x, name="exp")[None], tf.ones([2, 2]), name="y")
+        z = tf.tanh(tf.multiply(x, x, name="square") + 1.0, name="tanh")
+        y = tf.matmul(
+            tf.fft(tf.cast(z, tf.complex64), name="fft")[None],
+            tf.ones([2, 2], tf.complex64),
+            name="y",
+        )
     with tf.Session() as session:
         for step in range(4):
             seen.clear()
             session.run(y, {x: [1, 2]})
             if step < 2:
-                assert {"exp", "y"} <= set(seen)
+                assert {"fft", "y"} <= set(seen)
+                assert any(name.startswith("square .. ") for name in seen)
                 operations = list(seen)
     assert len(seen) == 1
     assert seen[0].startswith("replay: ")
