@@ -420,3 +420,37 @@ def test_profilers_see_the_names_of_operations(cupy, monkeypatch):
         outer(1)
     assert ranges.all == ["outer", "outer/inner"] * 2
     assert ranges.open == []
+
+
+@pytest.mark.gpu
+def test_a_real_card_tells_when_it_computed(fresh_graph):
+    with tf.device("/gpu:0"):
+        x = tf.random.uniform([2048, 2048], seed=1)
+        product = tf.matmul(x, x, name="product")
+    metadata = tf.RunMetadata()
+    with tf.Session() as session:
+        options = tf.RunOptions(trace_level=tf.RunOptions.HARDWARE_TRACE)
+        for _ in range(3):
+            session.run(product.op, options=options, run_metadata=metadata)
+    streams = {s.device: s for s in metadata.step_stats.dev_stats if "/stream:all" in s.device}
+    (stream,) = streams.values()
+    nanos = {node.node_name: node.all_end_rel_nanos for node in stream.node_stats}
+    # 17 GFLOP: no card does more than a few PFLOP/s, nor so few that it took a second.
+    assert 5_000 < nanos["product:MatMul"] < 1_000_000_000
+
+
+@pytest.mark.gpu
+def test_a_real_card_counts_from_its_first_mark(fresh_graph):
+    with tf.Session() as session:
+        session.run(tf.constant(0))
+        device = next(d for d in session._engine.devices.devices if d.device_type == "GPU")
+        timer = device.timer()
+        timer.mark()
+        with device.activate():
+            values = device.xp.ones((4096, 4096), np.float32)
+            for _ in range(20):
+                values = values * 1.5
+        timer.mark()
+        device.synchronize()
+        first, last = timer.nanoseconds()
+        assert first == 0 < last

@@ -194,7 +194,9 @@ def test_copies_are_shown_beside_the_gpu(fresh_graph):
     copy = devices["GPU:0/memcpy"]["x:MEMCPYHtoD"]
     assert devices["CPU:0"]["_arg_x_0_0"].all_start_nanos <= copy.all_start_nanos
     end = copy.all_start_nanos + copy.all_end_rel_nanos
-    assert end <= devices["GPU:0"]["a"].all_start_nanos
+    (computed,) = devices["GPU:0/stream:all"].values()
+    assert computed.node_name.startswith("a:Add")
+    assert end <= computed.all_start_nanos
 
 
 def nodes_of(profile):
@@ -250,13 +252,19 @@ def test_a_profiler_sees_operations_then_the_replay(fresh_graph, monkeypatch):
     monkeypatch.setattr(SimulatedDevice, "shown", shown)
     x = tf.placeholder(tf.float32, [2], name="x")
     with tf.device("/gpu:0"):
-        y = tf.matmul(tf.exp(x, name="exp")[None], tf.ones([2, 2]), name="y")
+        z = tf.tanh(tf.multiply(x, x, name="square") + 1.0, name="tanh")
+        y = tf.matmul(
+            tf.fft(tf.cast(z, tf.complex64), name="fft")[None],
+            tf.ones([2, 2], tf.complex64),
+            name="y",
+        )
     with tf.Session() as session:
         for step in range(4):
             seen.clear()
             session.run(y, {x: [1, 2]})
             if step < 2:
-                assert {"exp", "y"} <= set(seen)
+                assert {"fft", "y"} <= set(seen)
+                assert any(name.startswith("square .. ") for name in seen)
                 operations = list(seen)
     assert len(seen) == 1
     assert seen[0].startswith("replay: ")
@@ -277,6 +285,8 @@ def test_an_unfinished_device_is_waited_for(fresh_graph, monkeypatch):
         session.run(variable.initializer)
         waited.clear()
         session.run(change)
+        software = tf.RunOptions(trace_level=tf.RunOptions.SOFTWARE_TRACE)
+        assert "GPU:0/stream:all" not in by_name(traced(session, change, options=software))
         assert waited == []
         stream = by_name(traced(session, change))["GPU:0/stream:all"]
     assert "change:AssignAdd" in stream

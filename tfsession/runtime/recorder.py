@@ -112,9 +112,9 @@ class PlanTrace:
             self._traced.append(_Traced(node, outputs, node.label))
         return range(first, len(self._traced))
 
-    def start(self) -> StepRecorder:
-        """A recorder of a step that begins now."""
-        return StepRecorder(self)
+    def start(self, times_devices: bool = False) -> StepRecorder:
+        """A recorder of a step that begins now; `times_devices` asks GPUs for their times."""
+        return StepRecorder(self, times_devices)
 
     def before(self, feeds: Sequence[Any]) -> list[tuple[int, Shapes]]:
         """What happens before the first operation."""
@@ -193,17 +193,17 @@ def shape_of(value: Any) -> OutputShape:
 class StepRecorder:
     """Takes down one step; `observe` is called by the compiled code after each operation.
 
-    Each entry of the log has a mark on every device that keeps times of its own.
+    Where devices are timed, each entry of the log has a mark on every one of them.
     """
 
-    def __init__(self, trace: PlanTrace) -> None:
+    def __init__(self, trace: PlanTrace, times_devices: bool) -> None:
         self._trace = trace
         self._begin = time.perf_counter_ns()
         # To Unix time: one offset for the step, so that times within it are exact.
         self._epoch = time.time_ns() - self._begin
         self._before = trace.before(())
         self._log: list[tuple[int, int, Shapes]] = [(_NOW, self._begin, ())]
-        self._marks = DeviceMarks(trace.kernels.devices)
+        self._marks = DeviceMarks(trace.kernels.devices if times_devices else ())
         self._copies: list[_Copy] = []
         self._append = _marking(self._log.append, self._marks) if self._marks else self._log.append
         self.observe = _make_observe(trace, self._append)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import count
-from typing import Any
+from typing import Any, Final
 
 from tfsession.core import forking, protos
 from tfsession.core.errors import InvalidArgumentError
@@ -18,6 +18,9 @@ from tfsession.runtime.cost_graph import CostModel, is_measured
 from tfsession.runtime.partition_graphs import StepGraph
 from tfsession.runtime.plan import Plan
 from tfsession.runtime.recorder import PlanTrace, Recording, StepRecorder
+
+# RunOptions.HARDWARE_TRACE.
+_HARDWARE_TRACE: Final = 2
 
 
 def check_run_options(options: Any, config: Any) -> None:
@@ -43,6 +46,11 @@ def wants_step_stats(options: Any) -> bool:
     if options is None:
         return False
     return bool(options.trace_level > 0 or options.report_tensor_allocations_upon_oom)
+
+
+def wants_device_times(options: Any) -> bool:
+    """Whether GPUs tell when they computed, for which the step waits: from HARDWARE_TRACE on."""
+    return options is not None and bool(options.trace_level >= _HARDWARE_TRACE)
 
 
 class PlanMetadata:
@@ -100,7 +108,7 @@ class PlanMetadata:
         with self._lock:  # of two threads one makes what is made once
             recorder = None
             if is_costed or wants_step_stats(options):
-                recorder = self._trace.start()
+                recorder = self._trace.start(wants_device_times(options))
             shows_graphs = options is not None and options.output_partition_graphs
             if shows_graphs:
                 self.graph  # noqa: B018

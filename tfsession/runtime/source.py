@@ -388,6 +388,9 @@ class Writer:
         source = Source([*asked, *inputs])
         closing = self.binder.cancellation.flag
         computed = group.computed(self._fetched, closing, self.binder.spares)
+        if group.memory is not None:
+            first, last = group.parts[0].op.name, group.parts[-1].op.name
+            computed = group.memory.shown(computed, f"{first} .. {last}")
         values = dict(zip(group.inputs, inputs, strict=True))
         for tensor, read in zip(group.inputs, self.arguments(group), strict=True):
             if read != values[tensor]:
