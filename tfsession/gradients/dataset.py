@@ -9,7 +9,8 @@ for _name in (
     *("Repeat", "Take", "Skip", "Shard", "Concatenate", "Zip", "Cache", "Prefetch", "Options"),
     *("Shuffle", "ShuffleAndRepeat", "Batch", "PaddedBatch", "Window", "Map", "ParallelMap"),
     *("Filter", "FlatMap", "Interleave", "ParallelInterleave", "MapAndBatch", "Unbatch"),
-    *("IgnoreErrors", "TakeWhile", "Scan", "GroupByWindow", "DirectedInterleave"),
+    *("Random", "Unique", "IgnoreErrors", "TakeWhile", "Scan", "GroupByWindow"),
+    "DirectedInterleave",
 ):
     no_gradient(f"{_name}Dataset")
 for _name in ("FixedLengthRecord", "Batch", "PaddedBatch", "ParallelMap", "ParallelInterleave"):

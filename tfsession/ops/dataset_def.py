@@ -125,6 +125,8 @@ _dataset(
 )
 
 _dataset("Unbatch", (_INPUT,))
+_dataset("Unique", (_INPUT,), (*_ELEMENTS, _METADATA))
+_dataset("Random", ("seed: int64", "seed2: int64"), (*_ELEMENTS, _METADATA), stateful=True)
 _dataset("IgnoreErrors", (_INPUT,), (*_ELEMENTS, "log_warning: bool = false"))
 _dataset(
     "DirectedInterleave",

@@ -1,0 +1,90 @@
+"""Datasets that chance makes, or that sort elements out, under real TensorFlow and here."""
+
+import pytest
+
+pytestmark = [pytest.mark.oracle, pytest.mark.spec("datasets")]
+
+PRELUDE = """
+import pathlib, tempfile
+
+tf.set_random_seed(7)
+D, R, E = tf.data.Dataset, tf.data.Dataset.range, tf.data.experimental
+sample, resample = E.sample_from_datasets, E.rejection_resample
+three = [R(9), R(100, 104), R(200, 220)]
+where = pathlib.Path(tempfile.mkdtemp())
+
+
+def gone_through(dataset, times=2, most=50):
+    iterator = tf.data.make_initializable_iterator(dataset)
+    element = iterator.get_next()
+    found = []
+    with tf.Session() as session:
+        for _ in range(times):
+            session.run(iterator.initializer)
+            for _ in range(most):
+                try:
+                    found.append(session.run(element))
+                except tf.errors.OutOfRangeError:
+                    found.append("end")
+                    break
+    return [str(dataset.output_types), str(dataset.output_shapes), found]
+
+
+def third(x, *_):
+    return tf.cast(x % 3, tf.int32)
+
+
+def few(x):
+    return tf.cast(tf.minimum(x % 5, 2), tf.int32)
+
+
+def bucketed(boundaries, sizes, lengths=(1, 3, 2, 5, 4, 2, 6, 1, 3, 4), **kwargs):
+    rows = D.from_tensor_slices(list(lengths)).map(lambda n: (tf.fill([n, 2], n), n))
+    bucket = E.bucket_by_sequence_length(lambda x, n: n, boundaries, sizes, **kwargs)
+    return rows.apply(bucket)
+"""
+
+# What goes ahead draws numbers that a second time does not find: then once must do.
+DATASETS = {
+    "random numbers": "E.RandomDataset(5).take(6).repeat(2)",
+    "random numbers by the graph's seed": "E.RandomDataset().take(6)",
+    "each but once": "D.from_tensor_slices([3, 1, 3, 2, 1]).apply(E.unique()).repeat(2)",
+    "each text but once": "D.from_tensor_slices(['a', 'b', 'a', '']).apply(E.unique())",
+    "each row but once": "D.from_tensor_slices([[1, 2], [2, 1], [1, 2]]).apply(E.unique())",
+    "one of several by chance": "sample(three, seed=3)",
+    "one of several by the graph's seed": "sample(three)",
+    "one of several by weights": "sample(three, [0.2, 0.0, 0.8], seed=3)",
+    "one of several until one ends": "sample(three, [0.2, 0.3, 0.5], 3, True)",
+    "one of one": "sample(three[:1], [0.2])",
+    "one of two by a tensor": "sample(three[:2], tf.constant([0.2, 0.8]), 1)",
+    "one of two by a dataset": (
+        "sample(three[:2], D.from_tensor_slices([[0.9, 0.1], [0.1, 0.9]]).repeat(), 1)"
+    ),
+    "one of none": "sample([])",
+    "one of three by one weight": "sample(three, [0.5])",
+    "one of three by integers": "sample(three, [1, 2, 3])",
+    "other shares of classes": (
+        "R(60).apply(resample(third, [0.2, 0.5, 0.3], [1 / 3, 1 / 3, 1 / 3], seed=4)), 1"
+    ),
+    "other shares of classes that are counted": (
+        "R(100).apply(resample(few, [0.2, 0.5, 0.3], seed=4)), 1"
+    ),
+    "a class left out": (
+        "R(60).map(lambda x: (x, x * 2))"
+        ".apply(resample(third, [0.0, 0.5, 0.5], [1 / 3, 1 / 3, 1 / 3], seed=4)), 1"
+    ),
+    "the same shares of classes": "R(60).apply(resample(few, [0.5, 0.5], [0.5, 0.5], seed=4))",
+    "buckets": "bucketed([3, 5], [2, 3, 1])",
+    "buckets padded to their ends": (
+        "bucketed([3, 5, 7], [2, 3, 2, 1], pad_to_bucket_boundary=True)"
+    ),
+    "buckets padded to shapes and their ends": (
+        "bucketed([3, 5, 7], [2, 3, 2, 1], padded_shapes=([None, 4], []), "
+        "padding_values=(-1, 0), pad_to_bucket_boundary=True, drop_remainder=True)"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_elements(assert_same, name):
+    assert_same(PRELUDE, f"out = gone_through({DATASETS[name]})")
