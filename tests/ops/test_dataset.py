@@ -30,6 +30,8 @@ COVERED = [
     *(
         "DatasetToSingleElement",
         "LegacyParallelInterleaveDatasetV2",
+        "CSVDataset",
+        "CSVDatasetV2",
         "Iterator",
         "IteratorV2",
         "OneShotIterator",

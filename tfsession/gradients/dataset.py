@@ -16,6 +16,7 @@ for _name in (
 for _name in ("FixedLengthRecord", "Batch", "PaddedBatch", "ParallelMap", "ParallelInterleave"):
     no_gradient(f"{_name}DatasetV2")
 no_gradient("ParallelInterleaveDatasetV3", "ParallelInterleaveDatasetV4")
+no_gradient("CSVDataset", "CSVDatasetV2")
 no_gradient("LegacyParallelInterleaveDatasetV2", "ReduceDataset", "DatasetToSingleElement")
 no_gradient("Iterator", "IteratorV2", "OneShotIterator", "MakeIterator", "IteratorGetNext")
 no_gradient("IteratorGetNextSync", "IteratorToStringHandle")

@@ -1,4 +1,4 @@
-"""Datasets that chance makes, or that sort elements out, under real TensorFlow and here."""
+"""More datasets under real TensorFlow and here: by chance, sorted out, of files of values."""
 
 import pytest
 
@@ -28,6 +28,27 @@ def gone_through(dataset, times=2, most=50):
                     found.append("end")
                     break
     return [str(dataset.output_types), str(dataset.output_shapes), found]
+
+
+def csv(text, defaults, copies=1, **kwargs):
+    path = where / "values.csv"
+    path.write_bytes(text)
+    dataset = E.CsvDataset([str(path)] * copies, defaults, **kwargs)
+    element = tf.data.make_one_shot_iterator(dataset).get_next()
+    found = [str(dataset.output_types), str(dataset.output_shapes)]
+    with tf.Session() as session:
+        for _ in range(9):
+            try:
+                found.append(session.run(element))
+            except tf.errors.OutOfRangeError:
+                return found + ["end"]
+            except tf.errors.InvalidArgumentError as error:
+                words, lines = ("ield", "uote", "select_cols"), error.message.split("\\n")
+                found.append([line for line in lines if any(w in line for w in words)][-1])
+    return found
+
+
+i, f, t = tf.int32, tf.float32, tf.string
 
 
 def third(x, *_):
@@ -88,3 +109,33 @@ DATASETS = {
 @pytest.mark.parametrize("name", DATASETS)
 def test_elements(assert_same, name):
     assert_same(PRELUDE, f"out = gone_through({DATASETS[name]})")
+
+
+VALUES = {
+    "values": r"csv(b'1,2.5,a\n2,3.5,b\n', [i, f, t])",
+    "behind a header": r"csv(b'h,k\n1,a\r\n2,b', [i, t], 2, header=True)",
+    "some missing": r"csv(b'1,,a\n,3.5,\n', [[7], [1.5], ['z']])",
+    "one that must be there": r"csv(b'1,,a\n,3.5,\n1,2,b\n', [i, [1.5], ['z']])",
+    "in quotes": r"""csv(b'1,"a\nb ""q"" , c",2\n2,x,3\n', [i, t, i])""",
+    "empty lines": r"csv(b'1,2\n\n3,4\n', [i, i]), csv(b'1\n\n2\n', [[3]])",
+    "nothing": r"csv(b'', [i]), csv(b'\n', [[3]])",
+    "too few and too many": r"csv(b'1,2\n1\n1,2,3\n3,4\n', [i, i])",
+    "no numbers": r"csv(b'a,2\n3,4\n', [i, i]), csv(b'1e3,1\n', [tf.int64, tf.float64])",
+    "selected": r"csv(b'1,2,3\n3,4,5\n', [i, i], select_cols=[0, 2])",
+    "selected, but not there": r"csv(b'1,2\n', [i, i], select_cols=[0, 5])",
+    "selected backwards": r"csv(b'1,2,3\n', [i, i], select_cols=[2, 0])",
+    "between other marks": r"csv(b'1;NA;3\n', [i, [9], i], field_delim=';', na_value='NA')",
+    "between two marks": r"csv(b'1;2\n', [i, i], field_delim=';;')",
+    "with quotes that mean nothing": r"""csv(b'1,"2",3\n', [i, t, i], use_quote_delim=False)""",
+    "with quotes inside": r"""csv(b'1,a"b,3\n4,b,5\n', [i, t, i])""",
+    "with quotes that do not end": r"""csv(b'1,"ab\n', [i, t]), csv(b'1,"a"b\n2,c', [i, t])""",
+    "other line ends": r"csv(b'1,2\r3,4\r', [i, i])",
+    "spaces": r"csv(b' 1,2 ,x \n', [i, f, t])",
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_values_of_files(outcomes, name):
+    real, ours = outcomes(PRELUDE, f"out = {VALUES[name]}")
+    assert real[0] != "raised", real  # it would compare no more than that
+    assert ours == real
