@@ -48,6 +48,23 @@ def csv(text, defaults, copies=1, **kwargs):
     return found
 
 
+def tables(*texts, pattern="t*.csv", times=2, most=6, **kwargs):
+    for number, text in enumerate(texts):
+        (where / f"t{number}.csv").write_bytes(text)
+    dataset = E.make_csv_dataset(str(where / pattern), **kwargs)
+    found = gone_through(dataset, times, most)
+    return found[:2] + [[str(x).replace("OrderedDict", "dict") for x in found[2]]]
+
+
+def refused(*args, **kwargs):
+    try:
+        return tables(*args, **kwargs)
+    except ValueError as error:
+        return str(error).split(":")[0].split(" should be")[0].split(str(where))[0]
+
+
+FIRST = b"a,b,c,d,e\\n" + b"".join(b"%d,%d.5,x%d,,%d\\n" % (n, n, n, n * 10**9) for n in range(9))
+SECOND = b"a,b,c,d,e\\n" + b"".join(b"%d,,y,,1e50\\n" % n for n in range(100, 105))
 i, f, t = tf.int32, tf.float32, tf.string
 
 
@@ -131,6 +148,39 @@ VALUES = {
     "with quotes that do not end": r"""csv(b'1,"ab\n', [i, t]), csv(b'1,"a"b\n2,c', [i, t])""",
     "other line ends": r"csv(b'1,2\r3,4\r', [i, i])",
     "spaces": r"csv(b' 1,2 ,x \n', [i, f, t])",
+    "a table": "tables(FIRST, batch_size=4, num_epochs=1, shuffle=False)",
+    "two tables": "tables(FIRST, SECOND, batch_size=4, num_epochs=1, shuffle=False)",
+    "two tables, shuffled": "tables(FIRST, SECOND, batch_size=4, num_epochs=2, shuffle_seed=3)",
+    "two tables at once": (
+        "tables(FIRST, SECOND, batch_size=5, num_epochs=1, shuffle=False, num_parallel_reads=2)"
+    ),
+    "for ever": "tables(FIRST, batch_size=4, shuffle_seed=3, shuffle_buffer_size=4)",
+    "a label": "tables(FIRST, batch_size=4, num_epochs=1, shuffle=False, label_name='c')",
+    "some columns": (
+        "tables(FIRST, batch_size=4, num_epochs=1, shuffle=False, select_columns=['e', 1])"
+    ),
+    "some columns of given types": (
+        "tables(FIRST, batch_size=4, num_epochs=1, shuffle=False, select_columns=['e', 1], "
+        "column_defaults=[tf.float64, [7.5]])"
+    ),
+    "few rows tell types, errors ignored": (
+        "tables(SECOND + b'?,,,,\\n6,7,8,9,10\\n', batch_size=4, num_epochs=1, shuffle=False, "
+        "num_rows_for_inference=2, ignore_errors=True)"
+    ),
+    "without a header": (
+        "tables(b'1;NA\\n2;3\\n', batch_size=4, num_epochs=1, shuffle=False, header=False, "
+        "column_names=['x', 'y'], field_delim=';', na_value='NA')"
+    ),
+    "tables that are refused": (
+        "[refused(*a, batch_size=2, **k) for a, k in ("
+        "((FIRST,), {'label_name': 'z'}), ((FIRST,), {'header': False}), ((b'',), {}), "
+        "((FIRST, b'k\\n1\\n'), {}), ((b'a,b\\n1\\n', b'a,b\\n'), {}), "
+        "((b'a,a\\n', b'a,a\\n'), {}), ((), {'pattern': 'none*'}), "
+        "((FIRST, FIRST), {'select_columns': ['z']}), "
+        "((FIRST, FIRST), {'select_columns': ['a', 0]}), "
+        "((FIRST, FIRST), {'select_columns': [9]}), "
+        "((FIRST, FIRST), {'select_columns': ['a'], 'column_defaults': [i, i]}))]"
+    ),
 }
 
 
