@@ -17,7 +17,7 @@ from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import Shape
 from tfsession.resources import dataset as kinds
-from tfsession.resources import dataset_calls, dataset_groups
+from tfsession.resources import dataset_calls, dataset_csv, dataset_groups
 from tfsession.resources.dataset_ahead import TO_DEVICE, PrefetchDataset
 from tfsession.resources.dataset_cache import FileCacheDataset
 from tfsession.resources.iterator import DatasetIterator
@@ -124,6 +124,39 @@ def fixed_length_record_dataset(
         return records
 
     return kinds.FileDataset(_names(filenames), opened)
+
+
+@kernel("CSVDataset", **_HOST)
+def csv_dataset(
+    ctx: Any, filenames: Any, compression_type: Any, buffer_size: Any, header: Any,
+    field_delim: Any, use_quote_delim: Any, na_value: Any, select_cols: Any,
+    *record_defaults: Any, output_types: list[DType],
+) -> Dataset:  # fmt: skip
+    """Records of files, field by field."""
+    return csv_dataset_v2(
+        ctx, filenames, compression_type, buffer_size, header, field_delim, use_quote_delim,
+        na_value, select_cols, np.zeros(0, np.int64), *record_defaults, output_types=output_types,
+    )  # fmt: skip
+
+
+@kernel("CSVDatasetV2", **_HOST)
+def csv_dataset_v2(
+    ctx: Any, filenames: Any, compression_type: Any, buffer_size: Any, header: Any,
+    field_delim: Any, use_quote_delim: Any, na_value: Any, select_cols: Any, exclude_cols: Any,
+    *record_defaults: Any, output_types: list[DType],
+) -> Dataset:  # fmt: skip
+    """As above; some fields may be left out."""
+    csv = dataset_csv.Csv(
+        _text(field_delim).encode(),
+        bool(np.asarray(use_quote_delim)),
+        bool(np.asarray(header)),
+        frozenset((b"", _text(na_value).encode())),
+        np.asarray(select_cols).tolist(),
+        np.asarray(exclude_cols).tolist(),
+        _compression(compression_type),
+    )
+    defaults = [np.asarray(default) for default in record_defaults]
+    return dataset_csv.CsvDataset(_names(filenames), csv, defaults, output_types)
 
 
 @kernel("GeneratorDataset", **_HOST)

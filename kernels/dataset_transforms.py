@@ -20,6 +20,18 @@ def unbatch_dataset(ctx: Any, input_dataset: Any) -> Dataset:
     return kinds.StepsDataset(input_dataset, kinds.UnbatchSteps)
 
 
+@kernel("UniqueDataset", **_HOST)
+def unique_dataset(ctx: Any, input_dataset: Any) -> Dataset:
+    """Each but once."""
+    return kinds.StepsDataset(input_dataset, kinds.UniqueSteps)
+
+
+@kernel("RandomDataset", **_HOST)
+def random_dataset(ctx: Any, seed: Any, seed2: Any) -> Dataset:
+    """Random numbers."""
+    return kinds.RandomDataset(int(seed), int(seed2))
+
+
 @kernel("IgnoreErrorsDataset", **_HOST)
 def ignore_errors_dataset(ctx: Any, input_dataset: Any) -> Dataset:
     """What can be made."""

@@ -149,17 +149,6 @@ DATASETS = {
         " R(12).map(lambda x: (x * x) % 3))"
     ),
     "counted": "experimental.Counter(3, 2).take(4)",
-    "random numbers": "R(3).map(lambda x: tf.random_uniform([], seed=3))",
-    "enumerate": "R(4).enumerate(5)",
-    "a list of results": "R(3).map(lambda x: [x, x + 1])",
-    "downwards": "R(10, 0, -3)",
-    "nothing, for ever": "R(0).repeat()",
-    "python functions": "R(3).map(lambda x: tf.py_func(lambda v: v + 1, [x], tf.int64))",
-    "cond": "R(3).map(lambda x: tf.cond(x > 1, lambda: x, lambda: -x))",
-    "while_loop": (
-        "R(3).map(lambda x: tf.while_loop(lambda i, s: i < x, lambda i, s: (i + 1, s + i),"
-        " [tf.constant(0, tf.int64), x])[1])"
-    ),
     "kept in a file": "R(5).map(lambda x: (x, ['t'] * 2)).cache(CACHE).repeat(2).batch(3)",
     "sparse ones kept in a file": "D.from_tensor_slices(SPARSE).cache(CACHE).batch(3)",
     "nothing, kept in a file": "R(0).cache(CACHE)",

@@ -22,7 +22,7 @@ COVERED = [
             *("Prefetch", "Options", "Shuffle", "ShuffleAndRepeat", "Batch", "PaddedBatch"),
             *("Window", "Map", "ParallelMap", "Filter", "FlatMap", "Interleave"),
             *("ParallelInterleave", "MapAndBatch", "Reduce", "Unbatch", "IgnoreErrors"),
-            *("TakeWhile", "Scan", "GroupByWindow", "DirectedInterleave"),
+            *("Random", "Unique", "TakeWhile", "Scan", "GroupByWindow", "DirectedInterleave"),
         )
     ),
     *(f"ParallelInterleaveDatasetV{version}" for version in (2, 3, 4)),
@@ -30,6 +30,8 @@ COVERED = [
     *(
         "DatasetToSingleElement",
         "LegacyParallelInterleaveDatasetV2",
+        "CSVDataset",
+        "CSVDatasetV2",
         "Iterator",
         "IteratorV2",
         "OneShotIterator",
@@ -418,3 +420,22 @@ def test_options_are_taken(fresh_graph):
     options = tf.data.Options()
     options.experimental_threading.private_threadpool_size = 3
     assert elements(Dataset.range(2).with_options(options)) == [0, 1]
+
+
+def test_an_element_too_long_for_its_bucket(fresh_graph):
+    rows = Dataset.from_tensor_slices([1, 9, 2]).map(lambda n: tf.fill([n], n))
+    bucket = tf.data.experimental.bucket_by_sequence_length(
+        tf.size, [4], [2, 2], pad_to_bucket_boundary=True
+    )
+    element = rows.apply(bucket).make_one_shot_iterator().get_next()
+    with tf.Session() as sess:
+        assert sess.run(element).tolist() == [[1, 0, 0], [2, 2, 0]]
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"max\(bucket_boundaries\)"):
+            sess.run(element)
+
+
+def test_choices_are_of_one_kind_of_elements(fresh_graph):
+    with pytest.raises(TypeError, match="compatible element types"):
+        tf.data.experimental.sample_from_datasets([Dataset.range(3), Dataset.from_tensors("a")])
+    with pytest.raises(TypeError, match="one of int32, int64 and string"):
+        Dataset.from_tensors(1.0).unique()

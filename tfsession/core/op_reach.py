@@ -47,7 +47,7 @@ REACHING: Final[dict[str, Reach]] = {
     ),
     **dict.fromkeys(
         (
-            *("TextLineDataset", "TFRecordDataset"),
+            *("TextLineDataset", "TFRecordDataset", "CSVDataset", "CSVDatasetV2"),
             *("FixedLengthRecordDataset", "FixedLengthRecordDatasetV2"),
         ),
         _FILE_DATASET,

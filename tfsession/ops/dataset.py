@@ -26,6 +26,7 @@ from tfsession.ops.dataset_structure import (
 )
 from tfsession.ops.dataset_transforms import Transforms
 from tfsession.ops.iterator import Iterator, initializable_iterator, one_shot_iterator
+from tfsession.ops.join import stack
 from tfsession.ops.random import get_seed
 
 AUTOTUNE = -1
@@ -304,7 +305,19 @@ class Dataset(Transforms):
 
         Raises:
             ValueError: a rank is not known, or the shapes do not fit.
+            TypeError: there are sparse tensors among the elements.
         """
+        return self._padded(batch_size, padded_shapes, padding_values, drop_remainder)
+
+    def _padded(
+        self,
+        batch_size: Any,
+        padded_shapes: Any,
+        padding_values: Any,
+        drop_remainder: Any,
+        unknown: Tensor | None = None,
+    ) -> Dataset:
+        """As `padded_batch`; what is not known of shapes is of size `unknown`, if that is given."""
         own = self._spec
         if own.has_sparse:
             raise TypeError(
@@ -329,6 +342,8 @@ class Dataset(Transforms):
         ]
         sizes = [
             constant([-1 if size is None else size for size in shape or ()], int64)
+            if unknown is None or None not in (shape or ())
+            else stack([_int64(unknown if size is None else size, "size") for size in shape or ()])
             for shape in shapes
         ]
         spec = ElementSpec(own.structure, own.dtypes, shapes)

@@ -63,6 +63,22 @@ for _version, _more in (("", ()), ("V2", ("compression_type: string",))):
         _scalar,
         stateful=True,
     )
+for _version, _more in (("", ()), ("V2", ("exclude_cols: int64",))):
+    define_op(
+        f"CSVDataset{_version}",
+        [
+            *("filenames: string", "compression_type: string", "buffer_size: int64"),
+            *("header: bool", "field_delim: string", "use_quote_delim: bool", "na_value: string"),
+            *("select_cols: int64", *_more, "record_defaults: output_types"),
+        ],
+        ["handle: variant"],
+        [
+            "output_types: list({float, double, int32, int64, string}) >= 1",
+            "output_shapes: list(shape) >= 1",
+        ],
+        _scalar,
+        stateful=True,
+    )
 _KINDS = ("init", "next", "finalize")
 _dataset(
     "Generator",
@@ -125,6 +141,8 @@ _dataset(
 )
 
 _dataset("Unbatch", (_INPUT,))
+_dataset("Unique", (_INPUT,), (*_ELEMENTS, _METADATA))
+_dataset("Random", ("seed: int64", "seed2: int64"), (*_ELEMENTS, _METADATA), stateful=True)
 _dataset("IgnoreErrors", (_INPUT,), (*_ELEMENTS, "log_warning: bool = false"))
 _dataset(
     "DirectedInterleave",

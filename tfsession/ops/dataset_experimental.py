@@ -11,8 +11,10 @@ from tfsession.core.dtypes import bool_, int64
 from tfsession.core.exports import export
 from tfsession.core.wire import nested
 from tfsession.graph.create import convert_to_tensor, create_op
+from tfsession.graph.graph import get_default_graph
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.cast import cast
+from tfsession.ops.check import assert_less
 from tfsession.ops.compare import less_equal
 from tfsession.ops.dataset import AUTOTUNE, Dataset, _batched, seeds_of
 from tfsession.ops.dataset_function import ElementFunction
@@ -155,13 +157,13 @@ def bucket_by_sequence_length(
         bucket_boundaries: lengths at which buckets begin, but for the first one.
         bucket_batch_sizes: sizes of batches, one more than there are boundaries.
         padded_shapes, padding_values: as of `padded_batch`.
-        pad_to_bucket_boundary: not supported: give `padded_shapes`.
+        pad_to_bucket_boundary: pad to the longest that fits into the bucket. A step fails with
+            InvalidArgumentError for an element that belongs into the last one, which has no end.
         no_padding: batch what is of one shape anyway.
         drop_remainder: leave the last batch of a bucket out if it is not full.
 
     Raises:
         ValueError: the numbers of boundaries and sizes do not fit.
-        NotImplementedError: for `pad_to_bucket_boundary`.
     """
     if len(bucket_batch_sizes) != len(bucket_boundaries) + 1:
         raise ValueError(
@@ -169,8 +171,6 @@ def bucket_by_sequence_length(
             f"`len(bucket_batch_sizes)={len(bucket_batch_sizes)}` and "
             f"`len(bucket_boundaries)={len(bucket_boundaries)}`."
         )
-    if pad_to_bucket_boundary:
-        raise NotImplementedError("pad_to_bucket_boundary is not supported: give padded_shapes.")
 
     def bucket(*element: Any) -> Tensor:
         length = cast(element_length_func(*element), int64)
@@ -183,7 +183,19 @@ def bucket_by_sequence_length(
     def batched(key: Tensor, group: Dataset) -> Dataset:
         if no_padding:
             return group.batch(size(key), drop_remainder)
-        return group.padded_batch(size(key), padded_shapes, padding_values, drop_remainder)
+        longest = longest_in(key) if pad_to_bucket_boundary else None
+        return group._padded(size(key), padded_shapes, padding_values, drop_remainder, longest)
+
+    def longest_in(key: Tensor) -> Tensor:
+        ends = convert_to_tensor(bucket_boundaries, dtype=int64)
+        check = assert_less(
+            key,
+            np.int64(len(bucket_boundaries)),
+            message="When pad_to_bucket_boundary=True, elements must have length < "
+            "max(bucket_boundaries).",
+        )
+        with get_default_graph().control_dependencies([check]):
+            return gather(ends, key) - 1  # type: ignore[no-any-return]
 
     return lambda dataset: dataset.group_by_window(bucket, batched, window_size_func=size)
 
@@ -213,11 +225,25 @@ def choose_from_datasets(
             "`choice_dataset` should be a `tf.data.Dataset` containing a scalar `tf.int64` tensor "
             f"but is a dataset of {choice_dataset.output_types}."
         )
+    return directed(choice_dataset, datasets, stop_on_empty_dataset)
+
+
+def directed(selector: Dataset, datasets: Sequence[Dataset], stops: bool) -> Dataset:
+    """Elements of several datasets, of which another one tells by number whose turn it is.
+
+    Raises:
+        TypeError: the datasets have elements of various types.
+    """
     spec = datasets[0]._spec
     for other in datasets[1:]:
+        if not spec.is_like(other._spec):
+            raise TypeError(
+                "All datasets must have compatible element types, but there are "
+                f"{spec.types!r} and {other.output_types!r}."
+            )
         spec = spec.known_of_both(other._spec)
-    attrs = {**spec.attrs, "stop_on_empty_dataset": stop_on_empty_dataset}
-    inputs = [choice_dataset._variant_tensor, [dataset._variant_tensor for dataset in datasets]]
+    attrs = {**spec.attrs, "stop_on_empty_dataset": stops}
+    inputs = [selector._variant_tensor, [dataset._variant_tensor for dataset in datasets]]
     return Dataset(create_op("DirectedInterleaveDataset", inputs, attrs), spec)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from tfsession.core.dtypes import int64, string
+from tfsession.core.dtypes import DType, bool_, int64, string
 from tfsession.core.exports import export
 from tfsession.graph.create import convert_to_tensor, create_op
 from tfsession.graph.tensor import Tensor
+from tfsession.ops.constant import constant
 from tfsession.ops.dataset import Dataset
 from tfsession.ops.dataset_structure import ElementSpec
 from tfsession.ops.shape import reshape
@@ -36,9 +38,9 @@ class _FileDataset(Dataset):
         raise NotImplementedError
 
 
-def _settings(compression_type: Any, buffer_size: Any) -> list[Tensor]:
+def _settings(compression_type: Any, buffer_size: Any, default: int = _BUFFER) -> list[Tensor]:
     compression = convert_to_tensor(compression_type or "", string, name="compression_type")
-    size = _BUFFER if buffer_size is None else buffer_size
+    size = default if buffer_size is None else buffer_size
     return [compression, convert_to_tensor(size, int64, name="buffer_size")]
 
 
@@ -82,6 +84,64 @@ class TFRecordDataset(_Records):
     """The records of TFRecord files, held to their checksums; arguments as of `TextLineDataset`."""
 
     op_type = "TFRecordDataset"
+
+
+@export("data.experimental.CsvDataset", "contrib.data.CsvDataset")
+class CsvDataset(Dataset):
+    """The records of files of comma-separated values; each field is a component.
+
+    Args:
+        filenames: a string tensor.
+        record_defaults: for each field its dtype, if it must be there, or the value that it has
+            where it is missing, a scalar or a vector of one. Dtypes are float32, float64, int32,
+            int64 and string.
+        compression_type: "", "GZIP" or "ZLIB".
+        buffer_size: accepted.
+        header: whether the first line of each file is no record.
+        field_delim: what stands between fields, one byte.
+        use_quote_delim: whether quotation marks enclose fields, in which there may be line ends.
+        na_value: a text that stands for a missing field, too.
+        select_cols: the positions of the fields to take, increasing; all by default.
+    """
+
+    def __init__(
+        self,
+        filenames: Any,
+        record_defaults: Sequence[Any],
+        compression_type: Any = None,
+        buffer_size: Any = None,
+        header: Any = False,
+        field_delim: Any = ",",
+        use_quote_delim: Any = True,
+        na_value: Any = "",
+        select_cols: Any = None,
+    ) -> None:
+        compression, size = _settings(compression_type, buffer_size, 4 * 1024 * 1024)
+        defaults = [_default(value) for value in record_defaults]
+        dtypes = tuple([default.dtype for default in defaults])
+        spec = ElementSpec.declared(dtypes, ((),) * len(dtypes))
+        inputs = [
+            convert_to_tensor(filenames, string, name="filenames"),
+            compression,
+            size,
+            convert_to_tensor(header, bool_, name="header"),
+            convert_to_tensor(field_delim, string, name="field_delim"),
+            convert_to_tensor(use_quote_delim, bool_, name="use_quote_delim"),
+            convert_to_tensor(na_value, string, name="na_value"),
+            convert_to_tensor(select_cols or [], int64, name="select_cols"),
+            convert_to_tensor([], int64, name="exclude_cols"),
+            defaults,
+        ]
+        attrs = {"output_shapes": spec.shapes}
+        super().__init__(create_op("CSVDatasetV2", inputs, attrs), spec)
+
+
+def _default(value: Any) -> Tensor:
+    """What a missing field is: nothing where there must be one of a dtype."""
+    if isinstance(value, DType):
+        return constant([], value)  # type: ignore[no-any-return]
+    tensor: Tensor = convert_to_tensor(value)
+    return reshape(tensor, [1]) if tensor._shape == () else tensor  # type: ignore[no-any-return]
 
 
 @export("data.FixedLengthRecordDataset")

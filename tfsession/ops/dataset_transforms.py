@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tfsession.core.dtypes import bool_, int64, variant
+from tfsession.core.dtypes import bool_, int32, int64, string, variant
 from tfsession.graph.create import convert_to_tensor, create_op
 from tfsession.graph.tensor import Tensor
 from tfsession.ops.dataset_function import ElementFunction, dataset_function
@@ -84,6 +84,19 @@ class Transforms(OfElements):
 
         function = ElementFunction(same, self._spec, "unbatch", by_rows=True)
         return self._made("MapDataset", [function.captured], f=function.attr)
+
+    def unique(self, name: str | None = None) -> Any:
+        """Each element but once: of one component, int32, int64 or string.
+
+        Raises:
+            TypeError: elements have several components, or another dtype.
+        """
+        if self._spec.dtypes not in ([int32], [int64], [string]):
+            raise TypeError(
+                "The `tf.data.Dataset.unique` API does not support elements of types "
+                f"{self.output_types!r}: it must be one of int32, int64 and string."
+            )
+        return self._made("UniqueDataset")
 
     def take_while(self, predicate: Callable[..., Any], name: str | None = None) -> Any:
         """The elements before the first for which a function gives false.

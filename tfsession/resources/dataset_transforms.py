@@ -12,6 +12,7 @@ from tfsession.core.errors import CancelledError
 from tfsession.core.shape import debug_string
 from tfsession.resources.dataset import Dataset, Element, ListSteps, Steps, refused
 from tfsession.resources.dataset_calls import Function
+from tfsession.resources.philox import Philox, Words
 
 
 class StepsDataset(Dataset):
@@ -48,6 +49,49 @@ class UnbatchSteps(Steps):
                 )
             rows = range(shapes[0][0])
             self._rows = ListSteps([tuple([c[i, ...] for c in element]) for i in rows])
+
+
+class UniqueSteps(Steps):
+    """Goes through elements that were not there before."""
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+        self._seen: set[Any] = set()
+
+    def __next__(self) -> Element:
+        while True:
+            element: Element = next(self._steps)
+            array = np.asarray(element[0])
+            content = tuple(array.flat) if array.dtype.hasobject else array.tobytes()
+            key = array.shape, content
+            if key not in self._seen:
+                self._seen.add(key)
+                return element
+
+
+class RandomDataset(Dataset):
+    """The words of a stream of Philox, as int64 numbers, without end."""
+
+    def __init__(self, *seeds: int) -> None:
+        stream = Philox(*seeds)
+        self._start = stream.key, stream.reserve(1)
+
+    def __iter__(self) -> Steps:
+        return RandomSteps(Words(*self._start))
+
+
+class RandomSteps(Steps):
+    """Goes through random numbers."""
+
+    def __init__(self, words: Words) -> None:
+        self._words = words
+
+    def __next__(self) -> Element:
+        return (np.int64(self._words.next()),)
+
+    def some(self, count: int) -> list[Element]:
+        """Random numbers."""
+        return [(number,) for number in self._words.take(count).astype(np.int64)]
 
 
 class TakeWhileSteps(Steps):
