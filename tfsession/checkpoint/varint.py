@@ -21,6 +21,8 @@ def decode(data: bytes, position: int, end: int) -> tuple[int, int]:
         byte = data[place]
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
+            if value >> 64:
+                break
             return value, place + 1
         shift += 7
     raise DataLossError(None, None, f"bad variable-length number at byte {position}")
