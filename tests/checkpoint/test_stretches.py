@@ -25,7 +25,7 @@ def files(tmp_path_factory):
 @pytest.fixture
 def small(monkeypatch):
     """Small pieces and jobs, so that small files are cut, and read by threads."""
-    for name, value in (("_PIECE", 16), ("_JOB", 100), ("_MOST_TARGETS", 3)):
+    for name, value in (("_PIECE", 16), ("_JOB", 100), ("_LONGEST_JOB", 200), ("_MOST_TARGETS", 3)):
         monkeypatch.setattr(stretches, name, value)
 
 
@@ -33,7 +33,12 @@ def small(monkeypatch):
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1000), st.integers(0, 700))))
 def test_all_arrive(files, asked):
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("_PIECE", 16), ("_JOB", 100), ("_MOST_TARGETS", 3)):
+        for name, value in (
+            ("_PIECE", 16),
+            ("_JOB", 100),
+            ("_LONGEST_JOB", 200),
+            ("_MOST_TARGETS", 3),
+        ):
             patch.setattr(stretches, name, value)
         names = sorted(files)
         wanted = [(names[n], start, min(size, 1000 - start)) for n, start, size in asked]

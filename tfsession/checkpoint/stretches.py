@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
+from itertools import cycle
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -19,8 +20,10 @@ import numpy as np
 from tfsession.core import crc32c
 from tfsession.core.progress import Progress
 
-# What a thread reads without a pause, and what it sums up while it is in the processor's cache.
+# What a thread reads without a pause, long for the system that reads ahead; and what it sums up
+# while it is in the processor's cache.
 _JOB: Final = 16 << 20
+_LONGEST_JOB: Final = 64 << 20
 _PIECE: Final = 1 << 20
 # Targets of one call of the system.
 _MOST_TARGETS: Final = 256
@@ -77,13 +80,12 @@ def read_stretches(
         OSError: a file cannot be read.
         EndOfFile: a file ends too early.
     """
-    threads = min(_THREADS, -(-sum(stretch.size for stretch in stretches) // _JOB))
+    total = sum(stretch.size for stretch in stretches)
+    longest = min(_LONGEST_JOB, max(_JOB, total // (2 * _THREADS)))
+    threads = min(_THREADS, -(-total // _JOB))
     found = [0] * len(stretches)
     with ExitStack() as stack:
-        files: dict[str, int] = {}
-        for name in dict.fromkeys(stretch.file for stretch in stretches):
-            files[name] = os.open(name, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-            stack.callback(os.close, files[name])
+        files = _opened(stretches, longest, threads, stack)
         read = partial(_read, files, progress)
         run: Any = map
         if threads > 1:
@@ -91,14 +93,34 @@ def read_stretches(
             pool = stack.enter_context(ThreadPoolExecutor(threads, "checkpoint"))
             stack.callback(partial(pool.shutdown, cancel_futures=True))
             run = pool.map
-        for bits, sums in run(read, _jobs(stretches, target)):
+        for bits, sums in run(read, _jobs(stretches, longest, target)):
             for bit, value in zip(bits, sums, strict=True):
                 before = found[bit.number]
                 found[bit.number] = crc32c.joined(before, value, bit.end - bit.begin)
     return found
 
 
-def _jobs(stretches: Sequence[Stretch], make: Callable[[int], Any]) -> Iterator[_Job]:
+def _opened(
+    stretches: Sequence[Stretch], longest: int, threads: int, stack: ExitStack
+) -> dict[str, Iterator[int]]:
+    """Descriptors of each file, in turns: the system reads ahead for each by itself.
+
+    All are opened at once, so that a save in the meantime does not change what is read.
+    """
+    sizes: dict[str, int] = {}
+    for stretch in stretches:
+        sizes[stretch.file] = sizes.get(stretch.file, 0) + stretch.size
+    files = {}
+    for name, size in sizes.items():
+        opened = []
+        for _ in range(max(1, min(threads, -(-size // longest)))):
+            opened.append(os.open(name, os.O_RDONLY | getattr(os, "O_BINARY", 0)))
+            stack.callback(os.close, opened[-1])
+        files[name] = cycle(opened)
+    return files
+
+
+def _jobs(stretches: Sequence[Stretch], longest: int, make: Callable[[int], Any]) -> Iterator[_Job]:
     """What is to be read, in the order of the files; parts of a stretch come in their order."""
     job, size = _Job("", 0, [], []), 0
     room, total = 0, sum(stretch.size for stretch in stretches)
@@ -108,7 +130,7 @@ def _jobs(stretches: Sequence[Stretch], make: Callable[[int], Any]) -> Iterator[
         begin, target = 0, None
         while begin < whole:
             follows = file == job.file and offset + begin == job.offset + size
-            if not follows or size >= _JOB or len(job.bits) >= _MOST_TARGETS:
+            if not follows or size >= longest:
                 if job.bits:
                     yield job
                 job, size = _Job(file, offset + begin, [], []), 0
@@ -119,7 +141,7 @@ def _jobs(stretches: Sequence[Stretch], make: Callable[[int], Any]) -> Iterator[
                         _expect_small_arrays()
                         room = _JOB - whole
                 target = make(number)
-            end = min(whole, begin + _JOB - size)
+            end = min(whole, begin + longest - size)
             job.bits.append(_Bit(number, begin, end))
             job.targets.append(target[begin:end])
             size += end - begin
@@ -137,9 +159,11 @@ def _expect_small_arrays() -> None:
     np.empty(_JOB, np.uint8)
 
 
-def _read(files: dict[str, int], progress: Progress, job: _Job) -> tuple[list[_Bit], list[int]]:
+def _read(
+    files: dict[str, Iterator[int]], progress: Progress, job: _Job
+) -> tuple[list[_Bit], list[int]]:
     """Read a job; gives its parts, and their checksums."""
-    descriptor, offset = files[job.file], job.offset
+    descriptor, offset = next(files[job.file]), job.offset
     sums = [0] * len(job.bits)
     for group in _groups(job):
         targets = [job.targets[place][begin:end] for place, begin, end in group]
@@ -170,7 +194,7 @@ def _groups(job: _Job) -> Iterator[list[tuple[int, int, int]]]:
             group.append((place, begin, cut))
             room -= cut - begin
             begin = cut
-            if not room:
+            if not room or len(group) == _MOST_TARGETS:
                 yield group
                 group, room = [], _PIECE
     if group:
