@@ -111,7 +111,7 @@ class Batch:
 
     def dense(self, key: bytes, dtype: DType, shape: Shape, default: Any) -> Any:
         """The values of a feature in an array whose first dimension, of a batch, is examples."""
-        assert shape is not None
+        shape = inner_known(shape, repr(key))
         found = self._column(key, dtype, "Data type: {found} but expected type: {wanted}")
         if shape and shape[0] is None:
             values = self._padded(key, dtype, shape[1:], found, default)
@@ -127,7 +127,7 @@ class Batch:
 
     def dense_each(self, key: bytes, dtype: DType, shape: Shape, default: Any) -> list[Any]:
         """As `dense`, an own array for each example."""
-        assert shape is not None
+        shape = inner_known(shape, repr(key))
         if not shape or shape[0] is not None:
             values = self.dense(key, dtype, shape, default)
             return [values[i, ...].copy() for i in range(len(self))]
@@ -209,10 +209,20 @@ def refusal(message: str) -> OpError:
     return InvalidArgumentError(None, None, message)
 
 
+def inner_known(shape: Shape, which: str) -> tuple[Any, ...]:
+    """A feature's shape, of which the first dimension alone may be unknown."""
+    if shape is None or None in shape[1:]:
+        raise refusal(
+            f"dense_shapes[{which}] has unknown rank or unknown inner dimensions: "
+            f"{debug_string(shape)}"
+        )
+    return shape
+
+
 def check_defaults(defaults: Sequence[Any], shapes: Sequence[Shape]) -> None:
     """Raise InvalidArgumentError for a default that does not fit its feature."""
-    for index, (default, shape) in enumerate(zip(defaults, shapes, strict=True)):
-        assert shape is not None
+    for index, (default, given) in enumerate(zip(defaults, shapes, strict=True)):
+        shape = inner_known(given, str(index))
         if shape and shape[0] is None:
             if default.size != 1:
                 raise refusal(

@@ -56,7 +56,10 @@ class _Lists:
 
     def dense(self, key: bytes, dtype: DType, shape: Shape, may_lack: bool) -> tuple[Any, Any]:
         """The values, padded with zeros to the longest list, and the lengths of the lists."""
-        assert shape is not None
+        if shape is None or None in shape:
+            raise refusal(
+                f"feature_list_dense_shapes[{key!r}] has unknown dimensions: {debug_string(shape)}"
+            )
         name = key.decode(errors="replace")
         for example, lists in enumerate(self._lists):
             if key not in lists and not may_lack:

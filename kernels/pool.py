@@ -32,7 +32,7 @@ def _refuse(text: str) -> InvalidArgumentError:
 
 def _joined_along(x: Any, d: int, axis: Axis, join: Any, start: Any, out: Any) -> None:
     """`join` of the elements of each window along dimension `d`; `start` where there is none."""
-    meetings = [m for m in map(axis.meeting, range(axis.extent)) if m is not None]
+    meetings = [m for m in map(axis.meeting, axis.offsets) if m is not None]
     whole = [m for m in meetings if m[0] == slice(0, axis.steps)]
     parts = [m for m in meetings if m[0] != slice(0, axis.steps)]
     if len(whole) > 1:
@@ -115,7 +115,7 @@ def _contests(
     result: list[_Contest] = []
     room = take((*x.shape[:d], axis.steps, *x.shape[d + 1 :]), x.dtype)
     greatest, begun = room, axis.steps
-    for offset in range(axis.extent):
+    for offset in axis.offsets:
         meeting = axis.meeting(offset)
         if meeting is None:
             continue
@@ -518,7 +518,7 @@ def _share(xp: Any, take: Any, out: Any, axes: Sequence[Axis], grad: Any) -> Non
         target = out if d == pooled[0] and out.dtype == rest.dtype else take(shape, rest.dtype)
         if not _is_tiled(axis):
             target[...] = 0
-        for offset in range(axis.extent):
+        for offset in axis.offsets:
             meeting = axis.meeting(offset)
             if meeting is None:
                 continue

@@ -25,7 +25,7 @@ def files(tmp_path_factory):
 @pytest.fixture
 def small(monkeypatch):
     """Small pieces and jobs, so that small files are cut, and read by threads."""
-    for name, value in (("_PIECE", 16), ("_JOB", 100), ("_MOST_TARGETS", 3), ("_WORTH_THREADS", 1)):
+    for name, value in (("_PIECE", 16), ("_JOB", 100), ("_LONGEST_JOB", 200), ("_MOST_TARGETS", 3)):
         monkeypatch.setattr(stretches, name, value)
 
 
@@ -33,19 +33,24 @@ def small(monkeypatch):
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1000), st.integers(0, 700))))
 def test_all_arrive(files, asked):
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("_PIECE", 16), ("_JOB", 100), ("_MOST_TARGETS", 3)):
+        for name, value in (
+            ("_PIECE", 16),
+            ("_JOB", 100),
+            ("_LONGEST_JOB", 200),
+            ("_MOST_TARGETS", 3),
+        ):
             patch.setattr(stretches, name, value)
-        patch.setattr(stretches, "_WORTH_THREADS", 1)
         names = sorted(files)
         wanted = [(names[n], start, min(size, 1000 - start)) for n, start, size in asked]
-        targets = [Stretch(n, start, np.zeros(size, np.uint8)) for n, start, size in wanted]
+        asked = [Stretch(*one) for one in wanted]
+        targets = [np.zeros(size, np.uint8) for _, _, size in wanted]
         told = []
         with watched(names[0][:-1], lambda *now: told.append(now)):
             progress = Progress(names[0], sum(size for _, _, size in wanted))
-            sums = read_stretches(targets, progress)
-    for (name, start, size), stretch, value in zip(wanted, targets, sums, strict=True):
+            sums = read_stretches(asked, targets.__getitem__, progress)
+    for (name, start, size), target, value in zip(wanted, targets, sums, strict=True):
         expected = files[name][start : start + size]
-        assert stretch.target.tobytes() == expected
+        assert target.tobytes() == expected
         assert value == crc32c(expected)
     assert told[-1] == (sum(size for _, _, size in wanted),) * 2
 
@@ -53,13 +58,15 @@ def test_all_arrive(files, asked):
 @pytest.mark.parametrize("size", [50, 200, 900])
 def test_a_file_ends_too_early(files, small, size):
     name = max(files)
-    asked = [Stretch(name, 0, np.zeros(990, np.uint8))]
-    asked.append(Stretch(name, 990, np.zeros(size, np.uint8)))
+    sizes = 990, size
+    asked = [Stretch(name, 0, 990), Stretch(name, 990, size)]
     with pytest.raises(EndOfFile) as caught:
-        read_stretches(asked, Progress("", 0))
+        read_stretches(asked, lambda n: np.zeros(sizes[n], np.uint8), Progress("", 0))
     assert caught.value.number == 1
 
 
 def test_a_file_is_not_there(files, small):
     with pytest.raises(FileNotFoundError):
-        read_stretches([Stretch(max(files) + "x", 0, np.zeros(1, np.uint8))], Progress("", 0))
+        read_stretches(
+            [Stretch(max(files) + "x", 0, 1)], lambda _: np.zeros(1, np.uint8), Progress("", 0)
+        )

@@ -87,6 +87,12 @@ def test_numbers(value):
         varint.decode(data, 0, len(data) - 1)
 
 
+@pytest.mark.parametrize("data", [b"\xff" * 9 + b"\x02", b"\xff" * 9 + b"\x7f", b"\xff" * 11])
+def test_numbers_of_more_than_64_bits(data):
+    with pytest.raises(DataLossError, match="bad variable-length number"):
+        varint.decode(data, 0, len(data))
+
+
 # Keys that TensorFlow has written.
 KEYS = [
     (Part((10, 3), ((0, 4), None)), b"\0p\0\x01\x01\x02\x80\x84\x80\x7f"),

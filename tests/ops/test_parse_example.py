@@ -100,6 +100,20 @@ def test_row(case, device):
 KEYS = {"dense_shapes": [[2]], "sparse_types": [tf.string]}
 
 
+@pytest.mark.parametrize("shape", [None, [2, None]])
+def test_shapes_that_no_array_has(fresh_graph, shape):
+    default = tf.constant([], tf.int64)
+    op = create_op(
+        "ParseExample",
+        [[ONE, SMALL], [], [], ["a"], [default]],
+        {"dense_shapes": [shape], "sparse_types": []},
+    )
+    with tf.Session() as session, pytest.raises(
+        tf.errors.InvalidArgumentError, match="unknown rank or unknown inner dimensions"
+    ):  # fmt: skip
+        session.run(op[-1])
+
+
 def test_older_ops_give_the_same(fresh_graph):
     """Graphs that earlier versions made have them."""
     default = tf.constant([], tf.int64)

@@ -126,6 +126,20 @@ def test_ragged_lists(fresh_graph):
     assert (values, outer, inner) == ([1, 2, 3, 4], [0, 3, 4], [0, 1, 1, 3, 4])
 
 
+@pytest.mark.parametrize("shape", [None, [None]])
+def test_shapes_that_no_array_has(fresh_graph, shape):
+    attrs = {
+        "Ncontext_sparse": 0, "Nfeature_list_sparse": 0, "Nfeature_list_dense": 1,
+        "feature_list_dense_types": [tf.int64], "feature_list_dense_shapes": [shape],
+    }  # fmt: skip
+    keys = [[], [], [], [], ["v"], [], np.ones(1, bool), []]
+    op = create_op("ParseSequenceExampleV2", [[LONG, SHORT], [], *keys], attrs)
+    with tf.Session() as session, pytest.raises(
+        tf.errors.InvalidArgumentError, match=r"feature_list_dense_shapes\[b'v'\] has unknown dim"
+    ):  # fmt: skip
+        session.run(op.feature_list_dense_values)
+
+
 def test_junk_and_descriptions(fresh_graph):
     lists = {"v": tf.VarLenFeature(tf.int64)}
     junk = flat(tf.parse_single_sequence_example(b"\x0ajunk" * 9, None, lists))

@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 import tfsession as tf
+from tfsession.core.windows import axes_of
 from tfsession.graph.create import create_op
 from tfsession.testing import FLOATS, Row, case_name, check_row, floats, row_cases, value
 
@@ -304,3 +307,32 @@ def test_places_that_are_none(device, fresh_graph):
         for wrong, phrase in (([1, 5, 5], "one rank"), ([1, 7, 5, 3], "Expected grad shape")):
             with pytest.raises(tf.errors.InvalidArgumentError, match=phrase):
                 session.run(means, {shape: wrong})
+
+
+@pytest.mark.parametrize("strides", [[1, 1, 1, 1], [1, 2, 3, 1], [1, 9, 1, 1]])
+def test_windows_far_larger_than_the_image(device, fresh_graph, strides):
+    """They cost no more than those that just hold it."""
+    x = tf.constant(np.random.default_rng(3).permutation(60).reshape(1, 5, 4, 3), tf.float32)
+    results = []
+    for extent in (19, 2**31 - 1):
+        ksize = [1, extent, extent, 1]
+        with tf.device(device):
+            pooled = tf.nn.max_pool(x, ksize, strides, "SAME")
+            mean = tf.nn.avg_pool(x, ksize, strides, "SAME")
+            results.append([pooled, mean, *tf.gradients([pooled, mean], x)])
+    with tf.Session(config=tf.ConfigProto(allow_soft_placement=True)) as session:
+        for small, large in zip(*session.run(results), strict=True):
+            np.testing.assert_array_equal(small, large)
+
+
+@settings(max_examples=300)
+@given(
+    *(st.integers(*ends) for ends in ((0, 9), (1, 20), (1, 6), (1, 3))),
+    st.sampled_from([b"SAME", b"VALID"]),
+)
+def test_offsets_are_those_that_meet_something(size, extent, stride, dilation, padding):
+    reach = (extent - 1) * dilation + 1
+    assume(padding == b"SAME" or reach <= size)
+    (axis,) = axes_of([size], [extent], [stride], [dilation], padding, [(0, 0)])
+    meeting = [n for n in range(extent) if axis.meeting(n) is not None]
+    assert meeting == [n for n in axis.offsets if axis.meeting(n) is not None]

@@ -69,6 +69,7 @@ class BundleReader:
         if not 0 < self.shards <= _MOST_SHARDS or header.endianness or header.version.producer < 1:
             raise _lost(f"Unable to open table file {name}: its header is not that of a bundle")
         self._entries: dict[bytes, Entry] = {}
+        self._shapes: dict[bytes, tuple[int, ...]] = {}
 
     def names(self) -> list[str]:
         """The names of all tensors, sorted; a partitioned one has one name."""
@@ -104,7 +105,7 @@ class BundleReader:
 
     def _parsed(self, row: bytes) -> Entry:
         proto = protos.BundleEntryProto.FromString(row)
-        dtype, shape = dtype_from_proto(proto.dtype), shape_from_proto(proto.shape)
+        dtype, shape = dtype_from_proto(proto.dtype), self._shape(proto.shape)
         if proto.offset < 0 or proto.size < 0 or not 0 <= proto.shard_id < self.shards:
             raise ValueError("it lies nowhere")
         count = math.prod(shape)
@@ -117,6 +118,14 @@ class BundleReader:
             if dtype is string and proto.size < count:
                 raise ValueError(f"{proto.size} bytes for {count} texts")
         return Entry(dtype, shape, proto.shard_id, proto.offset, proto.size, proto.crc32c, parts)
+
+    def _shape(self, proto: Any) -> tuple[int, ...]:
+        """A shape, which other tensors have, too."""
+        key = proto.SerializeToString()
+        found = self._shapes.get(key)
+        if found is None:
+            found = self._shapes[key] = shape_from_proto(proto)
+        return found
 
     def read(self, name: str, part: Part | None = None) -> Any:
         """A tensor, or a part of it, as a new array; see `read_all`."""
@@ -190,21 +199,25 @@ class BundleReader:
         """What entries stand for, each with the name of its tensor; into `targets` if there are."""
         with file_errors():
             files = self._files(stored)
-        arrays = (
-            [np.empty(_stored_shape(e), _stored_dtype(e)) for e, _ in stored]
-            if targets is None
-            else list(targets)
-        )
-        stretches = [
-            Stretch(files[entry.shard], entry.offset, array.reshape(-1).view(np.uint8))
-            for (entry, _), array in zip(stored, arrays, strict=True)
-        ]
+        arrays = [None] * len(stored) if targets is None else list(targets)
+
+        def target(place: int) -> Any:
+            array = arrays[place]
+            if array is None:
+                entry, _ = stored[place]
+                array = np.empty(*_storage(entry))
+                arrays[place] = array
+            return array.reshape(-1).view(np.uint8)
+
+        stretches = [Stretch(files[e.shard], e.offset, e.size) for e, _ in stored]
         try:
             with file_errors():
-                sums = read_stretches(stretches, progress)
+                sums = read_stretches(stretches, target, progress)
         except EndOfFile as error:
             raise self._short(*stored[error.number]) from None
         for place, (entry, name) in enumerate(stored):
+            if arrays[place] is None:
+                target(place)  # it has no bytes
             if entry.dtype is string:
                 arrays[place] = self._strings(entry, name, arrays[place].tobytes())
                 continue
@@ -273,12 +286,11 @@ class BundleReader:
 _UNTOLD: Final = Progress("", 0)
 
 
-def _stored_shape(entry: Entry) -> tuple[int, ...]:
-    return (entry.size,) if entry.dtype is string else entry.shape
-
-
-def _stored_dtype(entry: Entry) -> Any:
-    return np.uint8 if entry.dtype is string else entry.dtype.numpy
+def _storage(entry: Entry) -> tuple[tuple[int, ...], Any]:
+    """Shape and type of the array that an entry's bytes are read into."""
+    if entry.dtype is string:
+        return (entry.size,), np.uint8
+    return entry.shape, entry.dtype.numpy
 
 
 def dtype_from_proto(number: int) -> DType:

@@ -75,6 +75,16 @@ class Axis(NamedTuple):
         """Whether each window is one element, and each element one window."""
         return self.extent == self.stride == 1 and not self.before and self.steps == self.size
 
+    @property
+    def offsets(self) -> range:
+        """The elements of a window that are not padding in all windows, one behind the other.
+
+        A window may be far larger than what it slides over.
+        """
+        first = max(0, -(((self.steps - 1) * self.stride - self.before) // self.dilation))
+        last = min(self.extent - 1, (self.size - 1 + self.before) // self.dilation)
+        return range(first, last + 1)
+
     def meeting(self, offset: int) -> tuple[slice, slice] | None:
         """The windows whose element `offset` is no padding, and these elements; None: no such."""
         start = offset * self.dilation - self.before
