@@ -102,7 +102,7 @@ class SimulatedNumpy:
         self._module = module
         self.__name__ = name
         if module is np:
-            self.constants = Constants()
+            self.constants = Constants(device.watch)
             self.ndarray = SimulatedArray
             self.linalg = SimulatedNumpy(device, np.linalg, "linalg")
             self.fft = SimulatedNumpy(device, np.fft, "fft")
