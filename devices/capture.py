@@ -118,6 +118,15 @@ class Watch(threading.local):
             self.trace = before
 
     @contextmanager
+    def untraced(self) -> Iterator[None]:
+        """What is allocated meanwhile stays for later steps, which do not allocate it again."""
+        before, self.trace = self.trace, None
+        try:
+            yield
+        finally:
+            self.trace = before
+
+    @contextmanager
     def taking(self, inputs: Callable[[Callable[[], Any]], Any]) -> Iterator[None]:
         """What the host makes for each step is what `inputs` gives, as long as the block runs."""
         before, self.inputs = self.inputs, inputs

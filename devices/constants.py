@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from tfsession.devices.capture import Watch
+
 __all__ = ["Constants", "constant"]
 
 # Bytes of all tables of a device; beyond that they are brought over each time.
@@ -18,7 +20,9 @@ _MOST = 32 << 20
 class Constants:
     """The tables of one device by their content."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Watch) -> None:
+        """Traces of steps are those of `watch`."""
+        self._watch = watch
         self._arrays: dict[tuple[str, tuple[int, ...], bytes], Any] = {}
         self._nbytes = 0
 
@@ -27,10 +31,11 @@ class Constants:
         key = table.dtype.str, table.shape, table.tobytes()
         found = self._arrays.get(key)
         if found is None:
-            found = xp.asarray(table)
-            if self._nbytes + table.nbytes <= _MOST:
-                self._nbytes += table.nbytes
-                self._arrays[key] = found
+            if self._nbytes + table.nbytes > _MOST:
+                return xp.asarray(table)
+            with self._watch.untraced():
+                found = self._arrays[key] = xp.asarray(table)
+            self._nbytes += table.nbytes
         return found
 
     def clear(self) -> None:

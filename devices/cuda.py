@@ -138,7 +138,7 @@ class CudaDevice(Accelerator):
                     None, None, f"failed initializing {self.physical_description}: {error}"
                 ) from error
             self._card, self._pool, self._stream = card, pool, stream
-            self._xp = CudaModule(cupy, self.memory_limit_bytes)
+            self._xp = CudaModule(cupy, self.watch, self.memory_limit_bytes)
             self._cupy = cupy  # last: its presence says that the rest is there
             return cupy
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tfsession.devices.capture import Watch
 from tfsession.devices.constants import Constants
 from tfsession.devices.gemm import gemm_library
 
@@ -19,12 +20,12 @@ _SHARE = 64
 class CudaModule:
     """What `numpy` is to the host, for arrays of CuPy."""
 
-    def __init__(self, cupy: Any, memory_limit_bytes: int = 0) -> None:
+    def __init__(self, cupy: Any, watch: Watch, memory_limit_bytes: int = 0) -> None:
         self._cupy = cupy
         if memory_limit_bytes:
             # The most memory that a product may have beside its matrices.
             self.room = memory_limit_bytes // _SHARE
-        self.constants = Constants()
+        self.constants = Constants(watch)
         self.__name__ = "cupy"
 
     def __getattr__(self, name: str) -> Any:

@@ -200,6 +200,17 @@ class SimulatedDevice(Accelerator):
         self._count("reads", "device_to_host_bytes", nbytes)
         self._count("synchronizations")
 
+    def waits(self, arrays: Iterable[SimulatedArray], what: str) -> None:
+        """A function of CuPy's that waits for the stream, or cannot be recorded for another reason.
+
+        Such are sorts, and what cuSOLVER computes, whose verdict is looked at.
+        """
+        self.watch.refuse(what)
+        stream = self._current()
+        self._use(arrays, stream)
+        stream.synchronize()
+        self._count("synchronizations")
+
     def host_of(self, array: Any) -> np.ndarray[Any, Any]:
         """The memory behind an array of this device; TypeError for any other."""
         if type(array) is not SimulatedArray:

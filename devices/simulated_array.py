@@ -40,6 +40,15 @@ _COUNTING = frozenset(
         *(np.ndarray.nonzero, np.ndarray.compress),
     ]
 )
+# CuPy sorts by Thrust, which ends with a wait for the stream; it looks at numbers that it counts.
+_WAITING = frozenset(
+    [
+        *(np.sort, np.argsort, np.lexsort, np.argpartition, np.bincount),
+        *(np.ndarray.sort, np.ndarray.argsort, np.ndarray.argpartition),
+    ]
+)
+# What CuPy multiplies by cuBLAS, which it refuses to call while a stream captures.
+_OF_CUBLAS = frozenset([np.tensordot, np.vdot, np.inner])
 # These write into their first argument, as the method `at` of ufuncs does, and give None.
 _WRITING = frozenset(
     [
@@ -113,6 +122,10 @@ def call(device: SimulatedDevice, function: Callable[..., Any], args: Any, kwarg
         written = out if isinstance(out, tuple) else (out,)
         device.write(written[0], work, [*seen, *written[1:]])
         return out
+    if function in _WAITING:
+        device.waits(seen, function.__name__)
+    if function in _OF_CUBLAS or (function is np.einsum and len(seen) > 1):
+        device.watch.refuse(function.__name__)
     if function in _WRITING or getattr(function, "__name__", "") == "at":
         return device.write(args[0], work, seen)
     if seen and (function in _COUNTING or (function is np.where and len(args) == 1)):

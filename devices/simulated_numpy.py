@@ -32,6 +32,8 @@ _ABSENT = {module: frozenset(names.split()) for module, names in _ABSENT_TEXT.it
 _UPLOADING = frozenset(["array", "asarray", "asanyarray", "ascontiguousarray", "asfortranarray"])
 # Functions whose answer NumPy gives as a Python scalar, CuPy as an array of rank 0.
 _ARRAY_ANSWER = frozenset(["allclose", "array_equal", "array_equiv", "count_nonzero"])
+# Functions of `linalg` that CuPy computes by its own kernels.
+_PLAIN_ALGEBRA = frozenset(["cross", "matrix_transpose", "norm"])
 _UFUNC_METHODS = ("reduce", "accumulate", "reduceat", "outer", "at")
 
 
@@ -65,6 +67,16 @@ def _bound(device: SimulatedDevice, function: Any) -> Any:
         return call(device, function, args, kwargs)
 
     run.__name__ = getattr(function, "__name__", "run")
+    return run
+
+
+def _waiting(device: SimulatedDevice, function: Any) -> Any:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        seen: list[SimulatedArray] = []
+        unwrap(device, args, seen)
+        device.waits(seen, function.__name__)
+        return call(device, function, args, kwargs)
+
     return run
 
 
@@ -102,7 +114,7 @@ class SimulatedNumpy:
         self._module = module
         self.__name__ = name
         if module is np:
-            self.constants = Constants()
+            self.constants = Constants(device.watch)
             self.ndarray = SimulatedArray
             self.linalg = SimulatedNumpy(device, np.linalg, "linalg")
             self.fft = SimulatedNumpy(device, np.fft, "fft")
@@ -127,6 +139,8 @@ class SimulatedNumpy:
         elif callable(found) and not isinstance(found, type):
             if name in _UPLOADING:
                 found = _uploading(self._device, found)
+            elif self.__name__ == "linalg" and name not in _PLAIN_ALGEBRA:
+                found = _waiting(self._device, found)
             elif name in _ARRAY_ANSWER:
                 found = _as_array(self._device, found)
             else:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tfsession.core.errors import InternalError
 from tfsession.core.modes import modes
 from tfsession.devices import cublaslt, gemm
+from tfsession.devices.capture import Watch
 from tfsession.devices.cuda_module import CudaModule
 from tfsession.devices.gemm_choices import Choices
 from tfsession.devices.layout import GpuSlot
@@ -161,9 +162,9 @@ def test_steps_take_the_same_memory_while_algorithms_are_timed(xp, timing):
 
 def test_a_small_device_gives_little_room(xp):
     left, right = stored((3, 4), "rows"), stored((4, 5), "rows")
-    assert_product(CudaModule(xp, 64 << 16).matmul(left, right), left, right)
+    assert_product(CudaModule(xp, Watch(), 64 << 16).matmul(left, right), left, right)
     assert xp.fake.fake_last_workspace() == 1 << 16
-    assert_product(CudaModule(xp, 63 << 16).matmul(left, right), left, right)
+    assert_product(CudaModule(xp, Watch(), 63 << 16).matmul(left, right), left, right)
     assert xp.fake.fake_last_workspace() == 0
 
 
@@ -297,7 +298,7 @@ MATMULS = [
 
 @pytest.mark.parametrize(("one", "other"), MATMULS)
 def test_matmul_of_any_dimensions(xp, one, other):
-    module, left, right = CudaModule(xp), device(numbers(one)), device(numbers(other))
+    module, left, right = CudaModule(xp, Watch()), device(numbers(one)), device(numbers(other))
     assert_product(module.matmul(left, right), left, right)
     out = xp.empty((left @ right).shape, np.float32)
     assert module.matmul(left, right, out=out) is out
@@ -307,7 +308,7 @@ def test_matmul_of_any_dimensions(xp, one, other):
 
 
 def test_the_rest_is_cupys(xp):
-    module = CudaModule(xp)
+    module = CudaModule(xp, Watch())
     assert module.cuda is xp.cuda
     assert module.float32 is np.float32
     with pytest.raises(AttributeError):
@@ -340,7 +341,7 @@ def test_tf32_is_a_switch(xp, monkeypatch):
 
 def test_sums_that_are_products_are_exact(xp):
     modes.tensor_float_32 = True
-    module, value = CudaModule(xp), device(np.full((4, 2), 1.0001, np.float32))
+    module, value = CudaModule(xp, Watch()), device(np.full((4, 2), 1.0001, np.float32))
     ones = device(np.ones(4, np.float32))
     for total in (module.matmul(ones, value), module.matmul(value.T, ones[:, None])):
         np.testing.assert_allclose(total.reshape(-1), 4.0004, rtol=1e-6)

@@ -27,12 +27,17 @@ TABLE = HERE / "device_copies.txt"
 OPS = HERE.parent / "ops"
 HEAD = """\
 # What kernels copy by themselves on a GPU: the most uploads and reads of one run of an operation,
-# in the rows of tests/ops and some steps of training. What stands here cannot be captured.
+# in the rows of tests/ops and some steps of training, and how often else it waits for the device.
+# What stands here cannot be captured.
 # python tests/kernels/test_device_copies.py --update
 """
 
-# The most uploads and reads of one operation of a type.
-Copies = dict[str, tuple[int, int]]
+# What is counted: methods of simulated devices.
+KINDS = ("uploads", "reads", "waits")
+NONE = (0,) * len(KINDS)
+
+# The most of each kind of one operation of a type.
+Copies = dict[str, tuple[int, ...]]
 
 
 class Watch:
@@ -54,11 +59,11 @@ class Watch:
 
     def end(self) -> None:
         """A run is over: take its counts into the table."""
-        for column, kind in enumerate(("uploads", "reads")):
+        for column, kind in enumerate(KINDS):
             for (_, op_type), count in self._of_run.get(kind, Counter()).items():
-                row = list(self.found.get(op_type, (0, 0)))
+                row = list(self.found.get(op_type, NONE))
                 row[column] = max(row[column], count)
-                self.found[op_type] = (row[0], row[1])
+                self.found[op_type] = tuple(row)
         self._of_run = {}
 
 
@@ -67,7 +72,7 @@ def watching() -> Iterator[Watch]:
     """Counts copies in a block."""
     from tfsession.devices.simulated import SimulatedDevice  # noqa: PLC0415
 
-    watch, before = Watch(), {kind: getattr(SimulatedDevice, kind) for kind in ("uploads", "reads")}
+    watch, before = Watch(), {kind: getattr(SimulatedDevice, kind) for kind in KINDS}
 
     def noting(kind: str, function: Callable[..., None]) -> Callable[..., None]:
         def count(*args: Any) -> None:
@@ -213,19 +218,22 @@ def load() -> Copies:
     """The table that is kept."""
     lines = TABLE.read_text("utf-8").splitlines() if TABLE.exists() else []
     rows = [line.split() for line in lines if line and not line.startswith("#")]
-    return {name: (int(uploads), int(reads)) for name, uploads, reads in rows}
+    return {name: tuple(map(int, counts)) for name, *counts in rows}
 
 
 def text(found: Copies) -> str:
     """The table as it is written."""
-    rows = [f"{name:44}{up:4}{down:4}\n" for name, (up, down) in sorted(found.items())]
+    rows = [
+        f"{name:44}" + "".join(f"{count:4}" for count in counts) + "\n"
+        for name, counts in sorted(found.items())
+    ]
     return HEAD + "".join(rows)
 
 
 def compare(kept: Copies, found: Copies) -> list[str]:
     """What changed, a line each."""
     return [
-        f"{name}: uploads and reads {kept.get(name, (0, 0))} -> {found.get(name, (0, 0))}"
+        f"{name}: {', '.join(KINDS)} {kept.get(name, NONE)} -> {found.get(name, NONE)}"
         for name in sorted(kept.keys() | found.keys())
         if kept.get(name) != found.get(name)
     ]
@@ -250,12 +258,12 @@ def test_copies_are_counted_by_operation():
         with tf.Session() as session:
             session.run(checked, {value: [1.0]})
         watch.end()
-    assert watch.found == {"CheckNumerics": (0, 1)}
+    assert watch.found == {"CheckNumerics": (0, 1, 0)}
 
 
 def test_changes_are_named():
-    kept = {"Add": (1, 0), "Mul": (0, 1)}
-    changes = compare(kept, {"Mul": (0, 2), "Sub": (1, 1)})
+    kept = {"Add": (1, 0, 0), "Mul": (0, 1, 0)}
+    changes = compare(kept, {"Mul": (0, 2, 0), "Sub": (1, 1, 1)})
     assert [line.split(":")[0] for line in changes] == ["Add", "Mul", "Sub"]
     assert compare(kept, kept) == []
 

@@ -15,6 +15,7 @@ from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.modes import modes
 from tfsession.core.op_def import ops
 from tfsession.core.rules import find_kernel
+from tfsession.devices.capture import Watch
 from tfsession.devices.cuda_module import CudaModule
 
 FAKE = Path(__file__).parents[1] / "devices" / "fake_cupy.py"
@@ -48,7 +49,7 @@ def run(op_type, module, device_type, arrays, **attrs):
 def both(xp, op_type, x, y, **attrs):
     """What a GPU gives, and the host."""
     given = [device(value) for value in (x, y)]
-    on_gpu = run(op_type, CudaModule(xp), "GPU", given, **attrs)
+    on_gpu = run(op_type, CudaModule(xp, Watch()), "GPU", given, **attrs)
     for value, before in zip(given, (x, y), strict=True):
         np.testing.assert_array_equal(np.asarray(value), before)
     return on_gpu, run(op_type, np, "CPU", [x, y], **attrs)
@@ -91,7 +92,7 @@ def test_batches(xp, op_type, dtype, x, y):
 
 def test_halves_are_not_widened(xp):
     x, y = device(numbers((3, 4), "float16")), device(numbers((4, 5), "float16"))
-    module = CudaModule(xp)
+    module = CudaModule(xp, Watch())
     module.float32 = None  # nobody asks for it
     run("MatMul", module, "GPU", [x, y], T=as_dtype("half"), transpose_a=False, transpose_b=False)
 
