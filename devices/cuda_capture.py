@@ -100,13 +100,13 @@ class CudaRecording(Recording):
         self._graph.launch(self._stream)
 
 
-def check_graph(graph: Any) -> None:
+def check_graph(graph: Any, driver: Any = None) -> None:
     """Raise CaptureRefused for a graph with copies between host and device, or calls of the host.
 
-    Asks the driver for the nodes: cuGraphGetNodes, cuGraphNodeGetType, cuGraphMemcpyNodeGetParams
+    Asks the driver (libcuda, unless one is given) for the nodes: cuGraphGetNodes, cuGraphNodeGetType, cuGraphMemcpyNodeGetParams
     and cuPointerGetAttribute (CUDA driver API).
     """
-    driver = ctypes.CDLL("libcuda.so.1")
+    driver = driver or ctypes.CDLL("libcuda.so.1")
     captured, count = ctypes.c_void_p(graph.graph), ctypes.c_size_t()
     _checked(driver.cuGraphGetNodes(captured, None, ctypes.byref(count)))
     nodes = (ctypes.c_void_p * count.value)()
