@@ -28,7 +28,7 @@ class Driver:
         found = self.nodes[handle.value - 1]
         return found if isinstance(found, tuple) else (found,)
 
-    def cuGraphGetNodes(self, graph, nodes, count):  # noqa: N802
+    def cuGraphGetNodes(self, graph, nodes, count):
         assert graph.value == 77
         count._obj.value = len(self.nodes)
         if nodes is not None:
@@ -36,11 +36,11 @@ class Driver:
                 nodes[number] = number + 1
         return self.status
 
-    def cuGraphNodeGetType(self, node, kind):  # noqa: N802
+    def cuGraphNodeGetType(self, node, kind):
         kind._obj.value = self._node(node)[0]
         return 0
 
-    def cuGraphMemcpyNodeGetParams(self, node, params):  # noqa: N802
+    def cuGraphMemcpyNodeGetParams(self, node, params):
         _, source, destination, kind = self._node(node)
         found = params._obj
         found.srcMemoryType = found.dstMemoryType = kind
@@ -50,7 +50,7 @@ class Driver:
             found.srcDevice, found.dstDevice = source, destination
         return 0
 
-    def cuPointerGetAttribute(self, kind, attribute, pointer):  # noqa: N802
+    def cuPointerGetAttribute(self, kind, attribute, pointer):
         assert attribute == 2
         if pointer.value == HOST_ADDRESS:
             return 1  # ordinary memory is none that CUDA knows
