@@ -115,10 +115,11 @@ class _Channels:
             )
 
 
-def _checked(
+def checked(
     xp: Any, x: Any, scale: Any, offset: Any, mean: Any, variance: Any, data_format: bytes,
     is_training: bool, factor: float,
 ) -> _Channels:  # fmt: skip
+    """How the channels of a tensor lie; raises InvalidArgumentError where shapes are wrong."""
     channels = _Channels(xp, x.shape, data_format, "input")
     channels.check(scale, "scale")
     channels.check(offset, "offset")
@@ -161,11 +162,12 @@ def _moments(xp: Any, channels: _Channels, laid: Any) -> tuple[Any, Any]:
     return mean, squares.sum(axis=0) / count
 
 
-def _normalize(
+def normalized(
     xp: Any, x: Any, scale: Any, offset: Any, mean: Any, variance: Any, epsilon: float,
     factor: float, data_format: bytes, is_training: bool,
 ) -> tuple[Any, ...]:  # fmt: skip
-    channels = _checked(xp, x, scale, offset, mean, variance, data_format, is_training, factor)
+    """The normalized tensor, running mean and variance, and mean and variance of this one."""
+    channels = checked(xp, x, scale, offset, mean, variance, data_format, is_training, factor)
     laid, number = channels.laid(x), scale.dtype.type
     if is_training and x.size:
         centre, spread = _moments(xp, channels, laid)
@@ -223,7 +225,7 @@ def fused_batch_norm(
     is_training: bool,
 ) -> tuple[Any, ...]:
     """The normalized tensor, running mean and variance, and mean and variance for the gradient."""
-    return _normalize(xp, x, scale, offset, mean, variance, epsilon, exponential_avg_factor,
+    return normalized(xp, x, scale, offset, mean, variance, epsilon, exponential_avg_factor,
                       data_format, is_training)  # fmt: skip
 
 
@@ -241,9 +243,25 @@ def fused_batch_norm_v3(
     is_training: bool,
 ) -> tuple[Any, ...]:
     """As the others, with room for what a library would keep: nothing here."""
-    outputs = _normalize(xp, x, scale, offset, mean, variance, epsilon, exponential_avg_factor,
+    outputs = normalized(xp, x, scale, offset, mean, variance, epsilon, exponential_avg_factor,
                          data_format, is_training)  # fmt: skip
     return (*outputs, xp.zeros(0, scale.dtype))
+
+
+def checked_for_gradient(
+    xp: Any, y_backprop: Any, x: Any, scale: Any, mean: Any, variance: Any, data_format: bytes
+) -> _Channels:
+    """As `checked`, for the inputs of the gradient."""
+    if y_backprop.shape != x.shape:
+        raise _refuse(
+            "x and y_backprop must have same shape, but x has shape "
+            f"{debug_string(x.shape)} and y_backprop has shape {debug_string(y_backprop.shape)}"
+        )
+    channels = _Channels(xp, x.shape, data_format, "input")
+    channels.check(scale, "scale")
+    channels.check(mean, "reserve_space_1")
+    channels.check(variance, "reserve_space_2")
+    return channels
 
 
 @kernel("FusedBatchNormGrad", "FusedBatchNormGradV2", "FusedBatchNormGradV3")
@@ -260,21 +278,14 @@ def fused_batch_norm_grad(
     is_training: bool,
 ) -> tuple[Any, ...]:
     """The gradients for input, scale and offset, from the mean and variance that were used."""
-    if y_backprop.shape != x.shape:
-        raise _refuse(
-            "x and y_backprop must have same shape, but x has shape "
-            f"{debug_string(x.shape)} and y_backprop has shape {debug_string(y_backprop.shape)}"
-        )
-    channels = _Channels(xp, x.shape, data_format, "input")
-    channels.check(scale, "scale")
-    channels.check(reserve_space_1, "reserve_space_1")
-    channels.check(reserve_space_2, "reserve_space_2")
+    given = y_backprop, x, scale, reserve_space_1, reserve_space_2
+    channels = checked_for_gradient(xp, *given, data_format)
     laid, grads = channels.laid(x), channels.laid(y_backprop)
     kind = reserve_space_1.dtype
     nothing = xp.zeros(0, kind)
     vectors = map(widened, (reserve_space_1, reserve_space_2, scale))
-    given = (xp, channels, laid, grads, *vectors, epsilon, is_training)
-    of_x, *others = _by_library(*given) or _gradients(*given)
+    rest = (xp, channels, laid, grads, *vectors, epsilon, is_training)
+    of_x, *others = _by_library(*rest) or _gradients(*rest)
     others = [vector.astype(kind, copy=False) for vector in others]
     return (of_x.reshape(x.shape), *others, nothing, nothing.copy())
 

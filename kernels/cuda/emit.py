@@ -48,6 +48,7 @@ def calls(program: Program, inputs: Sequence[Array], in_place: bool = False) -> 
     launches = [
         _EMITTERS[part.space.kind](Kernel(program, arrays, part.space.sizes, in_place), part)
         for part in schedule.parts
+        if 0 not in part.space.sizes
     ]
     return Calls(tuple(launches), buffers, program.results)
 

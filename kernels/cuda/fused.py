@@ -68,7 +68,15 @@ class Fused:
         def traced(*inputs: Any) -> list[Any]:
             return [operand(v) for v in called(self._calls, self._results, TRACED, inputs, operand)]
 
-        return calls(traced_program(traced, values), arrays)
+        program = traced_program(traced, values)
+        read = {number for step in program.steps for number in step.arguments}
+        if any(
+            0 in arrays[number].shape
+            for number in {*read, *program.results}
+            if number < len(arrays)
+        ):
+            raise Untraceable("an array has no elements")
+        return calls(program, arrays)
 
     def _launched(self, library: CodeLibrary, arrays: Sequence[Any]) -> list[Any] | None:
         places = [array.data.ptr for array in arrays]
@@ -82,8 +90,6 @@ class Fused:
         return None if plan is None else plan.run(self._xp, places)
 
     def _plan(self, library: CodeLibrary, arrays: Sequence[Any]) -> Plan | None:
-        if not all(array.size for array in arrays):
-            return None
         given = [layout_of(array) for array in arrays]
         try:
             return Plan(library, self.planned(given))

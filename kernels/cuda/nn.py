@@ -24,7 +24,7 @@ def _refuse_scalar(logits: Any) -> None:
         raise InvalidArgumentError(None, None, "logits must have >= 1 dimension, got []")
 
 
-@kernel("Softmax", device="GPU", elementwise="rows")
+@kernel("Softmax", device="GPU", traces=True)
 def softmax(xp: Any, logits: Any) -> Any:
     """`exp(x)` over its sum along the last dimension."""
     _refuse_scalar(logits)
@@ -34,7 +34,7 @@ def softmax(xp: Any, logits: Any) -> Any:
     return (powers / powers.sum(axis=-1, keepdims=True)).astype(logits.dtype, copy=False)
 
 
-@kernel("LogSoftmax", device="GPU", elementwise="rows")
+@kernel("LogSoftmax", device="GPU", traces=True)
 def log_softmax(xp: Any, logits: Any) -> Any:
     """`x - log(sum(exp(x)))` along the last dimension."""
     _refuse_scalar(logits)
@@ -45,7 +45,7 @@ def log_softmax(xp: Any, logits: Any) -> Any:
     return (shifted - xp.log(total)).astype(logits.dtype, copy=False)
 
 
-@kernel("SoftmaxCrossEntropyWithLogits", device="GPU", elementwise="rows")
+@kernel("SoftmaxCrossEntropyWithLogits", device="GPU", traces=True)
 def softmax_cross_entropy(xp: Any, features: Any, labels: Any) -> Any:
     """`sum(labels * -log_softmax(features))` of each row, and `softmax(features) - labels`."""
     dtype = features.dtype
@@ -60,7 +60,7 @@ def softmax_cross_entropy(xp: Any, features: Any, labels: Any) -> Any:
     return loss.astype(dtype, copy=False), backprop.astype(dtype, copy=False)
 
 
-@kernel("SparseSoftmaxCrossEntropyWithLogits", device="GPU", elementwise="rows")
+@kernel("SparseSoftmaxCrossEntropyWithLogits", device="GPU", traces=True)
 def sparse_softmax_cross_entropy(xp: Any, features: Any, labels: Any) -> Any:
     """`-log_softmax(features)` at each row's label, and its gradient.
 
@@ -83,7 +83,7 @@ def sparse_softmax_cross_entropy(xp: Any, features: Any, labels: Any) -> Any:
     return loss.astype(dtype, copy=False), backprop.astype(dtype, copy=False)
 
 
-@kernel("BiasAddGrad", device="GPU", reduces="add")
+@kernel("BiasAddGrad", device="GPU", traces=True)
 def bias_add_grad(xp: Any, out_backprop: Any, data_format: bytes) -> Any:
     """The sum over all but the channels."""
     if out_backprop.ndim < 2:
@@ -96,7 +96,7 @@ def bias_add_grad(xp: Any, out_backprop: Any, data_format: bytes) -> Any:
     return wide.sum(axis=axes, dtype=wide.dtype).astype(out_backprop.dtype, copy=False)
 
 
-@kernel("L2Loss", device="GPU", reduces="add")
+@kernel("L2Loss", device="GPU", traces=True)
 def l2_loss(xp: Any, t: Any) -> Any:
     """Half the sum of squares."""
     wide = widened(t)

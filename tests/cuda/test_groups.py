@@ -54,6 +54,22 @@ def _recurrent(x, labels):
     return [tf.reduce_mean(loss), norm, step]
 
 
+def _convolutional(x, labels):
+    images = tf.reshape(x, [4, 4, 4, 5])
+    normal = tf.layers.batch_normalization(images * 2.0, training=True)
+    first = tf.transpose(tf.nn.relu(normal), [0, 3, 1, 2])
+    means = tf.nn.fused_batch_norm(first, *[tf.ones([5])] * 2, data_format="NCHW")
+    given = tf.nn.fused_batch_norm(
+        images,
+        *[tf.ones([5]) * 2.0] * 2,
+        tf.zeros([5]) - 1.0,
+        tf.ones([5]) * 3.0,
+        is_training=False,
+    )
+    loss = tf.reduce_sum(tf.square(means[0])) + tf.reduce_sum(given[0] * normal)
+    return [loss, *means, *given, tf.train.GradientDescentOptimizer(0.1).minimize(loss)]
+
+
 def _narrow(x, labels):
     half = tf.cast(x, tf.bfloat16)
     hidden = tf.nn.elu(half * 2.0 + 1.0)
@@ -86,7 +102,7 @@ def _collected(monkeypatch, builds):
 
 
 def test_groups_of_models_compile_and_give_what_the_step_gave(monkeypatch, tmp_path):
-    builds = [_perceptron, _transformer, _recurrent, _narrow]
+    builds = [_perceptron, _transformer, _recurrent, _convolutional, _narrow]
     jobs, results = [], []
     for group, inputs, made in _collected(monkeypatch, builds):
         if not all(array.size for array in inputs):

@@ -123,8 +123,7 @@ class Kernel:
     first input itself, so that no call is needed; `ufunc` names the ufunc that is the kernel;
     `elementwise` says that each element of the output depends on those in its place alone, so that
     the kernel may be called on blocks: of inputs that "broadcast", as those of ufuncs do, or are
-    "same" in shape but for scalars, or are a value and a "bias" along its last dimension; or
-    "rows", that it depends on those of its row, along the last dimension, in kernels of a GPU;
+    "same" in shape but for scalars, or are a value and a "bias" along its last dimension;
     `reduces` that it reduces its first input along the axes in its second, attribute `keep_dims`,
     or where that is all, numbers of four bytes or more, along all axes but the last:
     it names the ufunc that makes one number of all, of which `finish(total, count)` makes the
@@ -139,6 +138,8 @@ class Kernel:
     may keep its last input itself, where it is told that it is `owned`: nobody else will have it;
     `keeps` names inputs: where these are constants, the function gets a dict of the operation's own
     as `kept`, for what it has found out about them;
+    `traces` that it is all of functions, reductions and shapes, so that code can be written of it,
+    as it can of what is `elementwise` or `reduces`;
     `records` that a GPU may record what the kernel does, and do it again without asking it: so it
     is by default where it is neither stateful nor blocking;
     `site` is the place of the registration.
@@ -166,6 +167,7 @@ class Kernel:
         "slow",
         "stateful",
         "takes_over",
+        "traces",
         "types",
         "ufunc",
         "unseen",
@@ -194,6 +196,7 @@ class Kernel:
         apart: bool = False,
         keeps: Iterable[str] = (),
         records: bool | None = None,
+        traces: bool = False,
         site: str = "",
     ) -> None:
         self.op_type = op_type
@@ -216,6 +219,7 @@ class Kernel:
         self.apart = apart
         self.keeps = frozenset(keeps)
         self.kept: dict[str, Any] | None = None
+        self.traces = traces or bool(self.elementwise or reduces)
         self.records = not (stateful or blocking) if records is None else records
         self.types: dict[str, frozenset[DType]] = {
             attr: frozenset(map(as_dtype, allowed)) for attr, allowed in (types or {}).items()
@@ -327,7 +331,7 @@ def kernel(*op_types: str, **properties: Any) -> Callable[[F], F]:
     The function is `f(xp, *inputs, **attrs)`, or `f(ctx, *inputs, **attrs)` with `stateful=True`;
     the properties are those of `Kernel`: `device`, `host`, `host_outputs`, `aliases`,
     `constant`, `forwards`, `stateful`, `blocking`, `types`, `unseen`, `slow`, `elementwise`,
-    `reduces`, `finish`, `apart`, `keeps`, `records`.
+    `reduces`, `finish`, `apart`, `keeps`, `records`, `traces`.
     """
     site = caller_site()
 

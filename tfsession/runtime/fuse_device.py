@@ -110,7 +110,7 @@ class _Stretch(Stretch):
 
 def _is_candidate(node: Node) -> bool:
     kernel, memory = node.kernel, node.memory
-    if memory is None or node.arrival or not (kernel.elementwise or kernel.reduces):
+    if memory is None or node.arrival or not kernel.traces:
         return False
     if kernel.stateful or kernel.constant or kernel.forwards or kernel.blocking:
         return False
@@ -219,7 +219,7 @@ def _shapes(node: Node, given: Sequence[Tensor]) -> list[tuple[int, ...]]:
         if shape is None:
             shape = (None,) * (rank or 2) if kind != "broadcast" else (1,)
         found.append([_size(size, kind) for size in shape])
-    if kind in ("same", "rows"):
+    if kind != "broadcast":
         for axis in range(rank):
             known = [s[axis] for s in found if len(s) == rank and s[axis] != _ANY_SIZE]
             for sizes in found:
