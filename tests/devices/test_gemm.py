@@ -3,7 +3,10 @@
 import gc
 import itertools
 import json
+import os
+import re
 import runpy
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -498,3 +501,76 @@ def test_a_mistake_shows(xp, monkeypatch, mistake):
     left, right = stored((2, 3, 4), "rows"), stored((2, 4, 5), "rows")
     with pytest.raises((InternalError, AssertionError)):
         assert_product(gemm.gemm_library(xp).multiply(xp, left, right), left, right)
+
+
+# --- what CuPy and the library really have --------------------------------------------------------
+
+
+def _header():
+    """Where cublasLt.h is installed; None if it is not."""
+    roots = [Path(root, "nvidia", part) for root in sys.path for part in ("cublas", "cu13")]
+    roots += [Path(os.environ[name]) for name in ("CUDA_PATH", "CUDA_HOME") if name in os.environ]
+    found = [root / "include" / "cublasLt.h" for root in roots]
+    return next((path for path in found if path.exists()), None)
+
+
+NUMBERS = {
+    "CUBLASLT_EPILOGUE_DEFAULT": cublaslt.DEFAULT,
+    "CUBLASLT_EPILOGUE_RELU": RELU,
+    "CUBLASLT_EPILOGUE_BIAS": BIAS,
+    "CUBLASLT_EPILOGUE_GELU": GELU,
+    "CUBLASLT_EPILOGUE_BGRADA": GRADIENT,
+    "CUBLASLT_MATMUL_DESC_TRANSA": cublaslt._TRANSPOSES[0],
+    "CUBLASLT_MATMUL_DESC_TRANSB": cublaslt._TRANSPOSES[1],
+    "CUBLASLT_MATMUL_DESC_EPILOGUE": cublaslt._EPILOGUE,
+    "CUBLASLT_MATMUL_DESC_BIAS_POINTER": cublaslt._BIAS_POINTER,
+    "CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT": cublaslt._BATCH_COUNT,
+    "CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET": cublaslt._BATCH_STRIDE,
+    "CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES": cublaslt._MOST_WORKSPACE,
+    "CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES": cublaslt._ALIGNMENTS[0],
+    "CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES": cublaslt._ALIGNMENTS[1],
+    "CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES": cublaslt._ALIGNMENTS[2],
+    "CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES": cublaslt._ALIGNMENTS[3],
+    "CUBLAS_OP_N": cublaslt.AS_IT_IS,
+    "CUBLAS_OP_T": cublaslt.TRANSPOSED,
+    "CUBLAS_OP_C": cublaslt.ADJOINT,
+    "CUBLAS_COMPUTE_32F": gemm._FLOAT32,
+    "CUBLAS_COMPUTE_32F_FAST_TF32": gemm._TF32,
+    "CUBLAS_COMPUTE_64F": 70,
+    **{f"CUBLAS_STATUS_{name}": number for number, name in cublaslt._STATUSES.items()},
+}
+
+
+def test_numbers_are_those_of_the_header():
+    header = _header()
+    if header is None:
+        pytest.skip(
+            "cublasLt.h is not installed: it comes with the wheels of cuBLAS and the toolkit"
+        )
+    text = header.read_text() + header.with_name("cublas_api.h").read_text()
+    for name, number in NUMBERS.items():
+        found = re.search(rf"\b{name}\s*=\s*(\d+)", text)
+        assert found is not None, name
+        assert int(found[1]) == number, name
+    words = re.search(r"uint64_t data\[(\d+)\];\s*\} cublasLtMatmulAlgo_t", text)
+    assert int(words[1]) * 8 == cublaslt._ALGORITHM_BYTES
+
+
+def test_cupy_has_what_is_asked_of_it():
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed: pip install -e '.[names]'")
+    cuda = cupy.cuda
+    for owner, name in (
+        (cuda, "get_current_stream"),
+        (cuda, "get_elapsed_time"),
+        (cuda.Event, "record"),
+        (cuda.Event, "synchronize"),
+        (cuda.Stream, "is_capturing"),
+        (cuda.Stream.null, "ptr"),
+        (cuda.Device, "compute_capability"),
+        (cuda.Device, "id"),
+        (cuda.MemoryPointer, "ptr"),
+        (cuda.runtime, "getDevice"),
+        (cuda.runtime, "getDeviceProperties"),
+        (cupy.ndarray, "data"),
+    ):
+        assert hasattr(owner, name), name

@@ -234,3 +234,16 @@ def test_without_a_library_nothing_changes():
     for build, _ in FORWARDS:
         found = outcome(build)
         assert found[0].tobytes() == found[1].tobytes()
+
+
+def test_a_simulated_device_counts_one_launch(fresh_graph, groups, monkeypatch):
+    monkeypatch.setenv("TFSESSION_GPU_GRAPHS", "0")
+    with tf.device("/gpu:0"):
+        x = tf.placeholder(tf.float32, [5, 3])
+        result = bert_gelu(tf.matmul(x, tf.constant(W)) + B)
+        with simulated_session() as session:
+            session.run(result, {x: X})
+            with session.counting() as counted:
+                session.run(result, {x: X + 1})
+    assert len(groups) == 1
+    assert counted["/gpu:0"].launches == 1

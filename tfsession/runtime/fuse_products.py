@@ -17,10 +17,11 @@ import numpy as np
 
 from tfsession.core.dtypes import bfloat16, float16, float32
 from tfsession.devices.cublaslt import BIAS, DEFAULT, GELU, GRADIENT_OF_BIAS, RELU
-from tfsession.devices.gemm import gemm_library
+from tfsession.devices.gemm import GemmLibrary, gemm_library
 from tfsession.devices.spares import Spares
 from tfsession.graph.tensor import Tensor
-from tfsession.runtime.fuse import Group, stretches
+from tfsession.runtime.fuse import stretches
+from tfsession.runtime.fuse_device import OnDevice
 from tfsession.runtime.partition import Node
 
 _TYPES = frozenset({float32, float16, bfloat16})
@@ -44,20 +45,20 @@ def _gelu(x: Any) -> Any:
 _ACTIVATIONS = {RELU: _relu(_POINTS), GELU: _gelu(_POINTS)}
 
 
-class Products(Group):
+class Products(OnDevice):
     """A product with what is done to it; `parts` begin with the product or with a sum of rows."""
 
     __slots__ = ()
 
-    def condition(self, name: Callable[[Tensor], str]) -> str:
-        """Always."""
-        return "True"
-
     def computed(
         self, fetched: Collection[Tensor], closing: Sequence[object], spares: Spares
     ) -> Callable[..., Any]:
-        """What computes it by the library, or gives None where that cannot."""
+        """What computes it by the library, or gives None where that cannot.
+
+        A device without one computes it as it does other groups: a simulated one at once.
+        """
         device: Any = self.memory
+        otherwise = super().computed(fetched, closing, spares)
         product = next(node for node in self.parts if node.op.type == "MatMul")
         turns = product.op.attrs["transpose_a"], product.op.attrs["transpose_b"]
         places = {tensor: number for number, tensor in enumerate(self.inputs)}
@@ -65,14 +66,25 @@ class Products(Group):
         sums = [node for node in self.parts if node.op.type == "BiasAddGrad"]
         if sums:
             is_first = self.op.outputs[0] is sums[0].op.outputs[0]
-            return lambda *values: _with_sum(device.xp, values[a], values[b], turns, is_first)
+
+            def summed(*values: Any) -> Any:
+                library = gemm_library(device.xp)
+                if library is None:
+                    return otherwise(*values)
+                return _with_sum(library, device.xp, values[a], values[b], turns, is_first)
+
+            return summed
         vectors = [tensor for tensor in self.parts[1].inputs if _is_bias(self.parts[1], tensor)]
         epilogue = (BIAS if vectors else 0) | _activation(self.parts[len(vectors) + 1 :])
         bias = places[vectors[0]] if vectors else None
 
         def fused(*values: Any) -> Any:
+            library = gemm_library(device.xp)
+            if library is None:
+                return otherwise(*values)
             vector = None if bias is None else values[bias]
-            return _with_epilogue(device.xp, values[a], values[b], turns, epilogue, vector)
+            sides = values[a], values[b]
+            return _with_epilogue(library, device.xp, *sides, turns, epilogue, vector)
 
         return fused
 
@@ -84,10 +96,16 @@ def _sides(left: Any, right: Any, turns: tuple[bool, bool]) -> tuple[Any, Any] |
 
 
 def _with_epilogue(
-    xp: Any, left: Any, right: Any, turns: tuple[bool, bool], epilogue: int, bias: Any
+    library: GemmLibrary,
+    xp: Any,
+    left: Any,
+    right: Any,
+    turns: tuple[bool, bool],
+    epilogue: int,
+    bias: Any,
 ) -> Any:
-    library, sides = gemm_library(xp), _sides(left, right, turns)
-    if library is None or sides is None:
+    sides = _sides(left, right, turns)
+    if sides is None:
         return None
     if bias is not None and (bias.shape != sides[1].shape[1:] or not bias.flags.c_contiguous):
         return None
@@ -95,10 +113,10 @@ def _with_epilogue(
 
 
 def _with_sum(
-    xp: Any, left: Any, right: Any, turns: tuple[bool, bool], is_first: bool
+    library: GemmLibrary, xp: Any, left: Any, right: Any, turns: tuple[bool, bool], is_first: bool
 ) -> tuple[Any, Any] | None:
-    library, sides = gemm_library(xp), _sides(left, right, turns)
-    if library is None or sides is None:
+    sides = _sides(left, right, turns)
+    if sides is None:
         return None
     total = xp.empty(sides[1].shape[1:], sides[1].dtype)
     found = library.multiply(xp, *sides, epilogue=GRADIENT_OF_BIAS, vector=total)
