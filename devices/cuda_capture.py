@@ -103,8 +103,8 @@ class CudaRecording(Recording):
 def check_graph(graph: Any, driver: Any = None) -> None:
     """Raise CaptureRefused for a graph with copies between host and device, or calls of the host.
 
-    Asks the driver (libcuda, unless one is given) for the nodes: cuGraphGetNodes, cuGraphNodeGetType, cuGraphMemcpyNodeGetParams
-    and cuPointerGetAttribute (CUDA driver API).
+    Asks the driver (libcuda, unless one is given) for the nodes: cuGraphGetNodes,
+    cuGraphNodeGetType, cuGraphMemcpyNodeGetParams and cuPointerGetAttribute (CUDA driver API).
     """
     driver = driver or ctypes.CDLL("libcuda.so.1")
     captured, count = ctypes.c_void_p(graph.graph), ctypes.c_size_t()
