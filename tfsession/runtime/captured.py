@@ -65,8 +65,8 @@ class CapturedComputation(Computation):
     refuse: Callable[[Operation], None]
     staged: list[tuple[int, str, Transfer]] = field(default_factory=list)
     recordings: Recordings = field(init=False)
-    _taken: list[str] = field(init=False)
-    _brought: list[Transfer] = field(init=False)
+    taken: list[str] = field(init=False)
+    brought: list[Transfer] = field(init=False)
 
     def __post_init__(self) -> None:
         """Nothing is staged, nothing recorded."""
@@ -76,11 +76,11 @@ class CapturedComputation(Computation):
     def stage(self, rows: list[tuple[int, str, Transfer]]) -> None:
         """Take these from the host."""
         self.staged = rows
-        self._taken = list(self.inputs)
+        self.taken = list(self.inputs)
         for number, name, _ in rows:
-            self._taken[number] = name
+            self.taken[number] = name
         own = {transfer for _, _, transfer in rows}
-        self._brought = [transfer for transfer in self.transfers if transfer not in own]
+        self.brought = [transfer for transfer in self.transfers if transfer not in own]
 
     def start(self, execution: Execution, scope: Scope) -> Failure:
         """Replay a recording, make one, or run the function."""
@@ -89,9 +89,9 @@ class CapturedComputation(Computation):
             return Computation.start(self, execution, scope)
         values = scope.values
         try:
-            if self._brought:
-                execution.transfer(scope, self._brought)
-            arguments = [values[name] for name in self._taken]
+            if self.brought:
+                execution.transfer(scope, self.brought)
+            arguments = [values[name] for name in self.taken]
             results = recordings.run(arguments, execution)
             if results is None:
                 execution.transfer(scope, [transfer for _, _, transfer in self.staged])
@@ -168,20 +168,28 @@ class Recordings:
     def _variables(self, arguments: Sequence[Value]) -> list[Variable]:
         return [*self._bound, *filter(is_variable, arguments)]
 
-    def run(self, arguments: Sequence[Value], execution: Execution) -> Sequence[Value] | None:
-        """The results by a recording, made now if it is time for it; None where there is none."""
+    def run(
+        self, arguments: Sequence[Value], execution: Execution | None
+    ) -> Sequence[Value] | None:
+        """The results by a recording, made now if it is time for it; None where there is none.
+
+        Without an execution none is made, and nothing is asked about going on.
+        """
         if not self._seen or not self._lock.acquire(blocking=False):
             return None
         try:
             with self._device.update_lock:
                 recorded = self._last
                 if recorded is None or not (recorded.fits(arguments) and recorded.is_free()):
+                    if execution is None:
+                        return None
                     key = self._key_of(arguments)
                     recorded = None if key is None else self._free(key, arguments, execution)
                     if recorded is None:
                         return None
                     self._last = recorded
-                execution.check()
+                if execution is not None:
+                    execution.check()
                 return recorded.run(arguments)
         finally:
             self._lock.release()
