@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tfsession.devices.constants import Constants
-from tfsession.devices.simulated_array import SimulatedArray, call, unwrap
+from tfsession.devices.simulated_array import SimulatedArray, call, settle, unwrap
 
 if TYPE_CHECKING:
     from tfsession.devices.simulated import SimulatedDevice
@@ -58,8 +60,26 @@ class _Ufunc:
         return f"<ufunc {self.__name__!r} of {self._device.name}>"
 
 
-def _one_kernel(function: Any, *arrays: Any) -> list[Any]:
+def _one_kernel(function: Any, arrays: Any) -> list[Any]:
     return [np.array(result, copy=None) for result in function(np, *arrays)]
+
+
+class _Again:
+    """The results of one kernel, for who does a step again: made once for all that are asked for.
+
+    They are asked for in their order, each time.
+    """
+
+    def __init__(self, make: Callable[[], list[Any]]) -> None:
+        self.made = make
+        self._results: list[Any] = []
+        self._last = -1
+
+    def __call__(self, number: int) -> Any:
+        if number <= self._last or not self._results:
+            self._results = self.made()
+        self._last = number
+        return self._results[number]
 
 
 def _bound(device: SimulatedDevice, function: Any) -> Any:
@@ -153,8 +173,15 @@ class SimulatedNumpy:
 
         What it makes on the way takes none of the device's memory.
         """
-        results: list[Any] = call(self._device, _one_kernel, (function, *arrays), None)
-        self._device.launched_as_one(len(results))
+        device = self._device
+        seen: list[SimulatedArray] = []
+        hosts = [unwrap(device, array, seen) for array in arrays]
+        again = _Again(partial(_one_kernel, function, hosts))
+        results = [
+            settle(device, result, seen, partial(again, number))
+            for number, result in enumerate(again.made())
+        ]
+        device.launched_as_one(len(results))
         return results
 
     def asnumpy(self, array: Any) -> Any:
