@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
@@ -134,7 +136,7 @@ class _Training:
             self._update_rows(xp, arrays, grad[places], indices[places], values)
 
     def _update(self, xp: Any, arrays: Sequence[Any], scalars: dict[str, Any]) -> None:
-        if updated_in_place(xp, self.step, arrays, scalars):
+        if xp is not np and updated_in_place(xp, self.step, arrays, scalars):
             return
         first = arrays[0]
         if first.ndim and first.nbytes <= _BLOCK_BYTES:

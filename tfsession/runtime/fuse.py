@@ -300,15 +300,17 @@ class Stretch:
         for tensor in feeds:
             self._makers.pop(tensor, None)
         self._indices = {op: index for index, node in enumerate(nodes) for op in _ops_of(node)}
-        self._joins = [self._may_join(node) for node in nodes]
+        self._joins = self._that_join()
 
-    def _may_join(self, node: Node) -> bool:
-        """Whether an operation can be computed with others."""
-        return (
-            (_is_elementwise(node) or _is_reduction(node, self._feeds))
-            and node.op.outputs[0] not in self._feeds
+    def _that_join(self) -> list[bool]:
+        """For each operation, whether it can be computed with others."""
+        feeds = self._feeds
+        return [
+            (_is_elementwise(node) or _is_reduction(node, feeds))
+            and node.op.outputs[0] not in feeds
             and self._is_read(node.op.outputs[0])
-        )
+            for node in self._nodes
+        ]
 
     def _is_read(self, tensor: Tensor) -> bool:
         return tensor in self._readers or tensor in self._is_needed

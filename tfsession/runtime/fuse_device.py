@@ -79,7 +79,10 @@ class _Stretch(Stretch):
 
     most = 48
 
-    def _may_join(self, node: Node) -> bool:
+    def _that_join(self) -> list[bool]:
+        return [self._joins_others(node) for node in self._nodes]
+
+    def _joins_others(self, node: Node) -> bool:
         if not _is_candidate(node) or any(t in self._feeds for t in node.op.outputs):
             return False
         if not any(self._is_read(tensor) for tensor in node.op.outputs):

@@ -301,7 +301,7 @@ class Writer:
         """A line for each operation that needs one; `needed` names what is read outside."""
         first = self.number(nodes)
         if self.binder.fuses and self.asks != "observe":
-            memory = next((node.memory for node in nodes if node.memory is not None), None)
+            memory = (nodes and (nodes[0].memory or nodes[-1].memory)) or None
             is_needed = _Needed(self.names, needed, memory)
             if memory is None:
                 nodes = fused(nodes, self.names.feeds, is_needed)
