@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from ctypes import c_double, c_float
 from itertools import product as each_of
 from math import prod
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import ml_dtypes
@@ -21,6 +22,7 @@ from tfsession.core import forking
 from tfsession.core.errors import InternalError
 from tfsession.core.modes import modes
 from tfsession.devices import cublaslt
+from tfsession.devices.code_cache import folder
 from tfsession.devices.cublaslt import (
     ADJOINT,
     AS_IT_IS,
@@ -33,7 +35,7 @@ from tfsession.devices.cublaslt import (
     Problem,
     Product,
 )
-from tfsession.devices.gemm_choices import Choices, cache_directory
+from tfsession.devices.gemm_choices import Choices
 
 __all__ = ["GemmLibrary", "description", "gemm_library"]
 
@@ -382,8 +384,11 @@ def _made(cuda: Any) -> GemmLibrary | None:
         return None
     card = cuda.Device()
     name = cuda.runtime.getDeviceProperties(card.id)["name"]
-    folder = cache_directory()
-    choices = Choices(None if folder is None else folder / "gemm.json")
+    try:
+        path: Path | None = folder() / "gemm.json"
+    except RuntimeError:  # no home
+        path = None
+    choices = Choices(path)
     told = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
     return GemmLibrary(Library(loaded), int(card.compute_capability), told, choices)
 

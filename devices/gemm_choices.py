@@ -1,8 +1,8 @@
 """Which algorithm computes a product fastest: timed once, and kept on disk for later processes.
 
-The file is JSON under TFSESSION_CACHE_DIR, or `tfsession` in XDG_CACHE_HOME or ~/.cache. It is
-written anew and put in the place of the old one, so that no reader sees half of it; what cannot be
-read, and what a library of another version or another card chose, is passed over.
+The file is JSON. It is written anew and put in the place of the old one, so that no reader sees
+half of it; what cannot be read, and what a library of another version or another card chose, is
+passed over.
 """
 
 from __future__ import annotations
@@ -16,25 +16,13 @@ from typing import Any
 from tfsession.core import forking
 from tfsession.devices.cublaslt import Algorithm
 
-__all__ = ["Choices", "cache_directory"]
+__all__ = ["Choices"]
 
 _FORMAT = 1
 # Choices that are kept; those made first go first.
 _MOST = 4096
 _ALGORITHM_BYTES = 64
 _MOST_WORKSPACE = 1 << 40
-
-
-def cache_directory() -> Path | None:
-    """The folder for what is worth keeping from process to process; None where there is none."""
-    chosen = os.environ.get("TFSESSION_CACHE_DIR")
-    if chosen:
-        return Path(chosen)
-    root = os.environ.get("XDG_CACHE_HOME")
-    try:
-        return Path(root) / "tfsession" if root else Path.home() / ".cache" / "tfsession"
-    except RuntimeError:  # no home
-        return None
 
 
 def _valid(key: Any, value: Any) -> Algorithm | None:
