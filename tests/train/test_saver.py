@@ -364,3 +364,27 @@ def test_savable_objects_of_programs(fresh_graph, tmp_path):
         session.run(v.assign([0.0]))
         saver.restore(session, path)
         assert session.run(v).tolist() == [3]
+
+
+@pytest.mark.parametrize("version", [tf.train.SaverDef.V1, tf.train.SaverDef.V2])
+@pytest.mark.parametrize("sharded", [False, True])
+def test_what_killed_saves_have_left_is_deleted(tmp_path, fresh_graph, version, sharded):
+    """By the next save to the same name, an hour later."""
+    tf.get_variable("v", initializer=1.0)
+    saver = tf.train.Saver(sharded=sharded, write_version=version)
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        saver.save(session, str(tmp_path / "m"))
+        kept = {path.name for path in tmp_path.iterdir()}
+        (tmp_path / "m_temp").mkdir()
+        old = [tmp_path / f"{name}.tempstate12" for name in kept if not name.endswith(".meta")]
+        old += [tmp_path / "m_temp" / "part-00000-of-00001.index.tempstate3"]
+        new = [tmp_path / f"{name}.tempstate77" for name in kept]
+        for path in old + new:
+            path.write_bytes(b"half")
+        for path in [*old, tmp_path / "m_temp"]:
+            os.utime(path, (0, 0))
+        saver.save(session, str(tmp_path / "m"))
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left - {"m_temp"} == kept | {path.name for path in new}
+    assert (tmp_path / "m_temp").exists() == (not sharded)

@@ -74,7 +74,7 @@ def flush(name: str) -> None:
 def written_aside(name: str) -> Iterator[str]:
     """Where to write a file that takes its place only when all of it is on the disk.
 
-    What is there is deleted when that fails.
+    What is there is deleted when that fails, as is what killed processes have left there.
 
     Raises:
         OpError: for errors of the operating system.
@@ -82,6 +82,7 @@ def written_aside(name: str) -> Iterator[str]:
     written = aside(name)
     try:
         with file_errors(name):
+            _forget_abandoned(Path(name).parent, f"{Path(name).name}{_ASIDE}")
             yield written
             flush(written)
             Path(written).replace(name)
@@ -113,11 +114,17 @@ def put_in_place(prefix: str, data: Iterable[tuple[str, str]], index: str) -> No
         _finish(prefix, targets)
 
 
-def discard_shards(prefix: str) -> None:
-    """Delete what a sharded save that failed has left: its devices' files, to be merged."""
+def discard_shards(prefix: str, is_abandoned: bool = False) -> None:
+    """Delete what a sharded save that failed has left: its devices' files, to be merged.
+
+    Where `is_abandoned`, only what nobody can be writing any more.
+    """
     for directory in glob.glob(f"{glob.escape(local_path(prefix))}_temp*/"):  # noqa: PTH207
+        files = list(Path(directory).glob("part-*"))
+        if is_abandoned and not all(map(_is_abandoned, [directory, *files])):
+            continue
         with contextlib.suppress(OSError):
-            for path in Path(directory).glob("part-*"):
+            for path in files:
                 path.unlink()
             Path(directory).rmdir()
 
@@ -144,15 +151,26 @@ def _finish(prefix: str, targets: Iterable[str] = ()) -> None:
 
 def _left_over(directory: Path, stem: str) -> list[str]:
     """What a killed save has left beside its place; what it has left aside is deleted."""
-    found = []
-    abandoned = time.time() - _ABANDONED_AFTER
+    _forget_abandoned(directory, f"{stem}.data-", f"{stem}.index.")
     with os.scandir(directory) as entries:
-        for entry in entries:
-            name = entry.name
-            if name.startswith(f"{stem}.data-") and name.endswith(_NEXT):
-                found.append(str(directory / name.removesuffix(_NEXT)))
-            elif name.startswith((f"{stem}.data-", f"{stem}.index.")) and _ASIDE in name:
-                with contextlib.suppress(FileNotFoundError):
-                    if entry.stat().st_mtime < abandoned:
-                        Path(entry.path).unlink()
-    return found
+        names = [entry.name for entry in entries if entry.name.endswith(_NEXT)]
+    return [
+        str(directory / name.removesuffix(_NEXT))
+        for name in names
+        if name.startswith(f"{stem}.data-")
+    ]
+
+
+def _forget_abandoned(directory: Path, *starts: str) -> None:
+    """Delete the files with such names that stand aside, and that nobody writes any more."""
+    with os.scandir(directory) as entries:
+        names = [e.path for e in entries if e.name.startswith(starts) and _ASIDE in e.name]
+    for name in filter(_is_abandoned, names):
+        Path(name).unlink(missing_ok=True)
+
+
+def _is_abandoned(path: str | Path) -> bool:
+    try:
+        return Path(path).stat().st_mtime < time.time() - _ABANDONED_AFTER
+    except FileNotFoundError:
+        return False

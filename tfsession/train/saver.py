@@ -237,6 +237,9 @@ class Saver:
             except BaseException:
                 discard_shards(checkpoint)
                 raise
+            if saver_def.sharded:
+                # What a process has left that was killed while it saved to this name.
+                discard_shards(checkpoint, is_abandoned=True)
         if write_meta_graph:
             with sess.graph.as_default():
                 self.export_meta_graph(
