@@ -439,3 +439,11 @@ def test_choices_are_of_one_kind_of_elements(fresh_graph):
         tf.data.experimental.sample_from_datasets([Dataset.range(3), Dataset.from_tensors("a")])
     with pytest.raises(TypeError, match="one of int32, int64 and string"):
         Dataset.from_tensors(1.0).unique()
+
+
+def test_shares_of_classes_by_a_method(fresh_graph):
+    dataset = Dataset.range(60).rejection_resample(lambda x: x % 3, [0.0, 0.5, 0.5], seed=4)
+    classes = [int(found) for found, _ in elements(dataset)]
+    assert classes.count(0) < classes.count(1)
+    with pytest.raises(NotImplementedError, match="rerandomize_each_iteration"):
+        Dataset.sample_from_datasets([dataset, dataset], rerandomize_each_iteration=True)
