@@ -98,6 +98,12 @@ DATASETS = {
     "one of two by a dataset": (
         "sample(three[:2], D.from_tensor_slices([[0.9, 0.1], [0.1, 0.9]]).repeat(), 1)"
     ),
+    "one of several by a method": "R(0).concatenate(D.sample_from_datasets(three, None, 3, True))",
+    "chosen by a method": "R(0).concatenate(D.choose_from_datasets(three, R(3).repeat().take(40)))",
+    "random numbers by a method": "R(0).concatenate(D.random(5).take(6))",
+    "slices of a sparse tensor": (
+        "D.from_sparse_tensor_slices(tf.SparseTensor([[0, 1], [2, 2]], [1, 2], [3, 4]))"
+    ),
     "one of none": "sample([])",
     "one of three by one weight": "sample(three, [0.5])",
     "one of three by integers": "sample(three, [1, 2, 3])",

@@ -439,3 +439,40 @@ def test_choices_are_of_one_kind_of_elements(fresh_graph):
         tf.data.experimental.sample_from_datasets([Dataset.range(3), Dataset.from_tensors("a")])
     with pytest.raises(TypeError, match="one of int32, int64 and string"):
         Dataset.from_tensors(1.0).unique()
+
+
+def test_shares_of_classes_by_a_method(fresh_graph):
+    dataset = Dataset.range(60).rejection_resample(lambda x: x % 3, [0.0, 0.5, 0.5], seed=4)
+    classes = [int(found) for found, _ in elements(dataset)]
+    assert classes.count(0) < classes.count(1)
+    with pytest.raises(NotImplementedError, match="rerandomize_each_iteration"):
+        Dataset.sample_from_datasets([dataset, dataset], rerandomize_each_iteration=True)
+
+
+def test_partial_runs_wait_for_elements(fresh_graph):
+    """Here for a queue, within a function."""
+    queue, fed = tf.FIFOQueue(9, tf.int64, [[]]), tf.placeholder(tf.int64, [])
+    iterator = Dataset.range(9).map(lambda x: x + queue.dequeue()).make_initializable_iterator()
+    total = iterator.get_next() + fed
+    put = queue.enqueue(100)
+    with tf.Session() as sess:
+        sess.run(iterator.initializer)
+        later = threading.Timer(0.05, lambda: sess.run(put))
+        later.start()
+        run = sess.partial_run_setup([total], [fed])
+        assert sess.partial_run(run, total, {fed: 1}) == 101
+        later.join()
+
+
+def test_a_wait_within_a_function_ends_in_time(fresh_graph):
+    queue = tf.FIFOQueue(9, tf.int64, [[]])
+    dataset = Dataset.range(9).map(lambda x: x + queue.dequeue())
+    iterator = dataset.batch(2).make_initializable_iterator()
+    element = iterator.get_next()
+    with tf.Session() as sess:
+        sess.run([iterator.initializer, queue.enqueue(100)])
+        for _ in range(2):
+            with pytest.raises(tf.errors.DeadlineExceededError):
+                sess.run(element, options=tf.RunOptions(timeout_in_ms=20))
+        sess.run(queue.enqueue_many([[100, 100, 100]]))
+        assert [sess.run(element).tolist() for _ in range(2)] == [[100, 101], [102, 103]]

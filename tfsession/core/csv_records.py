@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -118,7 +118,7 @@ _READERS: Final[dict[DType, tuple[Callable[[bytes], Any], str]]] = {
 
 
 def column(
-    fields: Sequence[bytes], index: int, default: Any, dtype: DType, missing: set[bytes]
+    fields: Sequence[bytes], index: int, default: Any, dtype: DType, missing: Collection[bytes]
 ) -> Any:
     """The values of column `index`, one for each record: a vector.
 

@@ -50,6 +50,13 @@ def remaining() -> float | None:
     return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
+def is_late(error: BaseException) -> bool:
+    """Whether an error says no more than that the time of the step is over."""
+    return isinstance(error, Stop) or (
+        isinstance(error, DeadlineExceededError) and remaining() == 0
+    )
+
+
 def patience() -> float:
     """The seconds to wait before asking again.
 

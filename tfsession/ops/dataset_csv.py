@@ -26,28 +26,16 @@ _TYPES = (int32, int64, float32, float64, string)
 
 @export("data.experimental.make_csv_dataset", "contrib.data.make_csv_dataset")
 def make_csv_dataset(
-    file_pattern: Any,
-    batch_size: Any,
-    column_names: Sequence[str] | None = None,
-    column_defaults: Sequence[Any] | None = None,
-    label_name: str | None = None,
-    select_columns: Sequence[int | str] | None = None,
-    field_delim: str = ",",
-    use_quote_delim: bool = True,
-    na_value: str = "",
-    header: bool = True,
-    num_epochs: int | None = None,
-    shuffle: bool = True,
-    shuffle_buffer_size: int = 10000,
-    shuffle_seed: int | None = None,
-    prefetch_buffer_size: int | None = None,
-    num_parallel_reads: int | None = None,
-    sloppy: bool = False,
-    num_rows_for_inference: int | None = 100,
-    compression_type: str | None = None,
-    ignore_errors: bool = False,
-    encoding: str = "utf-8",
-) -> Dataset:
+    file_pattern: Any, batch_size: Any, column_names: Sequence[str] | None = None,
+    column_defaults: Sequence[Any] | None = None, label_name: str | None = None,
+    select_columns: Sequence[int | str] | None = None, field_delim: str = ",",
+    use_quote_delim: bool = True, na_value: str = "", header: bool = True,
+    num_epochs: int | None = None, shuffle: bool = True, shuffle_buffer_size: int = 10000,
+    shuffle_seed: int | None = None, prefetch_buffer_size: int | None = None,
+    num_parallel_reads: int | None = None, sloppy: bool = False,
+    num_rows_for_inference: int | None = 100, compression_type: str | None = None,
+    ignore_errors: bool = False, encoding: str = "utf-8",
+) -> Dataset:  # fmt: skip
     """Batches of the columns of files of comma-separated values, by their names.
 
     What is not given is read from the files when this is called: names from their first lines,
@@ -71,8 +59,7 @@ def make_csv_dataset(
         shuffle_buffer_size: how many records there are to choose from.
         shuffle_seed: makes the order repeatable.
         prefetch_buffer_size: how many batches are made ahead; a few by default.
-        num_parallel_reads: from how many files records are taken in turn; one after another by
-            default.
+        num_parallel_reads: from how many files records are taken in turn; 1 by default.
         sloppy: accepted.
         num_rows_for_inference: how many records tell the types; all if None.
         compression_type: "", "GZIP" or "ZLIB".
@@ -87,28 +74,9 @@ def make_csv_dataset(
     """
     files = _files(file_pattern)
     source = _Source(files, field_delim, use_quote_delim, header, compression_type, encoding)
-    names = source.names() if column_names is None else list(column_names)
-    if len(set(names)) < len(names):
-        twice = {name for name in names if names.count(name) > 1}
-        raise ValueError(
-            "Either `column_names` argument or CSV header row contains duplicate column names: "
-            f"{twice}."
-        )
-    chosen = None if select_columns is None else _places(select_columns, names)
-    if column_defaults is None:
-        wanted = range(len(names)) if chosen is None else chosen
-        rows = islice(source.rows(len(names)), num_rows_for_inference)
-        defaults = _defaults(rows, wanted, na_value)
-    else:
-        defaults = list(column_defaults)
-    if chosen is not None:
-        if len(defaults) != len(chosen):
-            raise ValueError(
-                "If specified, `column_defaults` and `select_columns` must have the same length: "
-                f"`column_defaults` has length {len(defaults)}, `select_columns` has length "
-                f"{len(chosen)}."
-            )
-        names = [names[place] for place in chosen]
+    names, chosen, defaults = _columns(
+        source, column_names, column_defaults, select_columns, na_value, num_rows_for_inference
+    )
     if label_name is not None and label_name not in names:
         raise ValueError(
             f"`label_name` provided must be one of the columns: {names}. Received: {label_name}."
@@ -135,6 +103,35 @@ def make_csv_dataset(
         dataset = dataset.repeat(num_epochs)
     dataset = dataset.batch(batch_size, drop_remainder=num_epochs is None).map(named)
     return dataset.prefetch(AUTOTUNE if prefetch_buffer_size is None else prefetch_buffer_size)
+
+
+def _columns(
+    source: _Source, column_names: Sequence[str] | None, column_defaults: Sequence[Any] | None,
+    select_columns: Sequence[int | str] | None, na_value: str, inferred: int | None,
+) -> tuple[list[str], list[int] | None, list[Any]]:  # fmt: skip
+    """The columns to take: their names, their positions unless these are all, their defaults."""
+    names = source.names() if column_names is None else list(column_names)
+    if len(set(names)) < len(names):
+        twice = {name for name in names if names.count(name) > 1}
+        raise ValueError(
+            "Either `column_names` argument or CSV header row contains duplicate column names: "
+            f"{twice}."
+        )
+    chosen = None if select_columns is None else _places(select_columns, names)
+    if column_defaults is None:
+        wanted = range(len(names)) if chosen is None else chosen
+        defaults: list[Any] = _defaults(islice(source.rows(len(names)), inferred), wanted, na_value)
+    else:
+        defaults = list(column_defaults)
+    if chosen is not None:
+        if len(defaults) != len(chosen):
+            raise ValueError(
+                "If specified, `column_defaults` and `select_columns` must have the same length: "
+                f"`column_defaults` has length {len(defaults)}, `select_columns` has length "
+                f"{len(chosen)}."
+            )
+        names = [names[place] for place in chosen]
+    return names, chosen, defaults
 
 
 def _files(patterns: Any) -> list[str]:

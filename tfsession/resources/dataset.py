@@ -16,7 +16,7 @@ import numpy as np
 
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.file_system import file_errors
-from tfsession.core.waiting import Stop
+from tfsession.core.waiting import is_late
 from tfsession.resources.reader_files import Records
 
 Element = tuple[Any, ...]
@@ -449,8 +449,9 @@ class ZipSteps(Steps):
         try:
             for steps in self._steps[len(elements) :]:
                 elements.append(next(steps))
-        except Stop:
-            self._begun = elements
+        except BaseException as error:
+            if is_late(error):
+                self._begun = elements
             raise
         return tuple([component for element in elements for component in element])
 

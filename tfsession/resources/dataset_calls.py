@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tfsession.core.errors import OutOfRangeError
-from tfsession.core.waiting import Stop
+from tfsession.core.waiting import is_late
 from tfsession.resources.dataset import Dataset, Element, Steps, refused
 
 # A function of the graph: takes the components of an element and gives those of another.
@@ -79,12 +79,12 @@ class MapSteps(Steps):
             call, element = self._begun.popleft()
             try:
                 found.append(tuple(call(*element)))
-            except Stop:
-                self._begun.appendleft((call, element))
-                if not found:
-                    raise
-                break
             except Exception as error:
+                if is_late(error):
+                    self._begun.appendleft((call, element))
+                    if found:
+                        break
+                    raise
                 if not found:
                     raise
                 self._failure = error

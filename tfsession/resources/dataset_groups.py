@@ -11,7 +11,7 @@ import numpy as np
 
 from tfsession.core.errors import DataLossError
 from tfsession.core.shape import Shape, debug_string
-from tfsession.core.waiting import Stop
+from tfsession.core.waiting import is_late
 from tfsession.resources.dataset import (
     Begin,
     Dataset,
@@ -217,11 +217,10 @@ class BatchSteps(Steps):
         while len(elements) < self._size:
             try:
                 more = self._steps.some(self._size - len(elements))
-            except Stop:
-                self._begun = elements
-                raise
-            except Exception:
-                if self._whole:
+            except BaseException as error:
+                if is_late(error):
+                    self._begun = elements
+                elif self._whole and isinstance(error, Exception):
                     self._pass_over(self._size - len(elements) - 1)
                 raise
             if not more:

@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from heapq import heappop, heappush
+from math import inf
 from queue import Empty, SimpleQueue
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from tfsession.core.errors import CancelledError, InvalidArgumentError
 from tfsession.core.pending import Pending
-from tfsession.core.waiting import Stop, here, timed_out
+from tfsession.core.waiting import Stop, here, remaining, timed_out
 from tfsession.devices.memory import on_behalf_of
 from tfsession.devices.transfer import start_copy, wait_for
 from tfsession.graph.tensor import Tensor
@@ -200,7 +201,7 @@ class Execution:
         """Wait for one arrival, and run what is ready then."""
         scopes = [self._root]
         try:
-            pending = self._arrivals.get(timeout=self.control.remaining())
+            pending = self._arrivals.get(timeout=remaining())
         except Empty:
             # What has arrived in the last moment is not lost: the step goes on with it.
             if self.withdraw(scopes):
@@ -341,7 +342,7 @@ class Execution:
         before, until = settings(), here.deadline
         try:
             use(SILENT)
-            here.deadline = deadline
+            here.deadline = deadline if deadline < inf else None
             with suppress(Empty):
                 while True:
                     pending = self._arrivals.get_nowait()
