@@ -104,7 +104,7 @@ class Folding:
         """An operation as a constant, if all that it reads is known."""
         known = self.known
         for tensor in inputs:
-            if tensor not in known:
+            if tensor not in known or self._is_only_claimed(known[tensor]):
                 return None
         if not self._is_worth_it(op):
             return None
@@ -118,6 +118,11 @@ class Folding:
             except Exception:
                 return None  # it fails again when it runs, if it does
         return self._constant(node, value, self.awaited(inputs, controls))
+
+    def _is_only_claimed(self, value: Value) -> bool:
+        """Whether one number stands for more than could be computed with before a step runs."""
+        is_large = isinstance(value, np.ndarray) and value.nbytes > self._left
+        return is_large and not any(value.strides)
 
     def static_values(self, op: Operation, inputs: Sequence[Tensor]) -> list[Value] | None:
         """The values of an operation that tells a shape, or a part of one, if that is static."""
