@@ -87,7 +87,7 @@ class Folding:
 
     def take_constant(self, op: Operation, controls: Sequence[Operation]) -> None:
         """Take in an operation without inputs."""
-        if op.type == "Const":
+        if op.type == "Const" and not self._is_only_claimed(op.attrs["value"]):
             self.known[op.outputs[0]] = op.attrs["value"]
             if controls:
                 self._anchors[op] = controls
@@ -104,7 +104,7 @@ class Folding:
         """An operation as a constant, if all that it reads is known."""
         known = self.known
         for tensor in inputs:
-            if tensor not in known or self._is_only_claimed(known[tensor]):
+            if tensor not in known:
                 return None
         if not self._is_worth_it(op):
             return None
