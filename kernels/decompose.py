@@ -84,6 +84,12 @@ def svd(xp: Any, input: Any, *, compute_uv: bool, full_matrices: bool) -> Any:
     """Singular values in order, and singular vectors; of what is not finite, no numbers."""
     check_matrices(input)
     kind = input.dtype
+    if not input.size and not (compute_uv and full_matrices):
+        *batch, rows, columns = input.shape
+        least = min(rows, columns)
+        shapes = [(*batch, rows, least), (*batch, columns, least)] if compute_uv else [(0,), (0,)]
+        # LAPACK's answer to a matrix without rows takes a while for each of its columns.
+        return tuple(xp.zeros(shape, kind) for shape in ((*batch, least), *shapes))
     is_finite = xp.isfinite(wide(xp, input)).all(axis=(-2, -1))
     value = xp.where(is_finite[..., None, None], wide(xp, input), 0)
     text = "The singular values did not converge."

@@ -46,3 +46,9 @@ def test_changed_files_are_read_or_refused(name, first):
 
 def test_every_format_has_its_turns():
     assert MUTATIONS.keys() == formats.FORMATS.keys()
+
+
+@pytest.mark.parametrize("number", [784, 6294, 123663])
+def test_what_a_file_only_claims_is_not_computed_with(number):
+    """An empty matrix of 2**32 columns; the sum of 2**32 equal numbers, before a step runs."""
+    assert fuzz.defect_of("graph", "303", number) is None

@@ -87,7 +87,7 @@ class Folding:
 
     def take_constant(self, op: Operation, controls: Sequence[Operation]) -> None:
         """Take in an operation without inputs."""
-        if op.type == "Const":
+        if op.type == "Const" and not self._is_only_claimed(op.attrs["value"]):
             self.known[op.outputs[0]] = op.attrs["value"]
             if controls:
                 self._anchors[op] = controls
@@ -118,6 +118,11 @@ class Folding:
             except Exception:
                 return None  # it fails again when it runs, if it does
         return self._constant(node, value, self.awaited(inputs, controls))
+
+    def _is_only_claimed(self, value: Value) -> bool:
+        """Whether one number stands for more than could be computed with before a step runs."""
+        is_large = isinstance(value, np.ndarray) and value.nbytes > self._left
+        return is_large and not any(value.strides)
 
     def static_values(self, op: Operation, inputs: Sequence[Tensor]) -> list[Value] | None:
         """The values of an operation that tells a shape, or a part of one, if that is static."""
