@@ -148,8 +148,10 @@ def broadcast_args(xp: Any, s0: Any, s1: Any) -> Any:
 
 
 def _two_shapes(s0: Any, s1: Any) -> tuple[list[int], list[int]]:
-    text = "In[{}] must be a vector, got shape "
-    return numbers_of(s0, text.format(0)), numbers_of(s1, text.format(1))
+    for index, sizes in enumerate((s0, s1)):
+        if sizes.ndim != 1:
+            numbers_of(sizes, f"In[{index}] must be a vector, got shape ")
+    return s0.tolist(), s1.tolist()
 
 
 @kernel("BroadcastGradientArgs", host=["s0", "s1"], host_outputs=["r0", "r1"])
