@@ -95,8 +95,8 @@ class Fused:
             return Plan(library, self.planned(given))
         except CompilationError as error:
             _log.warning("operations are computed one after another: %s", error)
-        except Untraceable:
-            pass
+        except (Untraceable, AttributeError, TypeError):
+            pass  # no code can be written of it
         return None
 
 
