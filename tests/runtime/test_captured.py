@@ -391,3 +391,43 @@ def test_recorded_steps_draw_on(name):
     assert found[0] == found[1]
     if name != "stateless":
         assert found[0][3] != found[0][4] != found[0][5]
+
+
+def test_what_is_read_of_a_variable_elsewhere_shows_what_is_assigned_here():
+    """A reference variable's value comes from another segment, as the array itself."""
+    with tf.device("/gpu:0"):
+        step = tf.Variable(0.0, use_resource=False)
+        value = tf.identity(step)
+    with tf.device("/cpu:0"), tf.control_dependencies([value]):
+        between = tf.negative(value)
+    with tf.device("/gpu:0"):
+        with tf.control_dependencies([between]):
+            update = tf.assign_add(step, 1.0)
+        with tf.control_dependencies([update]):
+            filled = tf.fill([2], value) * 1.0
+    found = []
+    for config in (None, WITHOUT):
+        with tf.Session(config=config) as session:
+            session.run(step.initializer)
+            found.append([session.run(filled).tolist() for _ in range(6)])
+            assert refusals(session) == []
+    assert found[0] == found[1]
+
+
+def test_what_the_host_keeps_is_not_recorded():
+    """Queues, accumulators and tables are asked each time."""
+    with tf.device("/gpu:0"):
+        x = tf.placeholder(tf.float32, [2])
+        queue = tf.FIFOQueue(100, tf.float32, [[2]])
+        gradients = tf.ConditionalAccumulator(tf.float32, [2])
+        doubled = tf.negative(tf.negative(x)) * 2.0
+        put = queue.enqueue(doubled + 1.0)
+        apply = gradients.apply_grad(doubled * 0.5)
+    with tf.Session(config=tf.ConfigProto(allow_soft_placement=True)) as session:
+        for number in range(6):
+            session.run([put, apply], {x: [number, number]})
+        assert session.run(queue.size()) == 6
+        assert session.run(gradients.num_accumulated()) == 6
+        taken = [session.run(queue.dequeue())[0] for _ in range(6)]
+        assert taken == [2.0 * number + 1 for number in range(6)]
+        assert session.run(gradients.take_grad(6)).tolist() == [2.5, 2.5]

@@ -141,7 +141,8 @@ class Kernel:
     `traces` that it is all of functions, reductions and shapes, so that code can be written of it,
     as it can of what is `elementwise` or `reduces`;
     `records` that a GPU may record what the kernel does, and do it again without asking it: so it
-    is by default where it is neither stateful nor blocking;
+    is by default where it is neither stateful nor blocking, and what it works on is arrays and
+    variables (`is_vouched_for` where it is said of an operation with another state);
     `site` is the place of the registration.
     """
 
@@ -158,6 +159,7 @@ class Kernel:
         "function",
         "host",
         "host_outputs",
+        "is_vouched_for",
         "keeps",
         "kept",
         "op_type",
@@ -221,6 +223,7 @@ class Kernel:
         self.kept: dict[str, Any] | None = None
         self.traces = traces or bool(self.elementwise or reduces)
         self.records = not (stateful or blocking) if records is None else records
+        self.is_vouched_for = records is True
         self.types: dict[str, frozenset[DType]] = {
             attr: frozenset(map(as_dtype, allowed)) for attr, allowed in (types or {}).items()
         }

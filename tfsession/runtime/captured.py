@@ -140,14 +140,15 @@ class Recordings:
 
         The last part tells where variables lie, which a step may change.
         """
-        device, staged = self._device, self._staged
-        key: list[Any] = [modes.tensor_float_32]
+        device, staged, variables = self._device, self._staged, self._variables(arguments)
+        aliased = _aliases(device, arguments, staged, variables)
+        key: list[Any] = [modes.tensor_float_32, tuple(aliased)]
         for number, value in enumerate(arguments):
             kind = type(value)
             if number in staged:
                 key.append((value.shape, value.dtype))
             elif device.owns(value):
-                is_copied = value.nbytes <= _COPIED
+                is_copied = value.nbytes <= _COPIED and number not in aliased
                 key.append((value.shape, value.dtype))
                 key.append(None if is_copied else (device.address(value), value.strides))
             elif isinstance(value, Variable):
@@ -158,7 +159,7 @@ class Recordings:
                 key.append((kind, value.tobytes()))
             else:
                 return None
-        key.append(_locations(self._variables(arguments)))
+        key.append(_locations(variables))
         return tuple(key)
 
     @property
@@ -380,7 +381,8 @@ class _Recorded:
         self.is_stale = False
         self._device = device
         plan = lay_out(needs.lifetimes)
-        fresh, places, sent, base = _places(device, arguments, staged, needs.inputs)
+        aliased = _aliases(device, arguments, staged, variables)
+        fresh, places, sent, base = _places(device, arguments, staged, aliased, needs.inputs)
         with on_behalf_of(segment.nodes[-1].op.name, "recorded step"):
             with device.activate():
                 self._slab = device.slab(base + plan.nbytes)
@@ -406,7 +408,8 @@ class _Recorded:
         self._forms = [(n, own[n].shape, own[n].dtype, type(arguments[n])) for n in places]
         others = [n for n in range(len(arguments)) if n not in places]
         self._same = [(n, arguments[n]) for n in others if is_variable(arguments[n])]
-        self._is_told_by_forms = len(self._same) == len(others)
+        may_alias = bool(self._inputs) and bool(variables)
+        self._is_told_by_forms = len(self._same) == len(others) and not may_alias
         self._views: list[Any] = []
         self._results = [self._result(value, own, state, segment) for value in results]
 
@@ -518,10 +521,28 @@ class _Recorded:
         return [result(arguments) for result in self._results]
 
 
+def _aliases(
+    device: Accelerator,
+    arguments: Sequence[Value],
+    staged: frozenset[int],
+    variables: Sequence[Variable],
+) -> list[int]:
+    """The arguments that lie where a variable does: what is written there shows in them."""
+    places = {device.address(v.array) for v in variables if device.owns(v.array)}
+    if not places:
+        return []
+    return [
+        number
+        for number, value in enumerate(arguments)
+        if number not in staged and device.owns(value) and device.address(value) in places
+    ]
+
+
 def _places(
     device: Accelerator,
     arguments: Sequence[Value],
     staged: frozenset[int],
+    aliased: Sequence[int],
     inputs: Sequence[tuple[tuple[int, ...], Any]],
 ) -> tuple[list[int], dict[int, int], int, int]:
     """Where the inputs of a slab lie: those made for each step, those from the host, all others.
@@ -540,7 +561,9 @@ def _places(
         end += aligned(arguments[number].nbytes)
     sent = end
     for number, value in enumerate(arguments):
-        if number not in staged and device.owns(value) and value.nbytes <= _COPIED:
+        if number in staged or number in aliased or not device.owns(value):
+            continue
+        if value.nbytes <= _COPIED:
             places[number] = end
             end += aligned(value.nbytes)
     return fresh, places, sent, end

@@ -336,7 +336,7 @@ def _follows_from_shapes(node: Node, known: Container[Tensor], feeds: Container[
     kernel = node.kernel
     if node.memory is not None or node.device.device_type == "CPU":
         return False
-    if kernel.stateful and not kernel.constant:
+    if (kernel.stateful or node.op.op_def.is_stateful) and not kernel.constant:
         return False
     if not (kernel.records or kernel.constant) or any(t in feeds for t in node.op.outputs):
         return False

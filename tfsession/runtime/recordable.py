@@ -6,6 +6,8 @@ from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
+from tfsession.core.dtypes import resource, string, variant
+from tfsession.graph.tensor import Tensor
 from tfsession.runtime.partition import Node, Segment
 
 # So many operations are worth a recording: to replay one costs as much as a launch or two.
@@ -46,9 +48,30 @@ def _pieces(segment: Segment, refused: Container[str]) -> Iterator[Segment]:
 
 def _runs(nodes: Sequence[Node], refused: Container[str]) -> Iterator[tuple[bool, list[Node]]]:
     def can_be(node: Node) -> bool:
-        return node.kernel.constant or (node.kernel.records and node.op.type not in refused)
+        if node.kernel.constant:
+            return True
+        return node.op.type not in refused and _works_on_arrays(node)
 
     for can_record, run in groupby(nodes, key=can_be):
         found = list(run)
         work = sum(not node.kernel.constant for node in found)
         yield can_record and work >= _WORTH, found
+
+
+def _works_on_arrays(node: Node) -> bool:
+    """Whether all that an operation does is done to arrays and variables of the device.
+
+    What lies in queues, tables or accumulators is the host's, and so is what a program prints.
+    """
+    kernel, op = node.kernel, node.op
+    if not kernel.records or not all(map(_is_array_or_variable, node.inputs)):
+        return False
+    holds = any(t.dtype.is_ref or t.dtype is resource for t in node.inputs)
+    return holds or kernel.is_vouched_for or not op.op_def.is_stateful
+
+
+def _is_array_or_variable(tensor: Tensor) -> bool:
+    dtype = tensor.dtype
+    if dtype.is_ref:
+        return dtype.base_dtype is not string
+    return dtype is not variant and (dtype is not resource or tensor.op.type == "VarHandleOp")
