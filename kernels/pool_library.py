@@ -61,6 +61,10 @@ class _ToMaximum(NamedTuple):
     kept: int
 
 
+# Windows larger than so many times what they slide over, and than this, are not given to it.
+_MOST_OF_SIZE, _LEAST_EXTENT = 2, 16
+
+
 @lru_cache(maxsize=256)
 def _forward(*key: Any) -> Primitive | None:
     """`forward(x, y)`."""
@@ -101,6 +105,9 @@ def _to_maximum(*key: Any) -> _ToMaximum | None:
 def _suit(xp: Any, axes: Sequence[Axis], *arrays: Any) -> Library | None:
     """The library, if arrays and windows are such as it takes."""
     if not (axes[0].is_identity and axes[-1].is_identity):
+        return None
+    # The library goes over all that a window could hold, padding included.
+    if any(axis.extent > _MOST_OF_SIZE * axis.size + _LEAST_EXTENT for axis in axes):
         return None
     return dnn_library(xp, *arrays)
 

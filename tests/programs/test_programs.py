@@ -38,18 +38,20 @@ def run(path, device):
     return found, used
 
 
-def assert_same_bytes(one, other, where):
+def assert_same(one, other, where):
+    """The same, but for the order in which kernels of GPUs sum floating point numbers."""
     if isinstance(one, dict):
         assert one.keys() == other.keys(), where
         one, other = list(one.values()), list(other.values())
     if isinstance(one, list | tuple):
         assert len(one) == len(other), where
         for number, (a, b) in enumerate(zip(one, other, strict=True)):
-            assert_same_bytes(a, b, f"{where}[{number}]")
+            assert_same(a, b, f"{where}[{number}]")
     else:
         one, other = np.asarray(one), np.asarray(other)
         assert one.dtype == other.dtype, where
-        np.testing.assert_array_equal(one, other, err_msg=where)
+        tolerance = 1e-4 if one.dtype.kind == "f" else 0
+        np.testing.assert_allclose(one, other, tolerance, tolerance, err_msg=where)
 
 
 def assert_learned(losses):
@@ -58,7 +60,7 @@ def assert_learned(losses):
 
 
 @EACH
-def test_every_placement_gives_the_same_bytes(path, pytestconfig):
+def test_every_placement_gives_the_same(path, pytestconfig):
     on_cpu, used = run(path, "/cpu:0")
     assert "CPU:0" in used
     assert_learned(on_cpu["losses"])
@@ -69,4 +71,4 @@ def test_every_placement_gives_the_same_bytes(path, pytestconfig):
         if pytestconfig.getoption("--device") == "cuda":
             continue  # another library computes there, in another order
         for key, value in on_cpu.items():
-            assert_same_bytes(value, elsewhere[key], f"{key} on {device}")
+            assert_same(value, elsewhere[key], f"{key} on {device}")

@@ -191,6 +191,16 @@ def test_a_merge_of_a_loop_has_two_inputs(inputs, session):
         session.run(leave(merged), {x: [1, 2]})
 
 
+def test_what_a_loop_goes_on_with_comes_from_within_it(inputs, session):
+    x, *_ = inputs
+    entered = enter(x, "fr")
+    merged = create_operation("Merge", [[entered, entered]]).outputs[0]
+    outside = create_operation("NextIteration", [x * 2.0]).outputs[0]
+    merged.op._update_input(1, outside)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="one NextIteration of its loop"):
+        session.run(leave(merged), {x: [1, 2]})
+
+
 # --- text -----------------------------------------------------------------------------------------
 
 

@@ -120,8 +120,9 @@ def _encode(array: Array, shape: tuple[int, ...]) -> Any:
         values = values.view(field.storage)
     if field.name == "float8_val":
         proto.float8_val = values.tobytes()
-    elif values.dtype.kind == "f" and values.size > _FEW:
-        # A packed field of floating point numbers is their bytes: no number for each in Python.
+    elif values.dtype.kind in "fb" and values.size > _FEW:
+        # A packed field of floating point numbers or truths is their bytes: no number for each in
+        # Python.
         number = proto.DESCRIPTOR.fields_by_name[field.name].number
         little = values.astype(values.dtype.newbyteorder("<"), copy=False)
         proto.MergeFromString(nested(number, little.tobytes()))

@@ -389,7 +389,8 @@ class _Builder:
         waits = self._behind(enters)
         for tensor in constants:
             waits |= self._region.waits.get(tensor, 0)
-        variables = [_loop_variable(node, enters, body) for node in merges]
+        own = {node.op for node in inside}
+        variables = [_loop_variable(node, enters, own, body) for node in merges]
         self._region.loops.append(Loop(frame, waits, arrival, constants, variables, results, body))
         for tensor in results:
             self._region.waits[tensor] = arrival
@@ -407,10 +408,12 @@ def _is_loop_merge(op: Operation) -> bool:
     )
 
 
-def _loop_variable(merge: Node, enters: Collection[Operation], body: Region) -> LoopVariable:
+def _loop_variable(
+    merge: Node, enters: Collection[Operation], inside: Collection[Operation], body: Region
+) -> LoopVariable:
     op = merge.op
     first = [tensor for tensor in op.inputs if tensor.op in enters]
-    later = [tensor for tensor in op.inputs if tensor.op.type in NEXT_ITERATIONS]
+    later = [t for t in op.inputs if t.op.type in NEXT_ITERATIONS and t.op in inside]
     if len(first) != 1 or len(later) != 1 or len(op.inputs) != 2:
         raise InvalidArgumentError(
             None,
