@@ -135,17 +135,21 @@ def csv_dataset(
     """Records of files, field by field."""
     return csv_dataset_v2(
         ctx, filenames, compression_type, buffer_size, header, field_delim, use_quote_delim,
-        na_value, select_cols, np.zeros(0, np.int64), *record_defaults, output_types=output_types,
+        na_value, select_cols, *record_defaults, np.zeros(0, np.int64), output_types=output_types,
     )  # fmt: skip
 
 
 @kernel("CSVDatasetV2", **_HOST)
 def csv_dataset_v2(
     ctx: Any, filenames: Any, compression_type: Any, buffer_size: Any, header: Any,
-    field_delim: Any, use_quote_delim: Any, na_value: Any, select_cols: Any, exclude_cols: Any,
-    *record_defaults: Any, output_types: list[DType],
+    field_delim: Any, use_quote_delim: Any, na_value: Any, select_cols: Any, *others: Any,
+    output_types: list[DType],
 ) -> Dataset:  # fmt: skip
-    """As above; some fields may be left out."""
+    """As above; some fields may be left out: which ones stands last."""
+    *record_defaults, exclude_cols = others
+    if select_cols.size and exclude_cols.size:
+        text = "Either select_cols or exclude_cols should be empty"
+        raise InvalidArgumentError(None, None, text)
     csv = dataset_csv.Csv(
         _text(field_delim).encode(),
         bool(np.asarray(use_quote_delim)),

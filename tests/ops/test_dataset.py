@@ -476,3 +476,26 @@ def test_a_wait_within_a_function_ends_in_time(fresh_graph):
                 sess.run(element, options=tf.RunOptions(timeout_in_ms=20))
         sess.run(queue.enqueue_many([[100, 100, 100]]))
         assert [sess.run(element).tolist() for _ in range(2)] == [[100, 101], [102, 103]]
+
+
+@pytest.mark.parametrize(
+    ("columns", "defaults", "expected"),
+    [
+        ({"exclude_cols": [1]}, [0, 0.5], [(1, 2.5), (0, 0.5)]),
+        ({"select_cols": [1]}, [""], [(b"a",), (b"c",)]),
+        ({"exclude_cols": [7]}, [0, "", 0.5], [(1, b"a", 2.5), (0, b"c", 0.5)]),
+        ({"select_cols": [0], "exclude_cols": [1]}, [0], "Either select_cols or exclude_cols"),
+        ({"exclude_cols": [2, 1]}, [0], "strictly increasing"),
+    ],
+)
+def test_columns_of_comma_separated_values(fresh_graph, tmp_path, columns, defaults, expected):
+    path = tmp_path / "table.csv"
+    path.write_text("1,a,2.5\n,c,\n")
+    dataset = tf.data.experimental.CsvDataset([str(path)], defaults, **columns)
+    element = tf.data.make_one_shot_iterator(dataset).get_next()
+    with tf.Session() as session:
+        if isinstance(expected, str):
+            with pytest.raises(tf.errors.InvalidArgumentError, match=expected):
+                session.run(element)
+        else:
+            assert [session.run(element) for _ in expected] == expected

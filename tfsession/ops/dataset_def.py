@@ -69,7 +69,7 @@ for _version, _more in (("", ()), ("V2", ("exclude_cols: int64",))):
         [
             *("filenames: string", "compression_type: string", "buffer_size: int64"),
             *("header: bool", "field_delim: string", "use_quote_delim: bool", "na_value: string"),
-            *("select_cols: int64", *_more, "record_defaults: output_types"),
+            *("select_cols: int64", "record_defaults: output_types", *_more),
         ],
         ["handle: variant"],
         [

@@ -102,6 +102,10 @@ class CsvDataset(Dataset):
         use_quote_delim: whether quotation marks enclose fields, in which there may be line ends.
         na_value: a text that stands for a missing field, too.
         select_cols: the positions of the fields to take, increasing; all by default.
+        exclude_cols: the positions of those to leave out, increasing, where none are selected.
+
+    Raises:
+        InvalidArgumentError: when it is iterated over, if both are given.
     """
 
     def __init__(
@@ -115,6 +119,7 @@ class CsvDataset(Dataset):
         use_quote_delim: Any = True,
         na_value: Any = "",
         select_cols: Any = None,
+        exclude_cols: Any = None,
     ) -> None:
         compression, size = _settings(compression_type, buffer_size, 4 * 1024 * 1024)
         defaults = [_default(value) for value in record_defaults]
@@ -129,8 +134,8 @@ class CsvDataset(Dataset):
             convert_to_tensor(use_quote_delim, bool_, name="use_quote_delim"),
             convert_to_tensor(na_value, string, name="na_value"),
             convert_to_tensor(select_cols or [], int64, name="select_cols"),
-            convert_to_tensor([], int64, name="exclude_cols"),
             defaults,
+            convert_to_tensor(exclude_cols or [], int64, name="exclude_cols"),
         ]
         attrs = {"output_shapes": spec.shapes}
         super().__init__(create_op("CSVDatasetV2", inputs, attrs), spec)
