@@ -65,9 +65,16 @@ class _ToMaximum(NamedTuple):
 _MOST_OF_SIZE, _LEAST_EXTENT = 2, 16
 
 
+def _is_too_wide(axes: Sequence[Axis]) -> bool:
+    """Whether windows are such that the library, which goes over padding, too, took for ever."""
+    return any(axis.extent > _MOST_OF_SIZE * axis.size + _LEAST_EXTENT for axis in axes)
+
+
 @lru_cache(maxsize=256)
 def _forward(*key: Any) -> Primitive | None:
     """`forward(x, y)`."""
+    if _is_too_wide(key[2]):
+        return None
     pool = _Pool(*key)
     found = pool.forward(_INFERENCE)
     return pool.library.compiled(found, {_SOURCE: pool.given, _RESULT: pool.result})
@@ -76,6 +83,8 @@ def _forward(*key: Any) -> Primitive | None:
 @lru_cache(maxsize=256)
 def _back(*key: Any) -> Primitive | None:
     """`back(to_x, of_y)`, of means."""
+    if _is_too_wide(key[2]):
+        return None
     pool = _Pool(*key)
     found = pool.back(pool.forward(_TRAINING))
     return pool.library.compiled(found, {_TO_SOURCE: pool.given, _OF_RESULT: pool.result})
@@ -84,6 +93,8 @@ def _back(*key: Any) -> Primitive | None:
 @lru_cache(maxsize=256)
 def _to_maximum(*key: Any) -> _ToMaximum | None:
     """`forward(x, y, kept)` and `back(to_x, of_y, kept)`."""
+    if _is_too_wide(key[2]):
+        return None
     pool = _Pool(*key)
     found = pool.forward(_TRAINING)
     back = pool.back(found)
@@ -105,9 +116,6 @@ def _to_maximum(*key: Any) -> _ToMaximum | None:
 def _suit(xp: Any, axes: Sequence[Axis], *arrays: Any) -> Library | None:
     """The library, if arrays and windows are such as it takes."""
     if not (axes[0].is_identity and axes[-1].is_identity):
-        return None
-    # The library goes over all that a window could hold, padding included.
-    if any(axis.extent > _MOST_OF_SIZE * axis.size + _LEAST_EXTENT for axis in axes):
         return None
     return dnn_library(xp, *arrays)
 

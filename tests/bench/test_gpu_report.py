@@ -58,7 +58,7 @@ def test_a_stage_has_its_time_and_an_outcome(quick, tmp_path, command, outcome):
     stage = Stage(1, command, gpu_report._json)
     seconds = 4.0 if "cause" in outcome else 30.0  # first Python has to be there
     found = gpu_report.do("stage", stage, seconds, tmp_path)
-    assert time.monotonic() - begin < 20
+    assert time.monotonic() - begin < 50  # what does not end by itself sleeps for longer
     assert found.items() >= outcome.items()
     if "found" not in outcome and "seconds" in found:
         assert "FileNotFoundError" in found["nothing_found"]

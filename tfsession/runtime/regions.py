@@ -389,8 +389,8 @@ class _Builder:
         waits = self._behind(enters)
         for tensor in constants:
             waits |= self._region.waits.get(tensor, 0)
-        own = {node.op for node in inside}
-        variables = [_loop_variable(node, enters, own, body) for node in merges]
+        within = {node.op for node in inside}
+        variables = [_loop_variable(node, enters, within, body) for node in merges]
         self._region.loops.append(Loop(frame, waits, arrival, constants, variables, results, body))
         for tensor in results:
             self._region.waits[tensor] = arrival
