@@ -67,7 +67,9 @@ def relu_grad(xp: Any, gradients: Any, features: Any, out: Any = None) -> Any:
     """The gradients where features are positive."""
     refuse_other_shapes(gradients, features)
     passed = (features > 0).astype(features.dtype)
-    return xp.multiply(passed, gradients, out=passed if out is None else out)
+    if out is None and passed.ndim:  # NumPy's scalars are not written to
+        out = passed
+    return xp.multiply(passed, gradients, out=out)
 
 
 @kernel("Relu6", elementwise="broadcast")

@@ -295,3 +295,12 @@ def test_infinite_logits_are_certain_or_impossible(device, fresh_graph):
         first, second = session.run(result)
     assert first.tolist() == [0.0, 1.0]
     assert np.isnan(second).all()
+
+
+def test_the_gradient_of_a_rectified_number(device, fresh_graph):
+    """Of no dimension, and computed before: NumPy has scalars there, which nothing is written to."""
+    with tf.device(device):
+        x = tf.placeholder(tf.float32, [])
+        (grad,) = tf.gradients(tf.nn.relu(x * 2.0) * 3.0, x)
+    with tf.Session(config=tf.ConfigProto(allow_soft_placement=True)) as session:
+        assert [session.run(grad, {x: value}) for value in (2.0, -1.0)] == [6.0, 0.0]

@@ -13,7 +13,7 @@ import numpy as np
 from tfsession.core import protos
 from tfsession.core.dtypes import DType, as_dtype
 from tfsession.core.shape import TensorShape, to_proto, to_shape
-from tfsession.core.tensor_proto import array_to_proto, make_ndarray, uniform_array
+from tfsession.core.tensor_proto import array_to_proto, fill_proto, make_ndarray, uniform_array
 
 __all__ = [
     *("attr_from_proto", "decode_tensor", "fill_attr_value", "kind_of", "public_attr"),
@@ -66,6 +66,8 @@ def fill_attr_value(message: Any, value: Any, kind: str | None) -> None:
         kind = kind[5:-1]
         message.list.SetInParent()
         getattr(message.list, _FIELDS[kind]).extend(_encode(item, kind) for item in value)
+    elif kind == "tensor" and isinstance(value, np.ndarray):
+        fill_proto(message.tensor, value)
     elif kind in ("shape", "tensor", "func"):
         getattr(message, kind).CopyFrom(_encode(value, kind))
     else:

@@ -72,6 +72,10 @@ def _fields() -> dict[DType, _Field]:
 _FIELDS: Final = _fields()
 
 
+# Bytes of a tensor for which it is looked whether there is room.
+_LARGE = 1 << 20
+
+
 def make_tensor_proto(
     values: Any,
     dtype: Any = None,
@@ -99,15 +103,32 @@ def make_tensor_proto(
 
 def array_to_proto(array: Array) -> Any:
     """The TensorProto of an array of `to_ndarray`; one value that fills a shape is written once."""
+    proto = protos.TensorProto()
+    fill_proto(proto, array)
+    return proto
+
+
+def fill_proto(proto: Any, array: Array) -> None:
+    """Write into an empty TensorProto what `array_to_proto` gives."""
+    shape = array.shape
     if array.size > 1 and not any(array.strides):
-        return _encode(array[(slice(0, 1),) * array.ndim], array.shape)
-    return _encode(array, array.shape)
+        array = array[(slice(0, 1),) * array.ndim]
+    _encode(array, shape, proto)
 
 
-def _encode(array: Array, shape: tuple[int, ...]) -> Any:
+def _require(nbytes: int) -> None:
+    """Raise MemoryError where there is no room: a message that finds none ends the process."""
+    if nbytes > _LARGE:
+        np.empty(2 * nbytes, np.uint8)
+
+
+def _encode(array: Array, shape: tuple[int, ...], into: Any = None) -> Any:
     dtype = as_dtype(array.dtype)
     field = _FIELDS[dtype]
-    proto = protos.TensorProto(dtype=dtype.as_datatype_enum, tensor_shape=to_proto(shape))
+    proto = protos.TensorProto() if into is None else into
+    proto.dtype = dtype.as_datatype_enum
+    proto.tensor_shape.CopyFrom(to_proto(shape))
+    _require(array.nbytes)
     if field.content and array.size > 1 and array.size == math.prod(shape):
         if array.nbytes >= _MAX_CONTENT:
             raise ValueError("Cannot create a tensor proto whose content is larger than 2GB.")
