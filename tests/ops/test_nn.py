@@ -298,7 +298,7 @@ def test_infinite_logits_are_certain_or_impossible(device, fresh_graph):
 
 
 def test_the_gradient_of_a_rectified_number(device, fresh_graph):
-    """Of no dimension, and computed before: NumPy has scalars there, which nothing is written to."""
+    """Computed from another number: NumPy has scalars there, which nothing is written to."""
     with tf.device(device):
         x = tf.placeholder(tf.float32, [])
         (grad,) = tf.gradients(tf.nn.relu(x * 2.0) * 3.0, x)
