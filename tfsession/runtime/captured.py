@@ -49,10 +49,6 @@ _COMPARED = 1 << 12
 _PATIENCE = 2
 
 
-class _Unlike(Exception):
-    """A value of which it cannot be told whether another is like it."""
-
-
 @dataclass(slots=True, kw_only=True, eq=False)
 class CapturedComputation(Computation):
     """Operations of a GPU as one function, or as its recording.
