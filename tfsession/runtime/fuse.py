@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Container, Iterator, Mapping, 
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from math import prod
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, NamedTuple, Protocol, Self, cast
 
 import numpy as np
 
@@ -256,13 +256,39 @@ def fused(
     """
     if not any(_is_elementwise(node) or _is_reduction(node, feeds) for node in nodes):
         return list(nodes)  # as most graphs of very many nodes: they are small
+    return in_stretches(Stretch, nodes, feeds, is_needed)
+
+
+class Fuses(Protocol):
+    """Operations whose order is only that of their inputs, as one way to group them sees them."""
+
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        feeds: Collection[Tensor],
+        is_needed: Container[Tensor],
+        readers: Mapping[Tensor, Sequence[Node]],
+    ) -> None: ...
+
+    def fused(self) -> list[Node]:
+        """The operations with groups in the place of theirs."""
+        ...
+
+
+def in_stretches(
+    kind: type[Fuses],
+    nodes: Sequence[Node],
+    feeds: Collection[Tensor],
+    is_needed: Container[Tensor],
+) -> list[Node]:
+    """The operations of a segment, each stretch of them grouped in one way."""
     readers: dict[Tensor, list[Node]] = {}
     for node in nodes:
         for tensor in node.inputs:
             readers.setdefault(tensor, []).append(node)
     found: list[Node] = []
     for stretch in stretches(nodes):
-        found += Stretch(stretch, feeds, is_needed, readers).fused()
+        found += kind(stretch, feeds, is_needed, readers).fused()
     return found
 
 

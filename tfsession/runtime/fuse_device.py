@@ -17,7 +17,7 @@ from tfsession.devices.spares import Spares
 from tfsession.devices.traced import TRACED, traced_program
 from tfsession.devices.traced_array import operand
 from tfsession.graph.tensor import Tensor
-from tfsession.runtime.fuse import Group, Stretch, is_number, stretches
+from tfsession.runtime.fuse import Group, Stretch, in_stretches, is_number
 from tfsession.runtime.partition import Node, gives_tuple
 
 # The size of an axis of which the graph knows none.
@@ -64,14 +64,7 @@ def fused_on_device(
     nodes: Sequence[Node], feeds: Collection[Tensor], is_needed: Container[Tensor]
 ) -> list[Node]:
     """As `fuse.fused`, for the operations of a segment of a GPU."""
-    readers: dict[Tensor, list[Node]] = {}
-    for node in nodes:
-        for tensor in node.inputs:
-            readers.setdefault(tensor, []).append(node)
-    found: list[Node] = []
-    for stretch in stretches(nodes):
-        found += _Stretch(stretch, feeds, is_needed, readers).fused()
-    return found
+    return in_stretches(_Stretch, nodes, feeds, is_needed)
 
 
 class _Stretch(Stretch):

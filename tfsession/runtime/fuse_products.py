@@ -20,7 +20,7 @@ from tfsession.devices.cublaslt import BIAS, DEFAULT, GELU, GRADIENT_OF_BIAS, RE
 from tfsession.devices.gemm import GemmLibrary, gemm_library
 from tfsession.devices.spares import Spares
 from tfsession.graph.tensor import Tensor
-from tfsession.runtime.fuse import stretches
+from tfsession.runtime.fuse import in_stretches
 from tfsession.runtime.fuse_device import OnDevice
 from tfsession.runtime.partition import Node
 
@@ -140,14 +140,7 @@ def fused_products(
     """
     if not any(_is_product(node) for node in nodes):
         return list(nodes)
-    readers: dict[Tensor, list[Node]] = {}
-    for node in nodes:
-        for tensor in node.inputs:
-            readers.setdefault(tensor, []).append(node)
-    found: list[Node] = []
-    for stretch in stretches(nodes):
-        found += _Stretch(stretch, feeds, is_needed, readers).fused()
-    return found
+    return in_stretches(_Stretch, nodes, feeds, is_needed)
 
 
 def _is_product(node: Node) -> bool:
