@@ -135,6 +135,59 @@ def test_what_was_read_before_an_update_stays_as_it_was():
         assert refusals(session) == []
 
 
+def test_what_another_segment_has_read_stays_as_it_was():
+    """The value is fetched and read on the host before the recorded update of the same step."""
+    with tf.device("/gpu:0"):
+        v = tf.get_variable("v", initializer=np.zeros(8, np.float32), use_resource=True)
+        before = v.read_value()
+        total = tf.reduce_sum(before) * 1.0
+    with tf.device("/cpu:0"):
+        one = tf.minimum(total, 0.0) + 1.0
+    with tf.device("/gpu:0"):
+        update = v.assign_add(tf.fill([8], one))
+        with tf.control_dependencies([update]):
+            after = v.read_value() * 1.0
+    with tf.Session() as session:
+        session.run(v.initializer)
+        for number in range(6):
+            old, new, sum_ = session.run([before, after, total])
+            assert old.tolist() == [number] * 8
+            assert new.tolist() == [number + 1] * 8
+            assert sum_ == 8 * number
+        assert refusals(session) == []
+
+
+def test_an_array_that_somebody_holds_is_not_written_to():
+    """What a step has read of a variable is a snapshot, whatever another replays meanwhile."""
+    with tf.device("/gpu:0"):
+        v = tf.get_variable("v", initializer=np.zeros(8, np.float32), use_resource=True)
+        update = v.assign_add(tf.ones(8) * 1.0).op
+    with tf.Session() as session:
+        session.run(v.initializer)
+        for _ in range(3):
+            session.run(update)
+        (storage,) = recordings(session)[-1]._last.needs.written
+        held = []
+        for _ in range(3):
+            held.append(storage.array)
+            for _ in range(2):
+                session.run(update)
+        with session._engine.devices.devices[1].activate():
+            assert [array.get().tolist() for array in held] == [[3] * 8, [5] * 8, [7] * 8]
+        assert session.run(v).tolist() == [9] * 8
+        # A variable that was read for a moment only is back where it is written to by one replay.
+        session.run(update)
+        held = [storage.array]
+        session.run(update)
+        held.clear()
+        with session.counting() as counted:
+            session.run(update)
+        assert counted["/gpu:0"].replays == 1
+        assert counted["/gpu:0"].launches <= 1  # the value is brought back
+        assert session.run(v).tolist() == [12] * 8
+        assert refusals(session) == []
+
+
 def test_a_reference_variable_shows_its_update_to_who_reads_it_later():
     with tf.device("/gpu:0"):
         v = tf.Variable(np.zeros(8, np.float32), use_resource=False)

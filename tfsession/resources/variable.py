@@ -34,9 +34,12 @@ class Variable:
     A reference variable (VariableV2) is updated in place, so that readers of the same step see the
     change, as in TensorFlow. A resource variable (VarHandleOp) is updated in place only when nobody
     holds its array or a view of it, so that readers keep a snapshot.
+
+    Attributes:
+        updates: how often it was written to; by it a recorded step is told what it writes to.
     """
 
-    __slots__ = ("__weakref__", "array", "container", "dtype", "lock", "name", "shape")
+    __slots__ = ("__weakref__", "array", "container", "dtype", "lock", "name", "shape", "updates")
 
     is_reference: ClassVar[bool]
 
@@ -49,6 +52,7 @@ class Variable:
         self.container = container
         self.shape = shape
         self.array: Any = None
+        self.updates = 0
         self.lock = lock or forking.rlock()
 
     @property
@@ -72,9 +76,12 @@ class Variable:
         """The error of an update before the first assignment."""
         return self.uninitialized()
 
-    def is_shared(self) -> bool:
-        """Whether anything but the variable holds the array or a view of it."""
-        return self._references() > _OWN_REFERENCES
+    def is_shared(self, known: int = 0) -> bool:
+        """Whether anything but the variable holds the array or a view of it.
+
+        `known` references of the caller's do not count.
+        """
+        return self._references() > _OWN_REFERENCES + known
 
     def _references(self) -> int:
         return sys.getrefcount(self.array)
@@ -86,6 +93,7 @@ class Variable:
         """
         if self.array is None:
             raise self.missing()
+        self.updates += 1
         if not self.is_reference and self.is_shared():
             self.array = charged(self.array.copy())
         return self.array
@@ -98,6 +106,7 @@ class Variable:
             owned: nobody else has it: the variable keeps the array itself where it can.
         """
         with self.lock:
+            self.updates += 1
             fits = (
                 self.array is not None
                 and self.array.shape == value.shape

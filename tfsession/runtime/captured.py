@@ -11,12 +11,11 @@ from __future__ import annotations
 import gc
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
-from weakref import ref
 
 import numpy as np
 
@@ -30,6 +29,14 @@ from tfsession.devices.slab import FOREVER, Lifetime, Slab, aligned, lay_out
 from tfsession.graph.operation import Operation
 from tfsession.resources.variable import Variable
 from tfsession.runtime.partition import Transfer
+from tfsession.runtime.recorded_state import (
+    Home,
+    VariableState,
+    aliases,
+    held,
+    is_variable,
+    locations,
+)
 from tfsession.runtime.segments import Computation, Failure, Function, Value
 
 if TYPE_CHECKING:
@@ -88,7 +95,7 @@ class CapturedComputation(Computation):
             if self.brought:
                 execution.transfer(scope, self.brought)
             arguments = [values[name] for name in self.taken]
-            results = recordings.run(arguments, execution)
+            results = recordings.run(arguments, execution, scope.readers)
             if results is None:
                 execution.transfer(scope, [transfer for _, _, transfer in self.staged])
                 own = [values[name] for name in self.inputs]
@@ -127,6 +134,7 @@ class Recordings:
         self._known: OrderedDict[Key, list[_Recorded]] = OrderedDict()
         self._seen: OrderedDict[Key, _Needs] = OrderedDict()
         self._last: _Recorded | None = None
+        self._homes: list[Home] = []
         self._lock = forking.lock()
         assert self._device.ledger is not None
         self._device.ledger.reclaimers.add(self)
@@ -137,7 +145,7 @@ class Recordings:
         The last part tells where variables lie, which a step may change.
         """
         device, staged, variables = self._device, self._staged, self._variables(arguments)
-        aliased = _aliases(device, arguments, staged, variables)
+        aliased = aliases(device, arguments, staged, variables)
         key: list[Any] = [modes.tensor_float_32, tuple(aliased)]
         for number, value in enumerate(arguments):
             kind = type(value)
@@ -155,7 +163,7 @@ class Recordings:
                 key.append((kind, value.tobytes()))
             else:
                 return None
-        key.append(_locations(variables))
+        key.append(locations(variables))
         return tuple(key)
 
     @property
@@ -166,30 +174,59 @@ class Recordings:
         return [*self._bound, *filter(is_variable, arguments)]
 
     def run(
-        self, arguments: Sequence[Value], execution: Execution | None
+        self,
+        arguments: Sequence[Value],
+        execution: Execution | None,
+        readers: Mapping[str, int] | None = None,
     ) -> Sequence[Value] | None:
         """The results by a recording, made now if it is time for it; None where there is none.
 
-        Without an execution none is made, and nothing is asked about going on.
+        Without an execution none is made, and nothing is asked about going on. `readers` tells how
+        many segments still read each name.
         """
         if not self._seen or not self._lock.acquire(blocking=False):
             return None
         try:
             with self._device.update_lock:
+                if self._homes and not self._are_home():
+                    return None
                 recorded = self._last
                 if recorded is None or not (recorded.fits(arguments) and recorded.is_free()):
                     if execution is None:
                         return None
                     key = self._key_of(arguments)
-                    recorded = None if key is None else self._free(key, arguments, execution)
+                    if key is None or self._must_leave(self._seen.get(key), arguments, readers):
+                        return None
+                    recorded = self._free(key, arguments, execution)
                     if recorded is None:
                         return None
                     self._last = recorded
+                elif self._must_leave(recorded.needs, arguments, readers):
+                    return None
                 if execution is not None:
                     execution.check()
                 return recorded.run(arguments)
         finally:
             self._lock.release()
+
+    def _must_leave(
+        self,
+        needs: _Needs | None,
+        arguments: Sequence[Value],
+        readers: Mapping[str, int] | None,
+    ) -> bool:
+        """Whether a variable is to be written to elsewhere, as others look at where it lies."""
+        if needs is not None and needs.written:
+            self._homes = held(needs.written, self._segment.taken, arguments, readers or {})
+        return bool(self._homes)
+
+    def _are_home(self) -> bool:
+        """Whether variables are back where recordings write to them; they are waited for once."""
+        homes, self._homes = self._homes, []
+        with self._device.activate():
+            for home in homes:
+                home.take_back()
+        return not any(home.is_away for home in homes)
 
     def _free(self, key: Key, arguments: Sequence[Value], execution: Execution) -> _Recorded | None:
         """A recording whose last results nobody has any more, made now if it is time for it."""
@@ -202,7 +239,7 @@ class Recordings:
             return None
         made = self._record(key, arguments, execution)
         if made is not None:
-            self._keep((*key[:-1], _locations(self._variables(arguments))), [*twins, made])
+            self._keep((*key[:-1], locations(self._variables(arguments))), [*twins, made])
         return made
 
     def run_watched(
@@ -219,15 +256,19 @@ class Recordings:
             results: Sequence[Value] = segment.call(own)
             return results
         variables = self._variables(arguments)
-        state = _State(self._device, variables)
+        state = VariableState(self._device, variables)
+        before = [variable.updates for variable in variables]
         with self._device.watch.tracing() as trace:
             results = segment.call(own)
             lifetimes = trace.lifetimes()
         # What a recording copies in the end, so that an assignment does not show in what was read.
         overtaken = state.overtaken(results)
         lifetimes += [Lifetime(value.nbytes, FOREVER - 1, FOREVER) for value in overtaken]
+        updates = zip(variables, before, strict=True)
+        written = [v for v, count in updates if v.updates > count and not v.is_reference]
         with self._lock:
-            self._seen[(*key[:-1], _locations(variables))] = _Needs(lifetimes, trace.inputs)
+            seen = (*key[:-1], locations(variables))
+            self._seen[seen] = _Needs(lifetimes, trace.inputs, list(dict.fromkeys(written)))
             if len(self._seen) > _MOST_SEEN:
                 self._seen.popitem(last=False)
         return results
@@ -274,6 +315,7 @@ class Recordings:
 
     def _forget(self) -> None:
         self._last = None
+        self._homes.clear()
         self._known.clear()
 
     def clear(self) -> None:
@@ -284,83 +326,21 @@ class Recordings:
 
 
 class _Needs(NamedTuple):
-    """What a step was seen to allocate, and to have the host make for it."""
+    """What a step was seen to allocate, and to have the host make for it.
+
+    `written` are the resource variables that it wrote to.
+    """
 
     lifetimes: Sequence[Lifetime]
     inputs: Sequence[tuple[tuple[int, ...], Any]]
-
-
-class _State:
-    """Where variables lie before something is done to them.
-
-    Nothing here counts as a reference to their arrays: a resource variable is updated in place only
-    when nobody has its array.
-    """
-
-    def __init__(self, device: Accelerator, variables: Sequence[Variable]) -> None:
-        self._device = device
-        self._rows = [
-            (variable, id(variable.array), device.alias(variable.array))
-            for variable in dict.fromkeys(variables)
-            if device.owns(variable.array)
-        ]
-        self._empty = [variable for variable in variables if variable.array is None]
-
-    @property
-    def arrays(self) -> list[Any]:
-        """Their arrays, as others of the same memory."""
-        return [array for _, _, array in self._rows]
-
-    def _replaced(self) -> list[tuple[Variable, Any]]:
-        return [(v, array) for v, number, array in self._rows if id(v.array) != number]
-
-    def overtaken(self, results: Sequence[Value]) -> list[Any]:
-        """Those of the results that are what a variable held before it was given a new array."""
-        device = self._device
-        old = {device.address(array) for _, array in self._replaced()}
-        owned = [value for value in results if device.owns(value)]
-        return [value for value in owned if device.address(value) in old]
-
-    def settle(self, results: Sequence[Value]) -> list[Value]:
-        """Let variables be where they were, with the new content; what was read stays as it was.
-
-        Raises CaptureRefused where a variable has been made or unmade.
-        """
-        copied = {id(value): value.copy() for value in self.overtaken(results)}
-        for variable, array in self._replaced():
-            if variable.array is None or variable.array.shape != array.shape:
-                raise CaptureRefused(f"variable {variable.name} has got another shape")
-            array[...] = variable.array
-        self.restore()
-        return [copied.get(id(value), value) for value in results]
-
-    def restore(self) -> None:
-        """Let variables be where they were."""
-        for variable, array in self._replaced():
-            variable.array = array
-        made = [variable for variable in self._empty if variable.array is not None]
-        for variable in made:
-            variable.array = None
-        if made:
-            raise CaptureRefused(f"variable {made[0].name} got its first value")
-
-    def variable_at(self, value: Any) -> Variable | None:
-        """The variable of which this is the array."""
-        address = self._device.address(value)
-        for variable, _, array in self._rows:
-            if self._device.address(array) == address and array.shape == value.shape:
-                return variable
-        return None
-
-    def when_moved(self, tell: Callable[[Any], object]) -> list[ref[Any]]:
-        """Calls `tell` when one of the arrays is gone; as long as the references are kept."""
-        return [ref(variable.array, tell) for variable, _, _ in self._rows]
+    written: Sequence[Variable]
 
 
 class _Recorded:
     """One recording: its slab, what goes in, and what comes out.
 
     Attributes:
+        needs: what the step was seen to do.
         is_stale: a variable lies elsewhere by now.
     """
 
@@ -375,9 +355,10 @@ class _Recorded:
         asked: Sequence[Any],
     ) -> None:
         self.is_stale = False
+        self.needs = needs
         self._device = device
         plan = lay_out(needs.lifetimes)
-        aliased = _aliases(device, arguments, staged, variables)
+        aliased = aliases(device, arguments, staged, variables)
         fresh, places, sent, base = _places(device, arguments, staged, aliased, needs.inputs)
         with on_behalf_of(segment.nodes[-1].op.name, "recorded step"):
             with device.activate():
@@ -390,7 +371,7 @@ class _Recorded:
         for place in self._fresh:
             assert self._staging is not None
             self._staging.array(*place)[...] = 0  # what is recorded may look for such places
-        state = _State(device, variables)
+        state = VariableState(device, variables)
         with device.activate(), device.watch.taking(self._input):
             own = self._take_in(arguments, staged, places)
             self._bring(arguments)
@@ -399,7 +380,7 @@ class _Recorded:
         self._replay = device.shown(self._recording.replay, f"replay: {first} .. {last}")
         self._watched = state.when_moved(self._moved)
         self._variables = list(variables)
-        self._located = _locations(variables)
+        self._located = locations(variables)
         self._rounds_to_tf32 = modes.tensor_float_32
         self._forms = [(n, own[n].shape, own[n].dtype, type(arguments[n])) for n in places]
         others = [n for n in range(len(arguments)) if n not in places]
@@ -435,7 +416,12 @@ class _Recorded:
         return own
 
     def _record(
-        self, function: Function, arguments: Sequence[Any], plan: Slab, base: int, state: _State
+        self,
+        function: Function,
+        arguments: Sequence[Any],
+        plan: Slab,
+        base: int,
+        state: VariableState,
     ) -> list[Value]:
         """Record the function; gives its results, none of which is computed yet."""
         was_collecting = gc.isenabled()
@@ -452,7 +438,7 @@ class _Recorded:
         self.is_stale = True
 
     def _result(
-        self, value: Value, own: Sequence[Value], state: _State, segment: CapturedComputation
+        self, value: Value, own: Sequence[Value], state: VariableState, segment: CapturedComputation
     ) -> Callable[[Sequence[Value]], Value]:
         """What gives a result after each replay, of the arguments."""
         device = self._device
@@ -490,7 +476,7 @@ class _Recorded:
         for number, variable in self._same:
             if arguments[number] is not variable:
                 return False
-        return _locations(self._variables) == self._located
+        return locations(self._variables) == self._located
 
     def is_free(self) -> bool:
         """Whether nobody has a result of the last replay."""
@@ -515,23 +501,6 @@ class _Recorded:
             self._bring(arguments)
             self._replay()
         return [result(arguments) for result in self._results]
-
-
-def _aliases(
-    device: Accelerator,
-    arguments: Sequence[Value],
-    staged: frozenset[int],
-    variables: Sequence[Variable],
-) -> list[int]:
-    """The arguments that lie where a variable does: what is written there shows in them."""
-    places = {device.address(v.array) for v in variables if device.owns(v.array)}
-    if not places:
-        return []
-    return [
-        number
-        for number, value in enumerate(arguments)
-        if number not in staged and device.owns(value) and device.address(value) in places
-    ]
 
 
 def _places(
@@ -563,16 +532,6 @@ def _places(
             places[number] = end
             end += aligned(value.nbytes)
     return fresh, places, sent, end
-
-
-def _locations(variables: Sequence[Variable]) -> Key:
-    """Where variables lie."""
-    return tuple([id(variable.array) for variable in variables])
-
-
-def is_variable(value: Any) -> bool:
-    """Whether a value is the storage of a variable."""
-    return isinstance(value, Variable)
 
 
 def _bound_to(function: Function) -> Iterator[Any]:
