@@ -7,7 +7,7 @@ so that the host waits for a device only when it reads what was computed there.
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -72,6 +72,14 @@ class Accelerator(Device):
     @abc.abstractmethod
     def alias(self, array: Any) -> Any:
         """Another array of the same memory, which is no reference to this one."""
+
+    def array_of_each_step(self, make: Callable[[], Any]) -> Any:
+        """An array of the host, which is made for each step anew, as one of the device."""
+        array, is_held = self.watch.each_step(make)
+        if is_held:
+            return array
+        with self.watch.tracing():  # a recording brings it with its inputs
+            return self.to_device(array)
 
     # --------------------------------------------------------------------------------------------
 

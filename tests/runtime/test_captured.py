@@ -82,6 +82,36 @@ def test_training_gives_the_bits_of_unrecorded_steps(name, use_resource):
     assert found[0] == found[1]
 
 
+def test_numbers_that_follow_from_shapes_do_not_part_a_step():
+    """A mean's count, a cast of the global step's constants: made on the host, used on the GPU."""
+    with tf.device("/gpu:0"):
+        x, y = tf.placeholder(tf.float32, [None, 4]), tf.placeholder(tf.float32, [None])
+        w = tf.get_variable("w", [4, 1], initializer=tf.ones_initializer())
+        error = tf.squeeze(tf.matmul(x, w), 1) - y
+        count = tf.size(error)
+        loss = tf.reduce_mean(tf.square(error)) + tf.reduce_sum(error) / tf.cast(count, tf.float32)
+        step = tf.train.get_or_create_global_step()
+        rate = tf.train.exponential_decay(0.1, step, 3, 0.5)
+        train = tf.train.GradientDescentOptimizer(rate).minimize(loss, global_step=step)
+    target = np.linspace(-2, 2, 32).astype(np.float32)
+    found = []
+    for config in (None, WITHOUT):
+        with tf.Session(config=config) as session:
+            session.run(tf.global_variables_initializer())
+            steps = []
+            for rows in (32, 32, 7, 7, 32, 7, 1, 32):
+                feeds = {x: X[:rows], y: target[:rows]}
+                with session.counting() as counted:
+                    steps.append(session.run([loss, rate, count, train], feeds)[:3])
+            assert counted["/gpu:0"].replays == (config is None)
+            if config is None:
+                assert counted["/gpu:0"].launches == 0
+                assert counted["/gpu:0"].host_to_device == 1
+            found.append([*np.ravel(steps).tolist(), *session.run(w).ravel().tolist()])
+            assert refusals(session) == []
+    assert found[0] == found[1]
+
+
 def test_small_inputs_go_over_in_one_copy():
     feeds, step, loss = classifier(OPTIMIZERS["adam"](), use_resource=False)
     with tf.Session() as session:

@@ -24,7 +24,7 @@ from tfsession.runtime.moves import moves_of
 from tfsession.runtime.names import Names
 from tfsession.runtime.partition import Layout, Segment, Transfer, partition
 from tfsession.runtime.plan import Fetched, Plan, Signature
-from tfsession.runtime.recordable import cut_to_record
+from tfsession.runtime.recordable import cut_to_record, joined
 from tfsession.runtime.regions import Joint, Loop, LoopVariable, Predicate, Region, Trigger
 from tfsession.runtime.segments import (
     Carried,
@@ -208,7 +208,9 @@ class _RegionCompiler:
             specials.append(self._inlined(loop, body) if inlines else self._loop(loop, body))
         outside = set(results).union(*(segment.reads for segment in specials))
         if self._binder.records and self.writer.asks != "observe":
-            layout.segments = list(cut_to_record(layout.segments, self._binder.unrecorded))
+            refused = self._binder.unrecorded
+            whole = joined(layout.segments, refused, self._names, self._binder.constant)
+            layout.segments = list(cut_to_record(whole, refused))
         reads = [self.writer.reads(segment) for segment in layout.segments]
         in_order = region.is_plain and not any(s.waits or s.arrival for s in layout.segments)
         # Those that wait may run after those that stand behind them.

@@ -11,6 +11,7 @@ import numpy as np
 
 from tfsession.core import forking
 from tfsession.core.errors import CancelledError, InvalidArgumentError
+from tfsession.devices.accelerator import Accelerator
 from tfsession.devices.device import Device
 from tfsession.devices.interchange import is_device_array, place_of
 from tfsession.devices.manager import DeviceManager
@@ -87,11 +88,8 @@ class KernelContext:
 
     def array_of_each_step(self, make: Callable[[], Any]) -> Any:
         """As `each_step`, but always an array of the memory in which the node computes."""
-        array, is_held = self.each_step(make)
-        if self.memory is None or self.memory.watch is None or is_held:
-            return array
-        with self.memory.watch.tracing():  # a recording brings it with its inputs
-            return self.memory.to_device(array)
+        memory = self.memory
+        return memory.array_of_each_step(make) if isinstance(memory, Accelerator) else make()
 
     @property
     def update_lock(self) -> Any:

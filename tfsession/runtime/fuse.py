@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Container, Iterator, Mapping, 
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from math import prod
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, Self, cast
 
 import numpy as np
@@ -36,28 +37,34 @@ _CHEAP = {
 }
 # These look at the shapes of their inputs alone.
 _OF_SHAPES = {"Shape", "ShapeN", "Size", "Rank"}
-_OUTPUT = ArgDef.make(name="output")
+OUTPUT = ArgDef.make(name="output")
 
 
-class _Definition(NamedTuple):
-    """The definition of a group as that of an op, for who writes its line."""
+class Definition(NamedTuple):
+    """The definition of what stands for an operation, for who writes its line."""
 
     inputs: tuple[ArgDef, ...]
     outputs: tuple[ArgDef, ...]
     is_plain: bool = True
     is_stateful: bool = False
+    attrs: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(slots=True, eq=False)
-class _Stand:
-    """A group as an operation, for who writes its line."""
+class Stand:
+    """What stands for an operation, a group for example, for who writes its line."""
 
     name: str
     type: str
     node_def: Any
     inputs: Sequence[Tensor]
     outputs: Sequence[Tensor]
-    op_def: _Definition
+    op_def: Definition
+
+    @property
+    def attrs(self) -> Mapping[str, Any]:
+        """None."""
+        return self.op_def.attrs
 
 
 @dataclass(slots=True, eq=False)
@@ -80,8 +87,8 @@ class Group(Node):
     ) -> Self:
         """The group of these, which is read and waited for as its last operation was."""
         last = parts[-1]
-        definition = _Definition((_OUTPUT,) * len(inputs), (_OUTPUT,) * len(outputs))
-        stand = _Stand(last.op.name, last.op.type, last.op.node_def, inputs, outputs, definition)
+        definition = Definition((OUTPUT,) * len(inputs), (OUTPUT,) * len(outputs))
+        stand = Stand(last.op.name, last.op.type, last.op.node_def, inputs, outputs, definition)
         return cls(
             cast(Operation, stand),
             last.device,

@@ -46,6 +46,10 @@ class Names:
             name = names[tensor] = f"v{next(self._count)}"
         return name
 
+    def call(self, tensor: Tensor, memory: Memory, name: str) -> None:
+        """Give a tensor of a memory the name of another."""
+        self.names[id(memory)][tensor] = name
+
     @cached_property
     def _nodes(self) -> dict[Operation, Node]:
         return {node.op: node for node in self._region.all_nodes()}

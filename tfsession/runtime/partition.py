@@ -53,6 +53,11 @@ class Node:
     stays_with: Memory = None
 
     @property
+    def blamed(self) -> Operation:
+        """The operation whose failures are this node's."""
+        return self.op
+
+    @property
     def place(self) -> Memory:
         """What a segment stays in: a memory, or one of several CPU devices; None for CPU:0."""
         if self.stays_with is not None:

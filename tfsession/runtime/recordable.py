@@ -1,20 +1,147 @@
-"""Which operations of a GPU's segments can be recorded: segments are cut where some cannot."""
+"""What of a GPU's segments can be recorded, and as how few recordings.
+
+Segments are cut where something cannot be, and joined where all that parts them is a value of the
+host that follows from shapes: it is brought over where it is made.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Any, cast
 
 from tfsession.core.dtypes import resource, string, variant
+from tfsession.core.rules import Kernel
+from tfsession.devices.accelerator import Accelerator
+from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
-from tfsession.runtime.partition import Node, Segment
+from tfsession.runtime.fuse import OUTPUT, Definition, Stand
+from tfsession.runtime.names import Names
+from tfsession.runtime.partition import Node, Segment, Transfer
 
 # So many operations are worth a recording: to replay one costs as much as a launch or two.
 _WORTH = 2
 
 
-def cut_to_record(segments: Sequence[Segment], refused: Container[str]) -> Iterator[Segment]:
+@dataclass(slots=True, eq=False)
+class Brought(Node):
+    """A value of the host, brought to the device within a segment."""
+
+    @property
+    def blamed(self) -> Operation:
+        """The operation that made the value."""
+        return self.inputs[0].op
+
+
+def joined(
+    segments: Iterable[Segment],
+    refused: Container[str],
+    names: Names,
+    constant: Callable[[Node], Any],
+) -> Iterator[Segment]:
+    """The segments, those of a GPU that follow each other as one where they can be.
+
+    `refused` are types of operations that a device would not record; `constant` gives the value of
+    a node that is one.
+    """
+    former: _Joined | None = None
+    for segment in segments:
+        if former is not None and former.takes(segment, refused):
+            continue
+        if former is not None:
+            yield former.segment
+        former = _Joined(segment, names, constant)
+    if former is not None:
+        yield former.segment
+
+
+class _Joined:
+    """A segment as it grows by those behind it."""
+
+    def __init__(self, segment: Segment, names: Names, constant: Callable[[Node], Any]) -> None:
+        self.segment = segment
+        self._constant = constant
+        self._names = names
+        self._makers = {node.op: node for node in segment.nodes}
+        # What is read in the memory of the device in place of what lies on the host.
+        self._there: dict[Tensor, Tensor] = {}
+
+    def takes(self, segment: Segment, refused: Container[str]) -> bool:
+        """Take another segment in, if nothing but known values parts it from this one."""
+        own = self.segment
+        if segment.memory is None or segment.place is not own.place or segment.waits != own.waits:
+            return False
+        if segment.arrival or own.arrival or any(t.tensor.dtype.is_ref for t in segment.transfers):
+            return False
+        parting = [t for t in segment.transfers if t.tensor.op in self._makers]
+        if not parting or not all(self._is_known(t, refused) for t in parting):
+            return False
+        nodes = [self._brought(transfer) for transfer in parting]
+        nodes += [self._reading(node) for node in segment.nodes]
+        self._makers |= {node.op: node for node in segment.nodes}
+        others = [t for t in segment.transfers if t not in parting]
+        self.segment = replace(own, nodes=[*own.nodes, *nodes], transfers=[*own.transfers, *others])
+        return True
+
+    def _is_known(self, transfer: Transfer, refused: Container[str]) -> bool:
+        """Whether shapes and constants say what is copied to the device."""
+        maker, memory = self._makers[transfer.tensor.op], self.segment.memory
+        if transfer.source is not None or transfer.destination is not memory:
+            return False
+        if maker.stays_with is not None:
+            return maker.op.type not in refused
+        return maker.memory is memory and can_be_recorded(maker, refused)
+
+    def _brought(self, transfer: Transfer) -> Node:
+        """What gives a known value in the memory of the device: a constant, or a copy."""
+        tensor, memory = transfer.tensor, self.segment.memory
+        maker = self._makers[tensor.op]
+        if maker.kernel.constant and len(maker.op.outputs) == 1:
+            kernel = _giving(self._constant(maker))
+            return replace(
+                maker, kernel=kernel, memory=memory, output_memories=(memory,), stays_with=None
+            )
+        copied: list[Tensor] = []
+        stand = Stand(
+            tensor.op.name, "Brought", tensor.op.node_def, [tensor], copied,
+            Definition((OUTPUT,), (OUTPUT,)),
+        )  # fmt: skip
+        there = Tensor(cast(Operation, stand), 0, tensor.dtype)
+        there._shape = tensor._shape
+        copied.append(there)
+        self._there[tensor] = there
+        # Who reads it behind this segment knows it by the same name.
+        self._names.call(there, memory, self._names.of(tensor, memory))
+        return Brought(
+            cast(Operation, stand), maker.device, _bringing(memory), memory, [tensor], (), (None,),
+            (memory,), maker.waits,
+        )  # fmt: skip
+
+    def _reading(self, node: Node) -> Node:
+        """A node that reads on the device what was brought there."""
+        there, memory = self._there, self.segment.memory
+        reads = list(zip(node.inputs, node.input_memories, strict=True))
+        if not any(own is memory and tensor in there for tensor, own in reads):
+            return node
+        inputs = [there.get(tensor, tensor) if own is memory else tensor for tensor, own in reads]
+        return replace(node, inputs=inputs)
+
+
+def _giving(value: Any) -> Kernel:
+    """A kernel that has the device keep a value of the host."""
+    return Kernel("Const", lambda xp: xp.asarray(value), constant=True)
+
+
+def _bringing(memory: Any) -> Kernel:
+    """A kernel that brings a value of the host over; a recording, each time that it is replayed."""
+    assert isinstance(memory, Accelerator)
+    return Kernel(
+        "Brought", lambda xp, value: memory.array_of_each_step(lambda: value), aliases=True
+    )
+
+
+def cut_to_record(segments: Iterable[Segment], refused: Container[str]) -> Iterator[Segment]:
     """The segments, those of GPUs cut into what is recorded and what is not.
 
     `refused` are types of operations that a device would not record.
@@ -46,13 +173,15 @@ def _pieces(segment: Segment, refused: Container[str]) -> Iterator[Segment]:
         yield replace(segment, nodes=nodes, transfers=taken, is_recorded=is_recorded)
 
 
-def _runs(nodes: Sequence[Node], refused: Container[str]) -> Iterator[tuple[bool, list[Node]]]:
-    def can_be(node: Node) -> bool:
-        if node.kernel.constant:
-            return True
-        return node.op.type not in refused and _works_on_arrays(node)
+def can_be_recorded(node: Node, refused: Container[str]) -> bool:
+    """Whether a GPU can record an operation, as far as is known."""
+    if node.kernel.constant:
+        return True
+    return node.op.type not in refused and _works_on_arrays(node)
 
-    for can_record, run in groupby(nodes, key=can_be):
+
+def _runs(nodes: Sequence[Node], refused: Container[str]) -> Iterator[tuple[bool, list[Node]]]:
+    for can_record, run in groupby(nodes, key=lambda node: can_be_recorded(node, refused)):
         found = list(run)
         work = sum(not node.kernel.constant for node in found)
         yield can_record and work >= _WORTH, found

@@ -301,7 +301,7 @@ class Writer:
         """A line for each operation that needs one; `needed` names what is read outside."""
         first = self.number(nodes)
         if self.binder.fuses and self.asks != "observe":
-            memory = (nodes and (nodes[0].memory or nodes[-1].memory)) or None
+            memory = next((node.memory for node in nodes if node.memory is not None), None)
             is_needed = _Needed(self.names, needed, memory)
             if memory is None:
                 nodes = fused(nodes, self.names.feeds, is_needed)
@@ -460,7 +460,7 @@ class Writer:
         There is nothing to do where names say it all.
         """
         source, node, results = part.source, run.nodes[index], run.outputs[index]
-        kernel, ops = node.kernel, cast(Ops, node.op)
+        kernel, ops = node.kernel, cast(Ops, node.blamed)
         if kernel.constant:
             self._add_constants(part, node, results)
             return [], ops
