@@ -66,6 +66,10 @@ class Accelerator(Device):
         """
 
     @abc.abstractmethod
+    def replaying(self) -> AbstractContextManager[Any]:
+        """As `activate()` for who only sends what was staged and replays: nothing is allocated."""
+
+    @abc.abstractmethod
     def address(self, array: Any) -> int:
         """Where the elements of an array of this device begin."""
 

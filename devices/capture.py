@@ -71,7 +71,7 @@ class Recording(abc.ABC):
 
     @abc.abstractmethod
     def replay(self) -> None:
-        """Queue all of it; called inside the device's `activate()`."""
+        """Queue all of it; called inside the device's `replaying()`."""
 
 
 class Places:

@@ -37,6 +37,10 @@ _FORKED = (
 )
 
 
+# Bytes of arrays that come to the host through pinned memory, which nothing else can use.
+_PINNED = 1 << 20
+
+
 def _import_cupy() -> Any:
     import cupy  # noqa: PLC0415  heavy, and only for those who use a GPU
 
@@ -192,14 +196,18 @@ class CudaDevice(Accelerator):
     def activate(self) -> Iterator[None]:
         """Makes the card, the stream and the pool the calling thread's current ones."""
         cupy = self._cupy or self._start()
+        with self.replaying(), self._stream, cupy.cuda.using_allocator(self._allocate):
+            yield
+
+    def replaying(self) -> AbstractContextManager[Any]:
+        """Makes the card the calling thread's current one; staging and graphs know the stream."""
         if self._closed:
             raise CancelledError(None, None, "Session has been closed.")
         if self._has_lent:
             # The program may have dropped what it was handed while its own stream still reads it:
             # the pool gives out that memory again.
             self._await_program()
-        with self._card, self._stream, cupy.cuda.using_allocator(self._allocate):
-            yield
+        return self._card  # type: ignore[no-any-return]
 
     def to_device(self, host_array: Any) -> Any:
         """A copy in this device's memory, in order with the stream's other work."""
@@ -209,8 +217,13 @@ class CudaDevice(Accelerator):
     def to_host(self, array: Any) -> Any:
         """A host copy, valid after `synchronize()`."""
         with self.activate():
-            # Pageable memory: CUDA stages it, so the call may return late but never early.
-            out = np.empty(array.shape, array.dtype)
+            if 0 < array.nbytes <= _PINNED:
+                # CuPy's pool keeps such memory. Who fetches gets a copy, so it is back at once.
+                memory = self._cupy.cuda.alloc_pinned_memory(array.nbytes)
+                out = np.ndarray(array.shape, array.dtype, memory)
+            else:
+                # Pageable memory: CUDA stages it, so the call may return late but never early.
+                out = np.empty(array.shape, array.dtype)
             return array.get(stream=self._stream, out=out, blocking=False)
 
     # --- recorded steps -------------------------------------------------------------------------

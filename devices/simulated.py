@@ -50,6 +50,18 @@ class _Pool(Ledger):
         return charge
 
 
+class _Entered(threading.local):
+    """How often the calling thread has made a device's stream its current one, one in another."""
+
+    depth = 0
+
+    def __enter__(self) -> None:
+        self.depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.depth -= 1
+
+
 class SimulatedDevice(Accelerator):
     """A GPU device whose memory is a counted part of the host's."""
 
@@ -67,7 +79,7 @@ class SimulatedDevice(Accelerator):
         self._xp = SimulatedNumpy(self)
         self._stream = SimulatedStream(self.name)
         self._program = SimulatedStream(f"the program's stream on {self.name}")
-        self._entered = threading.local()
+        self._entered = _Entered()
         # Memory that other streams use: none of it may be given out again before they have done.
         self._lent: dict[Accesses, ref[np.ndarray[Any, Any]]] = {}
 
@@ -79,24 +91,21 @@ class SimulatedDevice(Accelerator):
     @contextmanager
     def activate(self) -> Iterator[None]:
         """Makes the stream current, and silences floating point warnings, as a GPU gives none."""
+        with self.replaying(), np.errstate(all="ignore"):
+            yield
+
+    def replaying(self) -> AbstractContextManager[Any]:
+        """Makes the stream current."""
         if self._pool.closed:
             raise CancelledError(None, None, "Session has been closed.")
         if self._has_lent:
             self._await_program()
-        entered = self._entered
-        depth = getattr(entered, "depth", 0)
-        entered.depth = depth + 1
-        try:
-            with np.errstate(all="ignore"):
-                yield
-        finally:
-            entered.depth = depth
+        return self._entered
 
     # --- streams --------------------------------------------------------------------------------
 
     def _current(self) -> SimulatedStream:
-        is_active = getattr(self._entered, "depth", 0)
-        stream: SimulatedStream = self._stream if is_active else self._program
+        stream: SimulatedStream = self._stream if self._entered.depth else self._program
         return stream
 
     def _on_card(self) -> AbstractContextManager[Any]:

@@ -66,7 +66,7 @@ def variable(
 def temporary_variable(ctx: Any, *, dtype: DType, shape: Shape, var_name: bytes) -> Any:
     """A new variable with undefined content, alive until it is destroyed."""
     made = ReferenceVariable(var_name.decode() or ctx.name, dtype, DEFAULT_CONTAINER, shape)
-    made.array = charged(ctx.xp.zeros(shape or (), dtype.numpy))
+    made.place(charged(ctx.xp.zeros(shape or (), dtype.numpy)))
     return made
 
 

@@ -200,7 +200,7 @@ class FakeCupy:
 
     def __init__(self):
         self.here = Here()
-        self.enabled, self.calls = [], []
+        self.enabled, self.calls, self.pinned = [], [], []
         runtime = SimpleNamespace(
             CUDARuntimeError=type("CUDARuntimeError", (RuntimeError,), {}),
             deviceGetByPCIBusId=self._ordinal,
@@ -221,11 +221,17 @@ class FakeCupy:
             Stream=lambda non_blocking: FakeStream(self, non_blocking),
             using_allocator=self._using,
             malloc_managed="managed",
+            alloc_pinned_memory=self._pinned,
             get_current_stream=self._current_stream,
             Event=lambda: FakeEvent(self),
             get_elapsed_time=FakeEvent.elapsed,
             nvtx=FakeRanges(),
         )
+
+    def _pinned(self, size):
+        assert size
+        self.pinned.append(bytearray(512))  # it comes in pieces of its own sizes
+        return self.pinned[-1]
 
     def _current_stream(self):
         if self.here.streams:

@@ -13,6 +13,7 @@ from tfsession.devices.layout import GpuSlot
 from tfsession.devices.nvml import PhysicalGpu
 from tfsession.devices.simulated import SimulatedDevice
 from tfsession.devices.transfer import copy, start_copy, wait_for
+from tfsession.runtime.plan import finish_fresh
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -129,6 +130,19 @@ def test_there_and_back(cupy):
         gpu.synchronize()
         np.testing.assert_array_equal(back, host)
     assert gpu._stream.log[-1] == "synchronize"
+
+
+def test_what_is_small_comes_through_pinned_memory(cupy):
+    """A copy to any other memory makes the host wait before it may go on."""
+    gpu = make(total=GIB)
+    small, large = np.arange(5, dtype=np.int16), np.zeros((1 << 20) + 1, np.int8)
+    for host, count in ((small, 1), (large, 1), (small, 2)):
+        back = gpu.to_host(gpu.to_device(host))
+        assert len(cupy.pinned) == count
+        np.testing.assert_array_equal(back, host)
+    # The program's own array is not of that memory, which is needed for what comes next.
+    assert finish_fresh(back).base is None
+    gpu.close()
 
 
 ELSEWHERE = pytest.mark.parametrize(
@@ -316,7 +330,13 @@ def test_what_is_asked_of_cupy_is_there():
         *("cuda.runtime.deviceEnablePeerAccess", "cuda.MemoryPointer.device_id"),
         *("cuda.MemoryPointer.copy_from_device_async", "cuda.get_current_stream", "from_dlpack"),
         *("cuda.runtime.pointerGetAttributes", "cuda.runtime.PointerAttributes.device", "asarray"),
-        *("cuda.runtime.getDevice", "ndarray.base", "ndarray.flags", "ndarray.data"),
+        *(
+            "cuda.alloc_pinned_memory",
+            "cuda.runtime.getDevice",
+            "ndarray.base",
+            "ndarray.flags",
+            "ndarray.data",
+        ),
         *("ndarray.__dlpack__", "ndarray.__dlpack_device__", "ndarray.copy", "ndarray.astype"),
     ):
         found = cupy

@@ -18,6 +18,26 @@ from tfsession.devices.memory import charged
 from tfsession.devices.threads import write_blocks
 
 
+class Moves:
+    """Tells that a variable lies elsewhere: whoever knows where all of them lie looks again.
+
+    Attributes:
+        last: another object after each move; to hold it keeps it from coming again.
+    """
+
+    __slots__ = ("last",)
+
+    def __init__(self) -> None:
+        self.note()
+
+    def note(self) -> None:
+        """A variable has just got another array."""
+        self.last = object()
+
+
+moves = Moves()
+
+
 def _copy(array: Any, value: Any) -> None:
     array[...] = value
 
@@ -76,6 +96,11 @@ class Variable:
         """The error of an update before the first assignment."""
         return self.uninitialized()
 
+    def place(self, array: Any) -> None:
+        """Keep this array from now on, without a copy, or none."""
+        self.array = array
+        moves.note()
+
     def is_shared(self, known: int = 0) -> bool:
         """Whether anything but the variable holds the array or a view of it.
 
@@ -95,7 +120,7 @@ class Variable:
             raise self.missing()
         self.updates += 1
         if not self.is_reference and self.is_shared():
-            self.array = charged(self.array.copy())
+            self.place(charged(self.array.copy()))
         return self.array
 
     def assign(self, value: Any, owned: bool = False) -> None:
@@ -113,17 +138,17 @@ class Variable:
                 and self.array.dtype == value.dtype
             )
             if owned and not (fits and self.is_reference) and _stands_alone(value):
-                self.array = charged(value)
+                self.place(charged(value))
             elif fits and (self.is_reference or not self.is_shared()):
                 write_blocks(_copy, self.array, value)
             else:
                 # A NumPy scalar, as ufuncs give for rank 0, copies to a scalar: [...] helps.
-                self.array = charged(value[...].copy())
+                self.place(charged(value[...].copy()))
 
     def release(self) -> None:
         """Give the memory back; the variable is uninitialized then."""
         with self.lock:
-            self.array = None
+            self.place(None)
 
 
 class ReferenceVariable(Variable):

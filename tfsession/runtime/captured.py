@@ -27,7 +27,7 @@ from tfsession.devices.capture import CaptureRefused, NotRecordable
 from tfsession.devices.memory import OPERATIONS, on_behalf_of
 from tfsession.devices.slab import FOREVER, Lifetime, Slab, aligned, lay_out
 from tfsession.graph.operation import Operation
-from tfsession.resources.variable import Variable
+from tfsession.resources.variable import Variable, moves
 from tfsession.runtime.partition import Transfer
 from tfsession.runtime.recorded_state import (
     Home,
@@ -381,6 +381,7 @@ class _Recorded:
         self._watched = state.when_moved(self._moved)
         self._variables = list(variables)
         self._located = locations(variables)
+        self._last_move: object = None
         self._rounds_to_tf32 = modes.tensor_float_32
         self._forms = [(n, own[n].shape, own[n].dtype, type(arguments[n])) for n in places]
         others = [n for n in range(len(arguments)) if n not in places]
@@ -476,7 +477,12 @@ class _Recorded:
         for number, variable in self._same:
             if arguments[number] is not variable:
                 return False
-        return locations(self._variables) == self._located
+        last_move = moves.last
+        if last_move is not self._last_move:
+            if locations(self._variables) != self._located:
+                return False
+            self._last_move = last_move
+        return True
 
     def is_free(self) -> bool:
         """Whether nobody has a result of the last replay."""
@@ -497,7 +503,8 @@ class _Recorded:
 
     def run(self, arguments: Sequence[Value]) -> list[Value]:
         """The results for arguments like those that it was recorded with."""
-        with self._device.activate():
+        # Inputs that lie on the device are copied there, as by any kernel.
+        with self._device.activate() if self._inputs else self._device.replaying():
             self._bring(arguments)
             self._replay()
         return [result(arguments) for result in self._results]

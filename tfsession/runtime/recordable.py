@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, cast
 
+import numpy as np
+
 from tfsession.core.dtypes import resource, string, variant
 from tfsession.core.rules import Kernel
 from tfsession.devices.accelerator import Accelerator
@@ -130,7 +132,7 @@ class _Joined:
 
 def _giving(value: Any) -> Kernel:
     """A kernel that has the device keep a value of the host."""
-    return Kernel("Const", lambda xp: xp.asarray(value), constant=True)
+    return Kernel("Const", lambda xp: xp.asarray(np.asarray(value)), constant=True)
 
 
 def _bringing(memory: Any) -> Kernel:

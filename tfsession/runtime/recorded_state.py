@@ -67,10 +67,10 @@ class VariableState:
     def restore(self) -> None:
         """Let variables be where they were."""
         for variable, array in self._replaced():
-            variable.array = array
+            variable.place(array)
         made = [variable for variable in self._empty if variable.array is not None]
         for variable in made:
-            variable.array = None
+            variable.place(None)
         if made:
             raise CaptureRefused(f"variable {made[0].name} got its first value")
 
@@ -109,7 +109,7 @@ class Home:
             return
         if there.shape == here.shape and there.dtype == here.dtype:
             here[...] = there
-            self._variable.array = here
+            self._variable.place(here)
 
 
 def held(

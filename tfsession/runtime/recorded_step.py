@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from tfsession.devices.transfer import start_copy, wait_for
 from tfsession.runtime.captured import CapturedComputation
-from tfsession.runtime.float_errors import SILENT, settings, use
 
 if TYPE_CHECKING:
     from tfsession.runtime.plan import Plan
@@ -57,20 +56,13 @@ class RecordedStep:
             return None
         if self._implicit is not None:
             self._implicit.check()
-        before = settings()
-        try:
-            use(SILENT)
-            results = self._recordings.run([feeds[number] for number in self._taken], None)
-            if results is None:
-                return None
-            values = [results[number] for number in self._outputs]
-            found = [
-                value
-                if transfer is None
-                else start_copy(value, transfer.source, transfer.destination)
-                for value, (transfer, _) in zip(values, self._ends, strict=True)
-            ]
-            wait_for(self._sources)
-            return [finish(value) for value, (_, finish) in zip(found, self._ends, strict=True)]
-        finally:
-            use(before)
+        results = self._recordings.run([feeds[number] for number in self._taken], None)
+        if results is None:
+            return None
+        values = [results[number] for number in self._outputs]
+        found = [
+            value if transfer is None else start_copy(value, transfer.source, transfer.destination)
+            for value, (transfer, _) in zip(values, self._ends, strict=True)
+        ]
+        wait_for(self._sources)
+        return [finish(value) for value, (_, finish) in zip(found, self._ends, strict=True)]
