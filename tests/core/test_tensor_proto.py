@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from tfsession.core import dtypes, protos
 from tfsession.core.dimension import Dimension
 from tfsession.core.dtypes import as_dtype
-from tfsession.core.tensor_proto import array_to_proto, make_ndarray, make_tensor_proto, to_ndarray
+from tfsession.core.tensor_proto import (
+    array_to_proto,
+    constant_array,
+    make_ndarray,
+    make_tensor_proto,
+    to_ndarray,
+)
 
 
 class Level(enum.IntEnum):
@@ -324,6 +330,39 @@ def test_reading(dtype, shape, fields, expected):
     assert as_dtype(array.dtype) == dtype
     assert array.shape == tuple(shape)
     assert array.tolist() == expected
+
+
+REPEATED = [
+    ("int32", [3], {"int_val": [1, 2]}),
+    ("int32", [2, 2], {"int_val": [1]}),
+    ("bool", [4], {"bool_val": [True, False]}),
+    ("complex64", [3], {"scomplex_val": [1, 2, 3, 4]}),
+    ("half", [3], {"half_val": [15360, 0]}),
+    ("string", [3], {"string_val": [b"a", b"b"]}),
+    ("float8_e5m2", [3], {"float8_val": b"<<"}),
+]
+
+
+@pytest.mark.parametrize(("dtype", "shape", "fields"), REPEATED)
+def test_a_constant_is_written_with_the_values_that_were_given(dtype, shape, fields):
+    message = tensor_proto(dtype, shape, fields)
+    array = constant_array(message)
+    assert contents(array) == contents(make_ndarray(message))
+    assert array_to_proto(array) == message
+
+
+def test_a_large_constant_of_few_values_is_written_fast_and_whole():
+    message = tensor_proto("bool", [1 << 24], {"bool_val": [True, False]})
+    array = constant_array(message)
+    assert type(array) is np.ndarray
+    assert not array.flags.writeable
+    assert array_to_proto(array).ByteSize() < 100
+
+
+def test_what_is_made_of_a_constant_has_its_own_values():
+    array = constant_array(tensor_proto("int32", [2, 2], {"int_val": [1, 2, 3]}))
+    for other in (array.T, array[::-1], array[:1], array.view(np.uint32), array + 0):
+        assert make_ndarray(array_to_proto(other)).tolist() == other.tolist()
 
 
 UNREADABLE = [

@@ -52,3 +52,9 @@ def test_every_format_has_its_turns():
 def test_what_a_file_only_claims_is_not_computed_with(number):
     """An empty matrix of 2**32 columns; the sum of 2**32 equal numbers, before a step runs."""
     assert fuzz.defect_of("graph", "303", number) is None
+
+
+@pytest.mark.parametrize(("seed", "number"), [("401", 90587), ("402", 259017)])
+def test_what_few_values_stand_for_is_written_so(seed, number):
+    """Sixteen million truths, of which all but a dozen are equal."""
+    assert fuzz.defect_of("graph", seed, number) is None

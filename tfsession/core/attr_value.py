@@ -13,7 +13,7 @@ import numpy as np
 from tfsession.core import protos
 from tfsession.core.dtypes import DType, as_dtype
 from tfsession.core.shape import TensorShape, to_proto, to_shape
-from tfsession.core.tensor_proto import array_to_proto, fill_proto, make_ndarray, uniform_array
+from tfsession.core.tensor_proto import array_to_proto, constant_array, fill_proto
 
 __all__ = [
     *("attr_from_proto", "decode_tensor", "fill_attr_value", "kind_of", "public_attr"),
@@ -104,18 +104,8 @@ def attr_from_proto(message: Any, kind: str | None = None) -> Any:
 
 def decode_tensor(message: Any) -> Any:
     """The array of a TensorProto; a copy of the message where no array can hold it."""
-    if not as_dtype(message.dtype).is_numpy_compatible:
-        return _copy(message)
-    array = uniform_array(message)
-    if array is not None:
-        return array
-    array = make_ndarray(message)
-    if array.size > 1 and not message.tensor_content:
-        # One value for all elements stays one: the message that comes out again is the same.
-        uniform = np.broadcast_to(array[(slice(0, 1),) * array.ndim], array.shape)
-        if array_to_proto(uniform) == message:
-            return uniform
-    return array
+    is_array = as_dtype(message.dtype).is_numpy_compatible
+    return constant_array(message) if is_array else _copy(message)
 
 
 def _copy(message: Any) -> Any:

@@ -20,8 +20,7 @@ from tfsession.core.wire import nested, read_varint, varint
 __all__ = ["array_to_proto", "make_ndarray", "make_tensor_proto", "to_ndarray"]
 
 _MAX_CONTENT: Final = 1 << 31
-# Bytes that a message may ask for without giving the values, and with a last one that repeats.
-_BELIEVED: Final = 1 << 20
+# Bytes that a message may ask for with a last value that repeats.
 _MOST_REPEATED: Final = 1 << 26
 _MOST_REPEATED_TEXTS: Final = 1 << 23
 # Numbers that go into a field one by one.
@@ -108,9 +107,22 @@ def array_to_proto(array: Array) -> Any:
     return proto
 
 
+class _Repeated(np.ndarray[Any, np.dtype[Any]]):
+    """The memory of an array that few values stood for, and the message that gave them."""
+
+    message: Any
+
+
 def fill_proto(proto: Any, array: Array) -> None:
     """Write into an empty TensorProto what `array_to_proto` gives."""
     shape = array.shape
+    memory = array.base
+    # An array of this layout is all of the memory.
+    if isinstance(memory, _Repeated) and (memory.shape, memory.strides, memory.dtype) == (
+        *(shape, array.strides, array.dtype),
+    ):
+        proto.CopyFrom(memory.message)
+        return
     if array.size > 1 and not any(array.strides):
         array = array[(slice(0, 1),) * array.ndim]
     _encode(array, shape, proto)
@@ -176,27 +188,38 @@ def make_ndarray(tensor: Any) -> Array:
     return fill(_decode(getattr(tensor, field.name), dtype, field), sizes)
 
 
-def uniform_array(tensor: Any) -> Array | None:
-    """The array of a TensorProto that gives one value, or none, for a great many elements.
+def constant_array(tensor: Any) -> Array:
+    """The array of a TensorProto that `fill_proto` writes with as few values as it has here.
 
-    It takes the memory of one of them. None where `make_ndarray` is the way.
+    Where the message gives one value for all elements, or none, it takes the memory of one of them.
+    It cannot be written to if the message gives fewer values than elements.
 
     Raises:
-        ValueError: the message gives several values, and claims to stand for a great many more.
+        ValueError: as `make_ndarray`; or the message gives several values, and claims to stand for
+            a great many more.
+        TypeError: a type that a TensorProto cannot hold.
+        KeyError: resource and variant.
     """
     sizes = tuple(dim.size for dim in tensor.tensor_shape.dim)
     dtype = as_dtype(tensor.dtype)
     field = _FIELDS.get(dtype)
-    size = math.prod(sizes) * dtype.numpy.itemsize
-    if size <= _BELIEVED or tensor.tensor_content or field is None or not field.name:
-        return None
+    if tensor.tensor_content or field is None or not field.name:
+        return make_ndarray(tensor)
     values = _decode(getattr(tensor, field.name), dtype, field)
+    count = math.prod(sizes)
+    if values.size >= count:
+        return fill(values, sizes)
     if values.size <= 1:
         return np.broadcast_to(fill(values, (1,))[0], sizes)
     most = _MOST_REPEATED_TEXTS if dtype is dtypes.string else _MOST_REPEATED
-    if size > most and values.size < math.prod(sizes):
+    if count * dtype.numpy.itemsize > most:
         raise ValueError(f"{values.size} values are given for a tensor of shape {list(sizes)}")
-    return None
+    memory = _Repeated(sizes, dtype.numpy)
+    memory[...] = fill(values, sizes)
+    memory.message = type(tensor)()
+    memory.message.CopyFrom(tensor)
+    memory.flags.writeable = False
+    return memory.view(np.ndarray)
 
 
 def _texts(content: bytes, count: int) -> Array:
