@@ -13,7 +13,8 @@ from tfsession.core import png, protos
 from tfsession.core.dtypes import DType
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
-from tfsession.core.shape import debug_string, to_proto
+from tfsession.core.shape import debug_string
+from tfsession.core.tensor_proto import content_proto
 
 _LARGEST: Final = float(np.finfo(np.float64).max)
 # Numbers are summed one after another, so many at a time.
@@ -156,8 +157,10 @@ def image_summary(xp: Any, tag: Any, tensor: Any, *, max_images: int, bad_color:
     values = []
     for name, pixels in zip(tags, tensor, strict=False):
         shown = pixels if pixels.dtype == np.uint8 else _as_bytes(pixels, bad_color[:depth])
+        file = png.encode(shown)
+        protos.require_room(len(file))
         image = protos.Summary.Image(
-            height=height, width=width, colorspace=depth, encoded_image_string=png.encode(shown)
+            height=height, width=width, colorspace=depth, encoded_image_string=file
         )
         values.append(protos.Summary.Value(tag=name, image=image))
     return _serialized(*values)
@@ -184,6 +187,7 @@ def _wav(sound: Any, rate: int) -> bytes:
     a_second = 2 * channels * rate & 0xFFFFFFFF
     layout = struct.pack("<IHHIIHH", 16, 1, channels, rate, a_second, 2 * channels & 0xFFFF, 16)
     data = samples.tobytes()
+    protos.require_room(len(data))
     size = struct.pack("<I", 36 + len(data))
     return b"".join(
         (b"RIFF", size, b"WAVEfmt ", layout, b"data", struct.pack("<I", len(data)), data)
@@ -248,21 +252,10 @@ def merge_summary(xp: Any, *inputs: Any) -> Any:
     return _serialized(*values)
 
 
-def _content(tensor: Any, dtype: DType) -> Any:
-    """The TensorProto of an array, its numbers as bytes, however few they are."""
-    proto = protos.TensorProto(dtype=dtype.as_datatype_enum, tensor_shape=to_proto(tensor.shape))
-    if tensor.dtype == object:
-        proto.string_val.extend(tensor.ravel().tolist())
-    else:
-        little_endian = tensor.astype(tensor.dtype.newbyteorder("<"), copy=False)
-        proto.tensor_content = little_endian.tobytes()
-    return proto
-
-
 @kernel("TensorSummary", device="CPU", stateful=True)
 def tensor_summary(ctx: Any, tensor: Any, *, T: DType) -> Any:
     """The whole tensor, under the operation's name."""
-    return _serialized(protos.Summary.Value(node_name=ctx.name, tensor=_content(tensor, T)))
+    return _serialized(protos.Summary.Value(node_name=ctx.name, tensor=content_proto(tensor)))
 
 
 @kernel("TensorSummaryV2", device="CPU")
@@ -278,5 +271,5 @@ def tensor_summary_v2(
     except protos.DecodeError:
         metadata = protos.SummaryMetadata()
     return _serialized(
-        protos.Summary.Value(tag=text, tensor=_content(tensor, T), metadata=metadata)
+        protos.Summary.Value(tag=text, tensor=content_proto(tensor), metadata=metadata)
     )

@@ -74,6 +74,13 @@ SAMPLES = [
 NAMES = [type(sample).__qualname__ for sample in SAMPLES]
 
 
+def copied(message):
+    made = type(message)()
+    made.CopyFrom(message)
+    made.CopyFrom(made)
+    return made
+
+
 def descriptor_set():
     data = resources.files("tfsession.core.protos").joinpath("descriptors.binpb").read_bytes()
     return descriptor_pb2.FileDescriptorSet.FromString(data)
@@ -114,8 +121,9 @@ def foreign(package):
         lambda m: pickle.loads(pickle.dumps(m)),
         copy.copy,
         copy.deepcopy,
+        copied,
     ],
-    ids=["bytes", "pickle", "copy", "deepcopy"],
+    ids=["bytes", "pickle", "copy", "deepcopy", "CopyFrom"],
 )
 def test_round_trips(message, duplicate):
     again = duplicate(message)
@@ -123,6 +131,50 @@ def test_round_trips(message, duplicate):
     assert again is not message
     assert again == message
     assert message.ByteSize() > 0
+
+
+def test_a_copy_takes_the_place_of_what_was_there():
+    place = meta_graph()
+    place.graph_def.CopyFrom(protos.GraphDef())
+    assert place.HasField("graph_def")
+    assert not place.graph_def.node
+    with pytest.raises(TypeError):
+        place.CopyFrom(graph_def())
+    assert place.collection_def["losses"].node_list.value == ["loss:0"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is limited by Linux")
+def test_without_room_messages_raise_errors():
+    """Left to itself protobuf ends the process, or leaves values out."""
+    script = """if True:
+        import copy, resource
+        import numpy as np
+        from google.protobuf.message import EncodeError
+        from tfsession.core import protos
+        from tfsession.core.tensor_proto import array_to_proto, content_proto
+        numbers = np.ones(24 << 20, np.int32)
+        message = array_to_proto(numbers)
+        texts = np.array([b"x" * 1000] * (100 << 10), object)
+        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20), resource.RLIM_INFINITY))
+        for make in (
+            lambda: array_to_proto(numbers),
+            lambda: content_proto(texts, texts_as_content=True),
+            lambda: array_to_proto(texts),
+            lambda: protos.TensorProto().CopyFrom(message),
+            lambda: copy.deepcopy(message),
+            lambda: protos.AttrValue(tensor=message),
+            lambda: array_to_proto(np.ones(24 << 20, np.uint16)),
+        ):
+            try:
+                make()
+                print("made")
+            except (MemoryError, EncodeError):
+                print("no room")
+    """
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "no room\n" * 7
 
 
 def test_pickle_in_another_process():

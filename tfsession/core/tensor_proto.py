@@ -71,10 +71,6 @@ def _fields() -> dict[DType, _Field]:
 _FIELDS: Final = _fields()
 
 
-# Bytes of a tensor for which it is looked whether there is room.
-_LARGE = 1 << 20
-
-
 def make_tensor_proto(
     values: Any,
     dtype: Any = None,
@@ -128,26 +124,23 @@ def fill_proto(proto: Any, array: Array) -> None:
     _encode(array, shape, proto)
 
 
-def _require(nbytes: int) -> None:
-    """Raise MemoryError where there is no room: a message that finds none ends the process."""
-    if nbytes > _LARGE:
-        np.empty(2 * nbytes, np.uint8)
-
-
 def _encode(array: Array, shape: tuple[int, ...], into: Any = None) -> Any:
     dtype = as_dtype(array.dtype)
     field = _FIELDS[dtype]
     proto = protos.TensorProto() if into is None else into
     proto.dtype = dtype.as_datatype_enum
     proto.tensor_shape.CopyFrom(to_proto(shape))
-    _require(array.nbytes)
     if field.content and array.size > 1 and array.size == math.prod(shape):
         if array.nbytes >= _MAX_CONTENT:
             raise ValueError("Cannot create a tensor proto whose content is larger than 2GB.")
-        proto.tensor_content = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+        _set_content(proto, array)
         return proto
     if not field.name:
         raise TypeError(f"Element type not supported in TensorProto: {dtype.name}.")
+    if dtype is dtypes.string:
+        _set_texts(proto, array.ravel().tolist())
+        return proto
+    protos.require_room(array.nbytes)
     values = array.ravel()
     if field.storage is not None:
         values = values.view(field.storage)
@@ -160,7 +153,7 @@ def _encode(array: Array, shape: tuple[int, ...], into: Any = None) -> Any:
         little = values.astype(values.dtype.newbyteorder("<"), copy=False)
         proto.MergeFromString(nested(number, little.tobytes()))
     else:
-        getattr(proto, field.name).extend(values.tolist())
+        _extend(getattr(proto, field.name), values.tolist())
     return proto
 
 
@@ -251,8 +244,8 @@ def _decode(values: Any, dtype: DType, field: _Field) -> Array:
     return parts.view(dtype.numpy)
 
 
-def serialized(array: Array, texts_as_content: bool = False) -> bytes:
-    """The bytes of a TensorProto that holds numbers as content, whatever their number.
+def content_proto(array: Array, texts_as_content: bool = False) -> Any:
+    """The TensorProto that holds numbers as content, whatever their number.
 
     With `texts_as_content` texts, too: first the lengths of all, then all texts.
     """
@@ -260,12 +253,36 @@ def serialized(array: Array, texts_as_content: bool = False) -> bytes:
     proto = protos.TensorProto(dtype=dtype.as_datatype_enum, tensor_shape=to_proto(array.shape))
     texts = array.ravel().tolist() if dtype is dtypes.string else []
     if texts_as_content and texts:
-        proto.tensor_content = b"".join([*(varint(len(text)) for text in texts), *texts])
+        content = b"".join([*(varint(len(text)) for text in texts), *texts])
+        protos.require_room(len(content))
+        proto.tensor_content = content
     elif dtype is dtypes.string:
-        proto.string_val.extend(texts)
+        _set_texts(proto, texts)
     else:
-        proto.tensor_content = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
-    data: bytes = proto.SerializeToString()
+        _set_content(proto, array)
+    return proto
+
+
+def _set_content(proto: Any, array: Array) -> None:
+    protos.require_room(array.nbytes)
+    proto.tensor_content = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def _set_texts(proto: Any, texts: list[bytes]) -> None:
+    protos.require_room(sum(map(len, texts)))
+    _extend(proto.string_val, texts)
+
+
+def _extend(listed: Any, values: list[Any]) -> None:
+    """Put all values into a field: without room protobuf leaves some out, and says nothing."""
+    listed.extend(values)
+    if len(listed) != len(values):
+        raise MemoryError(f"There is no room for {len(values)} values in a message.")
+
+
+def serialized(array: Array, texts_as_content: bool = False) -> bytes:
+    """The bytes of the TensorProto of `content_proto`."""
+    data: bytes = content_proto(array, texts_as_content).SerializeToString()
     return data
 
 

@@ -17,6 +17,12 @@ from tfsession.train.meta_graph import export_meta_graph
 __all__ = ["FileWriter", "FileWriterCache", "get_summary_description"]
 
 
+def _encoded(message: Any) -> bytes:
+    data: bytes = message.SerializeToString()
+    protos.require_room(len(data))
+    return data
+
+
 class SummaryToEventTransformer:
     """Turns summaries, graphs and logs into events, for whatever has `add_event`.
 
@@ -91,7 +97,7 @@ class SummaryToEventTransformer:
                 "Passing a `GraphDef` to the SummaryWriter is deprecated. Pass a `Graph` object "
                 "instead, such as `sess.graph`."
             )
-        self._add_event(protos.Event(graph_def=message.SerializeToString()), global_step)
+        self._add_event(protos.Event(graph_def=_encoded(message)), global_step)
         return message
 
     def add_meta_graph(self, meta_graph_def: Any, global_step: Any = None) -> None:
@@ -102,7 +108,7 @@ class SummaryToEventTransformer:
             raise TypeError(
                 f"meta_graph_def must be type MetaGraphDef, saw type: {type(meta_graph_def)}"
             ) from None
-        self._add_event(protos.Event(meta_graph_def=message.SerializeToString()), global_step)
+        self._add_event(protos.Event(meta_graph_def=_encoded(message)), global_step)
 
     def add_run_metadata(self, run_metadata: Any, tag: str, global_step: Any = None) -> None:
         """Write what a run tells of itself: TensorBoard's graph shows its times and memory.
@@ -117,7 +123,7 @@ class SummaryToEventTransformer:
         """
         if tag in self._run_tags:
             raise ValueError("The provided tag was already used for this event type")
-        tagged = protos.TaggedRunMetadata(tag=tag, run_metadata=run_metadata.SerializeToString())
+        tagged = protos.TaggedRunMetadata(tag=tag, run_metadata=_encoded(run_metadata))
         self._add_event(protos.Event(tagged_run_metadata=tagged), global_step)
         self._run_tags.add(tag)
 

@@ -6,7 +6,10 @@ package does not load google.protobuf. After an edit of a .proto file run ci/pro
 """
 
 import importlib
-from typing import Any
+from typing import Any, Final
+
+# Bytes for which it is looked whether there is room.
+_LARGE: Final = 1 << 20
 
 
 def _pool() -> Any:
@@ -53,3 +56,12 @@ def coerce(message: Any, cls: Any) -> Any:
 def parsed(cls: Any, data: bytes) -> Any:
     """Return the message of a class that `data` holds; raises ValueError when it holds none."""
     return _pool().parsed(cls, data)
+
+
+def require_room(nbytes: int) -> None:
+    """Raise MemoryError where there is no room for so many bytes in a message, and written again.
+
+    A field that is given bytes does not look, and ends the process.
+    """
+    if nbytes > _LARGE:
+        bytes(2 * nbytes)

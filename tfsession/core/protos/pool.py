@@ -56,6 +56,7 @@ def _class_of(descriptor: Descriptor, module: str, qualname: str) -> Any:
     cls: Any = message_factory.GetMessageClass(descriptor)
     cls.__module__ = module
     cls.__qualname__ = qualname
+    cls.CopyFrom, cls.__deepcopy__ = _copy_from, _deep_copy
     for name, nested in descriptor.nested_types_by_name.items():
         inner = _class_of(nested, module, f"{qualname}.{name}")
         # protobuf keeps no reference to a nested class, and would build another one without ours.
@@ -71,6 +72,20 @@ def parsed(cls: type[Message], data: bytes) -> Message:
         return cls.FromString(data)
     except DecodeError as error:
         raise ValueError(str(error)) from None
+
+
+def _copy_from(message: Message, other: Message) -> None:
+    """Copy by bytes: protobuf's own way ends the process where there is no room for the copy."""
+    if other is not message:
+        if isinstance(other, type(message)):
+            message.Clear()
+        message.MergeFrom(other)
+
+
+def _deep_copy(message: Message, memo: Any) -> Message:
+    copy = type(message)()
+    copy.MergeFrom(message)
+    return copy
 
 
 def _reduce(message: Message) -> tuple[Any, ...]:
