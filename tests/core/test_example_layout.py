@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfsession.core import protos
+from tfsession.core import example_layout, protos
 from tfsession.core.dtypes import float32, int64, string
 from tfsession.core.example_layout import values_by_name
 from tfsession.core.examples import column, example_features, known_column
@@ -54,7 +54,8 @@ def test_plain_examples_are_known():
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x0a", b"\x0a\xff\xff", b"?" * 20, b"\x0a\x02\x0a\x05"])
-def test_what_is_no_plain_example_is_not_known(damage):
+def test_what_is_no_plain_example_is_not_known(damage, monkeypatch):
+    monkeypatch.setattr(example_layout, "_known", example_layout._Known())
     text = serialized({"a": (int64, [3])})
     assert values_by_name([text, damage]) is None
     assert values_by_name([text, text[:-1] + b"\xff"]) is not None  # its values are not looked at
