@@ -233,7 +233,7 @@ class SlicesWriter:
         saved.data.data.SetInParent()
         for begin in range(0, values.size, _CHUNK):
             chunk = values[begin : begin + _CHUNK].tolist()
-            getattr(saved.data.data, field[0]).extend(chunk)
+            protos.extend(getattr(saved.data.data, field[0]), chunk)
         self._rows[key] = saved.SerializeToString()
 
     def finish(self) -> None:

@@ -78,7 +78,7 @@ def _from_text(data: bytes) -> tuple[Any, str]:
     failure = "it is no text in UTF-8"
     for kind in ("GraphDef", "MetaGraphDef", "SavedModel"):
         try:
-            message = protos.text_format.Parse(data, getattr(protos, kind)())
+            message = protos.parsed_text(getattr(protos, kind), data)
         except (protos.text_format.ParseError, UnicodeDecodeError) as error:
             # The first one counts: most text files are GraphDefs.
             failure = str(error).split("\n")[0] if kind == "GraphDef" else failure

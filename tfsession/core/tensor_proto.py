@@ -153,7 +153,7 @@ def _encode(array: Array, shape: tuple[int, ...], into: Any = None) -> Any:
         little = values.astype(values.dtype.newbyteorder("<"), copy=False)
         proto.MergeFromString(nested(number, little.tobytes()))
     else:
-        _extend(getattr(proto, field.name), values.tolist())
+        protos.extend(getattr(proto, field.name), values.tolist())
     return proto
 
 
@@ -270,14 +270,7 @@ def _set_content(proto: Any, array: Array) -> None:
 
 def _set_texts(proto: Any, texts: list[bytes]) -> None:
     protos.require_room(sum(map(len, texts)))
-    _extend(proto.string_val, texts)
-
-
-def _extend(listed: Any, values: list[Any]) -> None:
-    """Put all values into a field: without room protobuf leaves some out, and says nothing."""
-    listed.extend(values)
-    if len(listed) != len(values):
-        raise MemoryError(f"There is no room for {len(values)} values in a message.")
+    protos.extend(proto.string_val, texts)
 
 
 def serialized(array: Array, texts_as_content: bool = False) -> bytes:

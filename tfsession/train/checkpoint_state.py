@@ -143,7 +143,7 @@ def get_checkpoint_state(checkpoint_dir: Any, latest_filename: str | None = None
     directory = os.fspath(checkpoint_dir)
     path = Path(local_path(state_file(directory, latest_filename)))
     try:
-        state = protos.text_format.Parse(path.read_bytes(), protos.CheckpointState())
+        state = protos.parsed_text(protos.CheckpointState, path.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, protos.text_format.ParseError, UnicodeDecodeError) as error:

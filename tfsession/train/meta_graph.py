@@ -266,7 +266,7 @@ def read_meta_graph(filename: str) -> Any:
     except protos.DecodeError:
         pass
     try:
-        return protos.text_format.Parse(data, protos.MetaGraphDef())
+        return protos.parsed_text(protos.MetaGraphDef, data)
     except (protos.text_format.ParseError, UnicodeDecodeError) as error:
         raise OSError(f"Cannot parse file {filename}: {error}.") from None
 

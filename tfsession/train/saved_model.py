@@ -306,7 +306,7 @@ def read_saved_model(export_dir: Any) -> Any:
             raise OSError(f"Cannot parse file {binary}: {error}.") from None
     if text.is_file():
         try:
-            return protos.text_format.Parse(text.read_bytes(), protos.SavedModel())
+            return protos.parsed_text(protos.SavedModel, text.read_bytes())
         except (protos.text_format.ParseError, UnicodeDecodeError) as error:
             raise OSError(f"Cannot parse file {text}: {error}.") from None
     raise OSError(f"SavedModel file does not exist at: {export_dir}/{{{_PBTXT}|{_PB}}}")

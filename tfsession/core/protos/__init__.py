@@ -58,6 +58,17 @@ def parsed(cls: Any, data: bytes) -> Any:
     return _pool().parsed(cls, data)
 
 
+def parsed_text(cls: Any, data: bytes) -> Any:
+    """Return the message of a class that a text holds.
+
+    Raises:
+      text_format.ParseError: it holds none.
+      UnicodeDecodeError: it is no text.
+    """
+    require_room(len(data))
+    return _exports()["text_format"].Parse(data, cls())
+
+
 def require_room(nbytes: int) -> None:
     """Raise MemoryError where there is no room for so many bytes in a message, and written again.
 
@@ -65,3 +76,15 @@ def require_room(nbytes: int) -> None:
     """
     if nbytes > _LARGE:
         bytes(2 * nbytes)
+
+
+def extend(listed: Any, values: list[Any]) -> None:
+    """Add all values to a field: without room protobuf leaves some out, and says nothing.
+
+    Raises:
+      MemoryError: they are not all there.
+    """
+    wanted = len(listed) + len(values)
+    listed.extend(values)
+    if len(listed) != wanted:
+        raise MemoryError(f"There is no room for {wanted} values in a message.")
