@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ import numpy as np
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
 from tfsession.devices.constants import constant
-from tfsession.devices.threads import run_blocks
+from tfsession.devices.threads import even_rows, run_blocks
 from tfsession.devices.workspace import Workspace
 from tfsession.kernels.image_resize_taps import (
+    Bands,
     Taps,
     between,
     copied,
@@ -22,12 +24,13 @@ from tfsession.kernels.image_resize_taps import (
     linear,
     nearest,
     refuse,
+    rows_between,
     scale_of,
 )
 
-# Bytes of the result that are worked on at a time, so that what is made on the way stays in the
-# cache of a CPU; elsewhere large parts fill the machine.
-_BLOCK = {"CPU": 2 << 20, None: 1 << 28}
+# Bytes of images and result that are worked on at a time, so that what is made on the way stays in
+# the cache of a CPU, and calls last long enough; elsewhere large parts fill the machine.
+_BLOCK = {"CPU": 4 << 20, None: 1 << 28}
 _MANY = 8  # channels from which on it pays to move pixels whole
 
 
@@ -89,9 +92,9 @@ def _by_rows(
     rows, width = size
     result = xp.empty((batch, rows, width, channels), dtype)
     old, new = columns.split(images), columns.split(result)
-    per_row = max(width * channels * result.itemsize, 1)
-    images_at_once = max(block // (per_row * rows), 1)
-    rows_at_once = rows if images_at_once > 1 else max(block // per_row, 1)
+    per_row = (images.nbytes + result.nbytes) // max(batch * rows, 1)
+    rows_at_once = even_rows(rows, per_row, block)
+    images_at_once = even_rows(batch, per_row * rows, block) if rows_at_once >= rows else 1
     parts = [
         (slice(first, first + images_at_once), slice(row, min(row + rows_at_once, rows)))
         for first in range(0, batch, images_at_once)
@@ -107,35 +110,58 @@ def _by_rows(
 
 
 def _bilinear(xp: Any, block: int, images: Any, size: list[int], *how: bool) -> Any:
-    """As TensorFlow adds: along the rows first, then between them, in float32."""
-    columns = _Columns(images.shape[3])
-    above, below, down = between(images.shape[1], size[0], *how)
-    left, right, across = between(images.shape[2], size[1], *how)
-    lefts, rights = columns.indices(xp, left), columns.indices(xp, right)
-    along, downs = columns.weights(xp, across), constant(xp, down[:, None, None])
+    """Along the rows first, then between them, in float32, as TensorFlow adds.
 
-    @cache
-    def sources(start: int, stop: int) -> tuple[Any, Any, Any]:
-        """The old rows that some new ones lie between, and which of them is above and below."""
-        pairs = np.concatenate([above[start:stop], below[start:stop]])
-        needed, inner = np.unique(pairs, return_inverse=True)
-        first, last = int(needed[0]), int(needed[-1])
-        is_range = needed.size == last + 1 - first
-        rows = slice(first, last + 1) if is_range else constant(xp, needed)
-        return rows, *(constant(xp, i) for i in np.split(inner.reshape(-1), 2))
+    On the host rows that lie close are one product by BLAS, which goes through memory once: a bit
+    in the last place may differ.
+    """
+    columns = _Columns(images.shape[3])
+    axis = images.shape[1], size[0], *how
+    lefts, rights, along = _across(columns.channels, images.shape[2], size[1], *how)
+    lefts, rights, along = (constant(xp, array) for array in (lefts, rights, along))
 
     def of_rows(images: Any, some: slice, result: Any) -> None:
-        rows, tops, bottoms = sources(some.start, some.stop)
-        whole = images[:, rows].astype(np.float32, copy=False)
+        needed, above, below, part, bands = rows_between(some.start, some.stop, *axis)
+        if not isinstance(needed, slice):
+            needed = constant(xp, needed)
+        whole = images[:, needed].astype(np.float32, copy=False)
         with Workspace(xp) as take:
             mixed, ends = (_moved(xp, take, whole, i, 2) for i in (lefts, rights))
             _lerp(xp, mixed, ends, along, mixed)
-            end = _moved(xp, take, mixed, bottoms, 1)
+            if xp is np and bands and _is_finite(mixed):
+                _by_products(mixed, bands, result)
+                return
+            end = _moved(xp, take, mixed, constant(xp, below), 1)
             # Into the result, which is then in the cache when the sum is written.
-            start = _moved(xp, lambda *_: result, mixed, tops, 1)
-            _lerp(xp, start, end, downs[some], result)
+            start = _moved(xp, lambda *_: result, mixed, constant(xp, above), 1)
+            _lerp(xp, start, end, constant(xp, part), result)
 
     return _by_rows(xp, block, images, size, np.float32, columns, of_rows)
+
+
+@lru_cache(maxsize=64)
+def _across(channels: int, old: int, new: int, *how: bool) -> tuple[Any, Any, Any]:
+    """For each new column the old ones before and after it, and its distance from the former."""
+    columns = _Columns(channels)
+    left, right, part = between(old, new, *how)
+    return columns.indices(np, left), columns.indices(np, right), columns.weights(np, part)
+
+
+def _is_finite(x: Any) -> bool:
+    """Whether all numbers are finite, and far from too large: asked by BLAS."""
+    flat = x.reshape(-1)
+    return math.isfinite(flat @ flat)
+
+
+def _by_products(x: Any, bands: Sequence[Bands], result: Any) -> None:
+    """The rows between those of `x`, all of which are finite: what counts nothing is a summand."""
+    images, row = x.shape[0], x.strides[1]
+    numbers = row // x.itemsize
+    for new, first, step, weights in bands:
+        count, own, width = weights.shape
+        shape, strides = (images, count, width, numbers), (x.strides[0], step * row, row, 4)
+        old = np.ndarray(shape, x.dtype, x, first * row, strides)
+        np.matmul(weights, old, out=result[:, new].reshape(images, count, own, numbers))
 
 
 def _moved(xp: Any, take: Any, x: Any, indices: Any, axis: int) -> Any:
@@ -176,7 +202,8 @@ def _tapped(xp: Any, block: int, images: Any, rows: Taps, columns: Taps, dtype: 
             result[...] = _weighted(xp, take, summed, across, 2)
 
     size = rows.indices.shape[1], columns.indices.shape[1]
-    return _by_rows(xp, block, images, size, dtype, moved, of_rows)
+    # Of each tap there is an array, too.
+    return _by_rows(xp, block // 2, images, size, dtype, moved, of_rows)
 
 
 def _weighted(xp: Any, take: Any, x: Any, taps: list[tuple[Any, Any]], axis: int) -> Any:

@@ -9,12 +9,13 @@ device and every release gives the same bits.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tfsession.core.errors import InvalidArgumentError
 
+_BAND = 8  # rows of one product
 _STEPS = 1 << 10  # between two pixels; the weights of cubic curves are tabulated there
 
 
@@ -46,6 +47,73 @@ def between(old: int, new: int, *how: bool) -> tuple[Any, Any, Any]:
     lower = np.clip(floor, 0, old - 1).astype(np.int64)
     upper = np.clip(np.ceil(at), 0, old - 1).astype(np.int64)
     return lower, upper, at - floor
+
+
+class Bands(NamedTuple):
+    """New rows, a few at a time, as products of weights and of the old rows around them.
+
+    `weights` are `[bands, rows of a band, old rows]`; the old rows of a band begin `step` rows
+    behind those of the band before it, and those of the first at `first`.
+    """
+
+    new: slice
+    first: int
+    step: int
+    weights: Any
+
+
+class Rows(NamedTuple):
+    """Some new rows: the old ones that they need, and which of these are above and below each.
+
+    `part` is the distance from the row above, `[new, 1, 1]`; `bands` are empty where products cost
+    more than they save.
+    """
+
+    needed: Any
+    above: Any
+    below: Any
+    part: Any
+    bands: list[Bands]
+
+
+@lru_cache(maxsize=256)
+def rows_between(start: int, stop: int, old: int, new: int, *how: bool) -> Rows:
+    """The new rows from `start` on, of `between(old, new, *how)`."""
+    above, below, part = (array[start:stop] for array in between(old, new, *how))
+    needed, inner = np.unique(np.concatenate([above, below]), return_inverse=True)
+    above, below = np.split(inner.reshape(-1), 2)
+    first, last = int(needed[0]), int(needed[-1])
+    is_range = needed.size == last + 1 - first
+    bands = _bands(above, below, part) if needed.size <= 2 * above.size else []
+    chosen = slice(first, last + 1) if is_range else needed
+    return Rows(chosen, above, below, part[:, None, None], bands)
+
+
+def _bands(above: Any, below: Any, part: Any) -> list[Bands]:
+    starts, ends = above[::_BAND], np.maximum.reduceat(below, np.arange(0, below.size, _BAND)) + 1
+    width = min(int((ends - starts).max()) + 1, int(ends[-1]))
+    step = round(int(starts[-1] - starts[0]) / max(starts.size - 1, 1))
+    found = []
+    band = 0
+    while band < starts.size:
+        first = min(int(starts[band]), int(ends[-1]) - width)
+        # So many bands from here on have what they need where they look for it.
+        begins = first + step * np.arange(starts.size - band)
+        fits = (begins <= starts[band:]) & (begins + width >= ends[band:])
+        fits &= begins + width <= ends[-1]
+        fits[1:] &= np.arange(band + 2, starts.size + 1) * _BAND <= above.size
+        count = starts.size - band if fits.all() else int(fits.argmin())
+        new = np.arange(band * _BAND, min((band + count) * _BAND, above.size))
+        places, begin = new - new[0], begins[new // _BAND - band]
+        weights = np.zeros((new.size, width), np.float32)
+        rest = np.float32(1) - part[new]
+        # Both together are one, so that what is the same everywhere stays so.
+        weights[places, below[new] - begin] = np.float32(1) - rest
+        weights[places, above[new] - begin] += rest
+        weights = weights.reshape(count, -1, width)
+        found.append(Bands(slice(int(new[0]), int(new[-1]) + 1), first, step, weights))
+        band += count
+    return found
 
 
 def nearest(old: int, new: int, align_corners: bool, half_pixel_centers: bool) -> Any:

@@ -24,7 +24,7 @@ def _rows_of(op):
     for how, (shape, size) in itertools.product(HOW, SIZES):
         if op == "ResizeArea" and "half_pixel_centers" in how:
             continue
-        exact = op in ("ResizeBilinear", "ResizeNearestNeighbor")
+        exact = op == "ResizeNearestNeighbor"
         yield Row(op, f"image.{NAMES[op]}", [floats(*shape)], {"size": size, **how},
                   grad=op == "ResizeNearestNeighbor", label=f"{shape}{size}{how}",
                   tolerance=0 if exact else 1)  # fmt: skip
@@ -110,6 +110,32 @@ def test_large_images_are_done_in_parts():
         for image, *alone in zip(x, *whole, strict=True):
             for one, part in zip(session.run(many, {fed: image[None, :]}), alone, strict=True):
                 assert_same(one[0], part, "one image")
+
+
+def _between(x, axis, new):
+    """Along one axis, by the formula, with corners aligned."""
+    at = np.arange(new, dtype=np.float32) * (np.float32(x.shape[axis] - 1) / np.float32(new - 1))
+    lower, upper = np.floor(at).astype(int), np.minimum(np.ceil(at).astype(int), x.shape[axis] - 1)
+    part = np.expand_dims(at - np.floor(at), [a for a in range(x.ndim) if a != axis])
+    start, end = x.take(lower, axis), x.take(upper, axis)
+    return start + (end - start) * part
+
+
+@pytest.mark.parametrize("size", [(90, 41), (61, 61), (35, 70), (9, 5)])
+@pytest.mark.parametrize("odd", [0, np.nan, np.inf, 3e38])
+def test_bilinear_by_the_formula(size, odd, device):
+    """What is not finite changes the pixels beside it, and no others; the same stays the same."""
+    x = np.random.default_rng(2).normal(0, 1, (2, 45, 31, 3)).astype("float32")
+    x[0, :, :, 0] = 0.1
+    x[1, 20, 7, 1], x[0, 44, 30, 2] = odd, -odd
+    with tf.Graph().as_default(), tf.Session() as session:
+        with tf.device(device):
+            y = tf.image.resize_bilinear(tf.constant(x), size, align_corners=True)
+        result = session.run(y)
+    with np.errstate(all="ignore"):
+        expected = _between(_between(x, 2, size[1]), 1, size[0])
+    np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-6)
+    assert (result[0, :, :, 0] == np.float32(0.1)).all()
 
 
 BAD = [
