@@ -224,10 +224,10 @@ def clip_by_value(xp: Any, t: Any, clip_value_min: Any, clip_value_max: Any) -> 
 
 @kernel("AddN", aliases=True, types={"T": set(ALL_DTYPES) - {variant}}, elementwise="same")
 @kernel("AccumulateNV2", aliases=True)
-def add_n(xp: Any, *inputs: Any) -> Any:
+def add_n(xp: Any, *inputs: Any, out: Any = None) -> Any:
     """The sum, from the first to the last."""
     shape = inputs[0].shape
-    if len(inputs) == 2 and inputs[1].shape == shape:  # as most are
+    if out is None and len(inputs) == 2 and inputs[1].shape == shape:  # as most are
         return inputs[0] + inputs[1]
     for index, array in enumerate(inputs):
         if array.shape != shape:
@@ -239,7 +239,13 @@ def add_n(xp: Any, *inputs: Any) -> Any:
             )
     if len(inputs) == 1:
         return inputs[0]
-    total = inputs[0] + inputs[1]
+    if out is None or any(out is array for array in inputs[2:]):
+        total = inputs[0] + inputs[1]  # what is to be written over is read later
+    else:
+        total = xp.add(inputs[0], inputs[1], out=out)
     for array in inputs[2:]:
         total += array
+    if out is not None and total is not out:
+        xp.copyto(out, total)
+        return out
     return total

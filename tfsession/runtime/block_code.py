@@ -123,9 +123,9 @@ class BlockWriter:
         return self._at[number]
 
     def _ending(self, number: int) -> list[int]:
-        """The values of which this step is the last reader."""
-        arguments = set(self._cut.step(number).arguments)
-        return sorted(n for n in arguments if self._last[n] == number)
+        """The values of which this step is the last reader; the one that it reads first is last."""
+        arguments = dict.fromkeys(self._cut.step(number).arguments)
+        return [n for n in reversed(arguments) if self._last[n] == number]
 
     def _let_go(self, number: int) -> None:
         """What ends with this step gives its memory back."""
