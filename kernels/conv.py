@@ -7,7 +7,7 @@ less work, are multiplied at points of polynomials.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import product
 from typing import Any
@@ -16,10 +16,19 @@ from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
 from tfsession.core.windows import Axis, spatial_axes
-from tfsession.kernels import conv_library, conv_patches, conv_winograd
-from tfsession.kernels.conv_windows import as_it_was, checked_axes, with_channels_last
+from tfsession.kernels import conv_library, conv_patches, conv_windows, conv_winograd
+from tfsession.kernels.conv_windows import (
+    Done,
+    Kept,
+    as_it_was,
+    checked_axes,
+    with_channels_last,
+)
 from tfsession.kernels.matmul import multiply
 from tfsession.kernels.nn import widened
+
+# Takes the result of a convolution, before it is written.
+Then = Callable[[Any], Callable[[Any], object]] | None
 
 
 def refuse(text: str) -> InvalidArgumentError:
@@ -137,29 +146,50 @@ def _problem(op: str, shape: Any, filters: Any, attrs: dict[str, Any]) -> _Probl
 # --- the three products ---------------------------------------------------------------------------
 
 
-def correlate(xp: Any, x: Any, w: Any, axes: Sequence[Axis]) -> Any:
-    """The sums over each window of `x`, channels last, times the filters `w`."""
+def correlate(
+    xp: Any, x: Any, w: Any, axes: Sequence[Axis], kept: Kept = None, then: Then = None
+) -> Any:
+    """The sums over each window of `x`, channels last, times the filters `w`.
+
+    What is made of filters that are constants is `kept`; `then(out)` gives what is called with the
+    index of each block of the result, images and rows, once that is written.
+    """
     depth, out_depth = w.shape[-2:]
     shape = (x.shape[0], *(axis.steps for axis in axes), out_depth)
-    if all(axis.is_identity for axis in axes):
-        return multiply(xp, x.reshape(-1, depth), w.reshape(depth, out_depth)).reshape(shape)
     result = xp.empty(shape, x.dtype)
-    _write(xp, x, w, axes, result)
+    done = None if then is None else then(result)
+    if all(axis.is_identity for axis in axes):
+        rows = x.reshape(-1, depth), w.reshape(depth, out_depth)
+        multiply(xp, *rows, out=result.reshape(-1, out_depth))
+        if done is not None:
+            conv_windows.for_blocks(xp, result, done)
+    else:
+        _write(xp, x, w, axes, result, kept, done)
     return result
 
 
-def _write(xp: Any, x: Any, w: Any, axes: Sequence[Axis], out: Any) -> None:
+def _write(
+    xp: Any,
+    x: Any,
+    w: Any,
+    axes: Sequence[Axis],
+    out: Any,
+    kept: Kept = None,
+    done: Done = None,
+) -> None:
     """Write to `out` what `correlate` gives."""
     if not out.size:
         return
     if not w.size:
         out[...] = 0
+        if done is not None:
+            conv_windows.for_blocks(xp, out, done)
         return
     suits = conv_winograd.suits(xp, tuple(axes), x.shape[0], *w.shape[-2:], x.dtype)
-    if suits and conv_winograd.correlate(xp, x, w, axes, out):
+    if suits and conv_winograd.correlate(xp, x, w, axes, out, kept, done):
         return
-    if not conv_library.correlate(xp, x, w, axes, out):
-        conv_patches.correlate(xp, x, w, axes, out)
+    if not conv_library.correlate(xp, x, w, axes, out, kept, done):
+        conv_patches.correlate(xp, x, w, axes, out, done)
 
 
 def filter_gradient(xp: Any, x: Any, grad: Any, axes: Sequence[Axis]) -> Any:
@@ -206,8 +236,14 @@ def _joined(xp: Any, parts: list[Any], axis: int) -> Any:
     return parts[0] if len(parts) == 1 else xp.concatenate(parts, axis=axis)
 
 
-def _forward(xp: Any, op: str, x: Any, w: Any, attrs: dict[str, Any]) -> Any:
+def _forward(
+    xp: Any, op: str, x: Any, w: Any, attrs: dict[str, Any], kept: Kept = None, then: Then = None
+) -> Any:
     problem = _problem(op, x.shape, w.shape, attrs)
+    if problem.groups == 1 and not problem.channels_first and x.dtype == w.dtype == "float32":
+        return correlate(xp, x, w, problem.axes, kept, then)
+    if then is not None:
+        return None
     wide = widened(with_channels_last(xp, x, problem.channels_first))
     filters = widened(w)
     found = [
@@ -256,7 +292,7 @@ def _to_filter(xp: Any, op: str, x: Any, sizes: Any, grad: Any, attrs: dict[str,
     return _joined(xp, found, -1).reshape(shape).astype(x.dtype, copy=False)
 
 
-@kernel("Conv2D")
+@kernel("Conv2D", keeps=["filter"])
 def conv2d(
     xp: Any,
     input: Any,
@@ -266,11 +302,17 @@ def conv2d(
     explicit_paddings: list[int],
     data_format: bytes,
     dilations: list[int],
+    kept: Kept = None,
+    then: Then = None,
 ) -> Any:
-    """The convolution of images with filters."""
+    """The convolution of images with filters.
+
+    Where `then` is given, what it gives for the result is called with the index of each block of it
+    that is written, while that is in the cache; None where results are not written so.
+    """
     attrs = {"strides": strides, "padding": padding, "explicit_paddings": explicit_paddings,
                  "data_format": data_format, "dilations": dilations}  # fmt: skip
-    return _forward(xp, "Conv2D", input, filter, attrs)
+    return _forward(xp, "Conv2D", input, filter, attrs, kept, then)
 
 
 @kernel("Conv2DBackpropInput", host=["input_sizes"])
@@ -309,7 +351,7 @@ def conv2d_backprop_filter(
     return _to_filter(xp, "Conv2DBackpropFilter", input, filter_sizes, out_backprop, attrs)
 
 
-@kernel("Conv3D")
+@kernel("Conv3D", keeps=["filter"])
 def conv3d(
     xp: Any,
     input: Any,
@@ -318,6 +360,7 @@ def conv3d(
     padding: bytes,
     data_format: bytes,
     dilations: list[int],
+    kept: Kept = None,
 ) -> Any:
     """The convolution of volumes with filters."""
     attrs = {
@@ -326,7 +369,7 @@ def conv3d(
         "data_format": data_format,
         "dilations": dilations,
     }
-    return _forward(xp, "Conv3D", input, filter, attrs)
+    return _forward(xp, "Conv3D", input, filter, attrs, kept)
 
 
 @kernel("Conv3DBackpropInputV2", host=["input_sizes"])

@@ -19,7 +19,7 @@ from tfsession.core.windows import Axis
 from tfsession.devices.onednn import Description, Layout, Library, Primitive, dnn_library
 from tfsession.devices.threads import run_blocks
 from tfsession.devices.workspace import Workspace
-from tfsession.kernels.conv_windows import blocks, geometry, summed_blocks
+from tfsession.kernels.conv_windows import Done, Kept, blocks, geometry, summed_blocks
 from tfsession.kernels.pool_windows import part_axis, touched
 
 # `dnnl_prop_kind_t`, `dnnl_alg_kind_t`, `dnnl_query_t` and the codes of arguments.
@@ -149,7 +149,13 @@ def _plan(
     return problem.planned(found)
 
 
-def _run(xp: Any, plan: _Plan, weights: Any, compute: Callable[[_Block, Any], object]) -> None:
+def _run(
+    xp: Any,
+    plan: _Plan,
+    weights: Any,
+    compute: Callable[[_Block, Any], object],
+    kept: Kept = None,
+) -> None:
     """Call `compute` for all blocks, with the filters in the order that the library likes."""
 
     def of_blocks(start: int, stop: int) -> None:
@@ -157,12 +163,24 @@ def _run(xp: Any, plan: _Plan, weights: Any, compute: Callable[[_Block, Any], ob
             compute(block, filters)
 
     with Workspace(xp) as take:
-        filters = take((plan.filter_elements,), np.float32)
-        plan.reorder(weights, filters)
+        last, filters = (kept or {}).get("library", (None, None))
+        if last is not plan:
+            filters = (take if kept is None else xp.empty)((plan.filter_elements,), np.float32)
+            plan.reorder(weights, filters)
+            if kept is not None:
+                kept["library"] = plan, filters
         run_blocks(xp, len(plan.blocks), 1, of_blocks)
 
 
-def correlate(xp: Any, x: Any, weights: Any, axes: Sequence[Axis], out: Any) -> bool:
+def correlate(
+    xp: Any,
+    x: Any,
+    weights: Any,
+    axes: Sequence[Axis],
+    out: Any,
+    kept: Kept = None,
+    done: Done = None,
+) -> bool:
     """The sums over each window of `x` times the filters."""
     library = dnn_library(xp, x, weights, out)
     plan = library and _plan("forward", library, x.shape, weights.shape, tuple(axes))
@@ -171,8 +189,10 @@ def correlate(xp: Any, x: Any, weights: Any, axes: Sequence[Axis], out: Any) -> 
 
     def compute(block: _Block, filters: Any) -> None:
         block.compute(x[block.taken], filters, out[block.given])
+        if done is not None:
+            done(block.given)
 
-    _run(xp, plan, weights, compute)
+    _run(xp, plan, weights, compute, kept)
     return True
 
 

@@ -17,6 +17,7 @@ from tfsession.devices.threads import run_blocks
 from tfsession.devices.workspace import Workspace
 from tfsession.kernels.conv_windows import (
     BLOCK,
+    Done,
     blocks,
     bytes_at_a_time,
     summed_blocks,
@@ -64,7 +65,7 @@ def _side_by_side(view: Any) -> int:
     return int(channels * extent if outer == channels * inner else channels)
 
 
-def correlate(xp: Any, x: Any, w: Any, axes: Sequence[Axis], out: Any) -> None:
+def correlate(xp: Any, x: Any, w: Any, axes: Sequence[Axis], out: Any, done: Done = None) -> None:
     """Write the sums over each window of `x`, channels last, times the filters `w`."""
     columns = w.reshape(-1, w.shape[-1])
     patches = _Patches(xp, x, axes, BLOCK)
@@ -78,6 +79,8 @@ def correlate(xp: Any, x: Any, w: Any, axes: Sequence[Axis], out: Any) -> None:
                     xp.matmul(matrices, columns, out=target.reshape(shape))
                 else:
                     target[...] = xp.matmul(matrices, columns).reshape(target.shape)
+                if done is not None:
+                    done(block)
 
     run_blocks(xp, len(patches.blocks), 1, compute)
 

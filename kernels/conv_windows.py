@@ -16,7 +16,7 @@ import numpy as np
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.windows import Axis, axes_of
 from tfsession.devices.onednn import Library
-from tfsession.devices.threads import run_blocks
+from tfsession.devices.threads import BLOCK_BYTES, run_blocks
 from tfsession.devices.workspace import Workspace
 
 # Bytes of windows that are copied at a time: BLAS takes them from the cache, at twice the speed.
@@ -27,6 +27,11 @@ _EVEN = 4
 _FAR_BLOCK = 64 << 20
 # Sums of several blocks that are kept at a time: how many, and their bytes.
 _MOST_SHARES, _SUMS = 16, 32 << 20
+
+# What is kept of filters that are constants, and what is called with the index of each block of a
+# result that is written: its images, and its rows.
+Kept = dict[str, Any] | None
+Done = Callable[[tuple[slice, slice]], object] | None
 
 
 def checked_axes(
@@ -120,6 +125,18 @@ def _shares(count: int, most: int, even: int) -> Iterator[slice]:
     step = -(-count // max(parts, 1))
     for first in range(0, count, max(step, 1)):
         yield slice(first, min(first + step, count))
+
+
+def for_blocks(xp: Any, out: Any, done: Callable[[Any], object]) -> None:
+    """Call `done` with the index of each block of an array that is written."""
+    row_bytes = math.prod(out.shape[2:]) * out.itemsize
+    parts = list(blocks(len(out), out.shape[1], row_bytes, bytes_at_a_time(xp, BLOCK_BYTES)))
+
+    def of_parts(start: int, stop: int) -> None:
+        for part in parts[start:stop]:
+            done(part)
+
+    run_blocks(xp, len(parts), 1, of_parts)
 
 
 def windows_by_block(xp: Any, x: Any, axes: Sequence[Axis]) -> Callable[[Any, Any], Any]:

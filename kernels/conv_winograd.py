@@ -23,7 +23,13 @@ from tfsession.core.windows import Axis
 from tfsession.devices.constants import constant
 from tfsession.devices.threads import run_blocks
 from tfsession.devices.workspace import Workspace
-from tfsession.kernels.conv_windows import blocks, summed_blocks, windows_by_block
+from tfsession.kernels.conv_windows import (
+    Done,
+    Kept,
+    blocks,
+    summed_blocks,
+    windows_by_block,
+)
 
 # TensorFlow's switch for those of cuDNN; here it is for the host.
 _IS_WANTED = os.environ.get("TF_ENABLE_WINOGRAD_NONFUSED", "1").lower() not in ("0", "false")
@@ -199,6 +205,12 @@ class _Tiling:
                 taken = slice(start - high.start, stop - high.start)
                 view[(*whole, images, to)] = values[(*inside, slice(None), taken, *others)]
 
+    def written(self, block: Any) -> tuple[slice, slice]:
+        """The images and the rows of the output that the tiles of a block cover."""
+        images, high = block
+        rows = self.made[0]
+        return images, slice(high.start * rows.extent, min(high.stop * rows.extent, rows.size))
+
 
 def _whole_and_cut(axis: Axis) -> Iterator[_Part]:
     """The tiles of an axis: those that fit, and one that is cut off by the end."""
@@ -234,7 +246,15 @@ def suits(
     return points * by_points + _START < elements * depth * (out_depth + _COPY)
 
 
-def correlate(xp: Any, x: Any, w: Any, axes: Sequence[Axis], out: Any) -> bool:
+def correlate(
+    xp: Any,
+    x: Any,
+    w: Any,
+    axes: Sequence[Axis],
+    out: Any,
+    kept: Kept = None,
+    done: Done = None,
+) -> bool:
     """Write the sums over each window of `x`, channels last, times the filters `w`.
 
     Returns:
@@ -258,9 +278,15 @@ def correlate(xp: Any, x: Any, w: Any, axes: Sequence[Axis], out: Any) -> bool:
                 flat = values.reshape(-1, values.shape[-1])
                 squares.append(float(xp.einsum("ij,ij->", flat, flat)))
                 tiling.place(values, block, targets)
+            if done is not None:
+                done(tiling.written(block))
 
     with Workspace(xp) as take_filters:
-        filters = _filters(tiling, w, take_filters)
+        filters = None if kept is None else kept.get("points")
+        if filters is None:
+            filters = _filters(tiling, w, take_filters if kept is None else xp.empty)
+            if kept is not None:
+                kept["points"] = filters
         run_blocks(xp, len(tiling.blocks), 1, compute)
     return all(map(math.isfinite, squares))
 
