@@ -127,7 +127,7 @@ class Primitive:
         scratchpad = description.layout(_SCRATCHPAD_LAYOUT)
         self._scratch_shape = (scratchpad.nbytes,)
         self._arguments = {**arguments, _SCRATCHPAD: scratchpad}
-        self._sizes = [layout.nbytes for layout in self._arguments.values()]
+        self._sizes = [layout.nbytes for layout in arguments.values()]
         self._of_thread = threading.local()
 
     def _prepare(self) -> tuple[list[_Owned], Any]:
@@ -140,18 +140,23 @@ class Primitive:
         return memories, arguments
 
     def __call__(self, *arrays: Any) -> None:
-        """Run it on arrays in host memory, which lie as their layouts say."""
+        """Run it on arrays in host memory, which lie as their layouts say, without gaps."""
+        for nbytes, array in zip(self._sizes, arrays, strict=True):
+            # Anything else would be read or written beyond its end.
+            if array.nbytes != nbytes or not array.flags.c_contiguous:
+                raise ValueError(f"an array of {array.nbytes} bytes where {nbytes} belong")
+        self.run(*arrays)
+
+    def run(self, *arrays: Any) -> None:
+        """Run it on arrays that are known to have the shapes and strides of their layouts."""
         library = self._library
+        set_address = library.quick.dnnl_memory_set_data_handle
         prepared = getattr(self._of_thread, "prepared", None)
         memories, arguments = prepared or self._prepare()
         with Workspace(np) as take:
             room = take(self._scratch_shape, np.uint8)
-            for memory, nbytes, array in zip(memories, self._sizes, (*arrays, room), strict=True):
-                # Anything else would be read or written beyond its end.
-                if array.nbytes != nbytes or not array.flags.c_contiguous:
-                    raise ValueError(f"an array of {array.nbytes} bytes where {nbytes} belong")
-                address = array.__array_interface__["data"][0]
-                library.quick.dnnl_memory_set_data_handle(memory, c_void_p(address))
+            for memory, array in zip(memories, (*arrays, room), strict=True):
+                set_address(memory, c_void_p(array.__array_interface__["data"][0]))
             with library.alone:
                 status = library.free.dnnl_primitive_execute(
                     self._handle, library.stream(), len(memories), arguments

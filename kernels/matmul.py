@@ -6,6 +6,7 @@ Narrow floats are multiplied in float32 and rounded once; integers wrap around.
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
 
 from tfsession.core.dtypes import DType
@@ -14,17 +15,21 @@ from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
 from tfsession.devices.blas import product
 from tfsession.devices.threads import blas_threads_for, run_blocks
+from tfsession.kernels.matmul_library import suits, written
 
 _HALVES = ["half", "bfloat16"]
 _COMPLEX = {"T": ["complex64", "complex128"]}
 
 
-# Multiplications of a block of a product, half a millisecond, and of the least one; and below which
-# BLAS itself has one thread.
-_BLOCK, _LEAST_BLOCK, _TINY = 25_000_000, 5_000_000, 1 << 18
+# Multiplications of a block of a product, some milliseconds shared by the cores, and of the least
+# one; and below which BLAS itself has one thread.
+_BLOCK = 100_000_000 // min(max(2, os.cpu_count() or 1), 8)
+_LEAST_BLOCK, _TINY = 5_000_000, 1 << 18
 # BLAS packs the whole other matrix for each block, so blocks have so many rows or columns if they
 # can, in steps of what its inner loops take at once.
 _LEAST_SIDE, _MOST_SIDE, _SIDE_STEP = 128, 512, 16
+# Multiplications from which on a library is asked: a call of it takes some microseconds more.
+_LIBRARY = 40_000_000
 
 
 def multiply(xp: Any, left: Any, right: Any, out: Any = None) -> Any:
@@ -37,9 +42,10 @@ def multiply(xp: Any, left: Any, right: Any, out: Any = None) -> Any:
     if inner == 1 == right.shape[0]:
         return xp.multiply(left, right, out=out)
     work = rows * inner * columns
-    if work < _TINY:
+    if work < _TINY or inner != right.shape[0]:
         return xp.matmul(left, right, out=out)
-    side = max(rows, columns)
+    goes_down = 2 * rows >= columns
+    side = rows if goes_down else columns
     most = max(2, side // max(_LEAST_SIDE, min(side // 8, _MOST_SIDE)))
     blocks = min(max(work // _BLOCK, min(2, work // _LEAST_BLOCK)), most)
     blocks -= blocks % 2 if blocks > 2 else 0  # two cores have as much to do each
@@ -48,11 +54,17 @@ def multiply(xp: Any, left: Any, right: Any, out: Any = None) -> Any:
             return product(xp, left, right, out)
     if out is None:
         out = xp.empty((rows, columns), xp.result_type(left, right))
+    library = suits(xp, left, right) if work >= _LIBRARY else None
+
+    def block(left: Any, right: Any, out: Any) -> None:
+        if library is None or not written(library, left, right, out):
+            product(xp, left, right, out)
+
     step = -(-side // blocks // _SIDE_STEP) * _SIDE_STEP
-    if rows >= columns:
-        run_blocks(xp, rows, step, lambda i, j: xp.matmul(left[i:j], right, out=out[i:j]))
+    if goes_down:
+        run_blocks(xp, rows, step, lambda i, j: block(left[i:j], right, out[i:j]))
     else:
-        run_blocks(xp, columns, step, lambda i, j: product(xp, left, right[:, i:j], out[:, i:j]))
+        run_blocks(xp, columns, step, lambda i, j: block(left, right[:, i:j], out[:, i:j]))
     return out
 
 

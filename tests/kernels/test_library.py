@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfsession.devices import onednn
-from tfsession.kernels import conv, conv_library, depthwise, nn, norm, pool, pool_windows
+from tfsession.kernels import conv, conv_library, depthwise, matmul, nn, norm, pool, pool_windows
 
 pytestmark = pytest.mark.onednn
 
@@ -194,3 +194,44 @@ def test_softmax_of_numbers_that_are_not_finite():
     found, alone = both(lambda: nn.softmax(np, x))
     np.testing.assert_array_equal(np.isnan(found), np.isnan(alone))
     np.testing.assert_allclose(found[3], alone[3], rtol=1e-6)
+
+
+@st.composite
+def views(draw, rows, columns):
+    """A matrix whose rows, or columns, may stand apart in memory, some of them beyond it."""
+    extra = draw(st.integers(0, 3))
+    if draw(st.booleans()):
+        return normal(rows, columns, rows + extra).T[extra:]
+    return normal(columns, rows, columns + extra)[:, extra:]
+
+
+@st.composite
+def pairs(draw):
+    """Matrices that can be multiplied."""
+    rows, inner, columns = (draw(st.integers(1, 90)) for _ in range(3))
+    return draw(views(rows, inner)), draw(views(inner, columns))
+
+
+@settings(max_examples=60)
+@given(pairs(), st.sampled_from([100, 3000, 10**6]))
+def test_products_of_matrices(pair, least):
+    with pytest.MonkeyPatch.context() as patch:
+        for limit, value in (("_TINY", 0), ("_LIBRARY", 0), ("_LEAST_BLOCK", least)):
+            patch.setattr(matmul, limit, value)
+        (found,), (alone,) = both(lambda: (matmul.multiply(np, *pair),))
+    # Each term is rounded on its own.
+    most = np.abs(pair[0]) @ np.abs(pair[1])
+    assert (np.abs(found - alone) <= 1e-6 * most + 1e-30).all()
+
+
+def test_products_of_what_the_library_does_not_take(monkeypatch):
+    for limit in ("_TINY", "_LIBRARY", "_LEAST_BLOCK"):
+        monkeypatch.setattr(matmul, limit, 1)
+    x, y = normal(1, 64, 48), normal(2, 48, 32)
+    spread = np.broadcast_to(normal(3, 48), (64, 48))
+    for left, right in ((x[::-1], y), (spread, y), (x.astype("float64"), y), (x, y[:, ::2])):
+        np.testing.assert_allclose(matmul.multiply(np, left, right), left @ right, 1e-4, 1e-5)
+    with pytest.raises(ValueError, match="mismatch"):
+        matmul.multiply(np, x, x)
+    x[3, 5] = np.nan
+    assert np.isnan(matmul.multiply(np, x, y)).sum() == 32
