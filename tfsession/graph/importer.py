@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tfsession.core import shape as shape_lib
+from tfsession.core.collections_off import no_collections
 from tfsession.core.device_spec import canonical
 from tfsession.core.errors import NotFoundError
 from tfsession.core.exports import export
@@ -112,7 +113,7 @@ def import_message(
     graph._check_not_finalized()
     with graph.name_scope("import" if name is None else name) as scope:
         sources = map_sources(graph, mapped, scope)
-        with graph._lock:
+        with graph._lock, no_collections():
             importer = _Importer(graph, message, scope, sources)
             importer.values = values or {}
             importer.make_operations()
@@ -143,7 +144,7 @@ def import_nodes(
         NotFoundError: an op type is not known.
     """
     fill_defaults(graph_def)
-    with graph._lock:
+    with graph._lock, no_collections():
         importer = _Importer(graph, graph_def, scope, mapped)
         importer.make_operations()
         importer.enter_graph()

@@ -8,7 +8,6 @@ shapes and types of arrays, values that lie on the host, and where variables lie
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tfsession.core import forking
+from tfsession.core.collections_off import no_collections
 from tfsession.core.errors import OpError
 from tfsession.core.modes import modes
 from tfsession.devices.accelerator import Accelerator
@@ -425,14 +425,12 @@ class _Recorded:
         state: VariableState,
     ) -> list[Value]:
         """Record the function; gives its results, none of which is computed yet."""
-        was_collecting = gc.isenabled()
-        gc.disable()  # what it finds would be freed in the middle of the recording
         try:
-            with self._device.recording(self._slab, plan, base, state.arrays) as self._recording:
+            recording = self._device.recording(self._slab, plan, base, state.arrays)
+            # What a collection finds would be freed in the middle of the recording.
+            with no_collections(), recording as self._recording:
                 return state.settle(function(*arguments))
         finally:
-            if was_collecting:
-                gc.enable()
             state.restore()
 
     def _moved(self, _: Any) -> None:

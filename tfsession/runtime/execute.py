@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfsession.core import forking
+from tfsession.core.collections_off import no_collections
 from tfsession.core.errors import CancelledError, InvalidArgumentError
 from tfsession.devices.accelerator import Accelerator
 from tfsession.devices.device import Device
@@ -185,7 +186,7 @@ class Engine:
             plan = self._plans.get(signature)
             if plan is not None:
                 return plan
-        with self._lock:
+        with self._lock, no_collections():
             self.check_open()
             self._extend()
             plan = self._plans.get(signature)
