@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ def _check_shapes(names: Sequence[str], arrays: Sequence[Any]) -> None:
             )
 
 
-def _check_rows(xp: Any, array: Any, grad: Any, indices: Any) -> None:
+def _check_rows(array: Any, grad: Any, indices: Any) -> None:
     if array.ndim < 1:
         raise _refuse("var must be at least 1 dimensional")
     if indices.ndim != 1:
@@ -57,7 +58,6 @@ def _check_rows(xp: Any, array: Any, grad: Any, indices: Any) -> None:
             f"others: {debug_string(grad.shape)}, with {indices.size} indices into "
             f"{debug_string(array.shape)}"
         )
-    check_indices(xp, indices, array.shape[0])
 
 
 def _passes(xp: Any, indices: Any, size: int) -> Iterator[Any]:
@@ -103,7 +103,8 @@ class _Training:
         self.step = step
         self.on_rows = on_rows or step
 
-    def __call__(self, xp: Any, *inputs: Any, **attrs: Any) -> Variable:
+    def __call__(self, xp: Any, *inputs: Any, is_padded: bool = False, **attrs: Any) -> Variable:
+        """Update; where rows `is_padded` each comes once, and what is out of range is none."""
         count = len(self.states)
         states, others = inputs[:count], inputs[count:]
         names = self.names if len(others) == len(self.names) else self.dense_names
@@ -112,16 +113,21 @@ class _Training:
             name: value if value.ndim else value[()]
             for name, value in zip(names, others, strict=True)
         }
-        self._lock(locks_of(*states), xp, states, attrs)
+        self._lock(locks_of(*states), xp, states, attrs, is_padded)
         return states[0]
 
     def _lock(
-        self, locks: Sequence[Any], xp: Any, states: Sequence[Variable], values: dict[str, Any]
+        self,
+        locks: Sequence[Any],
+        xp: Any,
+        states: Sequence[Variable],
+        values: dict[str, Any],
+        is_padded: bool,
     ) -> None:
         """Update with the locks held."""
         if locks:
             with locks[0]:
-                self._lock(locks[1:], xp, states, values)
+                self._lock(locks[1:], xp, states, values, is_padded)
             return
         arrays = arrays_of(*states)
         grad, indices = values.pop(self.grad), values.pop("indices", None)
@@ -131,7 +137,11 @@ class _Training:
             self._update(xp, arrays, values)
             return
         _check_shapes(self.states, arrays)
-        _check_rows(xp, arrays[0], grad, indices)
+        _check_rows(arrays[0], grad, indices)
+        if is_padded:
+            self._update_padded(xp, arrays, grad, indices, values)
+            return
+        check_indices(xp, indices, arrays[0].shape[0])
         for places in _passes(xp, indices, arrays[0].shape[0]):
             self._update_rows(xp, arrays, grad[places], indices[places], values)
 
@@ -165,6 +175,43 @@ class _Training:
         row_bytes = math.prod(grad.shape[1:]) * grad.dtype.itemsize
         _in_blocks(xp, rows.size, row_bytes, task)
 
+    def _update_padded(
+        self, xp: Any, arrays: Sequence[Any], grad: Any, rows: Any, scalars: dict[str, Any]
+    ) -> None:
+        """Update rows that differ from each other, without a look at them."""
+        if not grad.size or not arrays[0].size:
+            return
+        valid = (rows >= 0) & (rows < len(arrays[0]))
+        # Who stands for none does what the first one in range does, once more.
+        first = valid.argmax().reshape(1)
+        is_any = xp.take(valid, first)
+        here = xp.where(valid, rows, xp.where(is_any, xp.take(rows, first), 0))
+        mask = valid.reshape(-1, *[1] * (grad.ndim - 1))
+        grad = xp.where(mask, grad, xp.take(grad, first, 0))
+        changed = [xp.take(array, here, 0) for array in arrays]
+        parts = [*changed, grad]
+        if not updated_in_place(xp, self.on_rows, parts, scalars):
+            _compute(self.on_rows, xp, parts, scalars)
+        for array, new in zip(arrays, changed, strict=True):
+            array[here] = xp.where(is_any, new, array[:1])
+
+
+def _taking(attr: str, run: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that takes an attribute of this name, or none."""
+    runs: dict[str, Callable[..., Any]] = {
+        "": lambda xp, *inputs: run(xp, *inputs),
+        "use_nesterov": lambda xp, *inputs, use_nesterov: run(
+            xp, *inputs, use_nesterov=use_nesterov
+        ),
+        "update_slots": lambda xp, *inputs, update_slots: run(
+            xp, *inputs, update_slots=update_slots
+        ),
+        "multiply_linear_by_lr": lambda xp, *inputs, multiply_linear_by_lr: run(
+            xp, *inputs, multiply_linear_by_lr=multiply_linear_by_lr
+        ),
+    }
+    return runs[attr]
+
 
 def _trains(
     name: str,
@@ -190,19 +237,11 @@ def _trains(
 
     def register(step: Step) -> Step:
         run = _Training(states, inputs, step, on_rows)
-        runs: dict[str, Callable[..., Any]] = {
-            "": lambda xp, *inputs: run(xp, *inputs),
-            "use_nesterov": lambda xp, *inputs, use_nesterov: run(
-                xp, *inputs, use_nesterov=use_nesterov
-            ),
-            "update_slots": lambda xp, *inputs, update_slots: run(
-                xp, *inputs, update_slots=update_slots
-            ),
-            "multiply_linear_by_lr": lambda xp, *inputs, multiply_linear_by_lr: run(
-                xp, *inputs, multiply_linear_by_lr=multiply_linear_by_lr
-            ),
-        }
-        kernel(*op_types, host=host)(runs[attr])
+        kernel(*op_types, host=host)(_taking(attr, run))
+        for op_type in op_types:
+            if "Sparse" in op_type:
+                padded = _taking(attr, partial(run, is_padded=True))
+                kernel(op_type, host=host, form="padded", device="GPU")(padded)
         return step
 
     return register

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tfsession.core.dtypes import DType
 from tfsession.core.rules import kernel
+from tfsession.kernels.cuda.distinct import first_places
 
 # A table has so many entries for each number, and so many more: what is not written costs nothing.
 _ENTRIES, _TABLE = 64, 1 << 16
@@ -54,6 +57,23 @@ def unique(xp: Any, x: Any, *, out_idx: DType) -> tuple[Any, Any]:
     """Distinct elements, and the number of each element's."""
     first, number, _ = _by_first_appearance(xp, x)
     return x[first], number.astype(out_idx.numpy)
+
+
+@kernel("Unique", form="padded", types={"T": ["int32", "int64"]})
+def unique_padded(xp: Any, x: Any, *, out_idx: DType) -> tuple[Any, Any]:
+    """As many elements as there are, -1 behind the last distinct one: no size depends on them."""
+    first = None if xp is np else first_places(xp, x)
+    if first is None:
+        distinct, number = (unique_of_numbers if xp is np else unique)(xp, x, out_idx=out_idx)
+        found = xp.full(x.size, -1, x.dtype)
+        found[: distinct.size] = distinct
+        return found, number
+    places = xp.arange(x.size, dtype=first.dtype)
+    is_first = first == places
+    numbers = xp.cumsum(is_first, dtype=first.dtype) - 1
+    found = xp.full(x.size + 1, -1, x.dtype)
+    found[xp.where(is_first, numbers, x.size)] = xp.where(is_first, x, -1)
+    return found[:-1], xp.take(numbers, first).astype(out_idx.numpy, copy=False)
 
 
 @kernel("UniqueWithCounts", slow=20_000)

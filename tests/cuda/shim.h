@@ -66,6 +66,18 @@ template <typename T> static T __shfl_xor_sync(unsigned int, T value, int distan
   return other;
 }
 
+// Nobody comes between, as only one thread runs at a time.
+static inline int atomicCAS(int* at, int expected, int value) {
+  const int old = *at;
+  if (old == expected) *at = value;
+  return old;
+}
+static inline int atomicMin(int* at, int value) {
+  const int old = *at;
+  if (value < old) *at = value;
+  return old;
+}
+
 static inline float __int_as_float(int x) { float y; memcpy(&y, &x, 4); return y; }
 static inline int __float_as_int(float x) { int y; memcpy(&y, &x, 4); return y; }
 

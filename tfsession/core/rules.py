@@ -143,6 +143,8 @@ class Kernel:
     `records` that a GPU may record what the kernel does, and do it again without asking it: so it
     is by default where it is neither stateful nor blocking, and what it works on is arrays and
     variables (`is_vouched_for` where it is said of an operation with another state);
+    `form` names another way to do it, which only a plan asks for that knows more than a device
+    does: "padded" works with indices of which each comes once, but -1, which stands for no row;
     `site` is the place of the registration.
     """
 
@@ -155,6 +157,7 @@ class Kernel:
         "device",
         "elementwise",
         "finish",
+        "form",
         "forwards",
         "function",
         "host",
@@ -199,6 +202,7 @@ class Kernel:
         keeps: Iterable[str] = (),
         records: bool | None = None,
         traces: bool = False,
+        form: str = "",
         site: str = "",
     ) -> None:
         self.op_type = op_type
@@ -208,6 +212,7 @@ class Kernel:
         self.elementwise = "broadcast" if ufunc is not None else elementwise
         self.reduces = reduces
         self.finish = finish
+        self.form = form
         self.device = device
         self.host = frozenset(host)
         self.host_outputs = frozenset(host_outputs)
@@ -232,6 +237,11 @@ class Kernel:
             code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ()
         )
         self.takes_over = "owned" in self._parameters
+
+    @property
+    def name(self) -> str:
+        """What tells it from others that are for the same device."""
+        return f"{self.op_type} {self.form}".rstrip()
 
     @property
     def takes_out(self) -> bool:
@@ -318,7 +328,7 @@ def _add_kernel(kernel: Kernel) -> None:
         kernels.register(kernel.op_type, [kernel], kernel.site)
         return
     for number, other in enumerate(same_op):
-        if other.device == kernel.device and other.types == kernel.types:
+        if (other.device, other.types, other.form) == (kernel.device, kernel.types, kernel.form):
             if other.site != kernel.site:
                 raise ValueError(
                     f"The kernel of {kernel.op_type!r} is registered already, at {other.site}"
@@ -334,7 +344,7 @@ def kernel(*op_types: str, **properties: Any) -> Callable[[F], F]:
     The function is `f(xp, *inputs, **attrs)`, or `f(ctx, *inputs, **attrs)` with `stateful=True`;
     the properties are those of `Kernel`: `device`, `host`, `host_outputs`, `aliases`,
     `constant`, `forwards`, `stateful`, `blocking`, `types`, `unseen`, `slow`, `elementwise`,
-    `reduces`, `finish`, `apart`, `keeps`, `records`, `traces`.
+    `reduces`, `finish`, `apart`, `keeps`, `records`, `traces`, `form`.
     """
     site = caller_site()
 
@@ -351,11 +361,13 @@ def elementwise(op_type: str, ufunc: str, **properties: Any) -> None:
     _add_kernel(Kernel(op_type, None, ufunc=ufunc, site=caller_site(), **properties))
 
 
-def find_kernel(op_type: str, device_type: str, attrs: dict[str, Any]) -> Kernel | None:
+def find_kernel(
+    op_type: str, device_type: str, attrs: dict[str, Any], form: str = ""
+) -> Kernel | None:
     """The kernel for an op on a device type: one made for the device goes before a common one."""
     found: Kernel | None = None
     for candidate in kernels.get(op_type) or ():
-        if candidate.supports(device_type, attrs):
+        if candidate.form == form and candidate.supports(device_type, attrs):
             if candidate.device is not None:
                 return candidate
             found = found or candidate

@@ -28,7 +28,7 @@ from tfsession.devices.memory import OPERATIONS, on_behalf_of
 from tfsession.devices.slab import FOREVER, Lifetime, Slab, aligned, lay_out
 from tfsession.graph.operation import Operation
 from tfsession.resources.variable import Variable, moves
-from tfsession.runtime.partition import Transfer
+from tfsession.runtime.partition import Node, Transfer
 from tfsession.runtime.recorded_state import (
     Home,
     VariableState,
@@ -65,7 +65,7 @@ class CapturedComputation(Computation):
     `refuse` is told of an operation that the device would not record.
     """
 
-    refuse: Callable[[Operation], None]
+    refuse: Callable[[Node], None]
     staged: list[tuple[int, str, Transfer]] = field(default_factory=list)
     recordings: Recordings = field(init=False)
     taken: list[str] = field(init=False)
@@ -103,7 +103,7 @@ class CapturedComputation(Computation):
         except BaseException as error:
             return execution.failure(self.failure(error))
         if recordings.refused is not None:
-            self.refuse(recordings.refused)
+            self.refuse(next(n for n in self.nodes if n.op is recordings.refused))
             recordings.refused = None
         scope.keep(self, self.outputs, results)
         return None

@@ -22,6 +22,7 @@ from tfsession.runtime.captured import CapturedComputation
 from tfsession.runtime.inline import Bits, Inliner, can_inline
 from tfsession.runtime.moves import moves_of
 from tfsession.runtime.names import Names
+from tfsession.runtime.padded import padded
 from tfsession.runtime.partition import Layout, Segment, Transfer, partition
 from tfsession.runtime.plan import Fetched, Plan, Signature
 from tfsession.runtime.recordable import cut_to_record, joined
@@ -207,6 +208,8 @@ class _RegionCompiler:
             inlines = self.writer.asks != "observe" and can_inline(body)
             specials.append(self._inlined(loop, body) if inlines else self._loop(loop, body))
         outside = set(results).union(*(segment.reads for segment in specials))
+        if self._binder.fuses and self.writer.asks != "observe":
+            layout.segments = padded(layout.segments, partial(self._is_needed, outside))
         if self._binder.records and self.writer.asks != "observe":
             refused = self._binder.unrecorded
             whole = joined(layout.segments, refused, self._names, self._binder.constant)
@@ -227,6 +230,10 @@ class _RegionCompiler:
             if isinstance(segment, CapturedComputation):
                 segment.stage(self._staged(segment, readers))
         return CompiledRegion(compiled, readers)
+
+    def _is_needed(self, outside: Container[str], tensor: Tensor) -> bool:
+        """Whether something else than operations of the region reads a tensor, or gives it."""
+        return tensor in self._names.feeds or self._names.source_of(tensor) in outside
 
     def _staged(
         self, segment: Computation, readers: Mapping[str, int]

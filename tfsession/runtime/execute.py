@@ -363,12 +363,12 @@ class Engine:
 
     # --- what compile.Binder asks for -----------------------------------------------------------
 
-    def cannot_record(self, op: Operation) -> None:
+    def cannot_record(self, node: Node) -> None:
         """A device has refused to record an operation: steps are cut there from now on."""
         with self._lock:
-            self.unrecorded.add(op.type)
+            self.unrecorded.add(node.kernel.name)
             for signature, plan in list(self._plans.items()):
-                if any(node.op is op for node in plan.nodes):
+                if any(other.op is node.op for other in plan.nodes):
                     del self._plans[signature]
             self.forget_steps()
 

@@ -27,6 +27,8 @@ from tfsession.graph.tensor import Tensor
 from tfsession.runtime.regions import Region, make_region
 from tfsession.runtime.wiring import AS_IN_GRAPH, Connections, controls_of, inputs_of
 
+# When an operation runs, among those that are ready: see `_group_by_place`.
+_PREPARES, _COMPUTES, _WAITS = range(3)
 HOST_DTYPES = frozenset({int32, string})
 _HANDLE_DTYPES = frozenset({resource, variant})
 
@@ -415,36 +417,71 @@ def _begin(segments: list[Segment], node: Node) -> Segment:
 def _group_by_place(nodes: list[Node], location: Mapping[Tensor, Memory]) -> list[Node]:
     """Reorder so that runs in one place are long: stay as long as any operation there is ready.
 
-    What makes the host wait for a device comes when nothing else is ready: all devices work then.
+    First comes what the host makes for devices: nothing has to be cut there to wait for it. What
+    makes the host wait for a device comes when nothing else is ready: all devices work then.
+    Constants come when they are read first, on the host where that is there.
     """
     by_op = {node.op: index for index, node in enumerate(nodes)}
-    waiting = [0] * len(nodes)
+    needs = [
+        sorted({by_op[op] for op in (*(t.op for t in n.inputs), *n.controls) if op in by_op})
+        for n in nodes
+    ]
     readers: list[list[int]] = [[] for _ in nodes]
-    heaps: list[tuple[bool, int]] = []
-    for index, node in enumerate(nodes):
-        before = [by_op[op] for op in {*(t.op for t in node.inputs), *node.controls} & by_op.keys()]
-        waiting[index] = len(before)
+    for index, before in enumerate(needs):
         for position in before:
             readers[position].append(index)
-        makes_host_wait = node.memory is None and (
-            any(location[tensor] is not None for tensor in node.inputs)
-            or any(heaps[position][0] for position in before if position < index)
-        )
-        heaps.append((makes_host_wait, id(node.place)))
-    ready: dict[tuple[bool, int], list[int]] = {}
+    constants = {i for i, n in enumerate(nodes) if n.kernel.constant and not needs[i]}
+    waiting = [sum(position not in constants for position in before) for before in needs]
+    heaps = [
+        (rank, id(node.place))
+        for rank, node in zip(_ranks(nodes, location, needs, readers), nodes, strict=True)
+    ]
+    ready: dict[tuple[int, int], list[int]] = {}
     for index in range(len(nodes)):
-        if not waiting[index]:
+        if not waiting[index] and index not in constants:
             ready.setdefault(heaps[index], []).append(index)
     ordered: list[Node] = []
     current: list[int] = []
-    while len(ordered) < len(nodes):
+    while True:
         if not current:
-            _, _, key = min((key[0], heap[0], key) for key, heap in ready.items() if heap)
-            current = ready[key]
+            keys = [(key[0], heap[0], key) for key, heap in ready.items() if heap]
+            if not keys:
+                break
+            current = ready[min(keys)[2]]
         index = heapq.heappop(current)
+        for position in needs[index]:
+            if position in constants:
+                constants.discard(position)
+                ordered.append(nodes[position])
+                if nodes[position].memory is None and nodes[index].memory is None:
+                    nodes[position].stays_with = nodes[index].stays_with
         ordered.append(nodes[index])
         for reader in readers[index]:
             waiting[reader] -= 1
             if not waiting[reader]:
                 heapq.heappush(ready.setdefault(heaps[reader], []), reader)
-    return ordered
+    return ordered + [nodes[position] for position in sorted(constants)]
+
+
+def _ranks(
+    nodes: Sequence[Node],
+    location: Mapping[Tensor, Memory],
+    needs: Sequence[Sequence[int]],
+    readers: Sequence[Sequence[int]],
+) -> list[int]:
+    """When each operation is wanted, among those that are ready."""
+    ranks: list[int] = []
+    for index, node in enumerate(nodes):
+        makes_host_wait = node.memory is None and (
+            any(location[tensor] is not None for tensor in node.inputs)
+            or any(ranks[position] == _WAITS for position in needs[index] if position < index)
+        )
+        ranks.append(_WAITS if makes_host_wait else _COMPUTES)
+    for index in reversed(range(len(nodes))):
+        is_made_here = nodes[index].memory is None and ranks[index] != _WAITS
+        if is_made_here and any(
+            nodes[reader].memory is not None or ranks[reader] == _PREPARES
+            for reader in readers[index]
+        ):
+            ranks[index] = _PREPARES
+    return ranks

@@ -44,7 +44,7 @@ def joined(
 ) -> Iterator[Segment]:
     """The segments, those of a GPU that follow each other as one where they can be.
 
-    `refused` are types of operations that a device would not record; `constant` gives the value of
+    `refused` are names of kernels that a device would not record; `constant` gives the value of
     a node that is one.
     """
     former: _Joined | None = None
@@ -92,7 +92,7 @@ class _Joined:
         if transfer.source is not None or transfer.destination is not memory:
             return False
         if maker.stays_with is not None:
-            return maker.op.type not in refused
+            return maker.kernel.name not in refused
         return maker.memory is memory and can_be_recorded(maker, refused)
 
     def _brought(self, transfer: Transfer) -> Node:
@@ -146,7 +146,7 @@ def _bringing(memory: Any) -> Kernel:
 def cut_to_record(segments: Iterable[Segment], refused: Container[str]) -> Iterator[Segment]:
     """The segments, those of GPUs cut into what is recorded and what is not.
 
-    `refused` are types of operations that a device would not record.
+    `refused` are the names of kernels that a device would not record.
     """
     for segment in segments:
         if segment.memory is None or segment.arrival:
@@ -179,7 +179,7 @@ def can_be_recorded(node: Node, refused: Container[str]) -> bool:
     """Whether a GPU can record an operation, as far as is known."""
     if node.kernel.constant:
         return True
-    return node.op.type not in refused and _works_on_arrays(node)
+    return node.kernel.name not in refused and _works_on_arrays(node)
 
 
 def _runs(nodes: Sequence[Node], refused: Container[str]) -> Iterator[tuple[bool, list[Node]]]:

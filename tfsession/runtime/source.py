@@ -70,7 +70,7 @@ class Binder(Protocol):
 
     unrecorded: set[str]
 
-    def cannot_record(self, op: Operation) -> None:
+    def cannot_record(self, node: Node) -> None:
         """Take down that a device has refused to record an operation."""
 
     @property
