@@ -43,7 +43,8 @@ def test_known_values_are_those_of_each_example(examples, times):
         assert [ours.counts, ours.missing] == [expected.counts, expected.missing]
 
 
-def test_plain_examples_are_known():
+def test_plain_examples_are_known(monkeypatch):
+    monkeypatch.setattr(example_layout, "_known", example_layout._Known())
     texts = [serialized({"a": (int64, [n]), "bc": (float32, [n, 0.5])}) for n in range(300)]
     found = values_by_name(texts)
     assert [int64, float32] == [
