@@ -9,12 +9,14 @@ meant to end differently, each under the name of its row in docs/differences.md.
 import difflib
 import gc
 import inspect
+import os
 import pprint
 import re
 import threading
 import warnings
 from collections import Counter
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -276,33 +278,59 @@ def _outcome(module, prelude, program):
         return "raised", type(error).__name__, _plain(message)
 
 
+def _outcome_on(gpus, module, texts):
+    """The outcome in a thread of its own: with it come an empty default graph and empty stacks."""
+    found = []
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+        warnings.simplefilter("ignore")
+        # Real TensorFlow, of the CPU build, sees no GPU.
+        patch.delenv("TFSESSION_SIMULATED_GPUS", raising=False)
+        if gpus:
+            patch.setenv("TFSESSION_SIMULATED_GPUS", gpus)
+        patch.setenv("CUDA_VISIBLE_DEVICES", "")
+        # The finalizer of an interactive session takes a lock that making one holds.
+        gc.disable()
+        thread = threading.Thread(target=lambda: found.append(_outcome(module, *texts)))
+        thread.start()
+        thread.join()
+        gc.enable()
+    return found[0]
+
+
+# Programs that end otherwise with a GPU, as with TensorFlow's own, by the test's name.
+_SHOWS_GPUS = Path(__file__).with_name("shows_gpus.txt")
+
+
 @pytest.fixture(scope="session")
 def outcomes(tf):
-    """A function that gives the outcomes of a program under real TensorFlow and tfsession."""
+    """A function that gives the outcomes of a program under real TensorFlow and tfsession.
+
+    With TFSESSION_CONFORMANCE_GPUS=1 in the environment it holds tfsession to the same outcome
+    where what can be computed on a GPU is, a simulated one; but for the tests in shows_gpus.txt.
+    """
+    gpus = "1:256MiB" if os.environ.get("TFSESSION_CONFORMANCE_GPUS") else ""
+    lines = _SHOWS_GPUS.read_text(encoding="utf-8").splitlines()
+    excepted = {line for line in lines if line and not line.startswith("#")}
 
     def run(*texts):
-        found = []
-        for module in (tf, tfsession):
-            # Its own thread: with it come an empty default graph and empty stacks.
-            def target(module=module):
-                found.append(_outcome(module, *texts))
-
-            with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
-                warnings.simplefilter("ignore")
-                # Real TensorFlow, of the CPU build, sees no GPU either.
-                patch.delenv("TFSESSION_SIMULATED_GPUS", raising=False)
-                patch.setenv("CUDA_VISIBLE_DEVICES", "")
-                # The finalizer of an interactive session takes a lock that making one holds.
-                gc.disable()
-                thread = threading.Thread(target=target)
-                thread.start()
-                thread.join()
-                gc.enable()
-        mistake = _MISTAKE.search(repr(found[0]))
+        real, ours = (_outcome_on("", module, texts) for module in (tf, tfsession))
+        mistake = _MISTAKE.search(repr(real))
         assert mistake is None, f"the program itself is wrong: {mistake[0]}"
-        return found
+        test = os.environ["PYTEST_CURRENT_TEST"].rpartition("/")[2].rpartition(" ")[0]
+        if gpus and test not in excepted:
+            there = _outcome_on(gpus, tfsession, texts)
+            _fail_if_different(texts, ("on the CPU", ours), ("on a GPU", there))
+        return [real, ours]
 
     return run
+
+
+def _fail_if_different(texts, first, second):
+    """Show where two outcomes are not the same; each has a title."""
+    lines = [pprint.pformat(found, width=100).splitlines() for _, found in (first, second)]
+    if lines[0] != lines[1]:
+        found = difflib.unified_diff(*lines, first[0], second[0], lineterm="")
+        pytest.fail("\n".join([texts[-1], *found]), pytrace=False)
 
 
 @pytest.fixture(scope="session")
@@ -310,10 +338,8 @@ def assert_same(outcomes):
     """A function that holds a program to one outcome, and shows where there are two."""
 
     def check(*texts):
-        real, ours = (pprint.pformat(found, width=100).splitlines() for found in outcomes(*texts))
-        if real != ours:
-            lines = difflib.unified_diff(real, ours, "TensorFlow", "tfsession", lineterm="")
-            pytest.fail("\n".join([texts[-1], *lines]), pytrace=False)
+        real, ours = outcomes(*texts)
+        _fail_if_different(texts, ("TensorFlow", real), ("tfsession", ours))
 
     return check
 
