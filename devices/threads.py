@@ -176,9 +176,12 @@ class _Job:
         self._done: LockType | None = None
 
     def work(self) -> None:
-        """Run blocks until none is left."""
-        task, rows, step, blocks = self._task, self._rows, self._step, self.blocks
-        assert task is not None
+        """Run blocks until none is left, on the thread that asked."""
+        assert self._task is not None
+        self._work(self._task)
+
+    def _work(self, task: Task) -> None:
+        rows, step, blocks = self._rows, self._step, self.blocks
         was_inside, this_thread.is_inside = this_thread.is_inside, True
         try:
             while not self._failures and (block := self._next()) < blocks:
@@ -193,10 +196,13 @@ class _Job:
     def assist(self) -> None:
         """Work, on another thread than the one that asked, if there is work left."""
         with self._lock:
-            if self._task is None:
+            # `finish` may take it away as soon as the lock is free.
+            task = self._task
+            if task is None:
                 return
             self._inside += 1
-        self.work()
+        self._work(task)
+        del task
         with self._lock:
             self._inside -= 1
             if self._done is not None and not self._inside:

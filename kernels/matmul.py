@@ -29,7 +29,7 @@ _LEAST_BLOCK, _TINY = 5_000_000, 1 << 18
 # can, in steps of what its inner loops take at once.
 _LEAST_SIDE, _MOST_SIDE, _SIDE_STEP = 128, 512, 16
 # Multiplications from which on a library is asked: a call of it takes some microseconds more.
-_LIBRARY = 40_000_000
+_LIBRARY = 4_000_000
 
 
 def multiply(xp: Any, left: Any, right: Any, out: Any = None) -> Any:
@@ -49,18 +49,18 @@ def multiply(xp: Any, left: Any, right: Any, out: Any = None) -> Any:
     most = max(2, side // max(_LEAST_SIDE, min(side // 8, _MOST_SIDE)))
     blocks = min(max(work // _BLOCK, min(2, work // _LEAST_BLOCK)), most)
     blocks -= blocks % 2 if blocks > 2 else 0  # two cores have as much to do each
-    if blocks < 2:
+    library = suits(xp, left, right) if work >= _LIBRARY else None
+    if blocks < 2 and library is None:
         with blas_threads_for(work):
             return product(xp, left, right, out)
     if out is None:
         out = xp.empty((rows, columns), xp.result_type(left, right))
-    library = suits(xp, left, right) if work >= _LIBRARY else None
 
     def block(left: Any, right: Any, out: Any) -> None:
         if library is None or not written(library, left, right, out):
             product(xp, left, right, out)
 
-    step = -(-side // blocks // _SIDE_STEP) * _SIDE_STEP
+    step = -(-side // max(1, blocks) // _SIDE_STEP) * _SIDE_STEP
     if goes_down:
         run_blocks(xp, rows, step, lambda i, j: block(left[i:j], right, out[i:j]))
     else:

@@ -21,6 +21,7 @@ from tfsession.devices.workspace import Workspace
 from tfsession.kernels.cuda.update import updated_in_place
 from tfsession.kernels.gather import check_indices
 from tfsession.kernels.segment_sums import distinct_of
+from tfsession.kernels.train_library import updated
 from tfsession.resources.variable import Variable, arrays_of, locks_of
 
 # A formula: `f(xp, spare, *arrays, grad, **scalars)`; `spare(n)` gives n arrays to compute in.
@@ -146,7 +147,8 @@ class _Training:
             self._update_rows(xp, arrays, grad[places], indices[places], values)
 
     def _update(self, xp: Any, arrays: Sequence[Any], scalars: dict[str, Any]) -> None:
-        if xp is not np and updated_in_place(xp, self.step, arrays, scalars):
+        by_code = updated if xp is np else partial(updated_in_place, xp)
+        if by_code(self.step, arrays, scalars):
             return
         first = arrays[0]
         if first.ndim and first.nbytes <= _BLOCK_BYTES:

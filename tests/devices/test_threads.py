@@ -119,6 +119,25 @@ def test_nobody_works_on_when_the_caller_is_back(many):
         assert not running
 
 
+def test_who_has_come_works_though_the_caller_lets_nobody_in_any_more():
+    class Lock:
+        """As if the caller took the task away as soon as the lock is free."""
+
+        def __enter__(self):
+            pass
+
+        def __exit__(self, *exception):
+            job._task = None
+
+    done = []
+    job = threads._Job(lambda i, j: done.append(i), 2, 1)
+    job._lock = Lock()
+    job.assist()
+    assert (done, job._inside) == ([0, 1], 0)
+    job.assist()
+    assert done == [0, 1]
+
+
 def test_jobs_of_many_callers_do_not_wait_for_each_other(many):
     results = []
 
