@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+from functools import lru_cache
 from typing import Any
 
 from tfsession.core.dtypes import DType
@@ -32,6 +33,18 @@ _LEAST_SIDE, _MOST_SIDE, _SIDE_STEP = 128, 512, 16
 _LIBRARY = 4_000_000
 
 
+@lru_cache(maxsize=1024)
+def _cut(rows: int, inner: int, columns: int) -> tuple[bool, int]:
+    """Whether a product is cut into rows, not columns, and how many a block has."""
+    work = rows * inner * columns
+    goes_down = 2 * rows >= columns
+    side = rows if goes_down else columns
+    most = max(2, side // max(_LEAST_SIDE, min(side // 8, _MOST_SIDE)))
+    blocks = min(max(work // _BLOCK, min(2, work // _LEAST_BLOCK)), most)
+    blocks -= blocks % 2 if blocks > 2 else 0  # two cores have as much to do each
+    return goes_down, side if blocks < 2 else -(-side // blocks // _SIDE_STEP) * _SIDE_STEP
+
+
 def multiply(xp: Any, left: Any, right: Any, out: Any = None) -> Any:
     """The product of two matrices, on several threads where that is worth it.
 
@@ -44,13 +57,9 @@ def multiply(xp: Any, left: Any, right: Any, out: Any = None) -> Any:
     work = rows * inner * columns
     if work < _TINY or inner != right.shape[0]:
         return xp.matmul(left, right, out=out)
-    goes_down = 2 * rows >= columns
-    side = rows if goes_down else columns
-    most = max(2, side // max(_LEAST_SIDE, min(side // 8, _MOST_SIDE)))
-    blocks = min(max(work // _BLOCK, min(2, work // _LEAST_BLOCK)), most)
-    blocks -= blocks % 2 if blocks > 2 else 0  # two cores have as much to do each
+    goes_down, step = _cut(rows, inner, columns)
     library = suits(xp, left, right) if work >= _LIBRARY else None
-    if blocks < 2 and library is None:
+    if library is None and step == (rows if goes_down else columns):
         with blas_threads_for(work):
             return product(xp, left, right, out)
     if out is None:
@@ -60,7 +69,6 @@ def multiply(xp: Any, left: Any, right: Any, out: Any = None) -> Any:
         if library is None or not written(library, left, right, out):
             product(xp, left, right, out)
 
-    step = -(-side // max(1, blocks) // _SIDE_STEP) * _SIDE_STEP
     if goes_down:
         run_blocks(xp, rows, step, lambda i, j: block(left[i:j], right, out[i:j]))
     else:

@@ -40,8 +40,7 @@ def _chains(
 def updated(formula: Callable[..., None], arrays: Sequence[Any], scalars: dict[str, Any]) -> bool:
     """Compute a formula, which changes all arrays but the last; False if that was not done."""
     size = arrays[0].size
-    library = dnn_library(np, *arrays) if size >= _LEAST else None
-    if library is None:
+    if size < _LEAST or (library := dnn_library(np, *arrays)) is None:
         return False
     names = tuple([name for name, value in scalars.items() if type(value) is np.float32])
     told = tuple([(name, value) for name, value in scalars.items() if name not in names])

@@ -218,6 +218,7 @@ def test_products_of_matrices(pair, least):
     with pytest.MonkeyPatch.context() as patch:
         for limit, value in (("_TINY", 0), ("_LIBRARY", 0), ("_LEAST_BLOCK", least)):
             patch.setattr(matmul, limit, value)
+        patch.setattr(matmul, "_cut", matmul._cut.__wrapped__)
         (found,), (alone,) = both(lambda: (matmul.multiply(np, *pair),))
     # Each term is rounded on its own.
     most = np.abs(pair[0]) @ np.abs(pair[1])
@@ -227,6 +228,7 @@ def test_products_of_matrices(pair, least):
 def test_products_of_what_the_library_does_not_take(monkeypatch):
     for limit in ("_TINY", "_LIBRARY", "_LEAST_BLOCK"):
         monkeypatch.setattr(matmul, limit, 1)
+    monkeypatch.setattr(matmul, "_cut", matmul._cut.__wrapped__)
     x, y = normal(1, 64, 48), normal(2, 48, 32)
     spread = np.broadcast_to(normal(3, 48), (64, 48))
     for left, right in ((x[::-1], y), (spread, y), (x.astype("float64"), y), (x, y[:, ::2])):
