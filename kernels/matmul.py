@@ -31,6 +31,8 @@ _LEAST_BLOCK, _TINY = 5_000_000, 1 << 18
 _LEAST_SIDE, _MOST_SIDE, _SIDE_STEP = 128, 512, 16
 # Multiplications from which on a library is asked: a call of it takes some microseconds more.
 _LIBRARY = 4_000_000
+# The same of batches: for fewer, small matrices BLAS is as fast.
+_LIBRARY_BATCH = 20_000_000
 
 
 @lru_cache(maxsize=1024)
@@ -148,6 +150,7 @@ def _multiply_all(xp: Any, left: Any, right: Any) -> Any:
     if batch[0] * each < _TINY:
         return xp.matmul(left, right)
     out = xp.empty((*batch, rows, columns), xp.result_type(left, right))
+    library = suits(xp, left, right) if batch[0] * each >= _LIBRARY_BATCH else None
 
     def part(value: Any, start: int, stop: int) -> Any:
         has_own = value.ndim == out.ndim and value.shape[0] > 1
@@ -155,9 +158,11 @@ def _multiply_all(xp: Any, left: Any, right: Any) -> Any:
 
     def multiply_part(start: int, stop: int) -> None:
         pair = part(left, start, stop), part(right, start, stop)
-        xp.matmul(*pair, out=out[start:stop])
+        if library is None or not written(library, *pair, out[start:stop]):
+            xp.matmul(*pair, out=out[start:stop])
 
-    run_blocks(xp, batch[0], -(-_LEAST_BLOCK // each), multiply_part)
+    least = _LEAST_BLOCK if library is None else _LIBRARY_BATCH // 2
+    run_blocks(xp, batch[0], -(-least // each), multiply_part)
     return out
 
 

@@ -237,3 +237,28 @@ def test_products_of_what_the_library_does_not_take(monkeypatch):
         matmul.multiply(np, x, x)
     x[3, 5] = np.nan
     assert np.isnan(matmul.multiply(np, x, y)).sum() == 32
+
+
+@st.composite
+def batches(draw):
+    """Batches of matrices, with axes that may have another order in memory."""
+    outer, inner, (rows, middle, columns) = (
+        draw(st.integers(1, 4)),
+        draw(st.integers(1, 3)),
+        [draw(st.integers(1, 40)) for _ in range(3)],
+    )
+    left = normal(1, outer, rows, inner, middle).transpose(0, 2, 1, 3)
+    right = normal(2, outer, inner, columns, middle).swapaxes(-1, -2)
+    if draw(st.booleans()):
+        right = np.ascontiguousarray(right)
+    return left, right[:1] if draw(st.booleans()) else right
+
+
+@settings(max_examples=30)
+@given(batches(), st.integers(2, 100_000))
+def test_products_of_batches(pair, least):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matmul, "_TINY", 0)
+        patch.setattr(matmul, "_LIBRARY_BATCH", least)
+        found, alone = both(lambda: matmul.batch_matmul(np, *pair, False, False))
+    np.testing.assert_allclose(found, alone, 1e-4, 1e-5)
