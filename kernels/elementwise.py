@@ -227,8 +227,8 @@ def clip_by_value(xp: Any, t: Any, clip_value_min: Any, clip_value_max: Any) -> 
 def add_n(xp: Any, *inputs: Any, out: Any = None) -> Any:
     """The sum, from the first to the last."""
     shape = inputs[0].shape
-    if out is None and len(inputs) == 2 and inputs[1].shape == shape:  # as most are
-        return inputs[0] + inputs[1]
+    if len(inputs) == 2 and inputs[1].shape == shape:  # as most are
+        return inputs[0] + inputs[1] if out is None else xp.add(inputs[0], inputs[1], out=out)
     for index, array in enumerate(inputs):
         if array.shape != shape:
             raise InvalidArgumentError(
@@ -239,13 +239,14 @@ def add_n(xp: Any, *inputs: Any, out: Any = None) -> Any:
             )
     if len(inputs) == 1:
         return inputs[0]
-    if out is None or any(out is array for array in inputs[2:]):
-        total = inputs[0] + inputs[1]  # what is to be written over is read later
-    else:
-        total = xp.add(inputs[0], inputs[1], out=out)
+    place = out
+    for array in inputs[2:]:
+        if array is out:  # it is read after the first sum is written
+            place = None
+    total = inputs[0] + inputs[1] if place is None else xp.add(inputs[0], inputs[1], out=place)
     for array in inputs[2:]:
         total += array
-    if out is not None and total is not out:
-        xp.copyto(out, total)
-        return out
-    return total
+    if out is None or total is out:
+        return total
+    xp.copyto(out, total)
+    return out

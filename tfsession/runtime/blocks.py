@@ -12,7 +12,7 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from itertools import count
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -78,6 +78,19 @@ class Step:
     reduction: Reduction | None = None
 
 
+class Repeated(NamedTuple):
+    """The shape of an array, and that of the part of it which is in memory once."""
+
+    shape: Sizes
+    own: Sizes
+
+
+def _shape_of(value: Any) -> Sizes | Repeated:
+    shape: Sizes = value.shape
+    own = tuple([n if step else 1 for n, step in zip(shape, value.strides, strict=True)])
+    return shape if own == shape else Repeated(shape, own)
+
+
 class Unfit(Exception):
     """These shapes are not computed in blocks."""
 
@@ -119,14 +132,14 @@ class Blocks:
         self.closing = closing
         self.spares = spares
         self.given = len(dtypes) - len(steps)
-        self.cuts: dict[tuple[Sizes, ...], Cut | None] = {}
+        self.cuts: dict[tuple[Sizes | Repeated, ...], Cut | None] = {}
 
     def __call__(self, *values: Any) -> Any:
         """The results for these values: one, or a tuple; None where they do not fit.
 
         An error is none here: operations one after another find it again, and tell whose it is.
         """
-        shapes = tuple([value.shape for value in values])
+        shapes = tuple([v.shape if v.flags.c_contiguous else _shape_of(v) for v in values])
         try:
             cut = self.cuts[shapes]
         except KeyError:
@@ -139,7 +152,7 @@ class Blocks:
             return None
         return results[0] if len(results) == 1 else results
 
-    def _cut(self, shapes: tuple[Sizes, ...]) -> Cut | None:
+    def _cut(self, shapes: tuple[Sizes | Repeated, ...]) -> Cut | None:
         try:
             cut = Cut(self, shapes)
         except (Unfit, ValueError):
@@ -161,9 +174,10 @@ class Cut:
         scratch_bytes: what each thread needs for values that nobody reads but the block.
     """
 
-    def __init__(self, group: Blocks, shapes: tuple[Sizes, ...]) -> None:
+    def __init__(self, group: Blocks, shapes: tuple[Sizes | Repeated, ...]) -> None:
         self._group = group
-        self._shapes = list(shapes)
+        self._shapes = [s.shape if isinstance(s, Repeated) else s for s in shapes]
+        self._own = {n: s.own for n, s in enumerate(shapes) if isinstance(s, Repeated)}
         self._axes: dict[int, Sizes] = {}
         self._find_shapes()
         self._split = self._find_split()
@@ -234,7 +248,7 @@ class Cut:
 
     def _narrow(self, number: int, least: int, most: int) -> tuple[int, int]:
         """Between which axes rows may end, given how this value is broadcast."""
-        shape, full = self._shapes[number], self._full
+        shape, full = self._own.get(number, self._shapes[number]), self._full
         if prod(shape) == 1 or shape == full:
             return least, most
         padded = (1,) * (len(full) - len(shape)) + shape
@@ -398,13 +412,28 @@ class Cut:
             return value.reshape(-1)
         if kind == "full":
             if not value.flags.c_contiguous:
-                raise Unfit
+                return self._laid_out_once(value)
             return value.reshape(-1 if self._is_flat else (self._rows, self._columns))
         if kind == "row":
             tail = self._full[self._split :]
             return np.broadcast_to(value.reshape(value.shape[-len(tail) :]), tail).reshape(-1)
         head = self._full[: self._split]
         return np.broadcast_to(value.reshape(value.shape[: len(head)]), head).reshape(-1, 1)
+
+    def _laid_out_once(self, value: Any) -> Any:
+        """As `_laid_out`, for a value of which a row or a column is in memory, or less."""
+        once = value[tuple([slice(None if step else 1) for step in value.strides])]
+        split, full = self._split, self._full
+        head, tail = once.shape[:split], once.shape[split:]
+        if once.size == 1:
+            part = once.reshape(1)
+        elif self._is_flat or once.size == value.size or min(prod(head), prod(tail)) > 1:
+            raise Unfit
+        elif prod(tail) > 1:
+            part = np.broadcast_to(once.reshape(tail), full[split:]).reshape(1, -1)
+        else:
+            part = np.broadcast_to(once.reshape(head), full[:split]).reshape(-1, 1)
+        return np.broadcast_to(part, self._rows if self._is_flat else (self._rows, self._columns))
 
     def _joined(self, number: int, pieces: Any) -> Any:
         """What all of it is reduced to, from what blocks are."""

@@ -7,7 +7,7 @@ operation changes its place beside one that has effects, or that reads what othe
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from math import prod
 from types import MappingProxyType
@@ -22,7 +22,7 @@ from tfsession.devices.spares import Spares
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.blocks import Blocks, Reduction, Step
-from tfsession.runtime.partition import Node, input_arguments
+from tfsession.runtime.partition import Node, gives_tuple, input_arguments
 
 # Below so many elements nothing is computed in blocks: to wake a thread costs as much.
 SMALL = 1 << 15
@@ -119,10 +119,11 @@ def _ops_of(node: Node) -> list[Operation]:
     return [part.op for part in node.parts] if isinstance(node, Group) else [node.op]
 
 
+@dataclass(slots=True, eq=False)
 class Fused(Group):
-    """Element-wise operations, computed in blocks."""
+    """Element-wise operations, computed in blocks; `axes` are the known ones by their tensors."""
 
-    __slots__ = ()
+    axes: Mapping[Tensor, Any] = field(default_factory=dict)
 
     def condition(self, name: Callable[[Tensor], str]) -> str:
         """Whether an input is large."""
@@ -148,7 +149,7 @@ class Fused(Group):
         dtypes = [_dtype(tensor) for tensor in self.inputs]
         steps = []
         for node in self.parts:
-            steps.append(_step(node, numbers))
+            steps.append(_step(node, numbers, self.axes))
             numbers[node.op.outputs[0]] = len(dtypes)
             dtypes.append(_dtype(node.op.outputs[0]))
         results = [numbers[tensor] for tensor in self.op.outputs]
@@ -175,7 +176,7 @@ def _work(node: Node) -> int:
     return 1 if ufunc in _CHEAP else _DEAR
 
 
-def _step(node: Node, numbers: Mapping[Tensor, int]) -> Step:
+def _step(node: Node, numbers: Mapping[Tensor, int], known: Mapping[Tensor, Any]) -> Step:
     op, kernel = node.op, node.kernel
     owner, function = (op.name, op.type), kernel.bind(np, op.op_def, op.attrs)
     arguments = tuple([numbers[tensor] for tensor in node.inputs])
@@ -185,7 +186,7 @@ def _step(node: Node, numbers: Mapping[Tensor, int]) -> Step:
     if len(node.inputs) == 1:
         reduction = Reduction(None, ufunc=ufunc)
     else:
-        axes = node.inputs[1].op.attrs["value"]
+        axes = known[node.inputs[1]]
         reduction = Reduction(axes, op.attrs["keep_dims"], ufunc, kernel.finish)
     return Step(owner, function, arguments[:1], "", False, reduction)
 
@@ -219,7 +220,7 @@ def _is_elementwise(node: Node) -> bool:
     return all(is_number(tensor.dtype.base_dtype) for tensor in (*node.inputs, *op.outputs))
 
 
-def _is_reduction(node: Node, feeds: Container[Tensor]) -> bool:
+def _is_reduction(node: Node, axes: Any) -> bool:
     """Whether a node reduces along axes that are known, on the host."""
     if not node.kernel.reduces or node.memory is not None or _is_small(node.inputs[0]):
         return False
@@ -227,10 +228,8 @@ def _is_reduction(node: Node, feeds: Container[Tensor]) -> bool:
         plain = _dtype(node.inputs[0])
         is_nhwc = node.op.attrs.get("data_format", b"NHWC") == b"NHWC"
         return is_nhwc and plain.kind in "fc" and plain.itemsize > 2
-    value, axes = node.inputs
     # Without axes the result is the input.
-    is_known = axes.op.type == "Const" and axes not in feeds and 0 not in (axes._shape or ())
-    return is_known and is_number(value.dtype.base_dtype)
+    return axes is not None and axes.size > 0 and is_number(node.inputs[0].dtype.base_dtype)
 
 
 def _has_effects(node: Node) -> bool:
@@ -261,7 +260,7 @@ def fused(
         feeds: tensors whose values come from outside.
         is_needed: the tensors that are read behind these operations.
     """
-    if not any(_is_elementwise(node) or _is_reduction(node, feeds) for node in nodes):
+    if not any(_is_elementwise(node) or node.kernel.reduces for node in nodes):
         return list(nodes)  # as most graphs of very many nodes: they are small
     return in_stretches(Stretch, nodes, feeds, is_needed)
 
@@ -339,11 +338,25 @@ class Stretch:
         """For each operation, whether it can be computed with others."""
         feeds = self._feeds
         return [
-            (_is_elementwise(node) or _is_reduction(node, feeds))
+            (_is_elementwise(node) or self._is_reduction(node))
             and node.op.outputs[0] not in feeds
             and self._is_read(node.op.outputs[0])
             for node in self._nodes
         ]
+
+    def _known(self, tensor: Tensor) -> Any:
+        """The value of a constant, of the graph or of these operations; None of anything else."""
+        if tensor in self._feeds or tensor.op.type == "Const":
+            return None if tensor in self._feeds else tensor.op.attrs["value"]
+        kernel = self._nodes[self._makers[tensor]].kernel if tensor in self._makers else None
+        if kernel is None or kernel.function is None or not (kernel.constant and tensor.op.inputs):
+            return None
+        value = kernel.function(np)
+        return value[tensor.op.outputs.index(tensor)] if gives_tuple(tensor.op.op_def) else value
+
+    def _is_reduction(self, node: Node) -> bool:
+        axes = self._known(node.inputs[1]) if node.kernel.reduces and node.inputs[1:] else None
+        return _is_reduction(node, axes)
 
     def _is_read(self, tensor: Tensor) -> bool:
         return tensor in self._readers or tensor in self._is_needed
@@ -475,7 +488,10 @@ class Stretch:
             if t not in self._is_needed
             and all(r.op.type in _OF_SHAPES for r in self._readers[t] if r.op not in own)
         }
-        return Fused.of(parts, inputs, outputs, hollow)
+        group = Fused.of(parts, inputs, outputs, hollow)
+        along = [node.inputs[1] for node in parts if node.kernel.reduces and len(node.inputs) > 1]
+        group.axes = {tensor: self._known(tensor) for tensor in along}
+        return group
 
     def _ends(self, parts: Sequence[Node]) -> tuple[list[Tensor], list[Tensor]]:
         """What a group takes, and what others read of what it makes."""

@@ -13,7 +13,7 @@ fed or fetched, and what a program asks to run, is never replaced by another ope
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +30,7 @@ from tfsession.runtime.config import Optimizations
 from tfsession.runtime.plan import Signature
 from tfsession.runtime.rewrite_fold import Evaluator, Folding
 from tfsession.runtime.rewrite_rules import IDENTITIES, NEEDS_NO_CONSTANT, rules
+from tfsession.runtime.rewrite_sizes import SymbolicSizes
 from tfsession.runtime.rewrite_waits import without_idle
 from tfsession.runtime.wiring import Wired, controls_of, inputs_of, sources_of
 
@@ -43,6 +44,8 @@ _LOOKS_OUTSIDE = frozenset({"MatchingFiles", "PyFuncStateless", "ReadFile"})
 _TO_BE_FED = "PlaceholderWithDefault"
 # Values that the graph may tell whatever is in the tensors.
 _TELL_SHAPES = frozenset({"Rank", "Shape", "ShapeN", "Size", "StridedSlice"})
+_TELLS_AXES = "BroadcastGradientArgs"
+_VARIABLES = frozenset({"ReadVariableOp", "VarHandleOp", "Variable", "VariableV2"})
 # Bytes of constants that are compared.
 _SMALL = 1 << 10
 
@@ -142,6 +145,8 @@ class _Walk:
         self._twins: dict[int, Operation] = {}
         # References: who reads one reads a variable, whose value changes.
         self._volatile: set[Tensor] = set()
+        # What is full of one number, of a shape that may not be known.
+        self._filled: set[Tensor] = set()
         # What those that run as something else by now would read and wait for.
         self._before: dict[Operation, _Reads] = {}
         self._folding = Folding(
@@ -207,13 +212,19 @@ class _Walk:
                 self._done_by[op] = twin
                 return
         has_known = not folding.known.keys().isdisjoint(inputs)
-        if optimizations.folds and (has_known or op.type in _TELL_SHAPES):
+        if optimizations.folds and (has_known or op.type in _TELL_SHAPES or op.type == _TELLS_AXES):
             constant = self._fold(op, inputs, controls)
             if constant is not None:
                 self.wired[op] = constant
                 self._before[op] = inputs, controls
                 return
-        rule = rules.get(op.type) if has_known or op.type in NEEDS_NO_CONSTANT else None
+        if op.type == "Fill":
+            self._filled.update(op.outputs)
+        may_have_rule = has_known or op.type in NEEDS_NO_CONSTANT
+        if may_have_rule or (self._filled and not self._filled.isdisjoint(inputs)):
+            rule = rules.get(op.type)
+        else:
+            rule = None
         is_wanted = optimizations.bypasses if op.type in IDENTITIES else optimizations.simplifies
         given = rule(op, inputs, self) if rule is not None and is_wanted else None
         if given is not None and self._is_there(given, op):
@@ -303,6 +314,10 @@ class _Walk:
         """Whether a tensor is fed, whatever would make it."""
         return tensor in self._feeds
 
+    def are_same_sizes(self, first: Tensor, second: Tensor) -> bool:
+        """Whether two tensors surely have one shape."""
+        return self._sizes.are_same(first, second)
+
     # --- what is known --------------------------------------------------------------------------
 
     def _fold(
@@ -311,21 +326,46 @@ class _Walk:
         """An operation as a constant, if its value is known."""
         folding = self._folding
         values = folding.static_values(op, inputs) if op.type in _TELL_SHAPES else None
+        if values is None and op.type == _TELLS_AXES:
+            values = self._axes_of(op, inputs)
         if values is None:
             return folding.fold(op, inputs, controls)
-        bound = [t.op for t in inputs if t not in self._feeds and t.op in self._bound]
+        all_bound = self._alive_at_times if op.type == _TELLS_AXES else self._bound
+        bound = [t.op for t in inputs if t not in self._feeds and t.op in all_bound]
         return folding.tell(op, values, inputs, (*controls, *bound))
+
+    def _axes_of(self, op: Operation, inputs: Sequence[Tensor]) -> list[Any] | None:
+        """The axes along which gradients are summed, if they are known though a size is not."""
+        is_of_shapes = all(t.op.type == "Shape" and t not in self._feeds for t in inputs)
+        if not is_of_shapes or op in self._fixed or all(t in self._folding.known for t in inputs):
+            return None
+        first, second = (self._reads_of(tensor.op)[0][0] for tensor in inputs)
+        return self._sizes.axes_to_sum(first, second, op.outputs[0].dtype.numpy)
+
+    @lazy
+    def _sizes(self) -> SymbolicSizes:
+        return SymbolicSizes(self)
 
     @lazy
     def _bound(self) -> set[Operation]:
         """What has effects or is not always alive, and what depends on such."""
-        bound: set[Operation] = set()
+        return self._depending(lambda op: op.type == _TO_BE_FED or self.is_pure(op))
+
+    @lazy
+    def _alive_at_times(self) -> set[Operation]:
+        """As `_bound`, but to read a variable is no effect."""
+        return self._depending(
+            lambda op: op.type == _TO_BE_FED or op.type in _VARIABLES or self.is_pure(op)
+        )
+
+    def _depending(self, is_free: Callable[[Operation], bool]) -> set[Operation]:
+        """The operations that are not free, and those that depend on such."""
+        found: set[Operation] = set()
         feeds, wiring = self._feeds, self._wiring
         for op in self._ops:
-            is_free = op.type == _TO_BE_FED or self.is_pure(op)
-            if not is_free or not bound.isdisjoint(sources_of(op, feeds, wiring)):
-                bound.add(op)
-        return bound
+            if not is_free(op) or not found.isdisjoint(sources_of(op, feeds, wiring)):
+                found.add(op)
+        return found
 
 
 def _says_the_same(op: Operation, other: Operation) -> bool:

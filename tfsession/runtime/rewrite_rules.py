@@ -31,6 +31,9 @@ class Seen(Protocol):
     def is_fed(self, tensor: Tensor) -> bool:
         """Whether a tensor is fed, whatever would make it."""
 
+    def are_same_sizes(self, first: Tensor, second: Tensor) -> bool:
+        """Whether two tensors surely have one shape."""
+
 
 # From an operation, what it reads, and what is known: the tensor that it gives.
 Rule = Callable[[Operation, Sequence[Tensor], Seen], Tensor | None]
@@ -39,7 +42,11 @@ rules: dict[str, Rule] = {}
 
 IDENTITIES = frozenset({"Identity", "PreventGradient", "StopGradient"})
 # Rules that need to know no value.
-NEEDS_NO_CONSTANT = frozenset({*IDENTITIES, "AccumulateNV2", "AddN", "Cast", "LogicalNot", "Neg"})
+NEEDS_NO_CONSTANT = IDENTITIES | {
+    *("AccumulateNV2", "AddN", "BroadcastTo", "Cast", "LogicalNot", "Neg", "Reshape"),
+}
+# Their results lie in memory without gaps.
+_DENSE = frozenset({"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"})
 
 
 def _gives_input(*op_types: str) -> Callable[[Rule], Rule]:
@@ -91,6 +98,8 @@ def _is_dense(tensor: Tensor, seen: Seen) -> bool:
     """Whether the elements surely lie side by side: what a ufunc gives then lies as they do."""
     if seen.is_fed(tensor):
         return False
+    if tensor.op.type in _DENSE:
+        return True
     found = kernels.get(tensor.op.type) or ()
     return bool(found) and all(kernel.ufunc is not None for kernel in found)
 
@@ -101,11 +110,21 @@ def _neutral(op: Operation, inputs: Sequence[Tensor], seen: Seen) -> Tensor | No
     for tensor, other in (inputs, inputs[::-1]):
         value = seen.value_of(other)
         if value is None:
+            value = _filled(tensor, other, seen)
+        if value is None:
             continue
         # -0.0 is what adds nothing to -0.0.
         if _is_all(value, 1) if is_product else _is_all(value, 0, negative_zero=True):
             return _unchanged(tensor, value, seen)
     return None
+
+
+def _filled(tensor: Tensor, other: Tensor, seen: Seen) -> Array | None:
+    """The number of which a tensor is full that surely has the shape of `tensor`."""
+    if other.op.type != "Fill" or seen.is_fed(other):
+        return None
+    value = seen.value_of(seen.inputs_of(other.op)[1])
+    return value if value is not None and seen.are_same_sizes(tensor, other) else None
 
 
 @_gives_input("Sub")
@@ -165,6 +184,9 @@ def _rank_of(tensor: Tensor) -> int | None:
 @_gives_input("BroadcastTo", "Reshape")
 def _same_shape(op: Operation, inputs: Sequence[Tensor], seen: Seen) -> Tensor | None:
     shape, wanted = inputs[0]._shape, seen.value_of(inputs[1])
+    if wanted is None and inputs[1].op.type == "Shape" and not seen.is_fed(inputs[1]):
+        like = seen.inputs_of(inputs[1].op)[0]
+        return inputs[0] if seen.are_same_sizes(inputs[0], like) else None
     if shape is None or wanted is None or wanted.ndim != 1 or tuple(wanted.tolist()) != shape:
         return None
     return inputs[0]
