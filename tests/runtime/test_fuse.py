@@ -296,6 +296,19 @@ def test_what_repeats_in_memory_is_cut(on_cpu, axis):
         assert one.tobytes() == other.tobytes()
 
 
+def test_who_reads_the_same_reads_it_once(on_cpu):
+    x = tf.placeholder(tf.float32, [None, 256])
+    y = tf.matmul(x, tf.eye(256))
+    total = tf.reduce_sum(y * 2.0, [0, 1])
+    fetches = [tf.exp(y) + 1.0, total, tf.square(tf.reduce_sum(y, 0)) + y]
+    value = np.random.default_rng(0).normal(size=BATCH).astype(np.float32)
+    with tf.Session() as session, tf.Session(config=L0) as plain:
+        results = [each.run(fetches, {x: value}) for each in (session, plain)]
+        for mine, other in zip(*results, strict=True):
+            assert _bits(mine) == _bits(other)
+        assert sorted(len(group.steps) for group in _groups(session, fetches, [x])) == [1, 1, 4]
+
+
 @pytest.mark.parametrize("shape", [(), (3,), (100, 100)])
 def test_small_tensors_of_known_shape_stand_in_no_group(on_cpu, shape):
     x = tf.placeholder(tf.float32, shape)

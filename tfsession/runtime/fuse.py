@@ -18,6 +18,7 @@ import numpy as np
 from tfsession.core.dtypes import DType, resource, variant
 from tfsession.core.op_def import ArgDef
 from tfsession.core.rules import Kernel
+from tfsession.core.shape import Shape
 from tfsession.devices.spares import Spares
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
@@ -398,7 +399,7 @@ class Stretch:
                 if self._can_join(maker, index) and levels[maker] == level:
                     units[root(index)] = root(maker)
         found = [root(index) for index in range(len(units))]
-        return self._sunk(found, levels)
+        return self._beside(self._sunk(found, levels), levels)
 
     def _sunk(self, units: list[int], levels: list[int]) -> list[int]:
         """The units, where one that is read later only is a part of what reads it first.
@@ -428,6 +429,37 @@ class Stretch:
                 for index in members[unit]:
                     units[index], levels[index] = unit, level
         return units
+
+    def _beside(self, units: list[int], levels: list[int]) -> list[int]:
+        """The units, where those are one that read the same at once: it is read from memory once.
+
+        They are all of one shape, so that there is a way to cut them; on one level none waits for
+        another.
+        """
+        shapes: dict[int, Shape] = {}
+        for index, node in enumerate(self._nodes):
+            if self._joins[index]:
+                unit, shape = units[index], _only_shape(node)
+                shapes[unit] = shape if shapes.get(unit, shape) == shape else None
+        firsts: dict[tuple[Tensor, int, object], int] = {}
+        hosts: dict[int, int] = {}
+
+        def host(unit: int) -> int:
+            while unit in hosts:
+                unit = hosts[unit]
+            return unit
+
+        for index, node in enumerate(self._nodes):
+            unit = units[index]
+            if not self._joins[index] or shapes[unit] is None:
+                continue
+            for tensor in node.inputs:
+                if tensor._shape == shapes[unit]:
+                    key = tensor, levels[index], node.allocator
+                    first, own = host(firsts.setdefault(key, unit)), host(unit)
+                    if first != own:
+                        hosts[own] = first
+        return [host(unit) for unit in units]
 
     def _is_constant(self, index: int) -> bool:
         """Whether an operation waits for nothing."""
@@ -506,6 +538,13 @@ class Stretch:
         of_group = set(made)
         taken = [t for part in parts for t in part.inputs if t not in of_group]
         return list(dict.fromkeys(taken)), outputs
+
+
+def _only_shape(node: Node) -> Shape:
+    """The shape of all that a node reads and makes but for scalars, if that is one."""
+    reads = node.inputs[:1] if node.kernel.reduces else node.inputs
+    shapes = {tensor._shape for tensor in (*reads, *node.op.outputs)} - {()}
+    return shapes.pop() if len(shapes) == 1 else None
 
 
 _KERNEL_OF_GROUPS = Kernel("Fused", None)
