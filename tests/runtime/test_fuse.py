@@ -261,6 +261,7 @@ CUTS = [
     ("sum", lambda x: tf.reduce_sum(x * x + 1.0), 8, 1, True, 1),
     ("mean of rows", lambda x: tf.reduce_mean(x * x, 1), 10, 1, False, 1),
     ("sum of columns", lambda x: tf.reduce_sum(x * x, 0), 8, 1, False, 1),
+    ("sum(x + bias)", lambda x: tf.reduce_sum(x + np.ones(256, np.float32)), 8, 1, False, 1),
 ]
 
 
@@ -294,6 +295,18 @@ def test_what_repeats_in_memory_is_cut(on_cpu, axis):
         assert None not in _cuts(session, fetches, [x])
     for one, other in zip(mine, plain, strict=True):
         assert one.tobytes() == other.tobytes()
+
+
+@pytest.mark.parametrize("rows", [4096, 4097])
+def test_sums_of_matrices_are_cut_where_rows_end(on_cpu, rows):
+    """Or not at all, where NumPy cuts them elsewhere."""
+    x = tf.placeholder(tf.float32, [None, 256])
+    y = tf.reduce_mean(tf.square(x - x[:1]))
+    value = np.random.default_rng(0).normal(size=(rows, 256)).astype(np.float32)
+    with tf.Session() as session, tf.Session(config=L0) as plain:
+        assert _bits(session.run(y, {x: value})) == _bits(plain.run(y, {x: value}))
+        (cut,) = [c for c in _cuts(session, [y], [x]) if c is not None]
+        assert [n in cut.inside for n in cut._axes] == [rows == 4096]
 
 
 def test_who_reads_the_same_reads_it_once(on_cpu):

@@ -273,7 +273,9 @@ class Cut:
         for index, step in enumerate(group.steps):
             if step.reduction is not None:
                 source = step.arguments[0]
-                fits = self.is_full[source] and self._reduces_inside(group.given + index)
+                # What repeats in memory is summed in another order than what does not.
+                fits = self.is_full[source] and source not in self._own
+                fits = fits and self._reduces_inside(group.given + index)
                 where = self.inside if fits else self._after
             else:
                 where = self.inside if self.is_full[group.given + index] else self.before
@@ -305,7 +307,19 @@ class Cut:
             return reduction.ufunc is not None and self._columns >= _WIDE
         if not self.is_whole(number):
             return _rows_axis(axes, len(self._full)) == self._split > 0
-        return reduction.ufunc is not None and (self._is_flat or self._is_orderless(number))
+        return reduction.ufunc is not None and (
+            self._is_flat or self._is_orderless(number) or self._is_cut_between_rows(number)
+        )
+
+    def _is_cut_between_rows(self, number: int) -> bool:
+        """Whether NumPy cuts the elements for its pairwise sum where rows end, as far as we do."""
+        columns = self._columns
+        bounds = pairwise_bounds(self._rows * columns, max(_LEAST, columns), self._unit(number))
+        return all(bound % columns == 0 for bound in bounds)
+
+    def _unit(self, number: int) -> int:
+        """How many numbers an element of a value is."""
+        return 2 if self._group.dtypes[number].kind == "c" else 1
 
     def _is_orderless(self, number: int) -> bool:
         """Whether the pieces of a reduction may be cut anywhere."""
@@ -319,8 +333,9 @@ class Cut:
         rows = max(block_rows(row_bytes, _BLOCK_BYTES), -(-_LEAST // self._columns))
         for number in self.inside:
             if self.is_whole(number) and not self._is_orderless(number):
-                kind = self._group.dtypes[number].kind
-                return pairwise_bounds(self._rows, rows, 2 if kind == "c" else 1)
+                elements, most = self._rows * self._columns, rows * self._columns
+                bounds = pairwise_bounds(elements, most, self._unit(number))
+                return [bound // self._columns for bound in bounds]
         blocks = -(-self._rows // rows)
         rows = -(-self._rows // blocks)
         return [*range(0, self._rows, rows), self._rows]
@@ -439,7 +454,8 @@ class Cut:
         """What all of it is reduced to, from what blocks are."""
         if self._is_orderless(number):
             return self._ufunc(number).reduce(pieces, dtype=pieces.dtype)
-        return joined_pairs(list(pieces), self.bounds, 2 if pieces.dtype.kind == "c" else 1)
+        bounds = (np.array(self.bounds) * self._columns).tolist()
+        return joined_pairs(list(pieces), bounds, self._unit(number))
 
     def _ufunc(self, number: int) -> np.ufunc:
         reduction = self.step(number).reduction
