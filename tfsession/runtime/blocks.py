@@ -187,6 +187,7 @@ class Cut:
         self._sort_steps()
         writer = BlockWriter(self)
         self.bounds = self._find_bounds(writer.row_bytes)
+        self._cuts = [row * self._columns for row in self.bounds]
         self._block, self._parts = writer.compile(max(np.diff(self.bounds).tolist()))
         self.scratch_bytes = sum(size for _, size in self._parts)
         self._number = next(_numbers)
@@ -454,8 +455,7 @@ class Cut:
         """What all of it is reduced to, from what blocks are."""
         if self._is_orderless(number):
             return self._ufunc(number).reduce(pieces, dtype=pieces.dtype)
-        bounds = (np.array(self.bounds) * self._columns).tolist()
-        return joined_pairs(list(pieces), bounds, self._unit(number))
+        return joined_pairs(list(pieces), self._cuts, self._unit(number))
 
     def _ufunc(self, number: int) -> np.ufunc:
         reduction = self.step(number).reduction
