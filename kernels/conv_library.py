@@ -29,8 +29,11 @@ _SOURCE, _RESULT, _FILTERS, _TO_SOURCE, _OF_RESULT, _TO_FILTERS = 1, 17, 33, 129
 
 # For channels alone, what is not made for them is slower than the kernel's own text.
 _ALONE = b"_dw"
-# Multiplications of a block, and where memory sets the pace: some 100 microseconds of one core.
-_BLOCK, _ALONE_BLOCK = 6_000_000, 1_500_000
+# Multiplications of a block: at least and at most, some 100 and 400 microseconds of one core, for
+# threads wait for each other between blocks; and where memory sets the pace.
+_LEAST_BLOCK, _BLOCK, _ALONE_BLOCK = 6_000_000, 24_000_000, 1_500_000
+# So many blocks there are before they grow.
+_BLOCKS = 4
 
 
 class _Block(NamedTuple):
@@ -126,7 +129,8 @@ def _plan(
     """The plan for images of this shape; None where the library is not made for it."""
     problem = _Problem(kind, library, filters, axes)
     first, *others = axes
-    row, most = math.prod((*filters, *(axis.steps for axis in others))), _BLOCK
+    row = math.prod((*filters, *(axis.steps for axis in others)))
+    most = min(max(shape[0] * first.steps * row // _BLOCKS, _LEAST_BLOCK), _BLOCK)
     if problem.is_alone:
         most = _ALONE_BLOCK
     if kind == "forward":

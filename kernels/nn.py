@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
+from tfsession.devices.constants import constant
 from tfsession.devices.threads import even_rows, run_blocks
 from tfsession.devices.workspace import Workspace
 from tfsession.kernels import nn_library
@@ -27,6 +29,8 @@ REAL_NUMBERS = (
 _SHORT_ROW = 32
 # Rows shorter than this are summed as exactly without pairs.
 _LONG_ROW = 2048
+# Zeros that are put beside rows at most, and at least.
+_ZEROS, _FEW_ZEROS = 8192, 256
 # Bytes of a block of rows.
 _BLOCK = 1 << 20
 _SELU_SCALE = 1.0507009873554805
@@ -56,10 +60,22 @@ def widened(x: Any) -> Any:
 def relu(xp: Any, features: Any, out: Any = None) -> Any:
     """The greater of each element and zero."""
     zero = features.dtype.type(0)
-    if out is not None and out is not features:
-        out.fill(zero)  # the loop between two arrays is several times faster
-        zero = out
+    # The loop between two arrays is several times faster.
+    if out is None:
+        return xp.maximum(features, zero)
+    if out is not features:
+        out.fill(zero)
+        return xp.maximum(features, out, out=out)
+    if out.ndim > 1 and _FEW_ZEROS <= out.shape[-1] <= _ZEROS:
+        zero = constant(xp, _zeros(out.dtype))[: out.shape[-1]]
     return xp.maximum(features, zero, out=out)
+
+
+@cache
+def _zeros(dtype: np.dtype[Any]) -> Any:
+    zeros = np.zeros(_ZEROS, dtype)
+    zeros.flags.writeable = False
+    return zeros
 
 
 @kernel("ReluGrad", elementwise="same")

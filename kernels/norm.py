@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from tfsession.core.errors import InvalidArgumentError
-from tfsession.core.rules import kernel
+from tfsession.core.rules import affine, kernel
 from tfsession.core.shape import debug_string
 from tfsession.devices.onednn import dnn_library
 from tfsession.devices.threads import even_rows, run_blocks
@@ -246,6 +246,21 @@ def fused_batch_norm_v3(
     outputs = normalized(xp, x, scale, offset, mean, variance, epsilon, exponential_avg_factor,
                          data_format, is_training)  # fmt: skip
     return (*outputs, xp.zeros(0, scale.dtype))
+
+
+@affine("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
+def by_given_statistics(
+    xp: Any, epsilon: float, data_format: bytes, is_training: bool
+) -> Callable[..., tuple[Any, Any]] | None:
+    """The factor and the shift of each channel, where its statistics are given."""
+    if is_training or data_format.startswith(b"NC"):
+        return None
+
+    def found(scale: Any, offset: Any, mean: Any, variance: Any) -> tuple[Any, Any]:
+        factor = scale / xp.sqrt(variance + scale.dtype.type(epsilon))
+        return factor, offset - mean * factor
+
+    return found
 
 
 def checked_for_gradient(

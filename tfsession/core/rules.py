@@ -244,6 +244,11 @@ class Kernel:
         return f"{self.op_type} {self.form}".rstrip()
 
     @property
+    def takes_then(self) -> bool:
+        """Whether the function tells of each block of its result, where it is given `then`."""
+        return "then" in self._parameters
+
+    @property
     def takes_out(self) -> bool:
         """Whether the function writes into `out`, an array of the result, where one is given.
 
@@ -281,6 +286,12 @@ class Kernel:
         own.kept = {}
         return own
 
+    def keeping_nothing(self) -> Kernel:
+        """This kernel where its inputs are not what the operation says."""
+        own = copy(self)
+        own.kept = None
+        return own
+
     def keywords(self, op_def: OpDef) -> tuple[str, ...]:
         """The attributes that the function takes as keyword arguments."""
         return tuple(name for name in self._parameters[1:] if name in op_def.attrs)
@@ -300,6 +311,24 @@ def for_each_row(op_type: str) -> Callable[[F], F]:
 
     def register(function: F) -> F:
         by_rows.register(op_type, function, site)
+        return function
+
+    return register
+
+
+# What an operation of values of its first input, channels last, and of vectors of channels gives as
+# a factor and a shift of each channel: `f(xp, **attrs)`, with those attributes that it takes, gives
+# a function of the vectors that tells both, or None where its attributes say that it is none such.
+affines: Registry[Callable[..., Any]] = Registry("rule of channels", late.kernels)
+
+
+def affine(*op_types: str) -> Callable[[F], F]:
+    """Register the decorated function in `affines`."""
+    site = caller_site()
+
+    def register(function: F) -> F:
+        for op_type in op_types:
+            affines.register(op_type, function, site)
         return function
 
     return register

@@ -31,6 +31,7 @@ from tfsession.runtime.buffers import Buffers
 from tfsession.runtime.control import CancellationManager, stop_closed, stop_late
 from tfsession.runtime.errors import Ops
 from tfsession.runtime.fuse import Group, fused
+from tfsession.runtime.fuse_convolutions import fused_convolutions
 from tfsession.runtime.fuse_device import fused_on_device
 from tfsession.runtime.fuse_products import fused_products
 from tfsession.runtime.in_place import in_place
@@ -304,6 +305,7 @@ class Writer:
             memory = next((node.memory for node in nodes if node.memory is not None), None)
             is_needed = _Needed(self.names, needed, memory)
             if memory is None:
+                nodes = fused_convolutions(nodes, self.names.feeds, is_needed)
                 nodes = fused(nodes, self.names.feeds, is_needed)
                 nodes = side_by_side(nodes, self.names.feeds, is_needed)
             else:
