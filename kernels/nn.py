@@ -82,6 +82,10 @@ def _zeros(dtype: np.dtype[Any]) -> Any:
 def relu_grad(xp: Any, gradients: Any, features: Any, out: Any = None) -> Any:
     """The gradients where features are positive."""
     refuse_other_shapes(gradients, features)
+    if out is not None and out is not gradients and out.dtype.kind == "f":
+        # Truths as numbers, cast by a few at a time.
+        xp.greater(features, features.dtype.type(0), out=out)
+        return xp.multiply(out, gradients, out=out)
     passed = (features > 0).astype(features.dtype)
     if out is None and passed.ndim:  # NumPy's scalars are not written to
         out = passed
@@ -357,7 +361,7 @@ def bias_add_v1(xp: Any, value: Any, bias: Any, out: Any = None) -> Any:
     return xp.add(value, bias, out=out)
 
 
-@kernel("BiasAddGrad", reduces="add")
+@kernel("BiasAddGrad", traces=True)
 def bias_add_grad(xp: Any, out_backprop: Any, data_format: bytes) -> Any:
     """The sum over all but the channels."""
     if out_backprop.ndim < 2:
@@ -371,9 +375,26 @@ def bias_add_grad(xp: Any, out_backprop: Any, data_format: bytes) -> Any:
         # A row of each example, then all examples.
         blocks = widened(out_backprop).reshape(*shape[:2], math.prod(shape[2:]))
         rows = blocks.sum(axis=2, dtype=blocks.dtype)
-    if not 0 < rows.shape[-1] < _SHORT_ROW or rows.dtype.kind not in "fc":
+    is_large = xp is np and rows.nbytes > _BLOCK
+    if rows.dtype.kind not in "fc" or not (is_large or 0 < rows.shape[-1] < _SHORT_ROW):
         return rows.reshape(-1, rows.shape[-1]).sum(axis=0, dtype=rows.dtype).astype(dtype)
+    if is_large:
+        return _column_sums(xp, rows).astype(dtype, copy=False)
     return xp.matmul(xp.ones(rows.shape[0], rows.dtype), rows).astype(dtype, copy=False)
+
+
+def _column_sums(xp: Any, rows: Any) -> Any:
+    """The sums of columns, by BLAS, of blocks of rows."""
+    count, columns = rows.shape
+    step = even_rows(count, columns * rows.itemsize, _BLOCK)
+    ones = xp.ones(step, rows.dtype)
+    found = xp.empty((-(-count // step), columns), rows.dtype)
+
+    def add_up(start: int, stop: int) -> None:
+        xp.matmul(ones[: stop - start], rows[start:stop], out=found[start // step])
+
+    run_blocks(xp, count, step, add_up)
+    return found.sum(axis=0)
 
 
 # --- norms ----------------------------------------------------------------------------------------

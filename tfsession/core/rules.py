@@ -124,8 +124,7 @@ class Kernel:
     `elementwise` says that each element of the output depends on those in its place alone, so that
     the kernel may be called on blocks: of inputs that "broadcast", as those of ufuncs do, or are
     "same" in shape but for scalars, or are a value and a "bias" along its last dimension;
-    `reduces` that it reduces its first input along the axes in its second, attribute `keep_dims`,
-    or where that is all, numbers of four bytes or more, along all axes but the last:
+    `reduces` that it reduces its first input along the axes in its second, attribute `keep_dims`:
     it names the ufunc that makes one number of all, of which `finish(total, count)` makes the
     result if it is not that, or is "rows" where only rows can be reduced apart from each other;
     `slow` from so many elements of its inputs on it keeps one thread busy for some tenths of a

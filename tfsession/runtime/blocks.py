@@ -41,9 +41,9 @@ _MOST_CUTS = 16
 class Reduction:
     """How a step reduces the value that it takes.
 
-    `axes` are those of the value, also counted from its last on, or None for all but the last. The
-    result is `finish(total, count)` of the total that `ufunc` makes of pieces, if it is not that;
-    without a ufunc only rows are reduced in blocks, by the function, which takes value and axes.
+    `axes` are those of the value, also counted from its last on. The result is
+    `finish(total, count)` of the total that `ufunc` makes of pieces, if it is not that; without a
+    ufunc only rows are reduced in blocks, by the function, which takes value and axes.
     """
 
     axes: Any
@@ -53,8 +53,6 @@ class Reduction:
 
     def axes_of(self, ndim: int) -> Sizes:
         """The axes of a value of so many, in order."""
-        if self.axes is None:
-            return tuple(range(ndim - 1))
         given = self.axes.ravel().tolist()
         axes = sorted([axis % ndim if -ndim <= axis < ndim else ndim for axis in given])
         if len({*axes, ndim}) <= len(axes):
@@ -376,8 +374,7 @@ class Cut:
         for number in self._after:
             step = self.step(number)
             assert step.reduction is not None
-            axes = () if step.reduction.axes is None else (step.reduction.axes,)
-            found[number] = self._call(number, found[step.arguments[0]], *axes)
+            found[number] = self._call(number, found[step.arguments[0]], step.reduction.axes)
         return tuple([found[n] if n in found else self._hollow(n) for n in group.results])
 
     def _call(self, number: int, *arguments: Any) -> Any:

@@ -184,11 +184,8 @@ def _step(node: Node, numbers: Mapping[Tensor, int], known: Mapping[Tensor, Any]
     if not kernel.reduces:
         return Step(owner, function, arguments, kernel.elementwise, kernel.takes_out)
     ufunc = getattr(np, kernel.reduces, None)
-    if len(node.inputs) == 1:
-        reduction = Reduction(None, ufunc=ufunc)
-    else:
-        axes = known[node.inputs[1]]
-        reduction = Reduction(axes, op.attrs["keep_dims"], ufunc, kernel.finish)
+    axes = known[node.inputs[1]]
+    reduction = Reduction(axes, op.attrs["keep_dims"], ufunc, kernel.finish)
     return Step(owner, function, arguments[:1], "", False, reduction)
 
 
@@ -225,10 +222,6 @@ def _is_reduction(node: Node, axes: Any) -> bool:
     """Whether a node reduces along axes that are known, on the host."""
     if not node.kernel.reduces or node.memory is not None or _is_small(node.inputs[0]):
         return False
-    if len(node.inputs) == 1:
-        plain = _dtype(node.inputs[0])
-        is_nhwc = node.op.attrs.get("data_format", b"NHWC") == b"NHWC"
-        return is_nhwc and plain.kind in "fc" and plain.itemsize > 2
     # Without axes the result is the input.
     return axes is not None and axes.size > 0 and is_number(node.inputs[0].dtype.base_dtype)
 
