@@ -185,7 +185,8 @@ def _write(
         if done is not None:
             conv_windows.for_blocks(xp, out, done)
         return
-    suits = conv_winograd.suits(xp, tuple(axes), x.shape[0], *w.shape[-2:], x.dtype)
+    key = tuple(axes), x.shape[0], *w.shape[-2:], x.dtype
+    suits = conv_winograd.suits(xp, *key, conv_library.suits(xp, x, w, axes, out))
     if suits and conv_winograd.correlate(xp, x, w, axes, out, kept, done):
         return
     if not conv_library.correlate(xp, x, w, axes, out, kept, done):
@@ -203,6 +204,9 @@ def filter_gradient(xp: Any, x: Any, grad: Any, axes: Sequence[Axis]) -> Any:
         result = conv_winograd.filter_gradient(xp, x, grad, axes)
         if xp.isfinite(result).all():
             return result
+    result = xp.empty((*(axis.extent for axis in axes), depth, out_depth), x.dtype)
+    if conv_library.filter_gradient(xp, x, grad, axes, result):
+        return result.reshape(-1, out_depth)
     return conv_patches.filter_gradient(xp, x, grad, axes)
 
 
@@ -218,6 +222,10 @@ def input_gradient(xp: Any, w: Any, grad: Any, axes: Sequence[Axis]) -> Any:
     if conv_patches.is_thin(w):
         return conv_patches.scattered(xp, w, grad, axes)
     result = xp.empty(shape, grad.dtype)
+    # Windows that move by more are several convolutions, or one call.
+    is_strided = any(axis.stride > 1 for axis in axes)
+    if is_strided and conv_library.input_gradient(xp, w, grad, axes, result):
+        return result
     for parts in product(*map(conv_patches.phases, axes)):
         out = result[(slice(None), *(part.places for part in parts))]
         near = [part.axis for part in parts if part.axis is not None]

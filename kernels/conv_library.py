@@ -200,6 +200,12 @@ def correlate(
     return True
 
 
+def suits(xp: Any, x: Any, weights: Any, axes: Sequence[Axis], out: Any) -> bool:
+    """Whether the library would convolve these."""
+    library = dnn_library(xp, x, weights, out)
+    return bool(library and _plan("forward", library, x.shape, weights.shape, tuple(axes)))
+
+
 def input_gradient(xp: Any, weights: Any, grad: Any, axes: Sequence[Axis], out: Any) -> bool:
     """The gradient for the input."""
     library = dnn_library(xp, weights, grad, out)

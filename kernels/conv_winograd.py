@@ -50,6 +50,8 @@ _FILTER_BLOCK = 1 << 20
 # What costs as much time as so many multiplications of a product of matrices: to take an element
 # of data to the points or back, one of a filter, to copy one of a window, and to begin.
 _MOVE, _FILTER, _COPY, _START = 40, 80, 15, 4_000_000
+# To begin costs so much more than a library, which copies no windows.
+_MORE = 16_000_000
 # Elements left free between rows of memory, which else lie apart by powers of two.
 _APART = 16
 
@@ -223,9 +225,15 @@ def _whole_and_cut(axis: Axis) -> Iterator[_Part]:
 
 @lru_cache(maxsize=1024)
 def suits(
-    xp: Any, axes: tuple[Axis, ...], batch: int, depth: int, out_depth: int, dtype: Any
+    xp: Any,
+    axes: tuple[Axis, ...],
+    batch: int,
+    depth: int,
+    out_depth: int,
+    dtype: Any,
+    has_library: bool = False,
 ) -> bool:
-    """Whether this is less work than the product of all windows with the filters.
+    """Whether this is less work than the product of all windows with the filters, or a library's.
 
     Only in float32: what is saved in float64 is not worth what it costs of its accuracy. And only
     in host memory: elsewhere, to ask whether all is finite is to wait for the device.
@@ -243,7 +251,10 @@ def suits(
     elements = batch * math.prod(axis.steps * axis.extent for axis in axes)
     by_points = tiles * (depth * out_depth + _MOVE * (depth + out_depth))
     by_points += _FILTER * depth * out_depth
-    return points * by_points + _START < elements * depth * (out_depth + _COPY)
+    work = points * by_points + _START
+    if has_library:
+        return work + _MORE < elements * depth * out_depth
+    return work < elements * depth * (out_depth + _COPY)
 
 
 def correlate(
