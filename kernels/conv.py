@@ -16,6 +16,7 @@ from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
 from tfsession.core.windows import Axis, spatial_axes
+from tfsession.devices.onednn import dnn_library
 from tfsession.kernels import conv_library, conv_patches, conv_windows, conv_winograd
 from tfsession.kernels.conv_windows import (
     Done,
@@ -204,9 +205,10 @@ def filter_gradient(xp: Any, x: Any, grad: Any, axes: Sequence[Axis]) -> Any:
         result = conv_winograd.filter_gradient(xp, x, grad, axes)
         if xp.isfinite(result).all():
             return result
-    result = xp.empty((*(axis.extent for axis in axes), depth, out_depth), x.dtype)
-    if conv_library.filter_gradient(xp, x, grad, axes, result):
-        return result.reshape(-1, out_depth)
+    if dnn_library(xp, x, grad) is not None:
+        result = xp.empty((*(axis.extent for axis in axes), depth, out_depth), x.dtype)
+        if conv_library.filter_gradient(xp, x, grad, axes, result):
+            return result.reshape(-1, out_depth)
     return conv_patches.filter_gradient(xp, x, grad, axes)
 
 

@@ -142,7 +142,9 @@ class _Target(NamedTuple):
 class _Tiling:
     """The tiles of a convolution, and the blocks of them that are worked on at a time."""
 
-    def __init__(self, xp: Any, axes: Sequence[Axis], batch: int, widest: int, dtype: Any) -> None:
+    def __init__(
+        self, xp: Any, axes: Sequence[Axis], batch: int, widest: int, dtype: Any, block: int
+    ) -> None:
         self.xp, self.dtype = xp, dtype
         found = [_matrices(axis.extent) for axis in axes]
         self.data, self.filters, self.output = (
@@ -161,7 +163,7 @@ class _Tiling:
         rows, *others = (axis.steps for axis in self.seen)
         row = math.prod(others) * widest
         row_bytes = 2 * self.points * row * dtype.itemsize
-        self.blocks = list(blocks(batch, rows, row_bytes, _BLOCK))
+        self.blocks = list(blocks(batch, rows, row_bytes, block))
         images, high = self.blocks[0]
         self._largest = (images.stop - images.start) * (high.stop - high.start) * row
 
@@ -212,6 +214,18 @@ class _Tiling:
         images, high = block
         rows = self.made[0]
         return images, slice(high.start * rows.extent, min(high.stop * rows.extent, rows.size))
+
+
+@lru_cache(maxsize=256)
+def _known(
+    xp: Any, axes: tuple[Axis, ...], batch: int, widest: int, dtype: Any, block: int
+) -> _Tiling:
+    return _Tiling(xp, axes, batch, widest, dtype, block)
+
+
+def _tiling(xp: Any, x: Any, axes: Sequence[Axis], widest: int) -> _Tiling:
+    """The tiling of a convolution of these sizes: most come again with each step."""
+    return _known(xp, tuple(axes), x.shape[0], widest, x.dtype, _BLOCK)
 
 
 def _whole_and_cut(axis: Axis) -> Iterator[_Part]:
@@ -272,10 +286,10 @@ def correlate(
         Whether all is finite; what is not has spread to elements that it does not belong to.
     """
     depth, out_depth = w.shape[-2:]
-    tiling = _Tiling(xp, axes, x.shape[0], max(depth, out_depth), x.dtype)
+    tiling = _tiling(xp, x, axes, max(depth, out_depth))
     seen = windows_by_block(xp, xp.ascontiguousarray(x), tiling.seen)
     targets = tiling.targets(out)
-    squares: list[float] = []
+    sums: list[float] = []
 
     def compute(start: int, stop: int) -> None:
         for block in tiling.blocks[start:stop]:
@@ -287,7 +301,7 @@ def correlate(
                 xp.matmul(data, filters, out=flat)
                 values = _along(xp, tiling.output, products, pair)
                 flat = values.reshape(-1, values.shape[-1])
-                squares.append(float(xp.einsum("ij,ij->", flat, flat)))
+                sums.append(float(xp.einsum("ij->", flat)))
                 tiling.place(values, block, targets)
             if done is not None:
                 done(tiling.written(block))
@@ -299,7 +313,7 @@ def correlate(
             if kept is not None:
                 kept["points"] = filters
         run_blocks(xp, len(tiling.blocks), 1, compute)
-    return all(map(math.isfinite, squares))
+    return all(map(math.isfinite, sums))
 
 
 def _filters(tiling: _Tiling, w: Any, take: Any) -> Any:
@@ -318,7 +332,7 @@ def _filters(tiling: _Tiling, w: Any, take: Any) -> Any:
 def filter_gradient(xp: Any, x: Any, grad: Any, axes: Sequence[Axis]) -> Any:
     """The gradient for filters, as a matrix of one column a filter."""
     depth, out_depth = x.shape[-1], grad.shape[-1]
-    tiling = _Tiling(xp, axes, x.shape[0], max(depth, out_depth), x.dtype)
+    tiling = _tiling(xp, x, axes, max(depth, out_depth))
     seen = windows_by_block(xp, xp.ascontiguousarray(x), tiling.seen)
     made = windows_by_block(xp, xp.ascontiguousarray(grad), tiling.made)
     forth, back = ([m.T for m in kind] for kind in (tiling.output, tiling.filters))

@@ -137,6 +137,19 @@ def test_which_way_is_taken(axes, batch, depth, filters, dtype, wanted):
     assert conv_winograd.suits(np, tuple(axes), batch, depth, filters, np.dtype(dtype)) is wanted
 
 
+@pytest.mark.parametrize(
+    ("size", "batch", "wanted"), [(56, 8, True), (16, 8, True), (32, 1, False)]
+)
+def test_which_way_is_taken_beside_a_library(size, batch, wanted):
+    found = [
+        conv_winograd.suits(
+            np, (same(size), same(size)), batch, 64, 64, np.dtype("float32"), has_library
+        )
+        for has_library in (False, True)
+    ]
+    assert found == [True, wanted]
+
+
 def test_what_is_not_finite_stays_in_its_windows():
     axes = [same(40), same(40)]
     rng = np.random.default_rng(1)

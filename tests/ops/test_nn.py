@@ -304,3 +304,14 @@ def test_the_gradient_of_a_rectified_number(device, fresh_graph):
         (grad,) = tf.gradients(tf.nn.relu(x * 2.0) * 3.0, x)
     with tf.Session(config=tf.ConfigProto(allow_soft_placement=True)) as session:
         assert [session.run(grad, {x: value}) for value in (2.0, -1.0)] == [6.0, 0.0]
+
+
+@pytest.mark.parametrize("shape", [(70_001, 5), (9, 100, 100, 33), (1100, 300)])
+def test_the_gradient_of_a_bias_sums_many_rows(shape, fresh_graph):
+    value = np.random.default_rng(0).normal(1, 1, shape).astype(np.float32)
+    with tf.device("/cpu:0"):
+        y = create_op("BiasAddGrad", [tf.placeholder(tf.float32, shape, name="x")])
+    with tf.Session() as session:
+        found = session.run(y, {"x:0": value})
+    wanted = value.reshape(-1, shape[-1]).sum(axis=0, dtype=np.float64)
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
