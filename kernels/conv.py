@@ -7,7 +7,7 @@ less work, are multiplied at points of polynomials.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import product
 from typing import Any
@@ -21,15 +21,13 @@ from tfsession.kernels import conv_library, conv_patches, conv_windows, conv_win
 from tfsession.kernels.conv_windows import (
     Done,
     Kept,
+    Then,
     as_it_was,
     checked_axes,
     with_channels_last,
 )
 from tfsession.kernels.matmul import multiply
 from tfsession.kernels.nn import widened
-
-# Takes the result of a convolution, before it is written.
-Then = Callable[[Any], Callable[[Any], object]] | None
 
 
 def refuse(text: str) -> InvalidArgumentError:
@@ -212,22 +210,35 @@ def filter_gradient(xp: Any, x: Any, grad: Any, axes: Sequence[Axis]) -> Any:
     return conv_patches.filter_gradient(xp, x, grad, axes)
 
 
-def input_gradient(xp: Any, w: Any, grad: Any, axes: Sequence[Axis]) -> Any:
-    """The gradient for the input, channels last."""
+def input_gradient(xp: Any, w: Any, grad: Any, axes: Sequence[Axis], then: Then = None) -> Any:
+    """The gradient for the input, channels last; `then` as for `correlate`."""
     depth, out_depth = w.shape[-2:]
-    if all(axis.is_identity for axis in axes):
-        rows = multiply(xp, grad.reshape(-1, out_depth), w.reshape(depth, out_depth).T)
-        return rows.reshape(*grad.shape[:-1], depth)
     shape = (grad.shape[0], *(axis.size for axis in axes), depth)
     if not grad.size or not depth:
-        return xp.zeros(shape, grad.dtype)
-    if conv_patches.is_thin(w):
-        return conv_patches.scattered(xp, w, grad, axes)
-    result = xp.empty(shape, grad.dtype)
-    # Windows that move by more are several convolutions, or one call.
-    is_strided = any(axis.stride > 1 for axis in axes)
-    if is_strided and conv_library.input_gradient(xp, w, grad, axes, result):
+        result = xp.zeros(shape, grad.dtype)
+    elif all(axis.is_identity for axis in axes):
+        rows = multiply(xp, grad.reshape(-1, out_depth), w.reshape(depth, out_depth).T)
+        result = rows.reshape(shape)
+    elif conv_patches.is_thin(w):
+        result = conv_patches.scattered(xp, w, grad, axes)
+    elif all(axis.stride == 1 for axis in axes):
+        result = xp.empty(shape, grad.dtype)
+        _write_phases(xp, w, grad, axes, result, None if then is None else then(result))
         return result
+    else:
+        # Windows that move by more are several convolutions, or one call.
+        result = xp.empty(shape, grad.dtype)
+        if not conv_library.input_gradient(xp, w, grad, axes, result):
+            _write_phases(xp, w, grad, axes, result)
+    if then is not None and result.size:
+        conv_windows.for_blocks(xp, result, then(result))
+    return result
+
+
+def _write_phases(
+    xp: Any, w: Any, grad: Any, axes: Sequence[Axis], result: Any, done: Done = None
+) -> None:
+    """Write the gradient for the input, of each place in the strides; `done` if there is one."""
     for parts in product(*map(conv_patches.phases, axes)):
         out = result[(slice(None), *(part.places for part in parts))]
         near = [part.axis for part in parts if part.axis is not None]
@@ -235,8 +246,7 @@ def input_gradient(xp: Any, w: Any, grad: Any, axes: Sequence[Axis]) -> Any:
             out[...] = 0
             continue
         turned = w[tuple(part.taps for part in parts)].swapaxes(-1, -2)
-        _write(xp, grad, xp.ascontiguousarray(turned), near, out)
-    return result
+        _write(xp, grad, xp.ascontiguousarray(turned), near, out, None, done)
 
 
 # --- forward and back, with groups and layouts ----------------------------------------------------
@@ -264,11 +274,23 @@ def _forward(
     return as_it_was(xp, result, problem.channels_first)
 
 
-def _to_input(xp: Any, op: str, sizes: Any, w: Any, grad: Any, attrs: dict[str, Any]) -> Any:
+def _to_input(
+    xp: Any,
+    op: str,
+    sizes: Any,
+    w: Any,
+    grad: Any,
+    attrs: dict[str, Any],
+    then: Then = None,
+) -> Any:
     shape = _whole_shape(checked_sizes(sizes, grad.ndim, "input_sizes") if sizes.size != 2
                          else sizes.tolist(), grad, w, attrs)  # fmt: skip
     problem = _problem(op, shape, w.shape, attrs)
     problem.check_gradient(op, grad)
+    if problem.groups == 1 and not problem.channels_first and grad.dtype == w.dtype == "float32":
+        return input_gradient(xp, w, grad, problem.axes, then)
+    if then is not None:
+        return None
     wide = widened(with_channels_last(xp, grad, problem.channels_first))
     filters = widened(w)
     found = [
@@ -336,11 +358,12 @@ def conv2d_backprop_input(
     explicit_paddings: list[int],
     data_format: bytes,
     dilations: list[int],
+    then: Then = None,
 ) -> Any:
-    """The gradient of a convolution for its input."""
+    """The gradient of a convolution for its input; `then` as of that."""
     attrs = {"strides": strides, "padding": padding, "explicit_paddings": explicit_paddings,
                  "data_format": data_format, "dilations": dilations}  # fmt: skip
-    return _to_input(xp, "Conv2DBackpropInput", input_sizes, filter, out_backprop, attrs)
+    return _to_input(xp, "Conv2DBackpropInput", input_sizes, filter, out_backprop, attrs, then)
 
 
 @kernel("Conv2DBackpropFilter", host=["filter_sizes"])

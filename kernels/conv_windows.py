@@ -32,6 +32,8 @@ _MOST_SHARES, _SUMS = 16, 32 << 20
 # result that is written: its images, and its rows.
 Kept = dict[str, Any] | None
 Done = Callable[[tuple[slice, slice]], object] | None
+# Takes a result before it is written, and gives that.
+Then = Callable[[Any], Callable[[Any], object]] | None
 
 
 def checked_axes(

@@ -86,6 +86,8 @@ def relu_grad(xp: Any, gradients: Any, features: Any, out: Any = None) -> Any:
         # Truths as numbers, cast by a few at a time.
         xp.greater(features, features.dtype.type(0), out=out)
         return xp.multiply(out, gradients, out=out)
+    if out is not None and out.dtype.kind == "f":
+        return xp.multiply(gradients, features > 0, out=out)
     passed = (features > 0).astype(features.dtype)
     if out is None and passed.ndim:  # NumPy's scalars are not written to
         out = passed

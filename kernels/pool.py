@@ -18,6 +18,7 @@ from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
 from tfsession.core.windows import Axis
 from tfsession.kernels import pool_library
+from tfsession.kernels.conv_windows import Then
 from tfsession.kernels.nn import REAL_NUMBERS, widened
 from tfsession.kernels.pool_windows import along, by_elements, by_windows, pool_axes
 from tfsession.kernels.segment_sums import without_strays
@@ -203,13 +204,13 @@ def _check_parts(x: Any, y: Any, grad: Any, like: Any, axes: Sequence[Axis]) -> 
         )
 
 
-def _back(xp: Any, x: Any, y: Any, grad: Any, axes: Sequence[Axis]) -> Any:
+def _back(xp: Any, x: Any, y: Any, grad: Any, axes: Sequence[Axis], then: Then = None) -> Any:
     _check_parts(x, y, grad, y, axes)
     give = partial(_give, xp)
     if x.ndim == 4 and x.size and all(map(_is_tiled, axes)) and _sizes(axes) == [1, 2, 2, 1]:
         lefts = xp.arange(x.shape[2] * x.shape[3]) // x.shape[3] % 2 == 0
         give = partial(_give_pairs, xp, lefts)
-    return by_elements(xp, [x], [grad], grad.dtype, axes, give)
+    return by_elements(xp, [x], [grad], grad.dtype, axes, give, then)
 
 
 def _give(xp: Any, take: Any, out: Any, axes: Sequence[Axis], x: Any, grad: Any) -> None:
@@ -333,10 +334,11 @@ def max_pool_grad(
     strides: list[int],
     padding: bytes,
     explicit_paddings: list[int],
+    then: Then = None,
 ) -> Any:
-    """The gradient for the input."""
+    """The gradient for the input; `then` as of a convolution."""
     axes = pool_axes(orig_input.shape, 4, ksize, strides, padding, explicit_paddings)
-    return _back(xp, orig_input, orig_output, grad, axes)
+    return _back(xp, orig_input, orig_output, grad, axes, then)
 
 
 @kernel("MaxPoolGradV2", host=["ksize", "strides"])

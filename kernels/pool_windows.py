@@ -13,7 +13,7 @@ from tfsession.core.windows import Axis
 from tfsession.devices.onednn import dnn_library
 from tfsession.devices.threads import block_rows, even_rows, run_blocks
 from tfsession.devices.workspace import Workspace
-from tfsession.kernels.conv_windows import checked_axes
+from tfsession.kernels.conv_windows import Then, checked_axes
 
 # Bytes of the input of a block. It leaves the fastest cache, but threads that take turns at running
 # Python lose more than that if their calls of NumPy are short. What a library does is done sooner.
@@ -146,15 +146,23 @@ def by_elements(
     dtype: Any,
     axes: Sequence[Axis],
     function: Callable[..., object],
+    then: Then = None,
 ) -> Any:
     """A number for each element: `function(take, out, axes, *elements, *windows)` writes a block.
 
+    `then(result)` gives what is called with the index of each block, images and rows, behind that.
     Windows that reach into two blocks are computed for both: each block writes its own rows only.
     """
     result = xp.empty([axis.size for axis in axes], dtype)
     axis = axes[1]
+    done = None if then is None else then(result)
 
     def task(images: slice, own: slice) -> None:
+        write(images, own)
+        if done is not None:
+            done((images, own))
+
+    def write(images: slice, own: slice) -> None:
         given, out = _touching(axis, own), result[images, own]
         if given.start == given.stop:
             out[...] = 0

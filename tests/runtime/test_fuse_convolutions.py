@@ -56,7 +56,8 @@ def _both(fetches, feeds, graph=None):
             session.run(tf.global_variables_initializer())
             first = session.run(fetches, feeds)
             again = session.run(fetches, feeds)
-        np.testing.assert_array_equal(first, again)
+        for value, other in zip(first, again, strict=True):
+            np.testing.assert_array_equal(value, other)
         found.append(again)
     return found
 
@@ -195,16 +196,38 @@ def test_variables_that_change_change_what_is_computed(fresh_graph, ran):
 
 def test_a_constant_that_is_fed_is_read(fresh_graph, ran):
     with tf.device("/cpu:0"):
+        x = tf.placeholder(tf.float32, [None, 9, 9, 8])
         w, v = tf.constant(np.ones((3, 3, 8, 4), np.float32)), tf.constant(np.ones(4, np.float32))
-        y = tf.nn.conv2d(X, w, [1, 1, 1, 1], "SAME")
+        bias = tf.constant(np.ones(4, np.float32))
+        y = tf.nn.bias_add(tf.nn.conv2d(x, w, [1, 1, 1, 1], "SAME"), bias)
         y = tf.nn.fused_batch_norm(y, v, v, v, v, is_training=False)[0]
-        with tf.Session() as session:
-            for feed in ({v: np.full(4, 2, np.float32)}, {w: np.zeros((3, 3, 8, 4), np.float32)}):
-                for scale in (1, 3):
-                    scaled = {key: value * np.float32(scale) for key, value in feed.items()}
-                    with tf.Session(config=L0) as plain:
-                        expected = plain.run(y, scaled)
-                    np.testing.assert_allclose(session.run(y, scaled), expected, rtol=1e-4)
+    with tf.Session() as session, tf.Session(config=L0) as plain:
+        for fed in (v, w, bias):
+            for number in (1, 3):
+                feeds = {x: X, fed: np.full(fed.shape, number, np.float32)}
+                expected = plain.run(y, feeds)
+                np.testing.assert_allclose(session.run(y, feeds), expected, rtol=1e-4, atol=1e-4)
+    assert ran == {"Conv2D+BiasAdd+FusedBatchNormV3": 6}
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("library", ["numpy", pytest.param("onednn", marks=pytest.mark.onednn)])
+def test_gradients_go_through_activations_block_by_block(fresh_graph, ran, library, stride):
+    rng = np.random.default_rng(3)
+    with tf.device("/cpu:0"):
+        x = tf.placeholder(tf.float32, [None, None, None, 8])
+        y, weights = x, []
+        for extent, step in ((3, 1), (3, stride), (1, 1)):
+            w = tf.Variable(rng.normal(size=(extent, extent, 8, 8)).astype(np.float32))
+            y = tf.nn.relu(tf.nn.conv2d(y, w, [1, step, step, 1], "SAME"))
+            y = tf.nn.max_pool(y, [1, 2, 2, 1], [1, 2, 2, 1], "SAME") if extent == 3 else y
+            weights.append(w)
+        z = tf.nn.relu(tf.nn.conv2d(y, weights[-1], [1, 1, 1, 1], "SAME"))
+        grads = tf.gradients(tf.reduce_sum(z * z), weights)
+        one, other = _both(grads, {x: rng.normal(size=(3, 21, 18, 8)).astype(np.float32)})
+    for fused, plain in zip(one, other, strict=True):
+        np.testing.assert_array_equal(fused.view(np.uint32), plain.view(np.uint32))
+    assert ran == {"Conv2D+Relu": 8, "MaxPoolGrad+ReluGrad": 4, "Conv2DBackpropInput+ReluGrad": 2}
 
 
 @pytest.mark.parametrize("library", ["numpy", pytest.param("onednn", marks=pytest.mark.onednn)])

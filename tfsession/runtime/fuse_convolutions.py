@@ -1,15 +1,17 @@
 """Convolutions of the host with what is done to their results: to each block, while it is cached.
 
-Behind a convolution stand a bias, a sum with a shortcut, an activation: each would go through
-memory again. Here they are called on a block of the result as soon as it is written, by the same
-kernels, so the bits are those of one operation after another. A norm by statistics that are given
-is a factor and a shift of each channel: the one goes into the filters, the other is a bias. That
-changes how results are rounded, as it does in TensorFlow, whose remapper does the like.
+Behind a convolution stand a bias, a sum with a shortcut, an activation, and behind gradients those
+of activations: each would go through memory again. Here they are called on a block of the result as
+soon as it is written, by the same kernels, so the bits are those of one operation after another. A
+norm by statistics that are given is a factor and a shift of each channel: the one goes into the
+filters, the other is a bias. That changes how results are rounded, as it does in TensorFlow, whose
+remapper does the like.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from dataclasses import dataclass
 from math import gcd
 from typing import Any, NamedTuple
 
@@ -69,21 +71,25 @@ def _repeats(depth: int) -> int:
     return 1 << (max(_ROW // depth, 1).bit_length() - 1)
 
 
+@dataclass(slots=True, eq=False)
 class Convolved(Group):
-    """A convolution with what is done to its result; `parts` begin with it."""
+    """A convolution, or what else tells of its blocks, with what is done to its result.
 
-    __slots__ = ()
+    `parts` begin with it. It `keeps` what it makes of its filters and of a norm: all are constants.
+    """
+
+    keeps: bool = False
 
     def condition(self, name: Callable[[Tensor], str]) -> str:
-        """Whether the input is large enough."""
-        return f"{name(self.parts[0].inputs[0])}.size >= {_SMALL}"
+        """Whether an input is large enough."""
+        return " or ".join(f"{name(tensor)}.size >= {_SMALL}" for tensor in self.parts[0].inputs)
 
     def computed(
         self, fetched: Collection[Tensor], closing: Sequence[object], spares: Spares
     ) -> Callable[..., Any]:
         """What computes it, or gives None."""
         places = {tensor: place for place, tensor in enumerate(self.inputs)}
-        filters = _Filters(self.parts, places)
+        filters = _Filters(self.parts, places, self.keeps)
         links = [Link(np.add, (None, len(places)))] if filters.normalizes else []
         made = filters.last.op.outputs[0]
         for node in self.parts[filters.count :]:
@@ -91,7 +97,6 @@ class Convolved(Group):
             assert link is not None
             links.append(link)
             made = node.op.outputs[0]
-        x = places[self.parts[0].inputs[0]]
 
         def compute(*values: Any) -> Any:
             def begin(result: Any) -> Callable[[Any], None]:
@@ -110,9 +115,9 @@ class Convolved(Group):
                 return done
 
             try:
-                convolve, w, *bias = filters.of(values)
+                convolve, arguments, *bias = filters.of(values)
                 all_values = *values, *bias
-                return convolve(values[x], w, then=begin)
+                return convolve(*arguments, then=begin)
             except Exception:
                 return None  # one after another they find the error again, and whose it is
 
@@ -128,46 +133,48 @@ class _Filters:
         normalizes: whether one of them is a norm.
     """
 
-    def __init__(self, parts: Sequence[Node], places: Mapping[Tensor, int]) -> None:
+    def __init__(self, parts: Sequence[Node], places: Mapping[Tensor, int], keeps: bool) -> None:
         conv = parts[0]
         norms = [i for i, node in enumerate(parts) if node.op.type in affines]
         self.normalizes = bool(norms)
         self.count = norms[0] + 1 if norms else 1
         self.last = parts[self.count - 1]
-        own = parts[: self.count]
-        vectors = [t for node in own[1:] for t in node.inputs if t in places]
-        self._filters = places[conv.inputs[1]]
-        self._vectors = [places[tensor] for tensor in vectors]
+        own = parts[1 : self.count]
+        self._taken = [places[tensor] for tensor in conv.inputs]
+        self._vectors = [places[t] for node in own for t in node.inputs if t in places]
         self._tells = _affine_of(self.last.op) if norms else None
+        self._known: tuple[Any, Any] | None = None
+        self._keeps = keeps
         kernel = conv.kernel
-        self._known: tuple[Any, ...] | None = None
-        self._keeps = kernel.kept is not None and all(t.op.type == "Const" for t in vectors)
         if kernel.kept is not None and norms:
             # What it keeps of its filters is not of these.
-            kernel = kernel.keeping() if self._keeps else kernel.keeping_nothing()
+            kernel = kernel.keeping() if keeps else kernel.keeping_nothing()
         self._convolve = kernel.bind(np, conv.op.op_def, conv.op.attrs)
 
     def of(self, values: Sequence[Any]) -> tuple[Any, ...]:
-        """What convolves, the filters, and a bias if there is a norm; raises Unfit."""
-        w = values[self._filters]
+        """What convolves, what it takes, and a bias if there is a norm; raises Unfit."""
+        taken = [values[place] for place in self._taken]
         if self._tells is None:
-            return self._convolve, w
-        if self._known is not None:
-            return self._known
+            return self._convolve, taken
+        filters, shift = self._known or self._normalized(taken[1], values)
+        return self._convolve, (taken[0], filters), shift
+
+    def _normalized(self, w: Any, values: Sequence[Any]) -> tuple[Any, Any]:
+        """The filters and the bias with which a convolution is normalized."""
         *bias, scale, offset, mean, variance = [values[place] for place in self._vectors]
         vectors = *bias, scale, offset, mean, variance
         if w.ndim < 2 or any(vector.shape != w.shape[-1:] for vector in vectors):
             raise Unfit
+        assert self._tells is not None
         factor, shift = self._tells(scale, offset, mean, variance)
         filters = w * factor
         for vector in bias:
             shift = shift + vector * factor
         if not (np.isfinite(filters).all() and np.isfinite(shift).all()):
             raise Unfit
-        found = self._convolve, filters, shift
         if self._keeps:
-            self._known = found
-        return found
+            self._known = filters, shift
+        return filters, shift
 
 
 def _affine_of(op: Operation) -> Any:
@@ -259,11 +266,17 @@ class _Stretch:
             if index in groups or index not in taken
         ]
 
-    @staticmethod
-    def _group(chain: Sequence[Node]) -> Node:
+    def _group(self, chain: Sequence[Node]) -> Node:
         made = {part.op.outputs[0] for part in chain}
         inputs = dict.fromkeys(t for part in chain for t in part.inputs if t not in made)
-        return Convolved.of(chain, list(inputs), [chain[-1].op.outputs[0]])
+        group = Convolved.of(chain, list(inputs), [chain[-1].op.outputs[0]])
+        vectors = [t for part in chain if part.op.type in affines for t in part.inputs[1:]]
+        vectors += [t for part in chain[1:2] if _is_bias(part) for t in part.inputs[1:]]
+        group.keeps = chain[0].kernel.kept is not None and all(map(self._is_constant, vectors))
+        return group
+
+    def _is_constant(self, tensor: Tensor) -> bool:
+        return tensor.op.type == "Const" and tensor not in self._feeds
 
     def _chain_of(self, conv: Node, taken: Container[int]) -> list[Node]:
         """A convolution, and what is done to its result and to nothing else, none of it taken."""
@@ -286,7 +299,11 @@ class _Stretch:
         made = chain[-1].op.outputs[0]
         if _link(reader, made, {}) is not None:
             return True
-        if len(chain) > 2 or (len(chain) == 2 and not _is_bias(chain[1])):
+        if (
+            chain[0].op.type != "Conv2D"
+            or len(chain) > 2
+            or (len(chain) == 2 and not _is_bias(chain[1]))
+        ):
             return False
         is_first = reader.inputs[0] is made and made not in reader.inputs[1:]
         return is_first and _is_alike(reader) and _affine_of(reader.op) is not None
