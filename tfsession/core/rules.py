@@ -56,7 +56,8 @@ class Registry(Generic[V]):
 
     def get(self, name: str) -> V | None:
         """The rule of `name`, or None."""
-        return self._loaded().get(name)
+        rules = self._rules if self._rest is None else self._loaded()
+        return rules.get(name)
 
     def __getitem__(self, name: str) -> V:
         return self._loaded()[name]
@@ -135,6 +136,7 @@ class Kernel:
     each with the output that hands it on, or with an empty text;
     `apart` says that its outputs share no memory with each other, `takes_over` that the function
     may keep its last input itself, where it is told that it is `owned`: nobody else will have it;
+    `takes_out` that it writes into `out`, an array of the result, which may be one of the inputs;
     `keeps` names inputs: where these are constants, the function gets a dict of the operation's own
     as `kept`, for what it has found out about them;
     `traces` that it is all of functions, reductions and shapes, so that code can be written of it,
@@ -170,6 +172,7 @@ class Kernel:
         "site",
         "slow",
         "stateful",
+        "takes_out",
         "takes_over",
         "traces",
         "types",
@@ -236,6 +239,7 @@ class Kernel:
             code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ()
         )
         self.takes_over = "owned" in self._parameters
+        self.takes_out = ufunc is not None or "out" in self._parameters
 
     @property
     def name(self) -> str:
@@ -246,14 +250,6 @@ class Kernel:
     def takes_then(self) -> bool:
         """Whether the function tells of each block of its result, where it is given `then`."""
         return "then" in self._parameters
-
-    @property
-    def takes_out(self) -> bool:
-        """Whether the function writes into `out`, an array of the result, where one is given.
-
-        That may be one of the inputs.
-        """
-        return self.ufunc is not None or "out" in self._parameters
 
     def supports(self, device_type: str, attrs: dict[str, Any]) -> bool:
         """Whether the kernel runs on `device_type` for an op with these attributes."""
@@ -395,7 +391,10 @@ def find_kernel(
     """The kernel for an op on a device type: one made for the device goes before a common one."""
     found: Kernel | None = None
     for candidate in kernels.get(op_type) or ():
-        if candidate.form == form and candidate.supports(device_type, attrs):
+        if candidate.form != form:
+            continue
+        is_common = candidate.device is None and not candidate.types
+        if is_common or candidate.supports(device_type, attrs):
             if candidate.device is not None:
                 return candidate
             found = found or candidate

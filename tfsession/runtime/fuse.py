@@ -50,6 +50,11 @@ class Definition(NamedTuple):
     is_stateful: bool = False
     attrs: Mapping[str, Any] = MappingProxyType({})
 
+    @property
+    def has_single_output(self) -> bool:
+        """Whether there is one output."""
+        return len(self.outputs) == 1
+
 
 @dataclass(slots=True, eq=False)
 class Stand:

@@ -73,15 +73,28 @@ class Names:
         # Tuples of texts, unlike lists, are none of the garbage collector's business.
         inputs, outputs = list[Sequence[str]](), list[Sequence[str]]()
         names, memory, feeds, of = self.names[id(None)], None, self.feeds, self.of
+        number = self._count
         for node in nodes:
             if node.memory is not memory:
                 memory = node.memory
                 names = self.names[id(memory)]
-            pairs = zip(node.inputs, node.input_memories, strict=True)
-            known = [names[t] if m is memory and t in names else of(t, m) for t, m in pairs]
+            read, memories = node.inputs, node.input_memories
+            try:  # mostly all is known, in one memory
+                known = [names[tensor] for tensor in read]
+            except KeyError:
+                known = list(map(of, read, memories))
+            if memories.count(memory) != len(read):
+                known = list(map(of, read, memories))
             inputs.append(tuple(known))
-            made = zip(node.op.outputs, node.output_memories, strict=True)
-            outputs.append(tuple(["_" if t in feeds else of(t, m) for t, m in made]))
+            made, memories = node.op.outputs, node.output_memories
+            if len(made) == 1 and memories[0] is memory and made[0] not in feeds:
+                name = names.get(made[0])
+                if name is None:
+                    name = names[made[0]] = f"v{next(number)}"
+                outputs.append((name,))
+                continue
+            pairs = zip(made, memories, strict=True)
+            outputs.append(tuple(["_" if t in feeds else of(t, m) for t, m in pairs]))
         return inputs, outputs
 
     def is_variable(self, tensor: Tensor, memory: Memory) -> bool:

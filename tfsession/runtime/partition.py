@@ -189,7 +189,12 @@ def make_node(
             op,
             f"No OpKernel was registered to support Op '{op.type}' used by {{{{node {op.name}}}}}",
         )
-    read, awaited = inputs_of(op, connections), controls_of(op, feeds, connections)
+    read: Sequence[Tensor] = op.inputs
+    awaited: Sequence[Operation] = op.control_inputs
+    if wired is not None or connections.elements:
+        read = inputs_of(op, connections)
+    if wired is not None or awaited:
+        awaited = controls_of(op, feeds, connections)
     if device.device_type == "CPU":
         if kernel.keeps and _are_constants(op, read, kernel.keeps, feeds):
             kernel = kernel.keeping()
@@ -272,7 +277,12 @@ def _locate(nodes: Sequence[Node], feeds: Mapping[Tensor, Memory]) -> dict[Tenso
     location: dict[Tensor, Memory] = dict(feeds)
     known: set[Tensor] = set()
     for node in nodes:
-        if node.kernel.unseen:
+        kernel = node.kernel
+        if node.device.device_type == "CPU" and not kernel.unseen:
+            for tensor in node.op.outputs:  # most of all, and nothing to settle
+                location.setdefault(tensor, None)
+            continue
+        if kernel.unseen:
             _leave_unseen(node, location)
         elif node.memory is not None and _is_known_on_host(node, location):
             node.memory = None
@@ -375,8 +385,8 @@ def _cut(nodes: Sequence[Node], location: Mapping[Tensor, Memory]) -> list[Segme
     # For each copy, what the segments that bring it wait for.
     brought: dict[tuple[Tensor, int], list[int]] = {}
     segments: list[Segment] = []
+    segment: Segment | None = None
     for node in nodes:
-        segment = segments[-1] if segments else None
         if segment is None or not _joins(node, segment):
             segment = _begin(segments, node)
         for tensor, memory in zip(node.inputs, node.input_memories, strict=True):
@@ -400,10 +410,9 @@ def _cut(nodes: Sequence[Node], location: Mapping[Tensor, Memory]) -> list[Segme
 
 def _joins(node: Node, segment: Segment) -> bool:
     return (
-        segment.place is node.place
-        and segment.waits == node.waits
-        and not segment.arrival
-        and not node.arrival
+        segment.waits == node.waits
+        and not (segment.arrival or node.arrival)
+        and segment.place is node.place
     )
 
 

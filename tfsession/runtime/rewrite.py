@@ -87,8 +87,14 @@ def _needed(ops: Sequence[Operation], signature: Signature) -> list[Operation]:
     feeds, wiring = frozenset(signature.feeds), signature.wiring
     needed = {*signature.targets, *(t.op for t in signature.fetches if t not in feeds)}
     stack = list(needed)
+    rewired, is_as_in_graph = wiring.rewired, not wiring.elements
     while stack:
-        for source in sources_of(stack.pop(), feeds, wiring):
+        op = stack.pop()
+        if is_as_in_graph and op not in rewired and not op.control_inputs:
+            sources = [tensor.op for tensor in op.inputs if tensor not in feeds]
+        else:
+            sources = sources_of(op, feeds, wiring)
+        for source in sources:
             if source not in needed:
                 needed.add(source)
                 stack.append(source)
@@ -275,7 +281,7 @@ class _Walk:
             value = op.attrs["value"]
             if not isinstance(value, np.ndarray) or value.nbytes > _SMALL or value.dtype.hasobject:
                 return None
-            key = hash((device, value.dtype, value.shape, value.tobytes(), *controls))
+            key = hash((device, value.dtype.num, value.shape, value.tobytes(), *controls))
         twins = self._twins
         while (twin := twins.get(key)) is not None:
             if (

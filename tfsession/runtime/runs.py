@@ -9,7 +9,7 @@ text, which is compiled once.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any
 
 from tfsession.runtime.partition import Node
@@ -64,9 +64,7 @@ class Run:
         self._shared: dict[str, str] = {}  # what gave its name to something else
         self._find_ends(inputs)
         self._share_names(frozenset(taken or ()))
-        self.texts = _Texts(self._same, self._shared, taken is not None)
-        for name in taken or ():
-            self.texts[name]
+        self.texts = self._called(taken)
 
     def value(self, name: str) -> str:
         """The name that the value of this name had first."""
@@ -104,7 +102,8 @@ class Run:
         made_at = dict.fromkeys(taken, -1)
         for index, results in enumerate(self.outputs):
             if not self.nodes[index].kernel.constant:
-                made_at.update(dict.fromkeys(results, index))
+                for name in results:
+                    made_at[name] = index
         texts = self._shared
         for index in sorted(self.dying, reverse=True):
             results = self.outputs[index]
@@ -117,23 +116,17 @@ class Run:
                     dying.remove(name)
                     break
 
-
-class _Texts(dict[str, str]):
-    """What the values of a run are called in its text, by their names; not its constants."""
-
-    def __init__(self, same: dict[str, str], shared: dict[str, str], has_own: bool) -> None:
-        super().__init__()
-        self._same = same
-        self._shared = shared
-        self._own: dict[str, str] | None = {"_": "_"} if has_own else None
-
-    def __missing__(self, name: str) -> str:
-        value = self._same.get(name, name)
-        text = self._shared.get(value, value)
-        if self._own is not None:
-            text = self._own.setdefault(text, f"a{len(self._own) - 1}")
-        self[name] = text
-        return text
+    def _called(self, taken: Sequence[str] | None) -> dict[str, str]:
+        """What all values are called in the text."""
+        rows = chain.from_iterable(zip(self.inputs, self.outputs, strict=True))
+        names = dict.fromkeys(chain(taken or (), chain.from_iterable(rows)))
+        same, shared = self._same, self._shared
+        texts = [shared.get(value, value) for value in [same.get(name, name) for name in names]]
+        if taken is not None:
+            own = {text: f"a{number}" for number, text in enumerate(dict.fromkeys(texts))}
+            own["_"] = "_"
+            texts = [own[text] for text in texts]
+        return dict(zip(names, texts, strict=True))
 
 
 def pieces_of(nodes: Sequence[Node], inputs: Named, outputs: Named) -> list[tuple[int, int]]:

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache, partial
 from math import prod
 from types import CodeType, FunctionType
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -105,8 +105,14 @@ def _is_small_shape(shape: Shape) -> bool:
 
 
 def _is_small(op: Operation) -> bool:
-    is_small = _is_small_shape
-    return False not in [is_small(tensor._shape) for tensor in (*op.inputs, *op.outputs)]
+    is_small, seen = _is_small_shape, None
+    for tensor in (*op.outputs, *op.inputs):
+        shape = tensor._shape
+        if shape is not seen or shape is None:  # mostly all have the same
+            if not is_small(shape):
+                return False
+            seen = shape
+    return True
 
 
 class Source:
@@ -320,7 +326,7 @@ class Writer:
         for begin, end in pieces_of(nodes, inputs, outputs):
             cut = slice(begin, end)
             rows = nodes[cut], inputs[cut], outputs[cut]
-            known = {name for names in (*rows[1], *rows[2]) for name in names}
+            known = set().union(*rows[1], *rows[2])
             read = {name for name in known if last_use.get(name, -1) >= end or name in needed}
             self._add_piece(part._replace(needed=read), *rows, first + begin)
         return first
@@ -438,21 +444,25 @@ class Writer:
         """
         names = self.names
         arguments = list(names.inputs(node) if texts is None else texts)
-        if True in [tensor.dtype.is_ref for tensor in node.inputs]:
-            rows = zip(node.inputs, node.input_memories, input_arguments(node.op), strict=True)
-            for index, (tensor, memory, arg) in enumerate(rows):
-                if names.must_read(tensor, memory, arg):
-                    arguments[index] += ".read()"
+        for tensor in node.inputs:
+            if tensor.dtype.is_ref:
+                break
+        else:
+            return arguments
+        rows = zip(node.inputs, node.input_memories, input_arguments(node.op), strict=True)
+        for index, (tensor, memory, arg) in enumerate(rows):
+            if names.must_read(tensor, memory, arg):
+                arguments[index] += ".read()"
         return arguments
 
     @staticmethod
     def _texts(part: _Part, run: Run, names: Sequence[str]) -> list[str]:
         """What values, by their first names, are called; constants by what holds them."""
-        constants, text = part.constants, run.texts.__getitem__
+        constants, texts = part.constants, run.texts
         if not constants or constants.keys().isdisjoint(names):
-            return list(map(text, names))
+            return [texts[name] for name in names]
         return [
-            part.source.bind("c", constants[name]) if name in constants else text(name)
+            part.source.bind("c", constants[name]) if name in constants else texts[name]
             for name in names
         ]
 
@@ -462,7 +472,8 @@ class Writer:
         There is nothing to do where names say it all.
         """
         source, node, results = part.source, run.nodes[index], run.outputs[index]
-        kernel, ops = node.kernel, cast(Ops, node.blamed)
+        kernel = node.kernel
+        ops: Ops = node.blamed
         if kernel.constant:
             self._add_constants(part, node, results)
             return [], ops
@@ -496,7 +507,9 @@ class Writer:
             return [" = ".join([*targets, call])] if targets else [], ops
         if not results:
             return [call], ops
-        made = texts[results[0]] if len(results) == 1 else ", ".join([texts[n] for n in results])
+        if len(results) == 1 and node.op.op_def.has_single_output:
+            return [f"{texts[results[0]]} = {call}"], ops
+        made = ", ".join([texts[name] for name in results])
         return [f"{made}{',' * gives_tuple(node.op.op_def)} = {call}"], ops
 
     def _add_constants(self, part: _Part, node: Node, results: Sequence[str]) -> None:
