@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from tfsession.core.errors import InvalidArgumentError
-from tfsession.core.rules import kernel
+from tfsession.core.rules import Spelling, kernel
 from tfsession.core.shape import debug_string
 
 _ALL = slice(None)
@@ -64,24 +65,31 @@ def unpack(xp: Any, value: Any, num: int, axis: int) -> Any:
     return tuple(value[(*front, i)] for i in range(num))
 
 
-@kernel("ConcatV2", host=["axis"])
+def _spell_concat(inputs: Sequence[Any], attrs: Any, constant: Any) -> Spelling | None:
+    axis, shapes = constant(len(inputs) - 1), [tensor._shape or () for tensor in inputs[:-1]]
+    if axis is None or axis.ndim or not -len(shapes[0]) <= axis < len(shapes[0]):
+        return None
+    at = int(axis) % len(shapes[0])
+    others = {(len(shape), *shape[:at], *shape[at + 1 :]) for shape in shapes}
+    if len(others) > 1 or None in others.pop():
+        return None
+    parts = ", ".join([f"{{{number}}}" for number in range(len(shapes))])
+    return Spelling(f"{{result}} = {{join}}(({parts}), {at})", {"join": np.concatenate})
+
+
+@kernel("ConcatV2", host=["axis"], spells=_spell_concat)
 def concat_v2(xp: Any, *inputs: Any) -> Any:
     """Arrays joined along a dimension."""
-    return _concat(xp, inputs[:-1], inputs[-1])
+    try:
+        return xp.concatenate(inputs[:-1], inputs[-1].item())
+    except ValueError:
+        raise _bad_concat([value.shape for value in inputs[:-1]], int(inputs[-1])) from None
 
 
 @kernel("Concat", host=["concat_dim"])
 def concat(xp: Any, concat_dim: Any, *values: Any) -> Any:
     """As ConcatV2, with the dimension first."""
-    return _concat(xp, values, concat_dim)
-
-
-def _concat(xp: Any, values: Any, axis: Any) -> Any:
-    at = int(axis)
-    try:
-        return xp.concatenate(values, at)
-    except ValueError:
-        raise _bad_concat([value.shape for value in values], at) from None
+    return concat_v2(xp, *values, concat_dim)
 
 
 def _bad_concat(shapes: list[tuple[int, ...]], axis: int) -> InvalidArgumentError:
@@ -138,36 +146,52 @@ def _plain(shape: Any) -> str:
     return "[" + " ".join(map(str, shape.tolist())) + "]"
 
 
-def _axis_of(value: Any, axis: Any) -> int:
-    at, rank = int(axis), value.ndim
+def _axis_of(rank: int, axis: Any) -> int:
+    at = int(axis)
     if not -rank <= at < rank:
         raise _refuse(f"-input rank(-{rank}) <= split_dim < input rank ({rank}), but got {at}")
     return at + rank if at < 0 else at
 
 
-@kernel("Split", host=["split_dim"], aliases=True)
+def _spell_split(inputs: Sequence[Any], attrs: Any, constant: Any) -> Spelling | None:
+    axis, shape, count = constant(0), inputs[1]._shape or (), attrs["num_split"]
+    if axis is None or axis.ndim or not -len(shape) <= axis < len(shape):
+        return None
+    if count < 2 or shape[axis] is None or shape[axis] % count:
+        return None
+    at = int(axis) % len(shape)
+    parts = _equal_parts(shape, at, count)
+    pieces = {f"part{number}": part for number, part in enumerate(parts)}
+    views = ", ".join([f"{{1}}[{{{name}}}]" for name in pieces])
+    # A variable may have another shape than the graph says.
+    otherwise = f"if {{1}}.shape[{at}] == {shape[at]} else {{split}}({{np}}, {{0}}, {{1}}, {count})"
+    return Spelling(f"{{result}} = ({views}) {otherwise}", {**pieces, "split": split, "np": np})
+
+
+@kernel("Split", host=["split_dim"], aliases=True, spells=_spell_split)
 def split(xp: Any, split_dim: Any, value: Any, num_split: int) -> Any:
     """Equal pieces along a dimension, as views."""
-    at = _axis_of(value, split_dim)
-    size, rest = divmod(value.shape[at], num_split)
-    if rest:
-        raise _refuse(
-            "Number of ways to split should evenly divide the split dimension, but got split_dim "
-            f"{at} (size = {value.shape[at]}) and num_split {num_split}"
-        )
-    return tuple([value[part] for part in _equal_parts(at, size, num_split)])
+    parts = _equal_parts(value.shape, split_dim.item(), num_split)
+    return tuple([value[part] for part in parts])
 
 
 @lru_cache(maxsize=256)
-def _equal_parts(axis: int, size: int, parts: int) -> list[tuple[slice, ...]]:
-    front = (_ALL,) * axis
+def _equal_parts(shape: tuple[Any, ...], axis: int, parts: int) -> list[tuple[slice, ...]]:
+    at = _axis_of(len(shape), axis)
+    size, rest = divmod(shape[at], parts)
+    if rest:
+        raise _refuse(
+            "Number of ways to split should evenly divide the split dimension, but got split_dim "
+            f"{at} (size = {shape[at]}) and num_split {parts}"
+        )
+    front = (_ALL,) * at
     return [(*front, slice(i * size, (i + 1) * size)) for i in range(parts)]
 
 
 @kernel("SplitV", host=["size_splits", "split_dim"], aliases=True)
 def split_v(xp: Any, value: Any, size_splits: Any, split_dim: Any, num_split: int) -> Any:
     """Pieces of given sizes along a dimension, as views."""
-    at, sizes = _axis_of(value, split_dim), size_splits.tolist()
+    at, sizes = _axis_of(value.ndim, split_dim), size_splits.tolist()
     if size_splits.ndim != 1 or len(sizes) != num_split:
         raise _refuse(
             "size of the split_tensor must be 1-D and have the same elements as outputs got "

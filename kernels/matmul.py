@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from tfsession.core.dtypes import DType
 from tfsession.core.errors import InvalidArgumentError
-from tfsession.core.rules import kernel
+from tfsession.core.rules import Spelling, kernel
 from tfsession.core.shape import debug_string
 from tfsession.devices.blas import product
 from tfsession.devices.threads import blas_threads_for, run_blocks
@@ -99,7 +102,20 @@ def matmul_of_halves(xp: Any, a: Any, b: Any, transpose_a: bool, transpose_b: bo
     return wide.astype(a.dtype)
 
 
-@kernel("MatMul")
+def _spell_matmul(inputs: Sequence[Any], attrs: Any, constant: Any) -> Spelling | None:
+    a, b = (tensor._shape or () for tensor in inputs)
+    turns = attrs["transpose_a"], attrs["transpose_b"]
+    if len(a) != 2 or len(b) != 2:
+        return None
+    inner, other = a[not turns[0]], b[turns[1]]
+    if inner is None or inner != other:
+        return None
+    sides = [f"{{{number}}}{'.T' * turned}" for number, turned in enumerate(turns)]
+    text = f"{{result}} = {{multiply}}({{np}}, {sides[0]}, {sides[1]})"
+    return Spelling(text, {"multiply": multiply, "np": np})
+
+
+@kernel("MatMul", spells=_spell_matmul)
 def matmul(xp: Any, a: Any, b: Any, transpose_a: bool, transpose_b: bool) -> Any:
     """The product of two matrices."""
     if a.ndim != 2 or b.ndim != 2:

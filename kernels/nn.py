@@ -7,14 +7,14 @@ arithmetic. Short rows are summed as products with ones, which BLAS does several
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from tfsession.core.errors import InvalidArgumentError
-from tfsession.core.rules import kernel
+from tfsession.core.rules import Spelling, kernel
 from tfsession.core.shape import debug_string
 from tfsession.devices.constants import constant
 from tfsession.devices.threads import even_rows, run_blocks
@@ -345,11 +345,22 @@ def _refuse_bad_bias(value: Any, bias: Any, channel: int) -> None:
         )
 
 
-@kernel("BiasAdd", elementwise="bias")
+def _spell_bias_add(inputs: Sequence[Any], attrs: Any, constant: Any) -> Spelling | None:
+    value, bias = (tensor._shape or () for tensor in inputs)
+    if attrs["data_format"] != b"NHWC" or len(value) < 2 or len(bias) != 1:
+        return None
+    # A variable may have another shape than the graph says.
+    fits, refused = "{0}.shape[-1:] == {1}.shape", "{refuse}({0}, {1}, -1)"
+    text = f"{{result}} = {{add}}({{0}}, {{1}}{{out}}) if {fits} else {refused}"
+    return Spelling(text, {"add": np.add, "refuse": _refuse_bad_bias})
+
+
+@kernel("BiasAdd", elementwise="bias", spells=_spell_bias_add)
 def bias_add(xp: Any, value: Any, bias: Any, data_format: bytes, out: Any = None) -> Any:
     """The sum, with the vector along the channels."""
     if data_format == b"NHWC":
-        _refuse_bad_bias(value, bias, -1)
+        if value.ndim < 2 or bias.shape != value.shape[-1:]:
+            _refuse_bad_bias(value, bias, -1)
     else:
         _refuse_bad_bias(value, bias, 1)
         bias = bias.reshape(-1, *(1,) * (value.ndim - 2))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from tfsession.core.errors import InvalidArgumentError
-from tfsession.core.rules import elementwise, kernel
+from tfsession.core.rules import Spelling, elementwise, kernel
 from tfsession.devices.scalars import scalar
 
 ANALYTIC = ("half", "bfloat16", "float", "double", "complex64", "complex128")
@@ -64,7 +67,18 @@ def narrow_sigmoid(xp: Any, x: Any) -> Any:
     return sigmoid(xp, x.astype("float32")).astype(x.dtype)
 
 
-@kernel("Sigmoid", elementwise="broadcast")
+def _spell_sigmoid(inputs: Sequence[Any], attrs: Any, constant: Any) -> Spelling | None:
+    if not inputs[0]._shape:  # of one number the result is no array
+        return None
+    text = (
+        "{result} = {negative}({0}{out}); {exp}({result}, {result}); "
+        "{add}({result}, {one}, {result}); {reciprocal}({result}, {result})"
+    )
+    ufuncs = {"negative": np.negative, "exp": np.exp, "add": np.add, "reciprocal": np.reciprocal}
+    return Spelling(text, {**ufuncs, "one": scalar(np, 1, np.dtype(attrs["T"].numpy))})
+
+
+@kernel("Sigmoid", elementwise="broadcast", spells=_spell_sigmoid)
 def sigmoid(xp: Any, x: Any, out: Any = None) -> Any:
     """`1 / (1 + exp(-x))`, in one array."""
     result = xp.negative(x, out=out)

@@ -7,10 +7,10 @@ library does not import them.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from tfsession.core import late
 from tfsession.core.dtypes import DType, as_dtype
@@ -115,6 +115,23 @@ def no_gradient(*op_types: str) -> None:
         gradients.register(op_type, None, site)
 
 
+class Spelling(NamedTuple):
+    """A kernel as Python text, for who writes functions of many operations.
+
+    In `text`, `{0}` is the first input and so on, `{result}` the output or several, `{out}` names
+    behind a comma, or is nothing, an array that the output is written to; `values` are what other
+    names in braces stand for.
+    """
+
+    text: str
+    values: dict[str, Any]
+
+
+# What spells a kernel: of the inputs, as tensors, the attributes, and what gives the value of an
+# input by its number, if that is a constant. None where the inputs may not be as they must.
+Spell = Callable[[Sequence[Any], dict[str, Any], Callable[[int], Any]], Spelling | None]
+
+
 class Kernel:
     """One implementation of an op, with all that placing and planning must know about it.
 
@@ -146,6 +163,7 @@ class Kernel:
     variables (`is_vouched_for` where it is said of an operation with another state);
     `form` names another way to do it, which only a plan asks for that knows more than a device
     does: "padded" works with indices of which each comes once, but -1, which stands for no row;
+    `spells` gives its text where what the graph says of shapes makes all checks needless;
     `site` is the place of the registration.
     """
 
@@ -171,6 +189,7 @@ class Kernel:
         "reduces",
         "site",
         "slow",
+        "spells",
         "stateful",
         "takes_out",
         "takes_over",
@@ -205,6 +224,7 @@ class Kernel:
         records: bool | None = None,
         traces: bool = False,
         form: str = "",
+        spells: Spell | None = None,
         site: str = "",
     ) -> None:
         self.op_type = op_type
@@ -224,6 +244,7 @@ class Kernel:
         self.stateful = stateful
         self.blocking = blocking
         self.slow = slow
+        self.spells = spells
         self.unseen = unseen or {}
         self.apart = apart
         self.keeps = frozenset(keeps)

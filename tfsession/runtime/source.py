@@ -18,7 +18,6 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from tfsession.core.dtypes import float32, float64, int32, int64
 from tfsession.core.shape import Shape
 from tfsession.devices.memory import OPERATIONS
 from tfsession.devices.spares import Spares
@@ -40,6 +39,7 @@ from tfsession.runtime.partition import Node, Segment, gives_tuple, input_argume
 from tfsession.runtime.regions import Loop
 from tfsession.runtime.runs import Named, Run, pieces_of
 from tfsession.runtime.segments import Function, Value
+from tfsession.runtime.spelling import operator_of, spelling_of
 from tfsession.runtime.transfer_guard import Guard
 
 
@@ -478,6 +478,9 @@ class Writer:
             self._add_constants(part, node, results)
             return [], ops
         inputs, texts = run.inputs[index], run.texts
+        is_stateful = kernel.stateful or node.op.op_def.is_stateful
+        if not (inputs or results or is_stateful or node.arrival):
+            return [], ops  # others have waited for it, no more
         taken = self._texts(part, run, inputs)
         arguments = self.arguments(node, taken)
         if kernel.forwards:
@@ -486,7 +489,10 @@ class Writer:
                 self._scalars.update(dict.fromkeys(results, self._scalars[inputs[0]]))
         elif isinstance(node, Group):
             call, ops = self._add_group(part, node, taken)
-        elif (operator := _operator_of(node)) is not None:
+        elif kernel.spells is not None and (spelled := self._spelled(part, run, index, buffers)):
+            buffers.note(index)
+            return [spelled], ops
+        elif (operator := operator_of(node)) is not None:
             call = operator.join(
                 source.bind("s", self._scalars[name]) if name in self._scalars else text
                 for name, text in zip(inputs, arguments, strict=True)
@@ -511,6 +517,22 @@ class Writer:
             return [f"{texts[results[0]]} = {call}"], ops
         made = ", ".join([texts[name] for name in results])
         return [f"{made}{',' * gives_tuple(node.op.op_def)} = {call}"], ops
+
+    def _spelled(self, part: _Part, run: Run, index: int, buffers: Buffers) -> str:
+        """The text of an operation that its kernel spells out; none where that cannot be."""
+        node, results = run.nodes[index], run.outputs[index]
+        # What is connected may have another shape than the graph says.
+        can_be = self._reuses and self.binder.fuses and "_" not in results
+        spelling = spelling_of(node, self.names.feeds) if can_be else None
+        if spelling is None:
+            return ""
+        source, written = part.source, buffers.reusable(index)
+        return spelling.text.format(
+            *self.arguments(node, self._texts(part, run, run.inputs[index])),
+            result=", ".join([run.texts[name] for name in results]),
+            out="" if written is None else f", {run.texts[written]}",
+            **{name: source.bind("k", value) for name, value in spelling.values.items()},
+        )
 
     def _add_constants(self, part: _Part, node: Node, results: Sequence[str]) -> None:
         """Make constants known; a line only gives them the names by which others read them."""
@@ -542,32 +564,3 @@ class _Part(NamedTuple):
     fresh: set[str]
     outside: Container[str]
     needed: Container[str]
-
-
-# Ufuncs that Python's operators come to; between scalars those take a tenth of the time.
-_OPERATORS = {
-    "add": " + ",
-    "subtract": " - ",
-    "multiply": " * ",
-    "equal": " == ",
-    "not_equal": " != ",
-    "less": " < ",
-    "less_equal": " <= ",
-    "greater": " > ",
-    "greater_equal": " >= ",
-}
-_SCALARS = frozenset({int32, int64, float32, float64})
-_OPERATORS_OF_BOOLS = {"logical_and": " & ", "logical_or": " | "}
-
-
-def _operator_of(node: Node) -> str | None:
-    """The operator between two scalars of the host that a node comes to."""
-    ufunc = node.kernel.ufunc
-    if ufunc is None or node.memory is not None or len(node.inputs) != 2:
-        return None
-    if node.inputs[0]._shape != ():
-        return None
-    if ufunc in _OPERATORS_OF_BOOLS:
-        return _OPERATORS_OF_BOOLS[ufunc] if all(t._shape == () for t in node.inputs) else None
-    are_scalars = all(t._shape == () and t.dtype in _SCALARS for t in node.inputs)
-    return _OPERATORS.get(ufunc) if are_scalars else None
