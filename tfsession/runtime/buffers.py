@@ -30,7 +30,8 @@ class Buffers:
         if kernel.aliases or kernel.stateful:
             self._fresh.difference_update(run.inputs[index])
         elif self._reuses and not kernel.constant and node.memory is None and is_own:
-            self._fresh.update(results)
+            for name in results:
+                self._fresh.add(name)
 
     def reusable(self, index: int) -> str | None:
         """The value over which kernel number `index` may write, if there is one."""
@@ -38,9 +39,8 @@ class Buffers:
         if not node.kernel.takes_out or node.memory is not None or len(node.op.outputs) != 1:
             return None
         fresh, ends = self._fresh, run.ends
-        for position, name in enumerate(run.inputs[index]):
-            ends_here = name in fresh and ends.get(name) == index
-            if ends_here and _has_the_result(node, node.inputs[position]):
+        for name, tensor in zip(run.inputs[index], node.inputs, strict=True):
+            if name in fresh and ends.get(name) == index and _has_the_result(node, tensor):
                 return name
         return None
 

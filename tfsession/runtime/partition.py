@@ -386,9 +386,13 @@ def _cut(nodes: Sequence[Node], location: Mapping[Tensor, Memory]) -> list[Segme
     brought: dict[tuple[Tensor, int], list[int]] = {}
     segments: list[Segment] = []
     segment: Segment | None = None
+    is_all_on_host = not any(location.values()) and not any(node.memory for node in nodes)
     for node in nodes:
         if segment is None or not _joins(node, segment):
             segment = _begin(segments, node)
+        if is_all_on_host:
+            segment.nodes.append(node)
+            continue
         for tensor, memory in zip(node.inputs, node.input_memories, strict=True):
             source = location[tensor]
             if source is memory:

@@ -327,7 +327,8 @@ class Writer:
             cut = slice(begin, end)
             rows = nodes[cut], inputs[cut], outputs[cut]
             known = set().union(*rows[1], *rows[2])
-            read = {name for name in known if last_use.get(name, -1) >= end or name in needed}
+            read = {name for name in known if last_use.get(name, -1) >= end}
+            read.update([name for name in known - read if name in needed])
             self._add_piece(part._replace(needed=read), *rows, first + begin)
         return first
 
@@ -350,7 +351,11 @@ class Writer:
         if taken:
             source.add(f"{', '.join(map(run.texts.__getitem__, taken))}, = given; given.clear()")
         self.watch(source)
-        self._add_run(part._replace(source=source), run, first)
+        # A set of its own: that of a very long run would be slow to look into.
+        fresh = part.fresh.intersection(taken)
+        part.fresh.difference_update(taken)
+        self._add_run(part._replace(source=source, fresh=fresh), run, first)
+        part.fresh.update([name for name in fresh if name in needed])
         source.add(
             f"return {', '.join(map(run.texts.__getitem__, given))}{',' * (len(given) == 1)}"
         )
