@@ -12,7 +12,13 @@ from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
 from tfsession.core.shape_tensor import sizes_of
 from tfsession.kernels.gather import flat_places, index_text
-from tfsession.kernels.segment_sums import add_rows, combine_rows, row_sums, without_strays
+from tfsession.kernels.segment_sums import (
+    add_rows,
+    combine_rows,
+    put_rows,
+    row_sums,
+    without_strays,
+)
 
 
 def _refuse(text: str) -> InvalidArgumentError:
@@ -76,7 +82,7 @@ def scatter_nd(xp: Any, indices: Any, updates: Any, shape: Any) -> Any:
 
 
 def _replace(xp: Any, result: Any, ids: Any, rows: Any) -> None:
-    result[ids] = rows
+    put_rows(xp, result, ids, rows)
 
 
 _CHANGES = {
@@ -106,7 +112,7 @@ def _register(name: str, ufunc: str | None, change: Callable[..., None]) -> None
         target = _as_rows(xp, result, indices.shape[-1])
         places, rows = without_strays(xp, ufunc, target, places, rows)
         if ufunc is None:
-            target[places] = rows
+            put_rows(xp, target, places, rows)
         else:
             combine_rows(xp, ufunc, target, places, rows)
         return result

@@ -25,6 +25,8 @@ _ELEMENT_PRODUCTS = 16
 _SEARCHED = 20
 # Numbers of a row that is combined with others as one, and how often one number may come for that.
 _WIDE, _MOST_TURNS = 16, 32
+# Rows from which on it pays to prepare that they are written.
+_MANY_ROWS = 512
 # How many gathered numbers are multiplied at once: they stay in the cache.
 _BLOCK = 1 << 15
 # And where no cache matters.
@@ -71,7 +73,7 @@ def add_rows(xp: Any, result: Any, ids: Any, rows: Any, ufunc: str = "add") -> N
     _check_range(ids, len(result))
     distinct, numbers = distinct_of(xp, ids, len(result))
     sums = rows if numbers is None else row_sums(xp, numbers, rows, distinct.size)
-    result[distinct] = getattr(xp, ufunc)(xp.take(result, distinct, 0), sums)
+    put_rows(xp, result, distinct, getattr(xp, ufunc)(xp.take(result, distinct, 0), sums))
 
 
 def combine_rows(xp: Any, ufunc: str, result: Any, ids: Any, rows: Any) -> None:
@@ -89,6 +91,31 @@ def combine_rows(xp: Any, ufunc: str, result: Any, ids: Any, rows: Any) -> None:
     if width != 1:
         places = (places[:, None] * width + xp.arange(width)).reshape(-1)
     function.at(result.reshape(-1), places, rows.reshape(-1))
+
+
+def put_rows(xp: Any, array: Any, places: Any, rows: Any) -> None:
+    """Write `rows[k]` over `array[places[k]]`; of those with one place the last one stays.
+
+    Raises:
+        IndexError: a place is out of range.
+    """
+    is_plain = (
+        xp is np
+        and places.size >= _MANY_ROWS
+        and array.flags.c_contiguous
+        and rows.flags.c_contiguous
+        and rows.shape == (places.size, *array.shape[1:])
+        and rows.dtype == array.dtype
+        and not array.dtype.hasobject
+        and rows.size > places.size  # of one number each there is nothing to gain
+    )
+    if not is_plain:
+        array[places] = rows
+        return
+    # A row is copied as one number of so many bytes, in half the time.
+    whole = np.dtype((np.void, rows.nbytes // places.size))
+    lines, written = (part.reshape(len(part), -1).view(whole) for part in (array, rows))
+    lines.reshape(-1).put(places, written)
 
 
 def without_strays(
@@ -136,7 +163,7 @@ def _combine_by_turns(function: Any, result: Any, ids: Any, rows: Any) -> Any:
     for turn, count in enumerate(turns.tolist()):
         part = combined[:count]
         function(part, rows.take(order.take(starts[:count] + turn), 0), out=part)
-    result[distinct] = combined
+    put_rows(np, result, distinct, combined)
     return order[np.repeat(lengths > _MOST_TURNS, lengths)]
 
 

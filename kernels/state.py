@@ -29,6 +29,7 @@ from tfsession.kernels.segment_sums import (
     add_rows,
     combine_rows,
     distinct_of,
+    put_rows,
     without_strays,
 )
 from tfsession.resources.store import DEFAULT_CONTAINER
@@ -259,11 +260,11 @@ def _update_rows(
     """Update rows of an array; `combine` where several updates may be for one row."""
     places, rows = _rows_of(xp, array, indices, updates)
     if ufunc is None:
-        array[places] = rows
+        put_rows(xp, array, places, rows)
     elif combine is _add or distinct_of(xp, places, len(array))[1] is not None:
         combine(xp, ufunc, array, places, rows)
     else:
-        array[places] = getattr(xp, ufunc)(xp.take(array, places, 0), rows)
+        put_rows(xp, array, places, getattr(xp, ufunc)(xp.take(array, places, 0), rows))
 
 
 def _update_unseen(xp: Any, ufunc: str | None, array: Any, indices: Any, updates: Any) -> None:
@@ -271,7 +272,7 @@ def _update_unseen(xp: Any, ufunc: str | None, array: Any, indices: Any, updates
     places, rows = _rows_of(xp, array, indices, updates)
     places, rows = without_strays(xp, ufunc, array, places, rows)
     if ufunc is None:
-        array[places] = rows
+        put_rows(xp, array, places, rows)
     else:
         combine_rows(xp, ufunc, array, places, rows)
 

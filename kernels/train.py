@@ -20,7 +20,7 @@ from tfsession.devices.threads import block_rows, run_blocks
 from tfsession.devices.workspace import Workspace
 from tfsession.kernels.cuda.update import updated_in_place
 from tfsession.kernels.gather import check_indices
-from tfsession.kernels.segment_sums import distinct_of
+from tfsession.kernels.segment_sums import distinct_of, put_rows
 from tfsession.kernels.train_library import updated
 from tfsession.resources.variable import Variable, arrays_of, locks_of
 
@@ -172,7 +172,7 @@ class _Training:
             taken = [xp.take(array, here, 0) for array in arrays]
             _compute(self.on_rows, xp, [*taken, grad[start:stop]], scalars)
             for array, changed in zip(arrays, taken, strict=True):
-                array[here] = changed
+                put_rows(xp, array, here, changed)
 
         row_bytes = math.prod(grad.shape[1:]) * grad.dtype.itemsize
         _in_blocks(xp, rows.size, row_bytes, task)

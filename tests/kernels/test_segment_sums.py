@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 
 from tfsession.devices import sparse
 from tfsession.kernels import segment_sums as kernels
-from tfsession.kernels.segment_sums import SparseRows, add_rows, combine_rows, distinct_of, row_sums
+from tfsession.kernels.segment_sums import (
+    SparseRows,
+    add_rows,
+    combine_rows,
+    distinct_of,
+    put_rows,
+    row_sums,
+)
 
 DTYPES = ["float32", "float64", "complex64", "complex128", "int8", "uint8", "int32", "int64"]
 
@@ -170,3 +177,44 @@ def test_scipy_is_not_needed(monkeypatch):
     assert sparse._scipy.__wrapped__() is None
     monkeypatch.setitem(__import__("sys").modules, "scipy.sparse._sparsetools", None)
     assert sparse._loops.__wrapped__() is None
+
+
+ROWS_PUT = {
+    "rows": lambda rng, n: (rng.normal(size=(50, 7)).astype("f"), rng.normal(size=(n, 7))),
+    "cubes": lambda rng, n: (rng.normal(size=(50, 3, 2)), rng.normal(size=(n, 3, 2))),
+    "numbers": lambda rng, n: (rng.normal(size=50), rng.normal(size=n)),
+    "one row for all": lambda rng, n: (rng.normal(size=(50, 4)), rng.normal(size=4)),
+    "every other column": lambda rng, n: (
+        rng.normal(size=(50, 8))[:, ::2],
+        rng.normal(size=(n, 4)),
+    ),
+    "of another type": lambda rng, n: (rng.normal(size=(50, 4)), rng.integers(9, size=(n, 4))),
+    "texts": lambda rng, n: (np.full((50, 2), b"", object), np.full((n, 2), b"a", object)),
+    "no columns": lambda rng, n: (np.zeros((50, 0)), np.zeros((n, 0))),
+}
+
+
+@pytest.mark.parametrize("count", [0, 3, 600])
+@pytest.mark.parametrize("name", ROWS_PUT)
+def test_put_rows_is_assignment(name, count):
+    rng = np.random.default_rng(0)
+    array, rows = ROWS_PUT[name](rng, count)
+    rows = rows.astype(array.dtype) if name == "rows" else rows
+    places = rng.integers(-50, 50, count).astype(np.int32)
+    wanted = array.copy()
+    wanted[places] = rows
+    put_rows(np, array, places, rows)
+    np.testing.assert_array_equal(array, wanted)
+
+
+def test_put_rows_of_the_array_itself():
+    array = np.arange(4000.0).reshape(1000, 4)
+    wanted, places = array.copy(), np.arange(1, 1000)
+    wanted[places] = wanted[:-1].copy()
+    put_rows(np, array, places, array[:-1])
+    np.testing.assert_array_equal(array, wanted)
+
+
+def test_put_rows_refuses_a_place_out_of_range():
+    with pytest.raises(IndexError):
+        put_rows(np, np.zeros((4, 2)), np.full(600, 4), np.zeros((600, 2)))
