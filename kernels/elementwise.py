@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+
+import numpy as np
 
 from tfsession.core.dtypes import ALL_DTYPES, variant
 from tfsession.core.errors import InvalidArgumentError
-from tfsession.core.rules import elementwise, kernel
+from tfsession.core.rules import Spelling, elementwise, kernel
 from tfsession.core.shape import debug_string
 
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
@@ -222,7 +224,22 @@ def clip_by_value(xp: Any, t: Any, clip_value_min: Any, clip_value_max: Any) -> 
     return xp.maximum(xp.minimum(t, clip_value_max), clip_value_min)
 
 
-@kernel("AddN", aliases=True, types={"T": set(ALL_DTYPES) - {variant}}, elementwise="same")
+def _spell_add_n(inputs: Sequence[Any], attrs: Any, constant: Any) -> Spelling | None:
+    if len(inputs) != 2 or not inputs[0]._shape or not inputs[1]._shape:
+        return None
+    # A variable may have another shape than the graph says.
+    otherwise = "if {0}.shape == {1}.shape else {add_n}({np}, {0}, {1})"
+    values = {"add": np.add, "add_n": add_n, "np": np}
+    return Spelling(f"{{result}} = {{add}}({{0}}, {{1}}{{out}}) {otherwise}", values)
+
+
+@kernel(
+    "AddN",
+    aliases=True,
+    types={"T": set(ALL_DTYPES) - {variant}},
+    elementwise="same",
+    spells=_spell_add_n,
+)
 @kernel("AccumulateNV2", aliases=True)
 def add_n(xp: Any, *inputs: Any, out: Any = None) -> Any:
     """The sum, from the first to the last."""
