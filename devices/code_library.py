@@ -10,7 +10,7 @@ from typing import Any
 from tfsession.devices.code_cache import CodeCache, folder
 from tfsession.devices.nvrtc import Compiler, compiler
 
-__all__ = ["CodeLibrary", "as_one", "code_library"]
+__all__ = ["CodeLibrary", "as_one", "change_as_one", "code_library"]
 
 
 class CodeLibrary:
@@ -62,4 +62,15 @@ def code_library(xp: Any) -> CodeLibrary | None:
 def as_one(xp: Any) -> Callable[[Any, Sequence[Any]], list[Any]] | None:
     """What runs a function over NumPy as one kernel, on a simulated device; None elsewhere."""
     found: Callable[[Any, Sequence[Any]], list[Any]] | None = getattr(xp, "as_one", None)
+    return found
+
+
+def change_as_one(xp: Any) -> Callable[[Any, Sequence[Any], Sequence[Any]], None] | None:
+    """What changes arrays over NumPy as one kernel, on a simulated device; None elsewhere.
+
+    It calls `function(numpy, values)` with the arrays of the host in the place of the device's, and
+    takes with it the arrays that change, and the values.
+    """
+    found: Callable[[Any, Sequence[Any], Sequence[Any]], None] | None
+    found = getattr(xp, "change_as_one", None)
     return found

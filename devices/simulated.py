@@ -171,7 +171,7 @@ class SimulatedDevice(Accelerator):
 
     def write(
         self,
-        array: SimulatedArray,
+        arrays: Sequence[SimulatedArray],
         work: Callable[[], object],
         seen: Iterable[SimulatedArray] = (),
     ) -> None:
@@ -179,13 +179,14 @@ class SimulatedDevice(Accelerator):
         recording = self.watch.recording
         if recording is not None:
             recording.read(seen)
-            recording.write(work, array)
+            recording.write(work, arrays)
             return
         work()
         stream = self._current()
         self._use(seen, stream)
-        self._use([array], stream)
-        array._accesses.write(stream)
+        self._use(arrays, stream)
+        for array in arrays:
+            array._accesses.write(stream)
         with self._pool.lock:
             self._pool.launches += 1
 

@@ -120,14 +120,14 @@ def call(device: SimulatedDevice, function: Callable[..., Any], args: Any, kwarg
         out = args[function.nin] if function.nout == 1 else args[function.nin :]
     if out is not None:
         written = out if isinstance(out, tuple) else (out,)
-        device.write(written[0], work, [*seen, *written[1:]])
+        device.write(written, work, seen)
         return out
     if function in _WAITING:
         device.waits(seen, function.__name__)
     if function in _OF_CUBLAS or (function is np.einsum and len(seen) > 1):
         device.watch.refuse(function.__name__)
     if function in _WRITING or getattr(function, "__name__", "") == "at":
-        return device.write(args[0], work, seen)
+        return device.write([args[0]], work, seen)
     if seen and (function in _COUNTING or (function is np.where and len(args) == 1)):
         device.reads(seen[0], _COUNT_BYTES)
     return settle(device, work(), seen, None if function in _UNDEFINED else work)
@@ -238,7 +238,7 @@ class SimulatedArray:
         seen: list[SimulatedArray] = []
         at = unwrap(self._device, index, seen)
         work = partial(operator.setitem, self._host, at, unwrap(self._device, value, seen))
-        self._device.write(self, work, seen)
+        self._device.write([self], work, seen)
 
     def __len__(self) -> int:
         return len(self._host)
@@ -256,7 +256,7 @@ class SimulatedArray:
         if host.dtype != self.dtype or host.shape != self.shape:
             raise ValueError(f"cannot set {self.shape} {self.dtype} to {host.shape} {host.dtype}")
         self._device.uploads(self)
-        self._device.write(self, partial(np.copyto, self._host, host))
+        self._device.write([self], partial(np.copyto, self._host, host))
 
     def item(self, *args: Any) -> Any:
         """One element as a Python scalar, waited for."""
@@ -330,7 +330,7 @@ def _in_place(update: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def operate(self: SimulatedArray, other: Any) -> Any:
         seen: list[SimulatedArray] = []
         work = partial(update, self._host, unwrap(self._device, other, seen))
-        self._device.write(self, work, seen)
+        self._device.write([self], work, seen)
         return self
 
     return operate

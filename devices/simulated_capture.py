@@ -6,7 +6,7 @@ the first replay.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -125,15 +125,15 @@ class SimulatedRecording(Recording):
             self._calls.append(partial(_fill, placed, again))
         return placed
 
-    def write(self, call: Callable[[], object], written: SimulatedArray) -> None:
-        """A call that writes into an array; done now only where it is of the slab."""
-        root = written._root
-        if self.slab.has(root):
+    def write(self, call: Callable[[], object], written: Sequence[SimulatedArray]) -> None:
+        """A call that writes into arrays; done now only where they are of the slab."""
+        outside = [array._root for array in written if not self.slab.has(array._root)]
+        if not outside:
             call()
-        elif address_of(root) not in self._state:
+        elif any(address_of(root) not in self._state for root in outside):
             raise NotRecordable("a kernel writes to memory that is neither its own nor a variable")
         self._calls.append(call)
-        self._writes[written._accesses] = None
+        self._writes.update(dict.fromkeys(array._accesses for array in written))
 
     def read(self, arrays: Iterable[SimulatedArray]) -> None:
         """A call reads arrays."""

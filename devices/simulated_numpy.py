@@ -184,6 +184,12 @@ class SimulatedNumpy:
         device.launched_as_one(len(results))
         return results
 
+    def change_as_one(self, function: Any, written: Any, values: Any) -> None:
+        """Calls `function(numpy, values)`, which changes arrays in place: one kernel."""
+        seen: list[SimulatedArray] = []
+        hosts = [unwrap(self._device, value, seen) for value in values]
+        self._device.write(written, partial(function, np, hosts), seen)
+
     def asnumpy(self, array: Any) -> Any:
         """A host copy of an array, waited for; CuPy's own."""
         return array.get() if isinstance(array, SimulatedArray) else np.asarray(array)

@@ -18,7 +18,7 @@ from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
 from tfsession.devices.threads import block_rows, run_blocks
 from tfsession.devices.workspace import Workspace
-from tfsession.kernels.cuda.update import updated_in_place
+from tfsession.kernels.cuda.update import Update, updated_together
 from tfsession.kernels.gather import check_indices
 from tfsession.kernels.segment_sums import distinct_of, put_rows
 from tfsession.kernels.train_library import updated
@@ -92,6 +92,21 @@ def _compute(step: Step, xp: Any, arrays: Sequence[Any], scalars: dict[str, Any]
         step(xp, lambda count: [take(shape, dtype) for _ in range(count)], *arrays, **scalars)
 
 
+def update_by_steps(xp: Any, step: Step, arrays: Sequence[Any], scalars: dict[str, Any]) -> None:
+    """Update whole arrays, a part of the formula after another."""
+    first = arrays[0]
+    if first.ndim and first.nbytes <= _BLOCK_BYTES:
+        _compute(step, xp, arrays, scalars)
+        return
+    vectors = [array.reshape(-1) for array in arrays]
+
+    def task(start: int, stop: int) -> None:
+        parts = [vector[start:stop] for vector in vectors]
+        _compute(step, xp, parts, scalars)
+
+    _in_blocks(xp, first.size, first.itemsize, task)
+
+
 class _Training:
     """A formula as kernels: `f(xp, *arrays, grad, **scalars)` changes arrays, or rows, in place."""
 
@@ -147,20 +162,12 @@ class _Training:
             self._update_rows(xp, arrays, grad[places], indices[places], values)
 
     def _update(self, xp: Any, arrays: Sequence[Any], scalars: dict[str, Any]) -> None:
-        by_code = updated if xp is np else partial(updated_in_place, xp)
-        if by_code(self.step, arrays, scalars):
-            return
-        first = arrays[0]
-        if first.ndim and first.nbytes <= _BLOCK_BYTES:
-            _compute(self.step, xp, arrays, scalars)
-            return
-        vectors = [array.reshape(-1) for array in arrays]
-
-        def task(start: int, stop: int) -> None:
-            parts = [vector[start:stop] for vector in vectors]
-            _compute(self.step, xp, parts, scalars)
-
-        _in_blocks(xp, first.size, first.itemsize, task)
+        if xp is np:
+            is_made = updated(self.step, arrays, scalars)
+        else:
+            is_made = not updated_together(xp, [Update(self.step, arrays, scalars)])
+        if not is_made:
+            update_by_steps(xp, self.step, arrays, scalars)
 
     def _update_rows(
         self, xp: Any, arrays: Sequence[Any], grad: Any, rows: Any, scalars: dict[str, Any]
@@ -192,7 +199,7 @@ class _Training:
         grad = xp.where(mask, grad, xp.take(grad, first, 0))
         changed = [xp.take(array, here, 0) for array in arrays]
         parts = [*changed, grad]
-        if not updated_in_place(xp, self.on_rows, parts, scalars):
+        if updated_together(xp, [Update(self.on_rows, parts, scalars)]):
             _compute(self.on_rows, xp, parts, scalars)
         for array, new in zip(arrays, changed, strict=True):
             array[here] = xp.where(is_any, new, array[:1])
@@ -239,9 +246,10 @@ def _trains(
 
     def register(step: Step) -> Step:
         run = _Training(states, inputs, step, on_rows)
-        kernel(*op_types, host=host)(_taking(attr, run))
         for op_type in op_types:
-            if "Sparse" in op_type:
+            is_sparse = "Sparse" in op_type
+            kernel(op_type, host=host, joins="" if is_sparse else "updates")(_taking(attr, run))
+            if is_sparse:
                 padded = _taking(attr, partial(run, is_padded=True))
                 kernel(op_type, host=host, form="padded", device="GPU")(padded)
         return step

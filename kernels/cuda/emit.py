@@ -32,11 +32,8 @@ class Calls:
     results: tuple[int, ...]
 
 
-def calls(program: Program, inputs: Sequence[Array], in_place: bool = False) -> Calls:
-    """What computes a program for inputs that lie so.
-
-    Where it works `in_place`, each result may be written over an input that lies like it.
-    """
+def calls(program: Program, inputs: Sequence[Array]) -> Calls:
+    """What computes a program for inputs that lie so."""
     schedule = Schedule(in_pieces(program))
     program = schedule.program
     arrays = dict(enumerate(inputs))
@@ -46,7 +43,7 @@ def calls(program: Program, inputs: Sequence[Array], in_place: bool = False) -> 
             value = buffers[number] = program.value(number)
             arrays[number] = Array(value.dtype, value.shape, contiguous(value.shape))
     launches = [
-        _EMITTERS[part.space.kind](Kernel(program, arrays, part.space.sizes, in_place), part)
+        _EMITTERS[part.space.kind](Kernel(program, arrays, part.space.sizes), part)
         for part in schedule.parts
         if 0 not in part.space.sizes
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from tfsession.devices.program import Step
 from tfsession.kernels.cuda.body import (
@@ -19,7 +19,7 @@ from tfsession.kernels.cuda.body import (
 from tfsession.kernels.cuda.expressions import STORED
 from tfsession.kernels.cuda.schedule import Part, Places, own_places
 
-_THREADS = 256
+THREADS = 256
 _MOST_UNDER_WAY = 4
 # Bytes that a thread may have under way: they stand in registers.
 _BYTES_UNDER_WAY = 256
@@ -29,26 +29,31 @@ _MANY_BLOCKS = 512
 
 def emit_elementwise(kernel: Kernel, part: Part) -> Launch:
     """The kernel that writes the stores of a part."""
-    _find_operands(kernel, part)
+    find_operands(kernel, part)
     operands = list(kernel.operands.values())
     axes = Axes.merged(kernel.space, range(len(kernel.space)), operands)
+    lanes, turns = width(axes, operands, axes.count)
+    groups, tail = divmod(axes.count, lanes)
+    Elements(kernel, part, axes, lanes, turns).write(groups, tail)
+    blocks = max(1, -(-groups // (THREADS * turns)))
+    name = name_of("elementwise", kernel.program, part.stores)
+    return kernel.finished(name, (THREADS, 1), (blocks, 1))
+
+
+def width(axes: Axes, operands: Sequence[Operand], count: int) -> tuple[int, int]:
+    """How many elements a thread reads at once, and how often, where there are so many."""
     moving = [o for o in operands if any(axes.strides[o]) and not o.is_places]
     element_bytes = max(1, sum(operand.itemsize for operand in moving))
     lanes = axes.lanes(wanted_lanes(operands))
     while lanes > 1 and element_bytes * lanes > _BYTES_UNDER_WAY:
         lanes //= 2
-    groups, tail = divmod(axes.count, lanes)
-    turn_bytes = element_bytes * lanes
-    turns = max(1, min(_MOST_UNDER_WAY, _BYTES_UNDER_WAY // turn_bytes))
-    while turns > 1 and groups < _THREADS * turns * _MANY_BLOCKS:
+    turns = max(1, min(_MOST_UNDER_WAY, _BYTES_UNDER_WAY // (element_bytes * lanes)))
+    while turns > 1 and count // lanes < THREADS * turns * _MANY_BLOCKS:
         turns //= 2
-    _Writer(kernel, part, axes, lanes, turns).write(groups, tail)
-    blocks = max(1, -(-groups // (_THREADS * turns)))
-    name = name_of("elementwise", kernel.program, part.stores)
-    return kernel.finished(name, (_THREADS, 1), (blocks, 1))
+    return lanes, turns
 
 
-def _find_operands(kernel: Kernel, part: Part) -> None:
+def find_operands(kernel: Kernel, part: Part) -> None:
     """All that is read and written, before a line is written: it decides how wide lanes are."""
 
     def nothing(step: Step, places: Places, text: str) -> str:
@@ -61,7 +66,7 @@ def _find_operands(kernel: Kernel, part: Part) -> None:
         kernel.operand(number, own_places(kernel.program.value(number).shape), is_written=True)
 
 
-class _Writer:
+class Elements:
     """Writes one kernel: each thread goes through `turns` groups of `lanes` elements."""
 
     def __init__(self, kernel: Kernel, part: Part, axes: Axes, lanes: int, turns: int) -> None:
@@ -76,9 +81,25 @@ class _Writer:
 
     def write(self, groups: int, tail: int) -> None:
         """All of it; `tail` elements are left where all groups are full."""
-        kernel, turns = self.kernel, self.turns
+        kernel = self.kernel
         kernel.number("n", groups)
-        kernel.add(f"const I first = (I)blockIdx.x * {_THREADS * turns} + threadIdx.x;")
+        self._write_groups("(I)blockIdx.x")
+        if tail:
+            kernel.number("tail", tail)
+            self._write_tail("blockIdx.x == gridDim.x - 1")
+
+    def write_row(self) -> None:
+        """For blocks from `begin` on, which have `size` elements."""
+        kernel, lanes = self.kernel, self.lanes
+        kernel.add(f"const I n = size / {lanes};", f"const I tail = size % {lanes};")
+        kernel.add("const I block = (I)blockIdx.x - begin;")
+        self._write_groups("block")
+        if lanes > 1:
+            self._write_tail(f"block == (n ? (n - 1) / {THREADS * self.turns} : 0)")
+
+    def _write_groups(self, block: str) -> None:
+        kernel, turns = self.kernel, self.turns
+        kernel.add(f"const I first = {block} * {THREADS * turns} + threadIdx.x;")
         for operand in self.read:
             if operand.is_places:
                 continue
@@ -92,17 +113,18 @@ class _Writer:
         for write in (self._load, self._compute):
             kernel.add("#pragma unroll")
             kernel.open(f"for (int u = 0; u < {turns}; ++u)")
-            kernel.add(f"const I i = first + (I)u * {_THREADS};")
+            kernel.add(f"const I i = first + (I)u * {THREADS};")
             kernel.open("if (i < n)")
             write(kernel.offsets(self.axes, "i", "c", self.lanes))
             kernel.close()
             kernel.close()
-        if tail:
-            kernel.number("tail", tail)
-            kernel.open("if (blockIdx.x == gridDim.x - 1 && threadIdx.x < tail)")
-            kernel.add(f"const I i = n * {self.lanes} + threadIdx.x;")
-            self._compute_one(kernel.offsets(self.axes, "i", "c", 1))
-            kernel.close()
+
+    def _write_tail(self, is_last: str) -> None:
+        kernel = self.kernel
+        kernel.open(f"if ({is_last} && threadIdx.x < tail)")
+        kernel.add(f"const I i = n * {self.lanes} + threadIdx.x;")
+        self._compute_one(kernel.offsets(self.axes, "i", "c", 1))
+        kernel.close()
 
     def _width(self, operand: Operand) -> int:
         return self.lanes if self.axes.strides[operand][-1] else 1

@@ -23,7 +23,7 @@ from tfsession.devices.traced_array import operand
 from tfsession.kernels.cuda.body import Argument, Array
 from tfsession.kernels.cuda.emit import OPTIONS, Calls, calls, module
 
-_ALIGNMENT = 16
+ALIGNMENT = 16
 # A group remembers how arrays of so many kinds are computed.
 _MOST_PLANS = 64
 
@@ -81,7 +81,7 @@ class Fused:
     def _launched(self, library: CodeLibrary, arrays: Sequence[Any]) -> list[Any] | None:
         places = [array.data.ptr for array in arrays]
         rows = zip(arrays, places, strict=True)
-        key = tuple([(a.shape, a.strides, a.dtype, not p % _ALIGNMENT) for a, p in rows])
+        key = tuple([(a.shape, a.strides, a.dtype, not p % ALIGNMENT) for a, p in rows])
         if key not in self._plans:
             if len(self._plans) >= _MOST_PLANS:
                 self._plans.clear()
@@ -103,7 +103,7 @@ class Fused:
 def layout_of(array: Any) -> Array:
     """How an array of CuPy lies in memory."""
     strides = tuple([stride // array.itemsize for stride in array.strides])
-    return Array(array.dtype.name, array.shape, strides, not array.data.ptr % _ALIGNMENT)
+    return Array(array.dtype.name, array.shape, strides, not array.data.ptr % ALIGNMENT)
 
 
 class Plan:
@@ -125,12 +125,9 @@ class Plan:
         ]
         self._results = planned.results
 
-    def run(self, xp: Any, places: Sequence[int], into: Sequence[Any] = ()) -> list[Any]:
-        """The results, where the arrays lie there; in new memory, or `into` these arrays."""
-        made = dict(zip(self._results, into, strict=True)) if into else {}
-        for number, shape, dtype in self._buffers:
-            if number not in made:
-                made[number] = xp.empty(shape, dtype)
+    def run(self, xp: Any, places: Sequence[int]) -> list[Any]:
+        """The results in new memory, where the arrays lie there."""
+        made = {number: xp.empty(shape, dtype) for number, shape, dtype in self._buffers}
         addresses = dict(enumerate(map(np.uint64, places)))
         addresses |= {number: np.uint64(array.data.ptr) for number, array in made.items()}
         for launch, arguments in self._launches:

@@ -1,21 +1,26 @@
-"""Formulas that change arrays in place, as one generated kernel each: the steps of optimizers."""
+"""Formulas that change arrays in place, as generated kernels: the steps of optimizers.
+
+One formula is one kernel; for many variables it is one, too, where they are updated together.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from itertools import islice
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfsession.devices.capture import CaptureRefused
-from tfsession.devices.code_library import CodeLibrary, code_library
+from tfsession.devices.code_library import CodeLibrary, change_as_one, code_library
 from tfsession.devices.nvrtc import CompilationError
 from tfsession.devices.program import Program, Value
 from tfsession.devices.traced import TRACED, TracedArray, Untraceable, traced_program
 from tfsession.kernels.cuda.body import Array
-from tfsession.kernels.cuda.emit import Calls, calls
-from tfsession.kernels.cuda.fused import Plan, layout_of
+from tfsession.kernels.cuda.emit import Calls
+from tfsession.kernels.cuda.emit_together import SIZE, emit_together, most_rows
+from tfsession.kernels.cuda.fused import ALIGNMENT, Plan
 
 # `f(xp, spare, *arrays, **scalars)`; `spare(n)` gives n arrays to compute in.
 Formula = Callable[..., None]
@@ -49,68 +54,143 @@ def program_of(formula: Formula, arrays: Sequence[Array], scalars: dict[str, Any
     return traced_program(traced, [*values, *[scalars[name] for name in open_names]])
 
 
-def planned(program: Program, arrays: Sequence[Array]) -> Calls:
-    """How it is computed in place; raises Untraceable where one kernel cannot do that."""
-    found = calls(program, arrays, in_place=True)
-    if len(found.launches) != 1 or not found.launches[0].name.startswith("elementwise"):
-        raise Untraceable("not element by element")
-    return found
+class Update(NamedTuple):
+    """A formula for arrays, of which it changes all but the last, and for numbers."""
+
+    formula: Formula
+    arrays: Sequence[Any]
+    scalars: dict[str, Any]
 
 
-def updated_in_place(
-    xp: Any, formula: Formula, arrays: Sequence[Any], scalars: dict[str, Any]
-) -> bool:
-    """Compute a formula by a kernel of its own; False where there is none."""
+class Noted:
+    """Stands for a device's module where updates are only noted, to be made together."""
+
+    def __init__(self) -> None:
+        self.updates: list[Update] = []
+
+
+def updated_together(xp: Any, updates: Sequence[Update]) -> list[int]:
+    """Compute formulas of arrays that have no memory in common, by one launch for those alike.
+
+    Gives the numbers of those that no kernel computes.
+    """
+    if type(xp) is Noted:
+        xp.updates += updates
+        return []
+    updates, change = tuple(updates), change_as_one(xp)
+    if change is not None:
+        written = [array for update in updates for array in update.arrays[:-1]]
+        taken = [value for u in updates for value in (*u.arrays, *u.scalars.values())]
+        change(partial(_compute, updates), written, taken)
+        return []
     library = code_library(xp)
     if library is None:
-        return False
-    try:
-        return _updated(library, xp, formula, arrays, scalars)
-    except CaptureRefused:
-        raise
-    except Untraceable:
-        return False
+        return list(range(len(updates)))
+    alike: dict[Any, list[int]] = {}
+    left: list[int] = []
+    for number, update in enumerate(updates):
+        key = _key_of(xp, update)
+        if key is None:
+            left.append(number)
+        else:
+            alike.setdefault(key, []).append(number)
+    for key, numbers in alike.items():
+        if not _launched(library, xp, key, [updates[number] for number in numbers]):
+            left += numbers
+    return left
 
 
-def _updated(
-    library: CodeLibrary,
-    xp: Any,
-    formula: Formula,
-    arrays: Sequence[Any],
-    scalars: dict[str, Any],
-) -> bool:
-    given = {name: value for name, value in scalars.items() if isinstance(value, xp.ndarray)}
-    told = {name: value for name, value in scalars.items() if name not in given}
-    taken = [*arrays, *given.values()]
-    if not all(array.size and array.flags.c_contiguous for array in taken):
-        return False
-    layouts = [layout_of(array) for array in taken]
+def _compute(updates: Sequence[Update], xp: Any, values: Sequence[Any]) -> None:
+    """Formulas one after another, of what their arrays and numbers are for `xp`."""
+    rest = iter(values)
+    for formula, arrays, scalars in updates:
+        own = list(islice(rest, len(arrays)))
+        told = {name: next(rest) for name in scalars}
+
+        def spare(count: int, like: Any = own[0]) -> list[Any]:
+            return [xp.empty_like(like) for _ in range(count)]
+
+        formula(xp, spare, *own, **told)
+
+
+def _given(xp: Any, update: Update) -> dict[str, Any]:
+    """The numbers that lie on the device."""
+    return {n: value for n, value in update.scalars.items() if isinstance(value, xp.ndarray)}
+
+
+def _key_of(xp: Any, update: Update) -> Any:
+    """What tells which kernel computes an update; None if none does."""
+    formula, arrays, scalars = update
+    given = _given(xp, update)
+    if any(value.ndim for value in given.values()):
+        return None
+    if not all(array.size and array.flags.c_contiguous for array in arrays):
+        return None
+    told = repr([(name, value) for name, value in scalars.items() if name not in given])
+    is_aligned = not any(array.data.ptr % ALIGNMENT for array in arrays)
+    kinds = tuple([value.dtype.name for value in (*arrays, *given.values())])
     # The card is a part of it: kernels are loaded for one.
-    key = (formula, xp.cuda.Device().id, tuple(layouts), tuple(given), repr(told))
-    if key not in _plans:
-        if len(_plans) >= _MOST_PLANS:
-            _plans.clear()
-        _plans[key] = _plan(library, formula, layouts, len(arrays), list(given), told)
-    plan = _plans[key]
-    if plan is None:
-        return False
-    plan.run(xp, [array.data.ptr for array in taken], arrays[:-1])
+    return formula, xp.cuda.Device().id, kinds, tuple(given), told, is_aligned
+
+
+def _launched(library: CodeLibrary, xp: Any, key: Any, updates: Sequence[Update]) -> bool:
+    """Launch what computes updates of one key; False where nothing does."""
+    rows = [
+        [value.data.ptr for value in (*update.arrays, *_given(xp, update).values())]
+        for update in updates
+    ]
+    count = len(updates[0].arrays)
+    # The numbers, such as a rate, are those of all variables, as a rule.
+    shared = tuple([i for i in range(count, len(rows[0])) if len({row[i] for row in rows}) == 1])
+    step = most_rows(len(rows[0]), len(shared))
+    plans = []
+    for start in range(0, len(rows), step):
+        part = updates[start : start + step]
+        plan = _plan(library, xp, key, part, shared)
+        if plan is None:
+            return False
+        plans.append((plan, rows[start : start + step]))
+    for plan, own in plans:
+        plan.run(xp, [place for row in own for place in row])
     return True
 
 
 def _plan(
-    library: CodeLibrary,
-    formula: Formula,
-    layouts: Sequence[Array],
-    count: int,
-    names: Sequence[str],
-    told: dict[str, Any],
+    library: CodeLibrary, xp: Any, key: Any, updates: Sequence[Update], shared: tuple[int, ...]
 ) -> Plan | None:
-    values = [Value(layout.dtype, layout.shape) for layout in layouts[count:]]
-    scalars = told | dict(zip(names, values, strict=True))
+    sizes = tuple([update.arrays[0].size for update in updates])
+    own = (key, sizes, shared)
+    if own not in _plans:
+        if len(_plans) >= _MOST_PLANS:
+            _plans.clear()
+        formula, arrays, scalars = updates[0]
+        numbers = {n: Value(v.dtype.name, ()) for n, v in _given(xp, updates[0]).items()}
+        dtypes = [array.dtype.name for array in arrays]
+        _plans[own] = _compiled(library, formula, dtypes, scalars | numbers, sizes, shared, key[-1])
+    return _plans[own]
+
+
+def planned(
+    formula: Formula,
+    dtypes: Sequence[str],
+    scalars: dict[str, Any],
+    sizes: Sequence[int],
+    shared: Sequence[int] = (),
+    is_aligned: bool = True,
+) -> Calls:
+    """One call for arrays of these dtypes, of some sizes; see `emit_together`.
+
+    Scalars are Values, or what is known of them. Raises Untraceable where there is none.
+    """
+    arrays = [Array(dtype, (SIZE,), (1,)) for dtype in dtypes]
+    with np.errstate(all="ignore"):
+        program = program_of(formula, arrays, scalars)
+    return Calls((emit_together(program, sizes, shared, is_aligned),), {}, ())
+
+
+def _compiled(library: CodeLibrary, *how: Any) -> Plan | None:
     try:
-        with np.errstate(all="ignore"):
-            return Plan(library, planned(program_of(formula, layouts[:count], scalars), layouts))
+        return Plan(library, planned(*how))
     except CompilationError as error:
         _log.warning("an update is computed operation by operation: %s", error)
     except (Untraceable, TypeError, AttributeError):

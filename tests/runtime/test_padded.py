@@ -84,8 +84,7 @@ def test_it_is_one_recording_with_the_bits_of_unrecorded_steps(name, kind, how):
         assert refusals(session) == []
     counts = counted["/gpu:0"]
     assert counts.uploads == counts.reads == 0
-    if name != "Ftrl":  # which looks at an exponent on the host
-        assert (counts.replays, counts.launches, counts.host_to_device) == (1, 0, 1)
+    assert (counts.replays, counts.launches, counts.host_to_device) == (1, 0, 1)
     with tf.Session(config=WITHOUT) as session:
         assert trained(session, *model)[0] == found
 

@@ -164,6 +164,7 @@ class Kernel:
     `form` names another way to do it, which only a plan asks for that knows more than a device
     does: "padded" works with indices of which each comes once, but -1, which stands for no row;
     `spells` gives its text where what the graph says of shapes makes all checks needless;
+    `joins` names what computes several such operations of a GPU together, one of `fusers`;
     `site` is the place of the registration.
     """
 
@@ -182,6 +183,7 @@ class Kernel:
         "host",
         "host_outputs",
         "is_vouched_for",
+        "joins",
         "keeps",
         "kept",
         "op_type",
@@ -225,6 +227,7 @@ class Kernel:
         traces: bool = False,
         form: str = "",
         spells: Spell | None = None,
+        joins: str = "",
         site: str = "",
     ) -> None:
         self.op_type = op_type
@@ -235,6 +238,7 @@ class Kernel:
         self.reduces = reduces
         self.finish = finish
         self.form = form
+        self.joins = joins
         self.device = device
         self.host = frozenset(host)
         self.host_outputs = frozenset(host_outputs)
@@ -389,7 +393,8 @@ def kernel(*op_types: str, **properties: Any) -> Callable[[F], F]:
     The function is `f(xp, *inputs, **attrs)`, or `f(ctx, *inputs, **attrs)` with `stateful=True`;
     the properties are those of `Kernel`: `device`, `host`, `host_outputs`, `aliases`,
     `constant`, `forwards`, `stateful`, `blocking`, `types`, `unseen`, `slow`, `elementwise`,
-    `reduces`, `finish`, `apart`, `keeps`, `records`, `traces`, `form`.
+    `reduces`, `finish`, `apart`, `keeps`, `records`, `traces`, `form`,
+    `joins`.
     """
     site = caller_site()
 

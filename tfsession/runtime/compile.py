@@ -265,7 +265,7 @@ class _RegionCompiler:
         made = [name for node in segment.nodes for name in names.outputs(node)]
         outputs = tuple(name for name in dict.fromkeys(made) if name in needed)
         source = writer.source(inputs)
-        first = writer.add_nodes(source, segment.nodes, needed)
+        first = writer.add_nodes(source, segment.nodes, needed, segment.memory)
         source.add(f"return ({''.join(f'{name}, ' for name in outputs)})")
         kind: Callable[..., Computation] = Computation
         if segment.is_recorded:

@@ -20,6 +20,7 @@ from tfsession.core.op_def import ArgDef
 from tfsession.core.rules import Kernel
 from tfsession.core.shape import Shape
 from tfsession.devices.spares import Spares
+from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.blocks import Blocks, Reduction, Step
@@ -90,10 +91,15 @@ class Group(Node):
         inputs: Sequence[Tensor],
         outputs: Sequence[Tensor],
         hollow: Collection[Tensor] = (),
+        taken: Mapping[Tensor, tuple[ArgDef, Memory]] | None = None,
     ) -> Self:
-        """The group of these, which is read and waited for as its last operation was."""
+        """The group of these, which is read and waited for as its last operation was.
+
+        `taken` tells how inputs are taken, and where they lie, if not as values in its memory.
+        """
         last = parts[-1]
-        definition = Definition((OUTPUT,) * len(inputs), (OUTPUT,) * len(outputs))
+        how = [taken[tensor] if taken else (OUTPUT, last.memory) for tensor in inputs]
+        definition = Definition(tuple([arg for arg, _ in how]), (OUTPUT,) * len(outputs))
         stand = Stand(last.op.name, last.op.type, last.op.node_def, inputs, outputs, definition)
         return cls(
             cast(Operation, stand),
@@ -102,7 +108,7 @@ class Group(Node):
             last.memory,
             inputs,
             (),
-            (last.memory,) * len(inputs),
+            tuple([memory for _, memory in how]),
             (last.memory,) * len(outputs),
             last.waits,
             parts=parts,
@@ -231,7 +237,7 @@ def _is_reduction(node: Node, axes: Any) -> bool:
     return axes is not None and axes.size > 0 and is_number(node.inputs[0].dtype.base_dtype)
 
 
-def _has_effects(node: Node) -> bool:
+def has_effects(node: Node) -> bool:
     """Whether a node must stay where it is among those that read what it may change."""
     kernel = node.kernel
     if kernel.constant:
@@ -301,7 +307,7 @@ def stretches(nodes: Sequence[Node]) -> Iterator[list[Node]]:
     """The operations between those that have effects, and each of these alone."""
     stretch: list[Node] = []
     for node in nodes:
-        if _has_effects(node):
+        if has_effects(node):
             yield stretch
             yield [node]
             stretch = []

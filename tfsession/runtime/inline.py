@@ -216,10 +216,10 @@ class Inliner:
         with self._behind(bits.condition(bits.reduced(segment.waits))):
             self._move(segment.transfers)
             if segment.memory is None:
-                writer.add_nodes(source, segment.nodes, needed)
+                writer.add_nodes(source, segment.nodes, needed, segment.memory)
                 return
             with source.block(f"with {source.bind('m', segment.memory)}.activate():"):
-                writer.add_nodes(source, segment.nodes, needed)
+                writer.add_nodes(source, segment.nodes, needed, segment.memory)
 
     def _move(self, transfers: Sequence[Transfer]) -> None:
         """A line for each transfer, and one that waits for those to the host."""

@@ -276,6 +276,7 @@ def _locate(nodes: Sequence[Node], feeds: Mapping[Tensor, Memory]) -> dict[Tenso
     """Where each tensor is made or fed; settles what goes by where inputs lie."""
     location: dict[Tensor, Memory] = dict(feeds)
     known: set[Tensor] = set()
+    _leave_constants(nodes)
     for node in nodes:
         kernel = node.kernel
         if node.device.device_type == "CPU" and not kernel.unseen:
@@ -299,6 +300,22 @@ def _locate(nodes: Sequence[Node], feeds: Mapping[Tensor, Memory]) -> dict[Tenso
     if any(node.stays_with is not None for node in nodes):
         _leave_to_the_host(nodes)
     return location
+
+
+def _leave_constants(nodes: Sequence[Node]) -> None:
+    """Constants of a GPU that only the host reads stay there: nothing has to be copied back."""
+    constants = {
+        node.op.outputs[0]: node
+        for node in nodes
+        if node.op.type == "Const" and node.memory is not None
+    }
+    if not constants:
+        return
+    read = {t for n in nodes for t, m in zip(n.inputs, n.input_memories, strict=True) if m is None}
+    read -= {t for n in nodes for t, m in zip(n.inputs, n.input_memories, strict=True) if m}
+    for tensor in read & constants.keys():
+        constants[tensor].memory = None
+        constants[tensor].output_memories = (None,)
 
 
 def _leave_to_the_host(nodes: Sequence[Node]) -> None:

@@ -33,6 +33,7 @@ from tfsession.runtime.fuse import Group, fused
 from tfsession.runtime.fuse_convolutions import fused_convolutions
 from tfsession.runtime.fuse_device import fused_on_device
 from tfsession.runtime.fuse_products import fused_products
+from tfsession.runtime.fuse_updates import fused_updates
 from tfsession.runtime.in_place import in_place
 from tfsession.runtime.names import Names
 from tfsession.runtime.partition import Node, Segment, gives_tuple, input_arguments
@@ -304,11 +305,19 @@ class Writer:
         self.nodes += nodes
         return first
 
-    def add_nodes(self, source: Source, nodes: Sequence[Node], needed: Container[str]) -> int:
-        """A line for each operation that needs one; `needed` names what is read outside."""
+    def add_nodes(
+        self,
+        source: Source,
+        nodes: Sequence[Node],
+        needed: Container[str],
+        memory: Memory = None,
+    ) -> int:
+        """A line for each operation that needs one; `needed` names what is read outside.
+
+        `memory` is that of the segment.
+        """
         first = self.number(nodes)
         if self.binder.fuses and self.asks != "observe":
-            memory = next((node.memory for node in nodes if node.memory is not None), None)
             is_needed = _Needed(self.names, needed, memory)
             if memory is None:
                 nodes = fused_convolutions(nodes, self.names.feeds, is_needed)
@@ -317,6 +326,7 @@ class Writer:
             else:
                 nodes = fused_products(nodes, self.names.feeds, is_needed)
                 nodes = fused_on_device(nodes, self.names.feeds, is_needed)
+                nodes = fused_updates(nodes, self.names.feeds, is_needed)
         inputs, outputs = self.names.of_nodes(nodes)
         part = _Part(source, source, {}, set(), needed, needed)
         if len(nodes) <= _LONG:
