@@ -77,11 +77,13 @@ def updated_together(xp: Any, updates: Sequence[Update]) -> list[int]:
     if type(xp) is Noted:
         xp.updates += updates
         return []
-    updates, change = tuple(updates), change_as_one(xp)
+    change = change_as_one(xp)
     if change is not None:
+        # A recording keeps this: arrays that somebody holds would be copied, not written to.
+        forms = [(u.formula, len(u.arrays), tuple(u.scalars)) for u in updates]
         written = [array for update in updates for array in update.arrays[:-1]]
         taken = [value for u in updates for value in (*u.arrays, *u.scalars.values())]
-        change(partial(_compute, updates), written, taken)
+        change(partial(_compute, forms), written, taken)
         return []
     library = code_library(xp)
     if library is None:
@@ -100,17 +102,18 @@ def updated_together(xp: Any, updates: Sequence[Update]) -> list[int]:
     return left
 
 
-def _compute(updates: Sequence[Update], xp: Any, values: Sequence[Any]) -> None:
-    """Formulas one after another, of what their arrays and numbers are for `xp`."""
+def _compute(
+    forms: Sequence[tuple[Formula, int, Sequence[str]]], xp: Any, values: Sequence[Any]
+) -> None:
+    """Formulas one after another, of so many arrays each and of numbers by their names."""
     rest = iter(values)
-    for formula, arrays, scalars in updates:
-        own = list(islice(rest, len(arrays)))
-        told = {name: next(rest) for name in scalars}
+    for formula, count, names in forms:
+        arrays = list(islice(rest, count))
 
-        def spare(count: int, like: Any = own[0]) -> list[Any]:
-            return [xp.empty_like(like) for _ in range(count)]
+        def spare(number: int, like: Any = arrays[0]) -> list[Any]:
+            return [xp.empty_like(like) for _ in range(number)]
 
-        formula(xp, spare, *own, **told)
+        formula(xp, spare, *arrays, **{name: next(rest) for name in names})
 
 
 def _given(xp: Any, update: Update) -> dict[str, Any]:
@@ -122,7 +125,7 @@ def _key_of(xp: Any, update: Update) -> Any:
     """What tells which kernel computes an update; None if none does."""
     formula, arrays, scalars = update
     given = _given(xp, update)
-    if any(value.ndim for value in given.values()):
+    if any(value.shape for value in given.values()):
         return None
     if not all(array.size and array.flags.c_contiguous for array in arrays):
         return None

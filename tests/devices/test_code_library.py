@@ -13,6 +13,7 @@ from tfsession.devices.nvrtc import CompilationError, Compiled, compiler
 from tfsession.kernels.cuda import update
 from tfsession.kernels.cuda.body import Array
 from tfsession.kernels.cuda.emit import OPTIONS
+from tfsession.kernels.cuda.emit_together import most_rows
 from tfsession.kernels.cuda.fused import Fused
 
 
@@ -142,20 +143,62 @@ def _descent(xp, spare, var, grad, *, rate, factor):
     var -= grad * rate * factor
 
 
-def test_updates_write_to_the_arrays_themselves(tmp_path, monkeypatch):
+@pytest.fixture
+def updated(tmp_path, monkeypatch):
+    """What updates arrays by code, and notes of what it does."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
         pytest.skip("there is no NVRTC")
     notes = []
     xp = fake_cupy(notes)
     library = CodeLibrary(xp, compiler(), CodeCache(tmp_path))
     monkeypatch.setattr(update, "code_library", lambda module: library)
-    var, grad = FakeArray((40,), "f4", 4096), FakeArray((40,), "f4", 8192)
-    scalars = {"rate": FakeArray((), "f4", 12288), "factor": np.float32(2)}
+    monkeypatch.setattr(update, "_plans", {})
+    return lambda rows: update.updated_together(xp, rows), notes
+
+
+def _row(size, place, rate=12288, factor=2, dtype="f4"):
+    arrays = [FakeArray((size,), dtype, place), FakeArray((size,), dtype, place + (1 << 20))]
+    scalars = {"rate": FakeArray((), dtype, rate), "factor": np.dtype(dtype).type(factor)}
+    return update.Update(_descent, arrays, scalars)
+
+
+def _numbers(arguments, dtype):
+    return sorted(int(a) for a in arguments if a.dtype == np.dtype(dtype))
+
+
+def test_updates_write_to_the_arrays_themselves(updated):
+    run, notes = updated
     for _ in range(2):
-        assert update.updated_in_place(xp, _descent, [var, grad], scalars)
-    load, (name, _, _, arguments), again = notes
-    assert (load, name, again[0]) == ("load", "elementwise_multiply_multiply_subtract", name)
-    addresses = [int(a) for a in arguments if a.dtype == np.uint64]
-    assert sorted(addresses) == [4096, 4096, 8192, 12288]
-    grad.flags.c_contiguous = False
-    assert not update.updated_in_place(xp, _descent, [var, grad], scalars)
+        assert run([_row(40, 4096)]) == []
+    load, (name, grid, _, arguments), again = notes
+    assert (load, name, again[0]) == ("load", "together_multiply_multiply_subtract", name)
+    assert (grid, _numbers(arguments, "u4")) == ((1, 1, 1), [40])
+    assert _numbers(arguments, "u8") == [4096, 12288, 4096 + (1 << 20)]
+    apart = _row(40, 4096)
+    apart.arrays[1].flags.c_contiguous = False
+    assert run([apart, _row(5, 4096)]) == [0]
+
+
+def test_updates_of_many_variables_are_one_launch(updated):
+    run, notes = updated
+    assert run([_row(size, 4096 * size) for size in (3, 70000, 1024)]) == []
+    (_, grid, _, arguments) = notes[-1]
+    assert _numbers(arguments, "u4") == [1, 3, 70, 1024, 70000]  # sizes, and where blocks begin
+    assert grid == (71, 1, 1)
+    assert len(_numbers(arguments, "u8")) == 7  # the rate is one for all
+    del notes[:]
+    assert run([_row(3, 4096, rate) for rate in (8, 16)]) == []
+    assert len(_numbers(notes[-1][-1], "u8")) == 6
+
+
+def test_updates_that_are_not_alike_are_several(updated):
+    run, notes = updated
+    rows = [_row(3, 4096), _row(3, 8192, factor=3), _row(3, 4096, dtype="f8"), _row(3, 4100)]
+    assert run(rows) == []
+    assert len([note for note in notes if note != "load"]) == 4
+    del notes[:]
+    many = [_row(1 + number, 4096 * number) for number in range(1, 500)]
+    assert run(many) == []
+    launches = [note for note in notes if note != "load"]
+    assert len(launches) == -(-len(many) // most_rows(3, 1))
+    assert all(sum(a.itemsize for a in arguments) <= 4096 for *_, arguments in launches)
