@@ -123,8 +123,8 @@ def test_small_inputs_go_over_in_one_copy():
         with session.counting() as unfetched:
             session.run(step, feeds)
             session.run(step, feeds)
-    # The batch is one; the second part of a step takes from the host a count that shapes give.
-    assert counted["/gpu:0"].host_to_device <= counted["/gpu:0"].replays <= 2
+    # What a loss is divided by, which shapes decide, is a part of the recording.
+    assert counted["/gpu:0"].host_to_device == counted["/gpu:0"].replays == 1
     assert counted["/gpu:0"].synchronizations == 1
     assert unfetched["/gpu:0"].synchronizations == 0
 
@@ -146,6 +146,52 @@ def test_each_shape_has_a_recording_of_its_own():
             session.run(y, {x: np.ones((rows, 4), np.float32)})
         assert sum(map(len, found._known.values())) <= 8
         assert len(found._seen) <= 64
+
+
+def test_a_count_of_the_batch_is_a_part_of_the_recording():
+    with tf.device("/gpu:0"):
+        x = tf.placeholder(tf.float32, [None, 4])
+        weights = tf.Variable(np.ones(4, np.float32))
+        loss = tf.reduce_mean(tf.square(x * weights)) + tf.reduce_mean(x)
+        count = tf.cast(tf.shape(x)[0], tf.float32)
+        fetches = [loss, tf.gradients(loss, weights)[0], count * 2.0, tf.shape(x)]
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        for turn in range(4):
+            for rows in (1, 5, 32):
+                part = X[:rows]
+                with session.counting() as counted:
+                    found = session.run(fetches, {x: part})
+                wanted = np.square(part).mean() + part.mean(), np.square(part).sum(0) / (2 * rows)
+                np.testing.assert_allclose(found[0], wanted[0], rtol=1e-5)
+                np.testing.assert_allclose(found[1], wanted[1], rtol=1e-5)
+                assert (found[2], found[3].tolist()) == (2 * rows, [rows, 4])
+                counts = counted["/gpu:0"]
+                if turn > 1:
+                    assert (counts.replays, counts.launches, counts.uploads) == (1, 0, 0)
+        assert refusals(session) == []
+
+
+def test_a_shape_of_a_variable_that_changes_is_looked_at_again():
+    with tf.device("/gpu:0"):
+        variable = tf.get_variable(
+            "v", initializer=np.ones((3, 2), np.float32), use_resource=True, validate_shape=False
+        )
+        ids = tf.placeholder(tf.int64, [None])
+        rows = tf.gather(variable, ids)
+        (grad,) = tf.gradients(tf.reduce_sum(rows * rows), variable)
+        dense = tf.convert_to_tensor(grad) * 1.0
+        wider = tf.raw_ops.AssignVariableOp(
+            resource=variable.handle, value=np.ones((5, 4), np.float32), validate_shape=False
+        )
+    with tf.Session(config=tf.ConfigProto(allow_soft_placement=True)) as session:
+        session.run(tf.global_variables_initializer())
+        for shape in ((3, 2), (5, 4)):
+            for _ in range(4):
+                found = session.run(dense, {ids: [1, 1]})
+                assert found.shape == shape
+                assert found.tolist()[1] == [4.0] * shape[1]
+            session.run(wider)
 
 
 def test_what_was_read_before_an_update_stays_as_it_was():

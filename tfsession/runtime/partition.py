@@ -370,6 +370,8 @@ def _follows_from_shapes(node: Node, known: Container[Tensor], feeds: Container[
     kernel = node.kernel
     if node.memory is not None or node.device.device_type == "CPU":
         return False
+    if node.op.type == "VariableShape":  # with another shape it lies elsewhere
+        return node.inputs[0].op.type == "VarHandleOp"
     if (kernel.stateful or node.op.op_def.is_stateful) and not kernel.constant:
         return False
     if not (kernel.records or kernel.constant) or any(t in feeds for t in node.op.outputs):
@@ -507,11 +509,14 @@ def _ranks(
             or any(ranks[position] == _WAITS for position in needs[index] if position < index)
         )
         ranks.append(_WAITS if makes_host_wait else _COMPUTES)
-    for index in reversed(range(len(nodes))):
-        is_made_here = nodes[index].memory is None and ranks[index] != _WAITS
-        if is_made_here and any(
-            nodes[reader].memory is not None or ranks[reader] == _PREPARES
+    for index, node in reversed(list(enumerate(nodes))):
+        if node.memory is not None or ranks[index] == _WAITS:
+            continue
+        is_beside = node.stays_with is not None
+        if any(
+            ranks[reader] == _PREPARES or (nodes[reader].memory is not None and not is_beside)
             for reader in readers[index]
         ):
             ranks[index] = _PREPARES
+            node.stays_with = None
     return ranks
