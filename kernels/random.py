@@ -25,8 +25,6 @@ _INTEGERS = ("int32", "int64")
 # On a host a part of the work fits into the cache; elsewhere a part fills the machine.
 _ON_HOST = Draws(1 << 13, of_c_library=True)
 _ANYWHERE = Draws(1 << 22, of_c_library=False, is_recorded=True)
-# How often the others draw again follows from what they have drawn.
-_RECORDED = (Draws.uniform, Draws.normal)
 
 
 def _refuse(text: str) -> InvalidArgumentError:
@@ -102,7 +100,7 @@ def _register_numbers(
 ) -> None:
     """One distribution of floating point numbers: its stateful op, its stateless ones."""
 
-    @kernel(names[0], stateful=True, records=draw in _RECORDED, host=["shape"], device=device)
+    @kernel(names[0], stateful=True, records=True, host=["shape"], device=device)
     def numbers(ctx: Any, shape: Any, *, seed: int, seed2: int, dtype: DType) -> Any:
         sizes, count = sizes_of(shape)
         start = _reserved(ctx, draws, seed, seed2, count * BLOCKS_PER_ELEMENT)

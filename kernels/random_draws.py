@@ -21,6 +21,9 @@ BLOCKS_PER_ELEMENT = 256
 _WORD = (1 << 32) - 1
 _LONG = (1 << 64) - 1
 _TRUNCATION = 2.0
+# So many numbers are drawn for each group where nobody looks whether enough of them fit: that they
+# do not has a chance below 1e-24. It is worth it for few: most numbers fit at once.
+_DRAWN_UNSEEN, _MOST_UNSEEN = 24, 1 << 22
 # Bits of a uniform number that is narrower than float32.
 _NARROW_BITS = {"float16": 10, "bfloat16": 7}
 
@@ -218,6 +221,9 @@ class Draws:
         normal = self._normal_double if wide else _normal
         groups = -(-count // per_group)
         out = xp.empty((groups, per_group), np.float64 if wide else np.float32)
+        if self.is_recorded and count <= _MOST_UNSEEN:
+            self._draw_unseen(xp, start, out, normal, stride)
+            return out.reshape(-1)[:count].astype(dtype, copy=False)
         unfit = [xp.zeros(0, np.int64)]
         for lanes, part in self._parts(xp, start, groups, stride):
             normal(xp, lanes, out[part])
@@ -230,6 +236,24 @@ class Draws:
             part = slice(begin, begin + self._blocks_at_once)
             self._redraw(xp, start, out, redrawn[part], normal, stride)
         return out.reshape(-1)[:count].astype(dtype, copy=False)
+
+    def _draw_unseen(self, xp: Any, start: Start, out: Any, normal: Convert, stride: int) -> None:
+        """Fill all groups from as many blocks as surely are enough."""
+        groups, per_group = out.shape
+        # What does not fit, and what is drawn beyond a group's end, goes to one more column.
+        filled = xp.zeros((groups, per_group + 1), out.dtype)
+        rows = xp.arange(groups)[:, None]
+        offsets = xp.arange(groups, dtype=np.uint64) * stride
+        kept = xp.zeros((groups, 1), np.int64)
+        attempts = _DRAWN_UNSEEN // per_group
+        for attempt in range(attempts):
+            drawn = xp.empty(out.shape, out.dtype)
+            normal(xp, _lanes(start, offsets + attempt, groups * stride + attempts), drawn)
+            fits = xp.abs(drawn) < _TRUNCATION
+            place = xp.cumsum(fits, axis=1) + (kept - 1)
+            filled[rows, xp.where(fits, xp.minimum(place, per_group), per_group)] = drawn
+            kept += xp.sum(fits, axis=1, keepdims=True)
+        out[...] = filled[:, :per_group]
 
     def _redraw(
         self,

@@ -112,6 +112,20 @@ def test_moments():
     assert abs(uniform.mean() - 0.5) < 0.01
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("counter", [0, (1 << 64) - 2000, (1 << 128) - 1])
+def test_numbers_that_fit_are_found_without_a_look_at_them(dtype, counter):
+    for count in (0, 1, 7, 40_001):
+        start, wanted = Start.of(7, counter), np.dtype(dtype)
+        looked, unseen = (
+            Draws(1 << 12, of_c_library=False, is_recorded=is_recorded).truncated_normal(
+                np, start, count, wanted
+            )
+            for is_recorded in (False, True)
+        )
+        assert looked.tobytes() == unseen.tobytes()
+
+
 @given(st.integers(0, 300), st.integers(0, 2**64 - 1))
 def test_a_permutation_is_one(count, key):
     assert sorted(DRAWS.permutation(Start.of(key, 0), count)) == list(range(count))

@@ -515,7 +515,7 @@ def test_recorded_steps_draw_on(name):
             steps += [session.run(y, {x: X[:5, :3]}) for _ in range(2)]
             found.append([step.tolist() for step in steps])
             # Tables that a kernel brings to a device once are not there yet the first time.
-            assert len(refusals(session)) <= (name == "normal")
+            assert len(refusals(session)) <= (name in ("normal", "truncated"))
         assert bool(counted["/gpu:0"].replays) == (config is None)
     assert found[0] == found[1]
     if name != "stateless":

@@ -370,11 +370,13 @@ def _follows_from_shapes(node: Node, known: Container[Tensor], feeds: Container[
     kernel = node.kernel
     if node.memory is not None or node.device.device_type == "CPU":
         return False
+    if any(tensor in feeds for tensor in node.op.outputs):
+        return False
     if node.op.type == "VariableShape":  # with another shape it lies elsewhere
         return node.inputs[0].op.type == "VarHandleOp"
     if (kernel.stateful or node.op.op_def.is_stateful) and not kernel.constant:
         return False
-    if not (kernel.records or kernel.constant) or any(t in feeds for t in node.op.outputs):
+    if not (kernel.records or kernel.constant):
         return False
     # What a rewritten step runs may read less than the graph says.
     arguments = zip(node.inputs, input_arguments(node.op), strict=False)
