@@ -6,6 +6,7 @@ from typing import Any
 
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
+from tfsession.kernels.gather import take_or_zeros
 from tfsession.kernels.segment_sums import row_sums
 
 
@@ -13,13 +14,17 @@ def _refuse(text: str) -> InvalidArgumentError:
     return InvalidArgumentError(None, None, text)
 
 
-def _check(indices: Any, ids: Any, rows: int) -> None:
+def _check_vectors(indices: Any, ids: Any) -> None:
     if indices.ndim != 1:
         raise _refuse("indices should be a vector.")
     if ids.ndim != 1:
         raise _refuse("segment_ids should be a vector.")
     if indices.size != ids.size:
         raise _refuse("segment_ids and indices should have same size.")
+
+
+def _check(indices: Any, ids: Any, rows: int) -> None:
+    _check_vectors(indices, ids)
     bad = (indices < 0) | (indices >= rows)
     if bad.any():
         at = int(bad.argmax())
@@ -77,6 +82,40 @@ def _spread(xp: Any, kind: str, grad: Any, indices: Any, segment_ids: Any, rows:
     return grad[places]
 
 
+# --- where the host does not look at indices: those out of range are left out ---------------------
+
+
+def _sums_unseen(xp: Any, count: int, places: Any, rows: Any) -> Any:
+    """Sums of rows by place, the rows of places out of range left out."""
+    valid = (places >= 0) & (places < count)
+    return _summed(xp, count + 1, xp.where(valid, places, count), rows)[:count]
+
+
+def _divisors_unseen(xp: Any, kind: str, ids: Any, count: int) -> Any:
+    members = xp.maximum(_sums_unseen(xp, count, ids, xp.ones(ids.size)), 1.0)
+    return members if kind == "Mean" else xp.sqrt(members)
+
+
+def _reduce_unseen(xp: Any, kind: str, data: Any, indices: Any, ids: Any, count: int) -> Any:
+    if data.ndim < 1:
+        raise _refuse("input must be at least rank 1")
+    _check_vectors(indices, ids)
+    if count < 0:
+        raise _refuse("segment ids must be < num_segments")
+    total = _sums_unseen(xp, count, ids, take_or_zeros(xp, data, indices, 0, 0))
+    if kind != "Sum" and count:
+        total /= _column(_divisors_unseen(xp, kind, ids, count), total)
+    return total.astype(data.dtype, copy=False)
+
+
+def _spread_unseen(xp: Any, kind: str, grad: Any, indices: Any, ids: Any, rows: int) -> Any:
+    _check_vectors(indices, ids)
+    if kind != "Sum" and len(grad):
+        grad = grad / _column(_divisors_unseen(xp, kind, ids, len(grad)), grad)
+    total = _sums_unseen(xp, rows, indices, take_or_zeros(xp, grad, ids, 0, 0))
+    return total.astype(grad.dtype, copy=False)
+
+
 def _register(kind: str) -> None:
     host = ["indices", "segment_ids"]
 
@@ -84,14 +123,22 @@ def _register(kind: str) -> None:
     def _(xp: Any, data: Any, indices: Any, segment_ids: Any) -> Any:
         return _reduce(xp, kind, data, indices, segment_ids)
 
-    @kernel(f"SparseSegment{kind}WithNumSegments", host=[*host, "num_segments"])
+    @kernel(f"SparseSegment{kind}WithNumSegments", host=["num_segments"])
+    def _(xp: Any, data: Any, indices: Any, segment_ids: Any, num_segments: Any) -> Any:
+        return _reduce_unseen(xp, kind, data, indices, segment_ids, int(num_segments))
+
+    @kernel(f"SparseSegment{kind}WithNumSegments", device="CPU")
     def _(xp: Any, data: Any, indices: Any, segment_ids: Any, num_segments: Any) -> Any:
         return _reduce(xp, kind, data, indices, segment_ids, num_segments)
 
-    @kernel(f"SparseSegment{kind}Grad", host=[*host, "output_dim0"])
+    @kernel(f"SparseSegment{kind}Grad", host=["output_dim0"])
+    def _(xp: Any, grad: Any, indices: Any, segment_ids: Any, output_dim0: Any) -> Any:
+        return _spread_unseen(xp, kind, grad, indices, segment_ids, int(output_dim0))
+
+    @kernel(f"SparseSegment{kind}Grad", device="CPU")
     def _(xp: Any, grad: Any, indices: Any, segment_ids: Any, output_dim0: Any) -> Any:
         parts = _spread(xp, kind, grad, indices, segment_ids, output_dim0)
-        total = _summed(xp, int(output_dim0), xp.asarray(indices), parts)
+        total = _summed(xp, int(output_dim0), indices, parts)
         return total.astype(grad.dtype, copy=False)
 
     @kernel(f"SparseSegment{kind}GradV2", host=[*host, "dense_output_dim0"])

@@ -95,9 +95,32 @@ WRONG = [
 
 @pytest.mark.parametrize(("indices", "ids", "count", "text"), WRONG)
 def test_errors(fresh_graph, indices, ids, count, text):
-    fed = [tf.placeholder(tf.int32) for _ in range(2)]
-    result = tf.sparse_segment_mean(tf.ones([4, 2]), *fed, num_segments=count)
+    with tf.device("/cpu:0"):
+        fed = [tf.placeholder(tf.int32) for _ in range(2)]
+        result = tf.sparse_segment_mean(tf.ones([4, 2]), *fed, num_segments=count)
     with tf.Session() as session:
         with pytest.raises(tf.errors.InvalidArgumentError, match=text):
             session.run(result, dict(zip(fed, (indices, ids), strict=True)))
         assert session.run(result, dict(zip(fed, ([0], [0]), strict=True)))[0].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("name", DIVISORS)
+def test_what_is_out_of_range_is_left_out_where_the_host_does_not_look(fresh_graph, name):
+    data = np.arange(1.0, 9.0).reshape(4, 2)
+    indices, ids = [0, 4, -1, 2, 3], [0, 0, 2, 3, -1]
+    with tf.device("/gpu:0"):
+        x = tf.placeholder(tf.float64, [4, 2])
+        fed = [tf.placeholder(tf.int64, [5]) for _ in range(2)]
+        sums = getattr(tf, f"sparse_segment_{name}")(x, *fed, num_segments=3)
+        grad = tf.gradients(sums, x)[0]
+    divisor = {"sum": 1, "mean": 2, "sqrt_n": np.sqrt(2)}[name]
+    with tf.Session() as session:
+        for _ in range(3):
+            with session.counting() as counted:
+                found = session.run(
+                    [sums, grad], {x: data, **dict(zip(fed, (indices, ids), strict=True))}
+                )
+            np.testing.assert_allclose(found[0], [data[0] / divisor, [0, 0], [0, 0]])
+            np.testing.assert_allclose(found[1], [[1 / divisor] * 2, *[[0, 0]] * 3])
+    assert counted["/gpu:0"].replays == 1
+    assert counted["/gpu:0"].launches == 0
