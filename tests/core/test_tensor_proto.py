@@ -324,9 +324,10 @@ def tensor_proto(dtype, shape, fields):
     return proto
 
 
+@pytest.mark.parametrize("read", [make_ndarray, constant_array])
 @pytest.mark.parametrize(("dtype", "shape", "fields", "expected"), READ)
-def test_reading(dtype, shape, fields, expected):
-    array = make_ndarray(tensor_proto(dtype, shape, fields))
+def test_reading(dtype, shape, fields, expected, read):
+    array = read(tensor_proto(dtype, shape, fields))
     assert as_dtype(array.dtype) == dtype
     assert array.shape == tuple(shape)
     assert array.tolist() == expected
@@ -339,6 +340,8 @@ REPEATED = [
     ("complex64", [3], {"scomplex_val": [1, 2, 3, 4]}),
     ("half", [3], {"half_val": [15360, 0]}),
     ("string", [3], {"string_val": [b"a", b"b"]}),
+    ("string", [3], {"string_val": [b"a"]}),
+    ("qint8", [3], {"int_val": [1]}),
     ("float8_e5m2", [3], {"float8_val": b"<<"}),
 ]
 

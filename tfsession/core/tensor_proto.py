@@ -203,7 +203,7 @@ def constant_array(tensor: Any) -> Array:
     if values.size >= count:
         return fill(values, sizes)
     if values.size <= 1:
-        return np.broadcast_to(fill(values, (1,))[0], sizes)
+        return np.broadcast_to(fill(values, ()), sizes)
     most = _MOST_REPEATED_TEXTS if dtype is dtypes.string else _MOST_REPEATED
     if count * dtype.numpy.itemsize > most:
         raise ValueError(f"{values.size} values are given for a tensor of shape {list(sizes)}")
