@@ -72,10 +72,11 @@ def parsed_text(cls: Any, data: bytes) -> Any:
 def require_room(nbytes: int) -> None:
     """Raise MemoryError where there is no room for so many bytes in a message, and written again.
 
-    A field that is given bytes does not look, and ends the process.
+    A field that is given bytes does not look, and ends the process; a message that is written into
+    a buffer that grows says less.
     """
     if nbytes > _LARGE:
-        bytes(2 * nbytes)
+        bytes(4 * nbytes)
 
 
 def extend(listed: Any, values: list[Any]) -> None:
