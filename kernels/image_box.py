@@ -17,6 +17,9 @@ def _refuse(text: str) -> InvalidArgumentError:
     return InvalidArgumentError(None, None, text)
 
 
+# What has not been found in so many attempts, a second of them, will hardly be.
+_MOST_ATTEMPTS = 100_000
+
 # --- at random ------------------------------------------------------------------------------------
 
 
@@ -162,7 +165,7 @@ def sample_distorted_bounding_box(
     draw = _Words(words(generator.key, generator.reserve(max_attempts)))
     low, high = (np.float32(ratio) for ratio in aspect_ratio_range)
     found = None
-    for _ in range(max_attempts):
+    for _ in range(min(max_attempts, _MOST_ATTEMPTS)):
         ratio = draw.part() * (high - low) + low
         part = _crop(width, height, *map(np.float32, area_range), ratio, draw)
         if part is not None and _shows_enough(part, boxes, min_object_covered):

@@ -58,3 +58,8 @@ def test_what_a_file_only_claims_is_not_computed_with(number):
 def test_what_few_values_stand_for_is_written_so(seed, number):
     """Sixteen million truths, or a million texts, of which all but a dozen are equal."""
     assert fuzz.defect_of("graph", seed, number) is None
+
+
+def test_attempts_end():
+    """A part of an image that is not found in 2**40 attempts."""
+    assert fuzz.defect_of("graph", "602", 110038) is None
