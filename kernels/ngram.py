@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -34,9 +33,11 @@ def string_ngrams(
     _check(data, data_splits, ngram_widths)
     splits, words = data_splits.tolist(), data.tolist()
     found: list[bytes] = []
-    ends = splits[:1]
-    for start, stop in pairwise(splits):
-        row, before = words[start:stop], len(found)
+    counts = np.zeros_like(data_splits)
+    # Nothing comes of an empty row without padding.
+    rows = range(len(splits) - 1) if pad_width else np.flatnonzero(np.diff(data_splits)).tolist()
+    for index in rows:
+        row, before = words[splits[index] : splits[index + 1]], len(found)
         for width in ngram_widths:
             pads = width - 1 if pad_width < 0 else min(pad_width, width - 1)
             padded = [left_pad] * pads + row + [right_pad] * pads
@@ -46,8 +47,8 @@ def string_ngrams(
                 raise _refuse("A row is too short for any of the widths, and its padding is open")
             pads = [left_pad] * pad_width, [right_pad] * pad_width
             found.append(separator.join([*pads[0], *row, *pads[1]]))
-        ends.append(len(found))
-    return texts(found, (len(found),)), np.array(ends, data_splits.dtype)
+        counts[index + 1] = len(found) - before
+    return texts(found, (len(found),)), np.cumsum(counts, dtype=counts.dtype)
 
 
 def _runs(words: Sequence[bytes], width: int, separator: bytes) -> Iterator[bytes]:
