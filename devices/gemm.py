@@ -37,7 +37,7 @@ from tfsession.devices.cublaslt import (
 )
 from tfsession.devices.gemm_choices import Choices
 
-__all__ = ["GemmLibrary", "description", "gemm_library"]
+__all__ = ["AMPERE", "GemmLibrary", "description", "gemm_library", "may_round_to_tf32"]
 
 # cublasComputeType_t of float32, exactly and with factors rounded to TF32.
 _FLOAT32, _TF32 = 68, 77
@@ -51,7 +51,7 @@ _KINDS: Final[dict[np.dtype[Any], Kind]] = {
 }
 # NVIDIA's switch for all of its libraries, and TensorFlow's for the timing of algorithms.
 _OVERRIDE, _AUTOTUNE = "NVIDIA_TF32_OVERRIDE", "TF_MATMUL_AUTOTUNE_ENABLE"
-_AMPERE, _HOPPER = 80, 90
+AMPERE, _HOPPER = 80, 90
 _MUCH_WORKSPACE, _WORKSPACE = 32 << 20, 4 << 20
 # Algorithms that are timed for a problem, and how often.
 _CANDIDATES, _TURNS = 6, 3
@@ -115,6 +115,12 @@ def _collapsed(batch: Sequence[int], *steps: Sequence[int]) -> list[tuple[int, .
 def _alignment(bits: int) -> int:
     """What divides all numbers of which these are the joined bits, as far as it matters."""
     return min(_ALIGNED, bits & -bits) if bits else _ALIGNED
+
+
+def may_round_to_tf32(capability: int) -> bool:
+    """Whether factors of float32 may be rounded to TF32 on a card of this capability."""
+    is_wanted = modes.tensor_float_32 and os.environ.get(_OVERRIDE) != "0"
+    return is_wanted and capability >= AMPERE
 
 
 class GemmLibrary:
@@ -195,9 +201,8 @@ class GemmLibrary:
 
     def _compute(self, kind: Kind, is_exact: bool) -> int:
         """How exactly to multiply: float32 itself may be rounded to TF32 first."""
-        may = not is_exact and kind.data in (0, 4) and self._capability >= _AMPERE
-        rounds = may and modes.tensor_float_32 and os.environ.get(_OVERRIDE) != "0"
-        return _TF32 if rounds else kind.compute
+        may = not is_exact and kind.data in (0, 4)
+        return _TF32 if may and may_round_to_tf32(self._capability) else kind.compute
 
     def _side(self, xp: Any, array: Any, conjugate: bool) -> _Side:
         """How an array lies, or a copy of it that lies as the library can read it."""

@@ -119,7 +119,8 @@ template <typename T> __device__ __forceinline__ T float_floor_divide(const T a,
 }
 """
 
-# Conversions of the narrow types: by the machine's instructions.
+# By the machine's instructions: conversions of the narrow types, and products of fragments of
+# matrices, which all threads of a warp compute together.
 DEVICE: Final = r"""
 #define INFINITY __int_as_float(0x7f800000)
 #define NAN __int_as_float(0x7fc00000)
@@ -137,6 +138,36 @@ __device__ __forceinline__ unsigned short double_to_half(const double x) {
   unsigned short y;
   asm("cvt.rn.f16.f64 %0, %1;" : "=h"(y) : "d"(x));
   return y;
+}
+__device__ __forceinline__ float rounded_tf32(const float x) {
+  unsigned int y;
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(y) : "f"(x));
+  return __int_as_float((int)y);
+}
+__device__ __forceinline__ unsigned int two_as_half(const float low, const float high) {
+  unsigned int y;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
+  return y;
+}
+__device__ __forceinline__ unsigned int two_as_bfloat16(const float low, const float high) {
+  unsigned int y;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
+  return y;
+}
+#define MMA(name, kind) \
+  __device__ __forceinline__ void name(float* c, const unsigned int* a, const unsigned int* b) { \
+    asm volatile("mma.sync.aligned." kind " {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};" \
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) \
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1])); \
+  }
+MMA(mma_half, "m16n8k16.row.col.f32.f16.f16.f32")
+MMA(mma_bfloat16, "m16n8k16.row.col.f32.bf16.bf16.f32")
+MMA(mma_tf32, "m16n8k8.row.col.f32.tf32.tf32.f32")
+// Four matrices of 8 by 8 halves, transposed; lanes 8i to 8i + 7 give the rows of the i-th.
+__device__ __forceinline__ void matrices_turned(unsigned int* to, const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+      : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+      : "r"((unsigned int)__cvta_generic_to_shared(row)) : "memory");
 }
 """
 

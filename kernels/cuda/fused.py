@@ -109,9 +109,11 @@ def layout_of(array: Any) -> Array:
 class Plan:
     """The kernels of a program for arrays of one kind, and the memory that they want."""
 
-    def __init__(self, library: CodeLibrary, planned: Calls) -> None:
+    def __init__(
+        self, library: CodeLibrary, planned: Calls, options: Sequence[str] = OPTIONS
+    ) -> None:
         text, names = module(planned.launches)
-        kernels = library.kernels(text, names, OPTIONS)
+        kernels = library.kernels(text, names, options)
         self._launches = [
             (
                 partial(kernel, (*launch.grid, 1), (*launch.block, 1)),

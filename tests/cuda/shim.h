@@ -29,7 +29,7 @@ switch_stack:
 #define __global__ static
 #define __device__
 #define __forceinline__ inline
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 #define __shared__ static
 #define __restrict__ __restrict
 
@@ -42,6 +42,8 @@ struct Fiber {
   Index index;
   State state;
   uint64_t slot;
+  uint32_t words[6];
+  const unsigned short* row;
   std::vector<char> stack;
 };
 static std::vector<Fiber> fibers;
@@ -104,6 +106,73 @@ static inline float half_to_float(unsigned short x) {
                       : exponent     ? ldexp(1024 + fraction, exponent - 25)
                                      : ldexp(fraction, -24);
   return (float)(x & 0x8000 ? -size : size);
+}
+
+// Products of fragments, as PTX lays them out over the threads of a warp: of thread 4g + t, the words
+// of the left side are rows g and g + 8 at 2t (k16) or t (k8), then the same 8 (4) columns on; those
+// of the right side are column g at these places; the result is rows g and g + 8 at 2t and 2t + 1.
+static float bits_to_float(uint32_t x) { float y; memcpy(&y, &x, 4); return y; }
+static inline float rounded_tf32(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, 4);
+  return x != x ? x : bits_to_float((bits + 0x1000) & ~0x1fffu);  // ties away from zero
+}
+static inline unsigned int two_as_half(float low, float high) {
+  return double_to_half(low) | (uint32_t)double_to_half(high) << 16;
+}
+static uint32_t high_half(float x) {  // to the nearest, ties to even
+  uint32_t bits;
+  memcpy(&bits, &x, 4);
+  return x != x ? 0x7fffu : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+}
+static inline unsigned int two_as_bfloat16(float low, float high) {
+  return high_half(low) | high_half(high) << 16;
+}
+template <int K, typename F>
+static void multiply_fragments(float* c, const unsigned int* a, const unsigned int* b, F number) {
+  memcpy(current->words, a, 16);
+  memcpy(current->words + 4, b, 8);
+  wait_as(AT_SHUFFLE);
+  const size_t lane = (current - fibers.data()) % 32, first = current - fibers.data() - lane;
+  for (size_t i = 0; i < 4; ++i) {
+    const size_t row = lane / 4 + (i >> 1) * 8, column = lane % 4 * 2 + (i & 1);
+    double sum = c[i];
+    for (size_t k = 0; k < K; ++k) {
+      const size_t half = k / (K / 2), at = k % (K / 2), thread = K == 16 ? at / 2 : at;
+      const uint32_t left = fibers[first + row % 8 * 4 + thread].words[row / 8 + 2 * half];
+      const uint32_t right = fibers[first + column * 4 + thread].words[4 + half];
+      sum += (double)number(left, at & 1) * number(right, at & 1);
+    }
+    c[i] = (float)sum;
+  }
+  wait_as(AT_SHUFFLE);
+}
+static void mma_half(float* c, const unsigned int* a, const unsigned int* b) {
+  multiply_fragments<16>(c, a, b, [](uint32_t x, bool high) {
+    return half_to_float((unsigned short)(high ? x >> 16 : x));
+  });
+}
+static void mma_bfloat16(float* c, const unsigned int* a, const unsigned int* b) {
+  multiply_fragments<16>(c, a, b, [](uint32_t x, bool high) {
+    return bits_to_float(high ? x & 0xffff0000u : x << 16);
+  });
+}
+static void mma_tf32(float* c, const unsigned int* a, const unsigned int* b) {
+  multiply_fragments<8>(c, a, b, [](uint32_t x, bool) {
+    if (x & 0x1fff && (x & 0x7fffffff) <= 0x7f800000) { fprintf(stderr, "not TF32\n"); exit(3); }
+    return bits_to_float(x);
+  });
+}
+static void matrices_turned(unsigned int* to, const void* row) {
+  if ((uintptr_t)row % 16) { fprintf(stderr, "a row is not aligned\n"); exit(3); }
+  current->row = (const unsigned short*)row;
+  wait_as(AT_SHUFFLE);
+  const size_t lane = (current - fibers.data()) % 32, first = current - fibers.data() - lane;
+  for (size_t i = 0; i < 4; ++i) {
+    const Fiber* rows = &fibers[first + 8 * i + lane % 4 * 2];
+    to[i] = rows[0].row[lane / 4] | (uint32_t)rows[1].row[lane / 4] << 16;
+  }
+  wait_as(AT_SHUFFLE);
 }
 
 static void enter() {

@@ -29,12 +29,12 @@ def _launches():
             yield from Job(program, arrays).calls.launches
 
 
-def compiled_without_spills(launches, arch):
+def compiled_without_spills(launches, arch, options=OPTIONS):
     """The names of the kernels, all of which compile, and keep their numbers in registers."""
     found = compiler()
     assert found is not None, "NVRTC is not installed"
     text, names = module(launches)
-    compiled = found.compile(text, "kernels", arch, [*OPTIONS, "--ptxas-options=-v"])
+    compiled = found.compile(text, "kernels", arch, [*options, "--ptxas-options=-v"])
     assert compiled.cubin.startswith(b"\x7fELF")
     seen = dict(_spills(compiled.log))
     assert set(seen) == set(names)

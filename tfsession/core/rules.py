@@ -354,9 +354,10 @@ def affine(*op_types: str) -> Callable[[F], F]:
     return register
 
 
-# What computes operations of a GPU together: `f(xp, calls, given, results)`, with the calls of
-# `devices.program`, gives a function of the values that are given, which gives a list of results,
-# or None where they have to be computed one after another.
+# What computes operations of a GPU together. "group" is any: `f(xp, calls, given, results)`, with
+# the calls of `devices.program`, gives a function of the values that are given, which gives a list
+# of results, or None where they have to be computed one after another. "attention" is
+# `f(xp, scale, is_masked, transposed)`, which gives a function of Q, K, V and the mask.
 fusers: Registry[Callable[..., Any]] = Registry("fuser", late.kernels)
 
 

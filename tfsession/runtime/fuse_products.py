@@ -148,8 +148,8 @@ def _is_product(node: Node) -> bool:
     return op.type == "MatMul" and node.memory is not None and op.attrs["T"] in _TYPES
 
 
-class _Stretch:
-    """Operations whose order is only that of their inputs."""
+class Links:
+    """Operations whose order is only that of their inputs, and who reads what they make."""
 
     def __init__(
         self,
@@ -167,6 +167,35 @@ class _Stretch:
         for tensor in feeds:
             self._makers.pop(tensor, None)
         self._awaited = {op for node in nodes for op in node.controls}
+
+    def _inside(self, node: Node) -> list[Node]:
+        """Who reads the one result of an operation, if only operations of this stretch do."""
+        (made,) = node.op.outputs
+        readers = list(self._readers.get(made, ()))
+        is_known = made not in self._is_needed and made not in self._feeds
+        if not is_known or node.op in self._awaited or not all(map(self._is_here, readers)):
+            return []
+        return readers
+
+    def _is_here(self, node: Node) -> bool:
+        return node.op in self._places
+
+    def _is_scalar(self, tensor: Tensor) -> bool:
+        """Whether it is one number that is known."""
+        return tensor.op.type == "Const" and tensor._shape == () and tensor not in self._feeds
+
+
+class _Stretch(Links):
+    """Operations among which there are products."""
+
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        feeds: Collection[Tensor],
+        is_needed: Container[Tensor],
+        readers: Mapping[Tensor, Sequence[Node]],
+    ) -> None:
+        super().__init__(nodes, feeds, is_needed, readers)
         self._sums = self._find_sums()
 
     def fused(self) -> list[Node]:
@@ -211,25 +240,13 @@ class _Stretch:
             parts.append(bias)
         return [*parts, *self._activation_of(parts[-1])]
 
-    def _inside(self, node: Node) -> list[Node]:
-        """Who reads the one result of an operation, if only operations of this stretch do."""
-        (made,) = node.op.outputs
-        readers = list(self._readers.get(made, ()))
-        is_known = made not in self._is_needed and made not in self._feeds
-        if not is_known or node.op in self._awaited or not all(map(self._is_here, readers)):
-            return []
-        return readers
-
-    def _is_here(self, node: Node) -> bool:
-        return node.op in self._places
-
     def _bias_of(self, product: Node) -> Node | None:
         readers = self._inside(product)
         if len(readers) != 1 or len(readers[0].inputs) != 2:
             return None
         node, (made,) = readers[0], product.op.outputs
         others = [tensor for tensor in node.inputs if tensor is not made]
-        if len(others) != 1 or not _is_alike(node, product) or not _is_bias(node, others[0]):
+        if len(others) != 1 or not is_alike(node, product) or not _is_bias(node, others[0]):
             return None
         if node.op.type == "BiasAdd":
             return None if node.op.attrs["data_format"] == b"NCHW" else node
@@ -248,7 +265,7 @@ class _Stretch:
         for other in self._nodes[self._places[node.op] + 1 :]:
             if len(chain) == _MOST:
                 break
-            if not _is_alike(other, node) or len(other.op.outputs) != 1:
+            if not is_alike(other, node) or len(other.op.outputs) != 1:
                 continue
             inputs = [tensor for tensor in other.inputs if not self._is_scalar(tensor)]
             if not other.kernel.elementwise or not inputs or not made.issuperset(inputs):
@@ -269,10 +286,6 @@ class _Stretch:
         inner = [self._inside(part) for part in chain[:-1]]
         return all(found and all(r.op in own for r in found) for found in inner)
 
-    def _is_scalar(self, tensor: Tensor) -> bool:
-        """Whether it is one number that is known."""
-        return tensor.op.type == "Const" and tensor._shape == () and tensor not in self._feeds
-
     # --- backwards ------------------------------------------------------------------------------
 
     def _with_sum(self, product: Node) -> list[Node]:
@@ -286,7 +299,7 @@ class _Stretch:
             return []
         product = replace(product, inputs=[self._root(tensor) for tensor in product.inputs])
         for other in self._sums.get(product.inputs[1], ()):
-            if _is_alike(other, product):
+            if is_alike(other, product):
                 pair = sorted([product, other], key=lambda node: self._places[node.op])
                 place = self._places[pair[0].op]
                 if all(self._is_made_before(tensor, place) for tensor in pair[1].inputs):
@@ -331,7 +344,7 @@ def _is_bias(node: Node, tensor: Tensor) -> bool:
     return node.op.type in _SUMS and tensor._shape is not None and len(tensor._shape) == 1
 
 
-def _is_alike(node: Node, product: Node) -> bool:
+def is_alike(node: Node, product: Node) -> bool:
     """Whether an operation computes where a product does, in its type."""
     memory = product.memory
     return (

@@ -30,6 +30,7 @@ from tfsession.runtime.buffers import Buffers
 from tfsession.runtime.control import CancellationManager, stop_closed, stop_late
 from tfsession.runtime.errors import Ops
 from tfsession.runtime.fuse import Group, fused
+from tfsession.runtime.fuse_attention import fused_attention
 from tfsession.runtime.fuse_convolutions import fused_convolutions
 from tfsession.runtime.fuse_device import fused_on_device
 from tfsession.runtime.fuse_products import fused_products
@@ -324,6 +325,7 @@ class Writer:
                 nodes = fused(nodes, self.names.feeds, is_needed)
                 nodes = side_by_side(nodes, self.names.feeds, is_needed)
             else:
+                nodes = fused_attention(nodes, self.names.feeds, is_needed)
                 nodes = fused_products(nodes, self.names.feeds, is_needed)
                 nodes = fused_on_device(nodes, self.names.feeds, is_needed)
                 nodes = fused_updates(nodes, self.names.feeds, is_needed)
