@@ -1,7 +1,8 @@
 """Convolutions and their gradients, with groups and in each layout; halves in float32.
 
 Windows of one element are rows of a matrix as they lie. Others are copied to one, or where that is
-less work, are multiplied at points of polynomials.
+less work, are multiplied at points of polynomials. A GPU has kernels of its own for both, if there
+is what compiles them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from tfsession.kernels.conv_windows import (
     checked_axes,
     with_channels_last,
 )
+from tfsession.kernels.cuda import conv as of_cards
 from tfsession.kernels.matmul import multiply
 from tfsession.kernels.nn import widened
 
@@ -260,6 +262,9 @@ def _forward(
     xp: Any, op: str, x: Any, w: Any, attrs: dict[str, Any], kept: Kept = None, then: Then = None
 ) -> Any:
     problem = _problem(op, x.shape, w.shape, attrs)
+    by_card = of_cards.forward(xp, problem, x, w) if then is None else None
+    if by_card is not None:
+        return by_card
     if problem.groups == 1 and not problem.channels_first and x.dtype == w.dtype == "float32":
         return correlate(xp, x, w, problem.axes, kept, then)
     if then is not None:
@@ -287,6 +292,9 @@ def _to_input(
                          else sizes.tolist(), grad, w, attrs)  # fmt: skip
     problem = _problem(op, shape, w.shape, attrs)
     problem.check_gradient(op, grad)
+    by_card = of_cards.input_gradient(xp, problem, w, grad) if then is None else None
+    if by_card is not None:
+        return by_card
     if problem.groups == 1 and not problem.channels_first and grad.dtype == w.dtype == "float32":
         return input_gradient(xp, w, grad, problem.axes, then)
     if then is not None:
@@ -315,6 +323,9 @@ def _to_filter(xp: Any, op: str, x: Any, sizes: Any, grad: Any, attrs: dict[str,
     shape = checked_sizes(sizes, x.ndim, "filter_sizes")
     problem = _problem(op, x.shape, shape, attrs)
     problem.check_gradient(op, grad)
+    by_card = of_cards.filter_gradient(xp, problem, x, grad)
+    if by_card is not None:
+        return by_card.reshape(shape)
     wide = widened(with_channels_last(xp, x, problem.channels_first))
     slopes = widened(with_channels_last(xp, grad, problem.channels_first))
     found = [

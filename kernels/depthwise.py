@@ -23,6 +23,7 @@ from tfsession.kernels.conv_windows import (
     windows_by_block,
     with_channels_last,
 )
+from tfsession.kernels.cuda import conv as of_cards
 from tfsession.kernels.nn import widened
 
 # Bytes of the output worked on at a time: they and what they are made of stay in the cache.
@@ -109,6 +110,9 @@ def depthwise_conv2d(
     attrs = {"strides": strides, "padding": padding, "explicit_paddings": explicit_paddings,
              "data_format": data_format, "dilations": dilations}  # fmt: skip
     problem = _Problem("DepthwiseConv2dNative", input.shape, filter.shape, attrs)
+    by_card = of_cards.depthwise(xp, problem, input, filter)
+    if by_card is not None:
+        return by_card
     weights = widened(filter).reshape(*filter.shape[:2], -1)
     result = xp.empty(problem.out_shape, weights.dtype)
     x = problem.repeated(xp, input)
@@ -135,6 +139,9 @@ def depthwise_conv2d_backprop_input(
     op, shape = "DepthwiseConv2dNativeBackpropInput", checked_sizes(input_sizes, 4, "input_sizes")
     problem = _Problem(op, shape, filter.shape, attrs)
     problem.check_gradient(op, out_backprop)
+    by_card = of_cards.depthwise_input_gradient(xp, problem, filter, out_backprop)
+    if by_card is not None:
+        return by_card
     grad = widened(with_channels_last(xp, out_backprop, problem.first))
     weights = widened(filter).reshape(*filter.shape[:2], -1)
     total = xp.empty((len(grad), *(axis.size for axis in problem.axes), grad.shape[-1]), grad.dtype)
@@ -175,6 +182,9 @@ def depthwise_conv2d_backprop_filter(
     shape = checked_sizes(filter_sizes, 4, "filter_sizes")
     problem = _Problem(op, input.shape, shape, attrs)
     problem.check_gradient(op, out_backprop)
+    by_card = of_cards.depthwise_filter_gradient(xp, problem, input, out_backprop)
+    if by_card is not None:
+        return by_card
     grad = widened(with_channels_last(xp, out_backprop, problem.first))
     sums = (shape[0], shape[1], problem.out_shape[-1])
     if not grad.size:
