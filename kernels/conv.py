@@ -8,13 +8,13 @@ is what compiles them.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import product
 from typing import Any
 
 from tfsession.core.errors import InvalidArgumentError
-from tfsession.core.rules import kernel
+from tfsession.core.rules import fuser, kernel
 from tfsession.core.shape import debug_string
 from tfsession.core.windows import Axis, spatial_axes
 from tfsession.devices.onednn import dnn_library
@@ -333,6 +333,17 @@ def _to_filter(xp: Any, op: str, x: Any, sizes: Any, grad: Any, attrs: dict[str,
         for taken, given in problem.parts()
     ] or [xp.zeros(shape, wide.dtype)]
     return _joined(xp, found, -1).reshape(shape).astype(x.dtype, copy=False)
+
+
+@fuser("convolution")
+def with_epilogue(xp: Any, op: str, attrs: dict[str, Any]) -> Callable[..., Any]:
+    """What gives a convolution with what is done to it, or None; see `kernels.cuda.conv`."""
+
+    def computed(x: Any, w: Any, epilogue: int, bias: Any) -> Any:
+        problem = _problem(op, x.shape, w.shape, attrs)
+        return of_cards.forward(xp, problem, x, w, epilogue, bias)
+
+    return computed
 
 
 @kernel("Conv2D", keeps=["filter"])

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from tfsession.core.windows import Axis
 from tfsession.devices.code_library import CodeLibrary, code_library
+from tfsession.devices.cublaslt import DEFAULT
 from tfsession.devices.gemm import GemmLibrary, gemm_library
 from tfsession.devices.nvrtc import CompilationError
 from tfsession.kernels.cuda import conv_text
@@ -154,9 +155,18 @@ def _outcome(xp: Any, problem: Problem, sizes: Sequence[int], depth: int, dtype:
     return xp.empty((problem.batch, *inner), dtype)
 
 
-def forward(xp: Any, problem: Problem, x: Any, w: Any) -> Any:
-    """The convolution; None where the kernels of all devices shall compute it."""
+def forward(
+    xp: Any, problem: Problem, x: Any, w: Any, epilogue: int = DEFAULT, bias: Any = None
+) -> Any:
+    """The convolution; None where the kernels of all devices shall compute it.
+
+    `epilogue` is what is done to it, of cublasLtEpilogue_t; a bias is added to the last dimension.
+    """
     found = _libraries(xp, problem, x, w)
+    if bias is not None:
+        fits = bias.shape == (problem.out_depth,) and bias.dtype == x.dtype
+        if not fits or problem.channels_first or not bias.flags.c_contiguous:
+            return None
     windows = found and _Windows(xp, problem, x)
     if not found or not windows or not windows.fits:
         return None
@@ -171,18 +181,28 @@ def forward(xp: Any, problem: Problem, x: Any, w: Any) -> Any:
             if rows is None:
                 return None
             out = _of_group(y, given, windows.first)[images]
-            if not _write_products(gemm, windows, rows, own, out):
+            vector = None if bias is None else bias[given]
+            if not _write_products(gemm, windows, rows, own, out, epilogue, vector):
                 return None
     return y
 
 
-def _write_products(gemm: GemmLibrary, windows: _Windows, rows: Any, own: Any, out: Any) -> bool:
+def _write_products(
+    gemm: GemmLibrary,
+    windows: _Windows,
+    rows: Any,
+    own: Any,
+    out: Any,
+    epilogue: int,
+    vector: Any,
+) -> bool:
     """Write the products of windows with the filters of a group."""
     if windows.first:  # filters as rows, windows as columns
-        target = out.reshape(*out.shape[:2], -1)
-        return gemm.multiply(windows.xp, own.T, rows.swapaxes(0, 1), target) is not None
-    target = out.reshape(-1, out.shape[-1])
-    return gemm.multiply(windows.xp, rows.reshape(-1, windows.patch), own, target) is not None
+        sides, target = (own.T, rows.swapaxes(0, 1)), out.reshape(*out.shape[:2], -1)
+    else:
+        sides, target = (rows.reshape(-1, windows.patch), own), out.reshape(-1, out.shape[-1])
+    found = gemm.multiply(windows.xp, *sides, target, epilogue=epilogue, vector=vector)
+    return found is not None
 
 
 def input_gradient(xp: Any, problem: Problem, w: Any, grad: Any) -> Any:

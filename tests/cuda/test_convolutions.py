@@ -20,9 +20,10 @@ import tfsession  # noqa: F401  (registers the op families)
 from tfsession.core.dtypes import as_dtype
 from tfsession.core.modes import modes
 from tfsession.core.op_def import ops
-from tfsession.core.rules import find_kernel
+from tfsession.core.rules import find_kernel, fusers
 from tfsession.core.windows import axes_of
 from tfsession.devices.capture import Watch
+from tfsession.devices.cublaslt import BIAS, RELU
 from tfsession.devices.cuda_module import CudaModule
 from tfsession.kernels.cuda import conv, conv_text
 
@@ -92,9 +93,9 @@ PROBLEMS = [
     ("NHWC", "float32", 2, (7, 9), (3, 3, 4, 5), 1, "SAME", 1, ()),
     ("NHWC", "float16", 3, (8, 7), (3, 2, 8, 6), 2, "VALID", 1, ()),
     ("NHWC", "bfloat16", 2, (6, 6), (2, 2, 3, 4), 3, "EXPLICIT", 2, ((1, 2), (0, 3))),
-    ("NHWC", "float64", 2, (9, 9), (3, 3, 2, 6), 1, "SAME", 2, ()),  # two groups
+    ("NHWC", "float32", 2, (9, 9), (3, 3, 2, 6), 1, "SAME", 2, ()),  # two groups
     ("NHWC", "float32", 2, (5, 4), (1, 1, 6, 3), 1, "VALID", 1, ()),
-    ("NHWC", "float32", 2, (5, 5), (1, 1, 4, 3), 2, "SAME", 1, ()),
+    ("NHWC", "float64", 2, (5, 5), (1, 1, 4, 3), 2, "SAME", 1, ()),
     ("NCHW", "float32", 2, (7, 9), (3, 3, 4, 5), 2, "SAME", 1, ()),
     ("NCHW", "float16", 3, (5, 6), (2, 3, 2, 4), 1, "VALID", 1, ()),  # two groups
     ("NCHW", "float32", 2, (5, 4), (1, 1, 6, 3), 1, "SAME", 1, ()),
@@ -149,6 +150,23 @@ def test_windows_are_made_in_slices(card, code, monkeypatch, number):
     for found, expected in all_three(card, name, attrs, x, w, grad):
         same(found, expected, dtype)
     assert len(code.launches) == 3 * len(x) * GROUPS.get(number, 1)
+
+
+@needs_gxx
+@pytest.mark.parametrize("number", [0, 3, 4, 8])
+@pytest.mark.parametrize("epilogue", [RELU, BIAS, BIAS | RELU])
+def test_what_is_done_to_the_sums(card, code, xp, number, epilogue):
+    name, dtype, attrs, x, w, _, y = given(number)
+    bias = numbers(w.shape[-1:], dtype, 3)
+    before = xp.fake.fake_products()
+    arrays = device(x), device(w), epilogue, device(bias) if epilogue & BIAS else None
+    found = fusers["convolution"](card, name, attrs)(*arrays)
+    if number == 8 and epilogue & BIAS:  # channels come first
+        assert found is None
+        return
+    expected = y + bias if epilogue & BIAS else y
+    same(found, np.maximum(expected, 0) if epilogue & RELU else expected, dtype)
+    assert xp.fake.fake_products() == before + GROUPS.get(number, 1)
 
 
 def test_images_that_are_too_large_for_it_go_the_usual_way(card, code, monkeypatch):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tfsession as tf
+from tfsession.core.rules import fusers
 from tfsession.devices import cublaslt
 from tfsession.devices.simulated_array import SimulatedArray
 from tfsession.runtime import fuse_products, source
@@ -247,3 +248,66 @@ def test_a_simulated_device_counts_one_launch(fresh_graph, groups, monkeypatch):
                 session.run(result, {x: X + 1})
     assert len(groups) == 1
     assert counted["/gpu:0"].launches == 1
+
+
+# --- convolutions ---------------------------------------------------------------------------------
+
+IMAGES = np.random.default_rng(7).normal(size=(2, 5, 6, 3)).astype(np.float32)
+FILTERS = np.random.default_rng(8).normal(size=(3, 2, 3, 4)).astype(np.float32)
+
+
+def _convolved(x, w, **more):
+    return tf.nn.conv2d(x, FILTERS, 1, "SAME", **more)
+
+
+CONVOLUTIONS = [
+    (lambda x, w, b: tf.nn.bias_add(_convolved(x, w), b), BIAS),
+    (lambda x, w, b: tf.nn.relu(tf.nn.bias_add(_convolved(x, w), b)), BIAS | RELU),
+    (lambda x, w, b: tf.nn.relu(_convolved(x, w) + b), BIAS | RELU),
+    (lambda x, w, b: tf.nn.relu(_convolved(x, w)), RELU),
+    (lambda x, w, b: bert_gelu(tf.nn.bias_add(_convolved(x, w), b)), BIAS | GELU),
+]
+
+
+def _on_gpu(build, steps=3):
+    with tf.Graph().as_default(), tf.device("/gpu:0"):
+        x = tf.placeholder(tf.float32, [None, None, None, 3])
+        made = build(x, None, tf.constant(B))
+        with simulated_session() as session:
+            return [session.run(made, {x: IMAGES}) for _ in range(steps)][-1]
+
+
+@pytest.mark.parametrize(("build", "epilogue"), CONVOLUTIONS)
+def test_what_is_done_to_a_convolution(groups, monkeypatch, build, epilogue):
+    told, taken = [], []
+
+    def convolution(xp, op_type, attrs):
+        told.append((op_type, attrs["padding"]))
+
+        def computed(x, w, epilogue, bias):
+            taken.append((epilogue, bias is not None))
+
+        return computed
+
+    known = {"convolution": convolution, "group": fusers["group"]}
+    monkeypatch.setattr(fuse_products, "fusers", known)
+    found = _on_gpu(build)
+    assert len(groups) == 1
+    assert set(told) == {("Conv2D", b"SAME")}
+    assert set(taken) == {(epilogue, bool(epilogue & BIAS))}
+    monkeypatch.setattr(source, "fused_products", lambda nodes, *_: nodes)
+    np.testing.assert_array_equal(found, _on_gpu(build))
+
+
+def test_a_convolution_that_others_read_stays_apart(groups):
+    _on_gpu(lambda x, w, b: (lambda y: (y, tf.nn.relu(y)))(_convolved(x, w)))
+    assert groups == []
+
+
+def test_an_error_of_a_convolution_names_it(groups):
+    def build(x, w, b):
+        return tf.nn.relu(tf.nn.conv2d(x, tf.placeholder_with_default(W, None), 1, "SAME"))
+
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Conv2D"):
+        _on_gpu(build)
+    assert len(groups) == 1

@@ -357,7 +357,9 @@ def affine(*op_types: str) -> Callable[[F], F]:
 # What computes operations of a GPU together. "group" is any: `f(xp, calls, given, results)`, with
 # the calls of `devices.program`, gives a function of the values that are given, which gives a list
 # of results, or None where they have to be computed one after another. "attention" is
-# `f(xp, scale, is_masked, transposed)`, which gives a function of Q, K, V and the mask.
+# `f(xp, scale, is_masked, transposed)`, which gives a function of Q, K, V and the mask;
+# "convolution" is `f(xp, op_type, attrs)`, which gives one of images, filters, what the library of
+# products shall do to the result, and the bias or None.
 fusers: Registry[Callable[..., Any]] = Registry("fuser", late.kernels)
 
 

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from tfsession.core.dtypes import bfloat16, float16, float32
+from tfsession.core.rules import fusers
+from tfsession.devices.capture import CaptureRefused
 from tfsession.devices.cublaslt import BIAS, DEFAULT, GELU, GRADIENT_OF_BIAS, RELU
 from tfsession.devices.gemm import GemmLibrary, gemm_library
 from tfsession.devices.spares import Spares
@@ -26,6 +28,9 @@ from tfsession.runtime.partition import Node
 
 _TYPES = frozenset({float32, float16, bfloat16})
 _SUMS = frozenset({"Add", "AddV2"})
+_CONVOLUTIONS = frozenset({"Conv2D", "Conv3D"})
+# What tells how the windows of a convolution lie.
+_OF_WINDOWS = ("strides", "padding", "explicit_paddings", "data_format", "dilations")
 # Operations that an activation may be made of.
 _MOST = 16
 # Where activations are compared, and how exactly: their constants are as exact as their type.
@@ -58,6 +63,8 @@ class Products(OnDevice):
         A device without one computes it as it does other groups: a simulated one at once.
         """
         device: Any = self.memory
+        if self.parts[0].op.type in _CONVOLUTIONS:
+            return self._of_windows(fetched, closing, spares)
         otherwise = super().computed(fetched, closing, spares)
         product = next(node for node in self.parts if node.op.type == "MatMul")
         turns = product.op.attrs["transpose_a"], product.op.attrs["transpose_b"]
@@ -74,9 +81,8 @@ class Products(OnDevice):
                 return _with_sum(library, device.xp, values[a], values[b], turns, is_first)
 
             return summed
-        vectors = [tensor for tensor in self.parts[1].inputs if _is_bias(self.parts[1], tensor)]
-        epilogue = (BIAS if vectors else 0) | _activation(self.parts[len(vectors) + 1 :])
-        bias = places[vectors[0]] if vectors else None
+        epilogue, vector_of = self._epilogue()
+        bias = None if vector_of is None else places[vector_of]
 
         def fused(*values: Any) -> Any:
             library = gemm_library(device.xp)
@@ -87,6 +93,38 @@ class Products(OnDevice):
             return _with_epilogue(library, device.xp, *sides, turns, epilogue, vector)
 
         return fused
+
+    def _epilogue(self) -> tuple[int, Tensor | None]:
+        """What is done to the product, which is the first part, and the bias that is added."""
+        vectors = [tensor for tensor in self.parts[1].inputs if _is_bias(self.parts[1], tensor)]
+        epilogue = (BIAS if vectors else 0) | _activation(self.parts[len(vectors) + 1 :])
+        return epilogue, vectors[0] if vectors else None
+
+    def _of_windows(self, *told: Any) -> Callable[..., Any]:
+        """A convolution by the library, or by its own kernel and one for what is done to it."""
+        first, *rest = self.parts
+        op, xp = first.op, self.memory.xp  # type: ignore[union-attr]
+        made, read = op.outputs[0], {tensor for node in rest for tensor in node.inputs}
+        others = [tensor for tensor in self.inputs if tensor in read]
+        behind = OnDevice.of(rest, [made, *others], self.op.outputs).computed(*told)
+        epilogue, vector = self._epilogue()
+        attrs = {name: op.attrs[name] for name in _OF_WINDOWS if name in op.attrs}
+        by_library = fusers["convolution"](xp, op.type, attrs)
+        by_kernel = first.kernel.bind(xp, op.op_def, op.attrs)
+        places = [self.inputs.index(tensor) for tensor in (*first.inputs, *others)]
+        bias = None if vector is None else self.inputs.index(vector)
+
+        def convolved(*values: Any) -> Any:
+            x, w, *given = [values[place] for place in places]
+            try:
+                found = by_library(x, w, epilogue, None if bias is None else values[bias])
+                return behind(by_kernel(x, w), *given) if found is None else found
+            except CaptureRefused:
+                raise
+            except Exception:
+                return None  # operations one after another tell whose error it is
+
+        return convolved
 
 
 def _sides(left: Any, right: Any, turns: tuple[bool, bool]) -> tuple[Any, Any] | None:
@@ -145,7 +183,10 @@ def fused_products(
 
 def _is_product(node: Node) -> bool:
     op = node.op
-    return op.type == "MatMul" and node.memory is not None and op.attrs["T"] in _TYPES
+    if op.type in _CONVOLUTIONS and op.attrs["data_format"].startswith(b"NC"):
+        return False
+    is_known = op.type == "MatMul" or op.type in _CONVOLUTIONS
+    return is_known and node.memory is not None and op.attrs["T"] in _TYPES
 
 
 class Links:
@@ -295,7 +336,7 @@ class _Stretch(Links):
         those; then what comes later can be computed where the first one stands.
         """
         attrs = product.op.attrs
-        if not attrs["transpose_a"] or attrs["transpose_b"]:
+        if product.op.type != "MatMul" or not attrs["transpose_a"] or attrs["transpose_b"]:
             return []
         product = replace(product, inputs=[self._root(tensor) for tensor in product.inputs])
         for other in self._sums.get(product.inputs[1], ()):
