@@ -23,7 +23,7 @@ from tfsession.kernels.cuda.attention_text import ARGUMENTS, EXACT, SHARED, TENS
 from tfsession.kernels.cuda.body import Argument, Array, Launch
 from tfsession.kernels.cuda.emit import Calls
 from tfsession.kernels.cuda.expressions import STORED
-from tfsession.kernels.cuda.fused import Plan, layout_of
+from tfsession.kernels.cuda.fused import ALIGNMENT, Plan, layout_of
 
 __all__ = ["OPTIONS", "Attention", "Way", "planned"]
 
@@ -204,17 +204,19 @@ class Attention:
     def _launched(self, library: CodeLibrary, arrays: Sequence[Any]) -> Any:
         card = self._xp.cuda.Device()
         capability = int(card.compute_capability)
-        layouts = [layout_of(array) for array in arrays]
-        key = card.id, may_round_to_tf32(capability), tuple(layouts)
+        places = [array.data.ptr for array in arrays]
+        rounds = may_round_to_tf32(capability)
+        rows = zip(arrays, places, strict=True)
+        key = card.id, rounds, *[(a.shape, a.strides, a.dtype, not p % ALIGNMENT) for a, p in rows]
         if key not in self._plans:
             if len(self._plans) >= _MOST_PLANS:
                 self._plans.clear()
-            way = replace(self._way, rounds=key[1])
+            way, layouts = replace(self._way, rounds=rounds), list(map(layout_of, arrays))
             self._plans[key] = self._plan(library, way, layouts, capability)
         plan = self._plans[key]
         if plan is None:
             return None
-        return plan.run(self._xp, [array.data.ptr for array in arrays])[0]
+        return plan.run(self._xp, places)[0]
 
     def _plan(
         self, library: CodeLibrary, way: Way, layouts: Sequence[Array], capability: int

@@ -23,6 +23,7 @@ from tfsession.devices.traced_array import operand
 from tfsession.kernels.cuda.body import Argument, Array
 from tfsession.kernels.cuda.emit import OPTIONS, Calls, calls, module
 
+# What arrays are read by at once, if they can be.
 ALIGNMENT = 16
 # A group remembers how arrays of so many kinds are computed.
 _MOST_PLANS = 64

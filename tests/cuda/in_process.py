@@ -14,13 +14,13 @@ _CALL = """
 static void call(void** a) {{ {name}({arguments}); }}
 }}
 extern "C" void run_{name}(const long long* shape, void** a) {{
-  launch(of_{name}::call, false, shape, a, false);
+  launch(of_{name}::call, {meets}, shape, a, false);
 }}
 """
 
 
 class HostLibrary:
-    """Kernels without barriers, compiled by g++ as they are asked for."""
+    """Kernels of one file each, compiled by g++ as they are asked for."""
 
     def __init__(self, folder):
         self.folder, self.launches, self.known = Path(folder), [], {}
@@ -40,15 +40,17 @@ class HostLibrary:
         return [kernel]
 
     def _compiled(self, source, name):
-        assert "__syncthreads" not in source.split(f"namespace of_{name}")[1]
+        meets = "__syncthreads" in source.split(f"namespace of_{name} ")[1]
         (told,) = re.findall(rf"\) {name}\(\n(.*?)\) {{", source, re.DOTALL)
         taken = [
             f"({part.rsplit(' ', 1)[0].replace('__restrict__', '')})" + f"(size_t)a[{place}]"
-            for place, part in enumerate(told.split(", "))
+            for place, part in enumerate(re.split(r",\s+", told))
         ]
         text = source.replace(DEVICE, f'#include "{SHIM}"\n').replace('extern "C" ', "")
         assert text.endswith("}\n")
-        text = text[:-2] + _CALL.format(name=name, arguments=", ".join(taken))
+        text = text[:-2] + _CALL.format(
+            name=name, meets=str(meets).lower(), arguments=", ".join(taken)
+        )
         path = self.folder / f"kernel{len(self.known)}.cpp"
         path.write_text(text)
         flags = ["-O1", "-std=c++17", "-ffp-contract=off", "-w", "-shared", "-fPIC"]

@@ -1,18 +1,28 @@
 """Attention as one kernel: it compiles without spills, and gives what NumPy gives in float64."""
 
 import platform
+import runpy
 import shutil
 import sys
 from itertools import product
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from in_process import HostLibrary
 from on_cpu import Batch, array_of
 from test_compiled import compiled_without_spills
 
+import tfsession  # noqa: F401  (registers the op families)
+from tfsession.core.modes import modes
+from tfsession.core.rules import fusers
 from tfsession.devices.traced import dtype_named
+from tfsession.kernels.cuda import attention
 from tfsession.kernels.cuda.attention import OPTIONS, Way, planned
+
+FAKE = Path(__file__).parents[1] / "devices" / "fake_cupy.py"
+fake_cupy = SimpleNamespace(**runpy.run_path(str(FAKE)))
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or platform.machine() != "x86_64", reason="there is no NVRTC"
@@ -140,3 +150,70 @@ def test_what_has_no_kernel():
     refuses((5, 8), (7, 8), (7, 8), scale=float("inf"))
     refuses((5, 8), (7, 8), (7, 8), dtypes=("float32", "float16", "float32"))
     refuses((1, 1, 1, 5, 8), (1, 1, 1, 7, 8), (1, 1, 1, 7, 8))
+
+
+# --- on a card ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def card(monkeypatch, tmp_path):
+    """The array module of a card, whose kernels run on the host."""
+    found = fake_cupy.FakeCupy()
+    found.code = HostLibrary(tmp_path)
+    monkeypatch.setattr(attention, "code_library", lambda xp: xp.code)
+    return found
+
+
+@needs_gxx
+@pytest.mark.parametrize(("dtype", "is_tf32"), KINDS[1:])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_the_whole_way_on_a_card(card, dtype, is_tf32, transposed):
+    q, k, v = (numbers((2, 2, n, 16), dtype, n) for n in (5, 7, 7))
+    mask = numbers((2, 1, 1, 7), dtype, 0)
+    turned = k.swapaxes(-1, -2) if transposed else k
+    given = [fake_cupy.device(x) for x in (q, turned, v, mask)]
+    compute = fusers["attention"](card, 0.25, True, transposed)
+    for _ in range(2):
+        check(((dtype, is_tf32), [q, k, v], mask, 0.25), compute(*given))
+    name = f"masked_attention_{'tf32' if is_tf32 else dtype}_16"
+    assert card.code.launches == [name] * 2
+    assert len(card.code.known) == 1
+    assert compute(given[0], given[2][..., :3], *given[2:]) is None  # these do not fit
+
+
+# (dtype, whether TF32 is allowed, capability, batch, rows, keys, depth, whether it is worth it)
+WORTHS = [
+    ("float16", True, 90, 16, 1024, 1024, 64, True),
+    ("bfloat16", False, 80, 8, 4096, 4096, 128, True),
+    ("float16", True, 70, 16, 1024, 1024, 64, False),  # other tensor cores
+    ("float16", True, 90, 4, 1, 8192, 64, False),  # few blocks over many keys
+    ("float16", True, 90, 4, 1, 200, 64, True),
+    ("float32", True, 90, 16, 1024, 1024, 64, True),
+    ("float32", False, 90, 16, 1024, 1024, 64, False),  # the library multiplies better
+    ("float32", False, 90, 16, 1024, 1024, 32, True),  # scores leave the cache
+    ("float32", False, 90, 4, 512, 512, 32, False),
+    ("float32", False, 90, 8, 64, 64, 64, True),  # small
+    ("float32", True, 70, 16, 1024, 1024, 64, False),
+]
+
+
+@pytest.mark.parametrize("row", WORTHS)
+def test_where_it_is_worth_it(monkeypatch, row):
+    dtype, is_allowed, capability, batch, m, n, d, is_worth_it = row
+    monkeypatch.setattr(modes, "tensor_float_32", is_allowed)
+    card, launches = fake_cupy.FakeCupy(str(capability)), []
+
+    def kernels(source, names, options):
+        assert tuple(options) == OPTIONS
+        return [lambda grid, block, arguments: launches.append(grid)]
+
+    card.code = SimpleNamespace(kernels=kernels)
+    monkeypatch.setattr(attention, "code_library", lambda xp: xp.code)
+    shapes = (batch, m, d), (batch, n, d), (batch, n, d)
+    arrays = [card.empty(shape, dtype_named(dtype)) for shape in shapes]
+    found = fusers["attention"](card, 0.125, False, False)(*arrays)
+    assert (found is not None) is is_worth_it
+    assert len(launches) == is_worth_it
+    if is_worth_it:
+        assert found.shape == (batch, m, d)
+        assert launches[0][0] == batch * -(-m // 64)
