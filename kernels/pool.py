@@ -19,6 +19,7 @@ from tfsession.core.shape import debug_string
 from tfsession.core.windows import Axis
 from tfsession.kernels import pool_library
 from tfsession.kernels.conv_windows import Then
+from tfsession.kernels.cuda import pool as of_cards
 from tfsession.kernels.nn import REAL_NUMBERS, widened
 from tfsession.kernels.pool_windows import along, by_elements, by_windows, pool_axes
 from tfsession.kernels.segment_sums import without_strays
@@ -89,7 +90,8 @@ def _max_pool(xp: Any, x: Any, axes: Sequence[Axis]) -> Any:
             return
         _joined(take, out, axes, _wide(take, part), xp.maximum, lowest)
 
-    return by_windows(xp, [x], x.dtype, axes, greatest)
+    found = of_cards.greatest(xp, x, axes)
+    return by_windows(xp, [x], x.dtype, axes, greatest) if found is None else found
 
 
 # --- to the greatest, and from there --------------------------------------------------------------
@@ -210,7 +212,8 @@ def _back(xp: Any, x: Any, y: Any, grad: Any, axes: Sequence[Axis], then: Then =
     if x.ndim == 4 and x.size and all(map(_is_tiled, axes)) and _sizes(axes) == [1, 2, 2, 1]:
         lefts = xp.arange(x.shape[2] * x.shape[3]) // x.shape[3] % 2 == 0
         give = partial(_give_pairs, xp, lefts)
-    return by_elements(xp, [x], [grad], grad.dtype, axes, give, then)
+    found = of_cards.of_greatest(xp, x, grad, axes) if then is None else None
+    return by_elements(xp, [x], [grad], grad.dtype, axes, give, then) if found is None else found
 
 
 def _give(xp: Any, take: Any, out: Any, axes: Sequence[Axis], x: Any, grad: Any) -> None:
@@ -504,7 +507,8 @@ def _mean_pool(xp: Any, x: Any, axes: Sequence[Axis]) -> Any:
         if sums is not out:
             out[...] = sums
 
-    return by_windows(xp, [x], x.dtype, axes, mean)
+    found = of_cards.mean(xp, x, axes)
+    return by_windows(xp, [x], x.dtype, axes, mean) if found is None else found
 
 
 def _share(xp: Any, take: Any, out: Any, axes: Sequence[Axis], grad: Any) -> None:
@@ -546,7 +550,8 @@ def _mean_back(
         raise _refuse(
             f"Expected grad shape to be {debug_string(steps)}, but got {debug_string(grad.shape)}"
         )
-    return by_elements(xp, [], [grad], grad.dtype, axes, partial(_share, xp))
+    found, share = of_cards.of_mean(xp, grad, axes), partial(_share, xp)
+    return by_elements(xp, [], [grad], grad.dtype, axes, share) if found is None else found
 
 
 @kernel("AvgPool")

@@ -24,21 +24,25 @@ from tfsession.kernels.cuda.fused import Plan
 from tfsession.kernels.nn import widened
 
 __all__ = [
+    "FLOATS",
+    "MOST_AXES",
+    "WIDE",
     "depthwise",
     "depthwise_filter_gradient",
     "depthwise_input_gradient",
     "filter_gradient",
     "forward",
     "input_gradient",
+    "plan_of",
 ]
 
 # The most memory for windows at a time.
 _MOST_BYTES = 256 << 20
-_DTYPES = frozenset({"float16", "bfloat16", "float32", "float64"})
-_MOST_AXES = 3
+FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
+MOST_AXES = 3
 # Groups beyond so many would be as many products, each of few channels.
 _MOST_GROUPS = 32
-_WIDE = 16
+WIDE = 16
 _MOST_PLANS = 256
 # Threads that keep a card busy, where each sums up a part, and windows that are too few for one.
 _MANY_THREADS, _FEW_WINDOWS = 1 << 16, 64
@@ -93,9 +97,9 @@ class _Windows:
         channel = steps.pop(1 if self.first else -1)
         lanes = 1
         if not self.first and channel == 1:
-            lanes = _WIDE // x.dtype.itemsize
+            lanes = WIDE // x.dtype.itemsize
             numbers = [self._problem.group_depth, *steps]
-            while lanes > 1 and (any(n % lanes for n in numbers) or x.data.ptr % _WIDE):
+            while lanes > 1 and (any(n % lanes for n in numbers) or x.data.ptr % WIDE):
                 lanes //= 2
         kind, axes = x.dtype.name, tuple(self._problem.axes)
         depth, strides = self._problem.group_depth, (*steps, channel)
@@ -113,13 +117,13 @@ class _Windows:
             if self.first:
                 return x.reshape(len(x), self.patch, self.places).swapaxes(0, 1)
             return x.reshape(len(x), self.places, self.patch)
-        plan = _plan(self.xp, library, conv_text.unfolded, self.geometry(x), len(x))
+        plan = plan_of(self.xp, library, conv_text.unfolded, self.geometry(x), len(x))
         if plan is None:
             return None
         return plan.run(self.xp, [x.data.ptr], [self.matrix(len(x))])[0]
 
 
-def _plan(xp: Any, library: CodeLibrary, make: Callable[..., Calls], *told: Any) -> Plan | None:
+def plan_of(xp: Any, library: CodeLibrary, make: Callable[..., Calls], *told: Any) -> Plan | None:
     """The kernel that `make(*told)` writes, for the calling thread's card."""
     key = xp.cuda.Device().id, make, told
     if key not in _plans:
@@ -128,7 +132,7 @@ def _plan(xp: Any, library: CodeLibrary, make: Callable[..., Calls], *told: Any)
         try:
             _plans[key] = Plan(library, make(*told))
         except CompilationError as error:
-            _log.warning("a convolution is computed by common kernels: %s", error)
+            _log.warning("windows are gone over by common kernels: %s", error)
             _plans[key] = None
     return _plans[key]
 
@@ -139,8 +143,8 @@ def _libraries(xp: Any, problem: Problem, *arrays: Any) -> tuple[CodeLibrary, Ge
     gemm = None if code is None else gemm_library(xp)
     if code is None or gemm is None:
         return None
-    is_known = all(a.dtype.name in _DTYPES and a.dtype == arrays[0].dtype for a in arrays)
-    is_known &= len(problem.axes) <= _MOST_AXES and 0 < problem.groups <= _MOST_GROUPS
+    is_known = all(a.dtype.name in FLOATS and a.dtype == arrays[0].dtype for a in arrays)
+    is_known &= len(problem.axes) <= MOST_AXES and 0 < problem.groups <= _MOST_GROUPS
     sizes = (problem.batch, problem.group_depth, problem.out_depth, *problem.counts, *problem.sizes)
     return (code, gemm) if is_known and 0 not in sizes else None
 
@@ -229,7 +233,7 @@ def input_gradient(xp: Any, problem: Problem, w: Any, grad: Any) -> Any:
                 return None
             if windows.is_plain:
                 continue
-            plan = _plan(xp, code, conv_text.gathered, windows.geometry(out), len(out))
+            plan = plan_of(xp, code, conv_text.gathered, windows.geometry(out), len(out))
             if plan is None:
                 return None
             plan.run(xp, [shares.data.ptr], [out])
@@ -308,11 +312,11 @@ def _computed_alone(
     library = code_library(xp)
     if library is None or not all(array.size for array in arrays) or 0 in images:
         return None
-    if arrays[0].dtype.name not in _DTYPES or arrays[0].dtype != arrays[1].dtype:
+    if arrays[0].dtype.name not in FLOATS or arrays[0].dtype != arrays[1].dtype:
         return None
     dtype = arrays[0].dtype.name
     geometry = _geometry(problem, dtype, images)
-    plan = _plan(xp, library, make, geometry, problem.times, images[0], *told)
+    plan = plan_of(xp, library, make, geometry, problem.times, images[0], *told)
     if plan is None:
         return None
     whole = [xp.ascontiguousarray(array) for array in arrays]

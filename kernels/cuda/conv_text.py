@@ -1,4 +1,4 @@
-"""Kernels beside the products of a convolution: windows as rows of a matrix, and back; depthwise.
+"""Kernels over windows: beside the products of convolutions, for depthwise ones, and for pools.
 
 The geometry is a part of the text, so that indices are taken apart without divisions; how many
 images there are is an argument. Axes are three: those of images have one of size 1 before them.
@@ -23,10 +23,15 @@ __all__ = [
     "depthwise_filter_gradient",
     "depthwise_input_gradient",
     "gathered",
+    "greatest",
+    "mean",
+    "of_greatest",
+    "of_mean",
     "unfolded",
 ]
 
-_THREADS, _MOST_BLOCKS = 256, 1 << 20
+# As for attention: with fewer blocks that stay at once, more numbers stay in registers.
+_THREADS, _RESIDENT, _MOST_BLOCKS = 256, 2, 1 << 20
 _LARGEST_INT32 = (1 << 31) - 1
 _ONE = Axis(1, 1, 1, 1, 0, 0, 1)
 
@@ -102,7 +107,7 @@ def _launch(
         [
             f"typedef {index} I;",
             *_told(geometry),
-            f'extern "C" __global__ void __launch_bounds__({_THREADS}) {name}(',
+            f'extern "C" __global__ void __launch_bounds__({_THREADS}, {_RESIDENT}) {name}(',
             f"    {', '.join(argument.declaration for argument in arguments)}) {{",
             f"  for (I e = (I)blockIdx.x * {_THREADS} + threadIdx.x; e < count;",
             f"       e += (I)gridDim.x * {_THREADS}) {{",
@@ -168,7 +173,7 @@ def unfolded(geometry: Geometry, images: int) -> Calls:
 # All windows that have this place, in the order of their elements.
 _SHARES = r"""
     V sum[N] = {};
-#pragma unroll
+#pragma unroll 1
     for (int k0 = 0; k0 < EXTENT0; ++k0) {
       const int s0 = i0 + BEFORE0 - k0 * GAP0;
       if (s0 < 0 || s0 % STRIDE0 || s0 / STRIDE0 >= STEPS0) continue;
@@ -339,3 +344,130 @@ def depthwise_filter_gradient(geometry: Geometry, times: int, images: int, parts
         {"windows": windows, "length": -(-windows // parts)},
     )  # fmt: skip
     return Calls((_with_times(launch, times),), {2: found}, (2,))
+
+
+# --- pools, channels last -------------------------------------------------------------------------
+
+_POOLED = r"""
+    V found[N];
+    int inside = 0;
+#pragma unroll
+    for (int l = 0; l < N; ++l) found[l] = START;
+#pragma unroll 1
+    for (int k0 = 0; k0 < EXTENT0; ++k0)
+#pragma unroll 1
+      for (int k1 = 0; k1 < EXTENT1; ++k1)
+#pragma unroll 1
+        for (int k2 = 0; k2 < EXTENT2; ++k2) {
+@
+          if (!is_inside) continue;
+          ++inside;
+          const pack<T, N> own = *(const pack<T, N>*)(x + n * X_BATCH + i0 * X0 + i1 * X1 +
+                                                      i2 * X2 + c * X_CHANNEL);
+#pragma unroll
+          for (int l = 0; l < N; ++l) JOIN
+        }
+    pack<T, N> result;
+#pragma unroll
+    for (int l = 0; l < N; ++l) store(result.at[l], END);
+    *(pack<T, N>*)(y + e * N) = result;
+"""
+_MEAN_SHARE = r"""
+          const V count = (V)inside(s0 - BEFORE0, EXTENT0, SIZE0) *
+                          (V)inside(s1 - BEFORE1, EXTENT1, SIZE1) *
+                          (V)inside(s2 - BEFORE2, EXTENT2, SIZE2);
+          const pack<T, N> share = *(const pack<T, N>*)(y + (n * PLACES + place) * C + c);
+#pragma unroll
+          for (int l = 0; l < N; ++l) sum[l] += loaded(share.at[l]) / count;
+"""
+_INSIDE = r"""
+__device__ __forceinline__ int inside(const int from, const int extent, const int size) {
+  const int end = from + extent < size ? from + extent : size;
+  return end - (from > 0 ? from : 0);
+}
+"""
+# The first of the greatest wins; what is not greater than all before it does not.
+_WINNER_SHARE = r"""
+          V best[N];
+          bool is_own[N];
+          bool is_first = true;
+#pragma unroll 1
+          for (int j0 = s0 - BEFORE0; j0 < s0 - BEFORE0 + EXTENT0; ++j0)
+#pragma unroll 1
+            for (int j1 = s1 - BEFORE1; j1 < s1 - BEFORE1 + EXTENT1; ++j1)
+#pragma unroll 1
+              for (int j2 = s2 - BEFORE2; j2 < s2 - BEFORE2 + EXTENT2; ++j2) {
+                if ((unsigned)j0 >= SIZE0 || (unsigned)j1 >= SIZE1 || (unsigned)j2 >= SIZE2)
+                  continue;
+                const bool is_here = j0 == i0 && j1 == i1 && j2 == i2;
+                const pack<T, N> own = *(const pack<T, N>*)(given + n * X_BATCH + j0 * X0 +
+                                                            j1 * X1 + j2 * X2 + c * X_CHANNEL);
+#pragma unroll
+                for (int l = 0; l < N; ++l) {
+                  const V value = loaded(own.at[l]);
+                  if (is_first || best[l] < value) is_own[l] = is_here;
+                  if (is_first || !(best[l] >= value) && value == value) best[l] = value;
+                }
+                is_first = false;
+              }
+          const pack<T, N> share = *(const pack<T, N>*)(y + (n * PLACES + place) * C + c);
+#pragma unroll
+          for (int l = 0; l < N; ++l)
+            if (is_own[l]) sum[l] += loaded(share.at[l]);
+"""
+
+
+def _pooled(name: str, geometry: Geometry, images: int, start: str, join: str, end: str) -> Calls:
+    found = _result(geometry, images, [axis.steps for axis in geometry.axes], geometry.channels)
+    body = _POOLED.replace("@", _WINDOW.strip("\n")).replace("START", start)
+    launch = _launch(
+        f"{name}_{geometry.dtype}", geometry, prod(found.shape) // geometry.lanes,
+        max(prod(found.shape), images * geometry.x[0]),
+        _LAST + _OF_WINDOWS + "    const I n = rest;"
+        + body.replace("JOIN", join).replace("END", end),
+        ["const T* __restrict__ x", "T* __restrict__ y"],
+    )  # fmt: skip
+    return Calls((launch,), {1: found}, (1,))
+
+
+def greatest(geometry: Geometry, images: int) -> Calls:
+    """The greatest number of each window; NaN goes on."""
+    join = "found[l] = greater_of<V>(loaded(own.at[l]), found[l]);"
+    return _pooled("greatest", geometry, images, "-INFINITY", join, "found[l]")
+
+
+def mean(geometry: Geometry, images: int) -> Calls:
+    """The mean of each window, padding not counted."""
+    join = "found[l] += loaded(own.at[l]);"
+    return _pooled("mean", geometry, images, "0", join, "found[l] / (V)inside")
+
+
+def _pool_gradient(
+    name: str, geometry: Geometry, images: int, share: str, parameters: Sequence[str]
+) -> Calls:
+    sizes = [axis.size for axis in geometry.axes]
+    found = _result(geometry, images, sizes, geometry.channels)
+    reach = max(images * geometry.x[0], images * geometry.places * geometry.channels)
+    launch = _launch(
+        f"{name}_{geometry.dtype}", geometry, prod(found.shape) // geometry.lanes, reach,
+        _LAST + _OF_ROOM + "    const I n = rest;"
+        + _SHARES.replace("@", share.strip("\n")) + _STORE,
+        parameters,
+    )  # fmt: skip
+    given = len(parameters) - 1
+    return Calls((launch,), {given: found}, (given,))
+
+
+def of_mean(geometry: Geometry, images: int) -> Calls:
+    """The gradient of means, shared among the elements of each window."""
+    parameters = ["const T* __restrict__ y", "T* __restrict__ x"]
+    found = _pool_gradient("of_mean", geometry, images, _MEAN_SHARE, parameters)
+    (launch,) = found.launches
+    source = launch.source.replace('extern "C"', _INSIDE.strip("\n") + '\nextern "C"', 1)
+    return replace(found, launches=(replace(launch, source=source),))
+
+
+def of_greatest(geometry: Geometry, images: int) -> Calls:
+    """The gradient of the greatest numbers, each given to the first of them in its window."""
+    parameters = ["const T* __restrict__ given", "const T* __restrict__ y", "T* __restrict__ x"]
+    return _pool_gradient("of_greatest", geometry, images, _WINNER_SHARE, parameters)

@@ -25,7 +25,7 @@ from tfsession.core.windows import axes_of
 from tfsession.devices.capture import Watch
 from tfsession.devices.cublaslt import BIAS, RELU
 from tfsession.devices.cuda_module import CudaModule
-from tfsession.kernels.cuda import conv, conv_text
+from tfsession.kernels.cuda import conv, conv_text, pool
 
 FAKE = Path(__file__).parents[1] / "devices" / "fake_cupy.py"
 fake_cupy = SimpleNamespace(**runpy.run_path(str(FAKE)))
@@ -45,7 +45,8 @@ def code(tmp_path_factory):
 @pytest.fixture
 def card(xp, code, monkeypatch):
     """The array module of a card with both libraries."""
-    monkeypatch.setattr(conv, "code_library", lambda xp: None if xp is np else code)
+    for module in (conv, pool):
+        monkeypatch.setattr(module, "code_library", lambda xp: None if xp is np else code)
     monkeypatch.setattr(conv, "_plans", {})
     monkeypatch.setattr(modes, "tensor_float_32", False)
     code.launches.clear()
@@ -205,6 +206,45 @@ def test_channels_alone(card, code, monkeypatch, number):
     assert len(code.launches) == 3
 
 
+# (dtype, sizes, channels, window, stride, padding)
+POOLS = [
+    ("float32", (7, 6), 4, (2, 2), 2, "SAME"),
+    ("float16", (7, 9), 3, (3, 2), 1, "SAME"),
+    ("bfloat16", (8, 8), 16, (3, 3), 2, "VALID"),
+    ("float64", (4, 5, 3), 2, (2, 3, 2), 3, "SAME"),
+    ("float32", (5, 9), 1, (2, 2), 3, "VALID"),
+]
+
+
+@needs_gxx
+@pytest.mark.parametrize("row", POOLS)
+def test_pools(card, code, row):
+    dtype, sizes, channels, window, stride, padding = row
+    rank, three = len(sizes), "3D" if len(sizes) == 3 else ""
+    attrs = {"ksize": [1, *window, 1], "strides": [1, *[stride] * rank, 1]}
+    attrs |= {"padding": padding.encode(), "explicit_paddings": []}
+    x = numbers((2, *sizes, channels), dtype, 0)
+    x[0] = np.round(x[0].astype(np.float32)).astype(x.dtype)  # some are equal
+    x[1, 0, 0] = np.inf
+    calls = [(f"MaxPool{three}", [x]), (f"AvgPool{three}", [x[:1]])]
+    y, z = (run(name, np, "CPU", arrays, attrs) for name, arrays in calls)
+    assert y.size
+    shape = np.array((1, *x.shape[1:]), np.int32)
+    calls.append((f"MaxPool{three}Grad", [x, y, numbers(y.shape, dtype, 1)]))
+    calls.append((f"AvgPool{three}Grad", [shape, numbers(z.shape, dtype, 2)]))
+    for number, (name, arrays) in enumerate(calls):
+        on_card = [a if a.dtype == np.int32 else device(a) for a in arrays]
+        found, expected = (
+            run(name, card, "GPU", on_card, attrs),
+            run(name, np, "CPU", arrays, attrs),
+        )
+        if number == 0:
+            np.testing.assert_array_equal(found, expected)
+        else:
+            same(found, expected, dtype)
+    assert len(code.launches) == 4
+
+
 @needs_gxx
 def test_what_is_empty_goes_the_usual_way(card, code):
     attrs = attributes("NHWC", 1, "VALID", 1)
@@ -231,6 +271,15 @@ def test_no_memory_is_touched_but_what_is_given(tmp_path):
             (conv_text.depthwise_filter_gradient(alone, 2, 2, 3), [x, y]),
         ):
             jobs.append(SimpleNamespace(calls=calls, inputs=inputs))
+    told = replace(told, axes=tuple(axes_of([5, 4], [3, 2], [2, 1], [1, 1], b"SAME")))
+    pooled = numbers((2 * told.places * 4,), "float32", 4)
+    for make, inputs in (
+        (conv_text.greatest, [x]),
+        (conv_text.mean, [x]),
+        (conv_text.of_greatest, [x, pooled]),
+        (conv_text.of_mean, [pooled]),
+    ):
+        jobs.append(SimpleNamespace(calls=make(told, 2), inputs=inputs))
     for found in Batch(jobs, tmp_path, sanitized=True).results():
         assert np.isfinite(found[0]).all()  # all of it is written
 
@@ -246,6 +295,11 @@ def _launches():
         told = conv_text.Geometry(dtype, tuple(axes), 16, x, first, lanes)
         yield from conv_text.unfolded(told, 4).launches
         yield from conv_text.gathered(told, 4).launches
+        if not first:
+            for make in (conv_text.greatest, conv_text.mean):
+                yield from make(told, 4).launches
+            for make in (conv_text.of_greatest, conv_text.of_mean):
+                yield from make(told, 4).launches
         if rank == 2:
             yield from conv_text.depthwise(told, 2, 4).launches
             yield from conv_text.depthwise_filter_gradient(told, 2, 4, 3).launches
@@ -255,4 +309,4 @@ def _launches():
 
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
 def test_kernels_compile_without_spills(arch):
-    assert len(compiled_without_spills(list(_launches()), arch)) == 42
+    assert len(compiled_without_spills(list(_launches()), arch)) == 66
