@@ -93,7 +93,8 @@ def compile_plan(
     return Plan(
         signature,
         region,
-        compiler.writer.nodes,
+        # Those that are watched are known by their numbers; nothing else stands for others then.
+        compiler.writer.nodes if asks == "observe" else list(layout.region.all_nodes()),
         names.names,
         fetched,
         Implicit(moves, binder.transfer_guard) if moves else None,

@@ -18,6 +18,7 @@ from tfsession.devices.interchange import is_device_array, place_of
 from tfsession.devices.manager import DeviceManager
 from tfsession.devices.memory import on_behalf_of
 from tfsession.devices.spares import Spares
+from tfsession.devices.transfer import Memory
 from tfsession.graph.graph import Graph
 from tfsession.graph.loaded import check_loaded
 from tfsession.graph.operation import Operation
@@ -143,7 +144,8 @@ class Engine:
         self._plans: dict[Signature, Plan] = {}
         self._metadata: dict[Plan, PlanMetadata] = {}
         self._node_numbers = count()
-        self._constants: dict[tuple[Operation, int], Value] = {}
+        # By operation, and where it puts them.
+        self._constants: dict[tuple[Operation, tuple[Memory, ...]], Value] = {}
         # What callers keep for signatures of their own; emptied in place when it may be wrong.
         self.steps: dict[Any, Any] = {}
         self.times_forgotten = 0
@@ -413,7 +415,7 @@ class Engine:
 
     def constant(self, node: Node) -> Value:
         """The value of a constant node in its memory, made once for the session."""
-        key = (node.op, id(node.memory))
+        key = (node.op, node.output_memories)
         value = self._constants.get(key)
         if value is None:
             try:
@@ -426,7 +428,7 @@ class Engine:
 
     def known_constant(self, node: Node) -> Value | None:
         """The value of a node that `constant` has made before."""
-        return self._constants.get((node.op, id(node.memory)))
+        return self._constants.get((node.op, node.output_memories))
 
     def evaluate(self, node: Node, values: Sequence[Value]) -> Value:
         """What the kernel of a node gives, as in a step."""
