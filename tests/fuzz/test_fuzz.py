@@ -64,3 +64,9 @@ def test_what_few_values_stand_for_is_written_so(seed, number):
 def test_kernels_end(seed, number):
     """A part of an image that is not found in 2**40 attempts; sixteen million empty rows."""
     assert fuzz.defect_of("graph", seed, number) is None
+
+
+@pytest.mark.parametrize("number", [145342, 210033])
+def test_what_does_not_fit_is_refused(number):
+    """A function that takes fewer arguments than its dataset has; axes of a type without values."""
+    assert fuzz.defect_of("graph", "502", number) is None

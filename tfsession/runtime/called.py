@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import by_rows
 from tfsession.graph.constant_value import constant_value
 from tfsession.graph.tensor import Tensor
@@ -34,6 +35,7 @@ class Called:
     def __init__(self, signature: Signature, plan_of: Callable[[Signature], Plan]) -> None:
         plan = plan_of(signature)
         self._run = plan.run
+        self._arity = len(signature.feeds)
         self.nodes = plan.nodes
         self._first = next(
             (
@@ -73,7 +75,16 @@ class Called:
             self._end = lambda *given: [given[index] for index in picked]
 
     def __call__(self, *values: Any) -> list[Any]:
-        """The results; texts among them as arrays, as kernels want them."""
+        """The results; texts among them as arrays, as kernels want them.
+
+        Raises InvalidArgumentError where the function takes another number of values.
+        """
+        if len(values) != self._arity:
+            raise InvalidArgumentError(
+                None,
+                None,
+                f"The function takes {self._arity} arguments, but {len(values)} were given",
+            )
         return [_array(v) if type(v) is bytes else v for v in self._run(values)]
 
     def begin(self, calls: Sequence[tuple[Any, ...]]) -> Sequence[Begun] | None:
@@ -81,7 +92,7 @@ class Called:
 
         None where that is nothing, or fails: so that what fails is told by the call itself.
         """
-        if self._first is None:
+        if self._first is None or any(len(values) != self._arity for values in calls):
             return None
         try:
             found = self._compute([values[self._argument] for values in calls])

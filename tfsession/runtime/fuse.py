@@ -351,8 +351,11 @@ class Stretch:
 
     def _known(self, tensor: Tensor) -> Any:
         """The value of a constant, of the graph or of these operations; None of anything else."""
-        if tensor in self._feeds or tensor.op.type == "Const":
-            return None if tensor in self._feeds else tensor.op.attrs["value"]
+        if tensor in self._feeds:
+            return None
+        if tensor.op.type == "Const":
+            value = tensor.op.attrs["value"]
+            return value if isinstance(value, np.ndarray) else None  # of some types there is none
         kernel = self._nodes[self._makers[tensor]].kernel if tensor in self._makers else None
         if kernel is None or kernel.function is None or not (kernel.constant and tensor.op.inputs):
             return None
