@@ -26,7 +26,7 @@ from tfsession.core import forking
 from tfsession.devices.blas import one_thread
 
 __all__ = [
-    *("blas_threads_for", "block_rows", "even_rows", "run_blocks", "this_thread"),
+    *("blas_threads_for", "block_rows", "core_count", "even_rows", "run_blocks", "this_thread"),
     "write_blocks",
 ]
 
@@ -67,6 +67,11 @@ def _cores() -> set[int]:
     if hasattr(os, "sched_getaffinity"):
         return os.sched_getaffinity(0)
     return set(range(os.cpu_count() or 1))
+
+
+def core_count() -> int:
+    """How many cores the process may compute on."""
+    return len(_cores())
 
 
 def block_rows(row_bytes: int, budget: int = BLOCK_BYTES) -> int:

@@ -6,7 +6,6 @@ Narrow floats are multiplied in float32 and rounded once; integers wrap around.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -18,7 +17,7 @@ from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import Spelling, kernel
 from tfsession.core.shape import debug_string
 from tfsession.devices.blas import product
-from tfsession.devices.threads import blas_threads_for, run_blocks
+from tfsession.devices.threads import blas_threads_for, core_count, run_blocks
 from tfsession.kernels.matmul_library import suits, written
 
 _HALVES = ["half", "bfloat16"]
@@ -27,7 +26,7 @@ _COMPLEX = {"T": ["complex64", "complex128"]}
 
 # Multiplications of a block of a product, some milliseconds shared by the cores, and of the least
 # one; and below which BLAS itself has one thread.
-_BLOCK = 100_000_000 // min(max(2, os.cpu_count() or 1), 8)
+_BLOCK = 100_000_000 // min(max(2, core_count()), 8)
 _LEAST_BLOCK, _TINY = 5_000_000, 1 << 18
 # BLAS packs the whole other matrix for each block, so blocks have so many rows or columns if they
 # can, in steps of what its inner loops take at once.

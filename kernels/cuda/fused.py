@@ -128,9 +128,12 @@ class Plan:
         ]
         self._results = planned.results
 
-    def run(self, xp: Any, places: Sequence[int]) -> list[Any]:
-        """The results in new memory, where the arrays lie there."""
-        made = {number: xp.empty(shape, dtype) for number, shape, dtype in self._buffers}
+    def run(self, xp: Any, places: Sequence[int], into: Sequence[Any] = ()) -> list[Any]:
+        """The results, where the arrays lie there; in new memory, or `into` these arrays."""
+        made = dict(zip(self._results, into, strict=True)) if into else {}
+        for number, shape, dtype in self._buffers:
+            if number not in made:
+                made[number] = xp.empty(shape, dtype)
         addresses = dict(enumerate(map(np.uint64, places)))
         addresses |= {number: np.uint64(array.data.ptr) for number, array in made.items()}
         for launch, arguments in self._launches:

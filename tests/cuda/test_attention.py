@@ -161,6 +161,7 @@ def card(monkeypatch, tmp_path):
     found = fake_cupy.FakeCupy()
     found.code = HostLibrary(tmp_path)
     monkeypatch.setattr(attention, "code_library", lambda xp: xp.code)
+    monkeypatch.setattr(modes, "tensor_float_32", True)
     return found
 
 
