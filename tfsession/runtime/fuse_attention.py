@@ -7,7 +7,7 @@ as gradients do, the operations stay apart.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ from tfsession.devices.spares import Spares
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.fuse import in_stretches
 from tfsession.runtime.fuse_device import OnDevice
-from tfsession.runtime.fuse_products import Links, is_alike
+from tfsession.runtime.fuse_products import is_alike
+from tfsession.runtime.neighbours import Neighbours
 from tfsession.runtime.partition import Node
 
 _TYPES = frozenset({float32, float16, bfloat16})
@@ -108,33 +109,20 @@ def _is_softmax(node: Node) -> bool:
     return op.type == "Softmax" and node.memory is not None and op.attrs.get("T") in _TYPES
 
 
-class _Stretch(Links):
-    """Operations whose order is only that of their inputs."""
-
-    def __init__(
-        self,
-        nodes: Sequence[Node],
-        feeds: Collection[Tensor],
-        is_needed: Container[Tensor],
-        readers: Mapping[Tensor, Sequence[Node]],
-    ) -> None:
-        super().__init__(nodes, feeds, is_needed, readers)
-        self._taken: set[int] = set()
+class _Stretch(Neighbours):
+    """Operations among which there are attentions."""
 
     def fused(self) -> list[Node]:
         """The operations with groups in the place of theirs, each where its last one stood."""
         groups: dict[int, Node] = {}
+        taken: set[int] = set()
         for node in self._nodes:
             parts = self._around(node) if _is_softmax(node) else []
             places = [self._places[part.op] for part in parts]
-            if parts and self._taken.isdisjoint(places):
-                self._taken.update(places)
+            if parts and taken.isdisjoint(places):
+                taken.update(places)
                 groups[places[-1]] = self._group(parts)
-        return [
-            groups.get(index, node)
-            for index, node in enumerate(self._nodes)
-            if index in groups or index not in self._taken
-        ]
+        return self._with_groups(groups, taken)
 
     def _group(self, parts: Sequence[Node]) -> Node:
         made = {tensor for part in parts for tensor in part.op.outputs}

@@ -25,6 +25,7 @@ from tfsession.graph.tensor import Tensor
 from tfsession.runtime.blocks import Unfit
 from tfsession.runtime.control import stop_closed
 from tfsession.runtime.fuse import Group, in_stretches
+from tfsession.runtime.neighbours import Neighbours
 from tfsession.runtime.partition import Node
 
 # With fewer elements in its input a convolution is not worth the calls.
@@ -232,22 +233,8 @@ def _is_convolution(node: Node) -> bool:
     return node.allocator is None or node.allocator.ledger is None  # what it makes is charged
 
 
-class _Stretch:
-    """Operations whose order is only that of their inputs."""
-
-    def __init__(
-        self,
-        nodes: Sequence[Node],
-        feeds: Collection[Tensor],
-        is_needed: Container[Tensor],
-        readers: Mapping[Tensor, Sequence[Node]],
-    ) -> None:
-        self._nodes = nodes
-        self._feeds = feeds
-        self._is_needed = is_needed
-        self._readers = readers
-        self._places = {node.op: index for index, node in enumerate(nodes)}
-        self._awaited = {op for node in nodes for op in node.controls}
+class _Stretch(Neighbours):
+    """Operations among which there are convolutions."""
 
     def fused(self) -> list[Node]:
         """The operations with groups in the place of theirs, where their last one stood."""
@@ -260,11 +247,7 @@ class _Stretch:
                     places = [self._places[part.op] for part in chain]
                     taken.update(places)
                     groups[places[-1]] = self._group(chain)
-        return [
-            groups.get(index, node)
-            for index, node in enumerate(self._nodes)
-            if index in groups or index not in taken
-        ]
+        return self._with_groups(groups, taken)
 
     def _group(self, chain: Sequence[Node]) -> Node:
         made = {part.op.outputs[0] for part in chain}
