@@ -3,8 +3,10 @@
 import threading
 import weakref
 from collections import Counter
+from collections.abc import Callable
 from contextlib import contextmanager
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -176,9 +178,19 @@ def _strided(value):
     return twice[..., ::2]
 
 
+class Program(NamedTuple):
+    """What builds a graph, and what it is fed; hypothesis refuses to print all numbers."""
+
+    build: Callable
+    values: list
+
+    def __repr__(self):
+        return f"a program of {[(value.dtype, value.shape) for value in self.values]}"
+
+
 @st.composite
 def programs(draw):
-    """A graph of element-wise operations and reductions, as (build, feeds)."""
+    """A graph of element-wise operations and reductions."""
     dtype = draw(st.sampled_from(list(OPS)))
     full, parts = _shapes(draw)
     rng = np.random.default_rng(draw(st.integers(0, 1000)))
@@ -211,7 +223,7 @@ def programs(draw):
             fetches.append(reduction(made[0] + made[-1], axes, keepdims=keeps))
         return feeds, fetches
 
-    return build, values
+    return Program(build, values)
 
 
 @settings(max_examples=250, deadline=None)
