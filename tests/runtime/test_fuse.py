@@ -244,6 +244,25 @@ def test_bits_are_those_of_operations_one_after_another(program):
     assert isinstance(found[0], str) or set(ran) <= {"blocks", "unfit"}
 
 
+def test_no_block_is_of_one_complex_number(on_cpu):
+    """Which NumPy multiplies otherwise, where the result is written over a factor."""
+    x = tf.placeholder(tf.complex64, [None])
+    y = tf.math.squared_difference((x + x) + (x + x), x + x)
+    with tiny_blocks() as ran:
+        found = []
+        for config in (None, L0):
+            with tf.Session(config=config) as session:
+                found.append(
+                    [
+                        session.run(y, {x: _value(np.random.default_rng(n), (n,), tf.complex64)})
+                        for n in range(600, 650)
+                    ]
+                )
+    assert ran["blocks"] > 50
+    for ours, plain in zip(*found, strict=True):
+        assert _bits(ours) == _bits(plain)
+
+
 @given(st.integers(1, 5000), st.sampled_from((np.float32, np.float64, np.complex64)))
 def test_sums_are_cut_where_numpy_cuts_them(count, dtype):
     value = np.random.default_rng(count).normal(size=count).astype(dtype)

@@ -337,7 +337,12 @@ class Cut:
                 return [bound // self._columns for bound in bounds]
         blocks = -(-self._rows // rows)
         rows = -(-self._rows // blocks)
-        return [*range(0, self._rows, rows), self._rows]
+        bounds = [*range(0, self._rows, rows)]
+        # A product of complex numbers that is written over its first factor is a reduction to NumPy
+        # if it is of one number, and rounded otherwise.
+        if len(bounds) > 1 and (self._rows - bounds[-1]) * self._columns == 1:
+            bounds.pop()
+        return [*bounds, self._rows]
 
     # --- running --------------------------------------------------------------------------------
 
