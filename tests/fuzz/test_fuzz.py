@@ -66,7 +66,7 @@ def test_kernels_end(seed, number):
     assert fuzz.defect_of("graph", seed, number) is None
 
 
-@pytest.mark.parametrize("number", [145342, 210033])
-def test_what_does_not_fit_is_refused(number):
-    """A function that takes fewer arguments than its dataset has; axes of a type without values."""
-    assert fuzz.defect_of("graph", "502", number) is None
+@pytest.mark.parametrize(("seed", "number"), [("502", 145342), ("9601", 333322), ("502", 210033)])
+def test_what_does_not_fit_is_refused(seed, number):
+    """A function of fewer arguments than its dataset has, or of others; axes without values."""
+    assert fuzz.defect_of("graph", seed, number) is None

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tfsession.core.dtypes import resource, string, variant
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import by_rows
 from tfsession.graph.constant_value import constant_value
@@ -35,7 +36,7 @@ class Called:
     def __init__(self, signature: Signature, plan_of: Callable[[Signature], Plan]) -> None:
         plan = plan_of(signature)
         self._run = plan.run
-        self._arity = len(signature.feeds)
+        self._dtypes = [_dtype_of(tensor) for tensor in signature.feeds]
         self.nodes = plan.nodes
         self._first = next(
             (
@@ -77,28 +78,43 @@ class Called:
     def __call__(self, *values: Any) -> list[Any]:
         """The results; texts among them as arrays, as kernels want them.
 
-        Raises InvalidArgumentError where the function takes another number of values.
+        Raises InvalidArgumentError where the function takes other values.
         """
-        if len(values) != self._arity:
+        if not self._takes(values):
+            wanted = ", ".join(map(str, self._dtypes))
+            given = ", ".join(str(getattr(value, "dtype", "an object")) for value in values)
             raise InvalidArgumentError(
-                None,
-                None,
-                f"The function takes {self._arity} arguments, but {len(values)} were given",
+                None, None, f"The function takes arguments ({wanted}), but was given ({given})"
             )
         return [_array(v) if type(v) is bytes else v for v in self._run(values)]
+
+    def _takes(self, values: Sequence[Any]) -> bool:
+        """Whether values are as many as the arguments, numbers among them of their types."""
+        if len(values) != len(self._dtypes):
+            return False
+        for value, dtype in zip(values, self._dtypes, strict=True):
+            if dtype is not None and getattr(value, "dtype", None) != dtype:
+                return False
+        return True
 
     def begin(self, calls: Sequence[tuple[Any, ...]]) -> Sequence[Begun] | None:
         """Calls that do not depend on each other, with what can be done for all at once done.
 
         None where that is nothing, or fails: so that what fails is told by the call itself.
         """
-        if self._first is None or any(len(values) != self._arity for values in calls):
+        if self._first is None or not all(map(self._takes, calls)):
             return None
         try:
             found = self._compute([values[self._argument] for values in calls])
         except Exception:
             return None
         return [(self._end, (*v, *outputs)) for v, outputs in zip(calls, found, strict=True)]
+
+
+def _dtype_of(tensor: Tensor) -> np.dtype[Any] | None:
+    """NumPy's type of the values of a tensor of numbers; None of any other."""
+    dtype = tensor.dtype.base_dtype
+    return None if dtype in (string, resource, variant) else np.dtype(dtype.numpy)
 
 
 def _array(text: bytes) -> Any:
