@@ -87,8 +87,10 @@ class Folding:
 
     def take_constant(self, op: Operation, controls: Sequence[Operation]) -> None:
         """Take in an operation without inputs."""
-        if op.type == "Const" and not self._is_only_claimed(op.attrs["value"]):
-            self.known[op.outputs[0]] = op.attrs["value"]
+        value = op.attrs["value"] if op.type == "Const" else None
+        # A value of another type than its operation says stays the message that it came as.
+        if isinstance(value, np.ndarray | np.generic) and not self._is_only_claimed(value):
+            self.known[op.outputs[0]] = value
             if controls:
                 self._anchors[op] = controls
 
