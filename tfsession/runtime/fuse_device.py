@@ -123,9 +123,10 @@ def _name_of(tensor: Tensor) -> str:
 
 
 def _known_value(tensor: Tensor, feeds: Container[Tensor]) -> Any:
-    """The value of a constant; None of anything else."""
-    is_known = tensor.op.type == "Const" and tensor not in feeds
-    return np.asarray(tensor.op.attrs["value"]) if is_known else None
+    """The value of a constant that has one of its type; None of anything else."""
+    is_constant = tensor.op.type == "Const" and tensor not in feeds
+    value = tensor.op.attrs["value"] if is_constant else None
+    return np.asarray(value) if isinstance(value, np.ndarray | np.generic) else None
 
 
 def _is_given(node: Node, tensor: Tensor, feeds: Container[Tensor]) -> bool:
