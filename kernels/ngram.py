@@ -41,6 +41,7 @@ def string_ngrams(
         for width in ngram_widths:
             pads = width - 1 if pad_width < 0 else min(pad_width, width - 1)
             padded = [left_pad] * pads + row + [right_pad] * pads
+            _require_room(padded, width, separator)
             found += _runs(padded, width, separator)
         if preserve_short_sequences and row and len(found) == before:
             if pad_width < 0:
@@ -54,6 +55,20 @@ def string_ngrams(
 def _runs(words: Sequence[bytes], width: int, separator: bytes) -> Iterator[bytes]:
     for start in range(len(words) - width + 1):
         yield separator.join(words[start : start + width])
+
+
+def _require_room(words: Sequence[bytes], width: int, separator: bytes) -> None:
+    """Raise MemoryError where there is no room for all runs, before most of them are made."""
+    runs = len(words) - width + 1
+    if runs * width > _MANY:
+        ends = np.cumsum([0, *map(len, words)], dtype=np.float64)
+        sizes = ends[width:] - ends[:-width]
+        # A byte more for each word: those that have none take their time, too.
+        np.empty(int(sizes.sum()) + runs * width * (len(separator) + 1), np.uint8)
+
+
+# Words in runs that are joined without asking whether there is room.
+_MANY = 1 << 20
 
 
 def _check(data: Any, splits: Any, widths: list[int]) -> None:

@@ -46,3 +46,11 @@ def test_row(case, device):
 def test_rows_that_are_none(fresh_graph, splits, widths, text):
     with tf.Session() as session, pytest.raises(tf.errors.InvalidArgumentError, match=text):
         session.run(ngrams(tf, tf.constant(["a", "b"]), tf.constant(splits, tf.int64), widths))
+
+
+def test_more_than_the_machine_has_room_for(fresh_graph):
+    """A million runs of a million words: refused before they are made."""
+    width = 1 << 20
+    grams = ngrams(tf, tf.constant(["a"]), tf.constant([0, 1], tf.int64), [width], -1)
+    with tf.Session() as session, pytest.raises(tf.errors.ResourceExhaustedError, match="OOM"):
+        session.run(grams)

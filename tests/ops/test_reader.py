@@ -6,6 +6,8 @@ import zlib
 import pytest
 
 import tfsession as tf
+from tfsession.resources.queue_kinds import FIFOQueue
+from tfsession.resources.reader_kinds import TextLineReader
 
 KINDS = ("TextLineReader", "WholeFileReader", "FixedLengthRecordReader", "TFRecordReader",
          "IdentityReader")  # fmt: skip
@@ -256,3 +258,13 @@ def test_settings_are_checked(fresh_graph, make, message):
             session.run(tf.TextLineReader().read_up_to(queue, 0))
     with pytest.raises(ValueError, match='Not a valid compression_type: "XX"'):
         tf.TFRecordReader(options="XX")
+
+
+def test_no_file_is_opened_after_the_session_is_closed(files):
+    """By a step that took the name before; an open file would warn, which is an error here."""
+    queue = FIFOQueue("q", "localhost", [tf.string], [()], 2)
+    queue.enqueue([b"text"])
+    reader = TextLineReader("r", "localhost", skip=0)
+    reader.release()
+    with pytest.raises(tf.errors.CancelledError, match="Read operation was cancelled"):
+        reader.read(queue)

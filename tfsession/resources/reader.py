@@ -39,6 +39,7 @@ class Reader:
         self.settings = settings
         self._lock = forking.lock()
         self._reads: deque[_Read] = deque()
+        self._is_released = False
         # Only the read that stands first touches what follows, and counts only under the lock.
         self._work: bytes | None = None  # the latest one
         self._records: Records | None = None
@@ -129,14 +130,16 @@ class Reader:
         if min(started, finished, message.num_records_produced) < 0 or finished > started:
             text = f"Unexpected counts in the state restoring in {self.name}"
             raise InvalidArgumentError(None, None, text)
+        self.reset()
         with forking.once_free(self._lock):
             self._started, self._finished = started, finished
             self._produced = message.num_records_produced
-            self._work, self._records = message.current_work, None
+            self._work = message.current_work
 
     def release(self) -> None:
         """End all waits and close the file: the session is closed."""
         with forking.once_free(self._lock):
+            self._is_released = True
             reads = list(self._reads)
         for read in reads:
             read.cancel(read.pending)
@@ -195,8 +198,14 @@ class Reader:
         with file_errors():
             records = self.begin(work)
         with forking.once_free(self._lock):
-            self._work, self._records = work, records
-            self._started += 1
+            is_released = self._is_released
+            if not is_released:
+                self._work, self._records = work, records
+                self._started += 1
+        if is_released:
+            # Nobody would close what is opened from now on.
+            records.close()
+            raise CancelledError(None, None, "Read operation was cancelled")
 
     def _next(self, count: int) -> list[Record]:
         """Up to `count` records of the work item, which is finished when there are fewer."""
