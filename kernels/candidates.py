@@ -61,13 +61,13 @@ def _sample(stream: Iterator[Any], count: int, unique: bool) -> tuple[Any, int]:
     """The classes of a sample, and how many were drawn for it."""
     chosen: dict[int, None] = {}
     drawn = 0
-    parts: list[Any] = []
+    sample = np.empty(count, np.int64)  # first of all: a count that has no room is refused at once
     for part in stream:
         if not unique:
-            parts.append(part)
+            sample[drawn : drawn + len(part)] = part[: count - drawn]
             drawn += len(part)
             if drawn >= count:
-                return np.concatenate(parts)[:count], count
+                return sample, count
             continue
         for value in part.tolist():
             drawn += 1
