@@ -21,6 +21,8 @@ OPS = [
     lambda x: x + 1.5,
     lambda x: tf.reshape(x, [-1, 2]),
     lambda x: tf.reverse(x, [0]),
+    lambda x: tf.nn.leaky_relu(x, 0.3),
+    lambda x: tf.nn.leaky_relu(x, 0.1),
     lambda x, y: x * y,
     lambda x, y: tf.maximum(x, y),
     lambda x, y: tf.cond(tf.reduce_sum(x) > 0.0, lambda: y - x, lambda: y * 0.5),
@@ -33,6 +35,12 @@ def _function(session, fetches, feeds):
     signature = Signature(tuple(fetches), (), tuple(feeds), (None,) * len(feeds))
     (segment,) = session._engine.plan(signature).segments
     return segment
+
+
+def _pieces(segment):
+    """The functions of the pieces of one."""
+    values = [v for v in segment.function.__defaults__ if isinstance(v, FunctionType)]
+    return [value for value in values if value.__name__ == "segment"]
 
 
 @pytest.fixture
@@ -77,11 +85,49 @@ def test_like_layers_share_the_code_of_their_pieces(fresh_graph):
             w = tf.constant(np.full(4, 1 / (layer + 1), np.float32))
             y = tf.tanh(y * w) + tf.sin(y - w) * tf.cos(w) + x
     with tf.Session() as session:
-        segment = _function(session, [y], [x])
-        pieces = [v for v in segment.function.__defaults__ if isinstance(v, FunctionType)]
-        pieces = [piece for piece in pieces if piece.__name__ == "segment"]
+        pieces = _pieces(_function(session, [y], [x]))
     assert len(pieces) >= 4
     assert len({piece.__code__ for piece in pieces}) <= 3  # the first, those between, the last
+
+
+def test_like_pieces_have_values_and_failures_of_their_own(fresh_graph, tiny_pieces):
+    x = y = tf.placeholder(tf.float32, [2])
+    with tf.device("/cpu:0"):
+        for layer in range(8):
+            y = tf.nn.leaky_relu(y * tf.constant([1e9, layer + 1.0]), alpha=1 / (layer + 2))
+            y = tf.check_numerics(y, f"in layer {layer}", name=f"check{layer}")
+    with tf.Session() as session:
+        pieces = _pieces(_function(session, [y], [x]))
+        assert len({piece.__code__ for piece in pieces}) < len(pieces) / 2
+        found = session.run(y, {x: [0.0, -1.0]})
+        np.testing.assert_allclose(found, [0.0, -1 / 9])  # 8! / 9!
+        for _ in range(2):
+            with pytest.raises(tf.errors.InvalidArgumentError, match="in layer 4") as caught:
+                session.run(y, {x: [1.0, -1.0]})
+            assert caught.value.op.name == "check4"
+
+
+def test_like_pieces_write_over_what_is_theirs_alone(fresh_graph, tiny_pieces):
+    """What a piece is given may be a variable's, a feed, or the result of another."""
+    x = y = tf.placeholder(tf.float32, [3])
+    with tf.device("/cpu:0"):
+        v = tf.get_variable("v", initializer=tf.constant([1.0, 2.0, 3.0]))
+        kept = []
+        for layer in range(6):
+            y = tf.tanh(tf.negative(y)) if layer % 2 else tf.tanh(tf.negative(v))
+            y = tf.square(tf.exp(y))
+            kept.append(y)
+    fed = np.array([0.1, 0.2, 0.3], np.float32)
+    with tf.Session() as session:
+        session.run(v.initializer)
+        for _ in range(2):
+            *found, state = session.run([*kept, v], {x: fed})
+            np.testing.assert_array_equal(state, [1, 2, 3])
+            np.testing.assert_array_equal(fed, np.array([0.1, 0.2, 0.3], np.float32))
+            first = np.square(np.exp(np.tanh(-state)))
+            second = np.square(np.exp(np.tanh(-first)))
+            for number, value in enumerate(found):
+                np.testing.assert_array_equal(value, second if number % 2 else first)
 
 
 def test_a_value_ends_within_a_piece(fresh_graph, tiny_pieces):

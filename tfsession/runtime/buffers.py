@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.partition import Node
-from tfsession.runtime.runs import Run
+from tfsession.runtime.runs import Key, Run
 
 
 class Buffers:
@@ -14,7 +14,7 @@ class Buffers:
     much as the arithmetic.
     """
 
-    def __init__(self, run: Run, reuses: bool, fresh: set[str]) -> None:
+    def __init__(self, run: Run, reuses: bool, fresh: set[Key]) -> None:
         """`fresh` are the values known to be of a kind to be written over, of other pieces, too."""
         self._run = run
         self._reuses = reuses
@@ -33,7 +33,7 @@ class Buffers:
             for name in results:
                 self._fresh.add(name)
 
-    def reusable(self, index: int) -> str | None:
+    def reusable(self, index: int) -> Key | None:
         """The value over which kernel number `index` may write, if there is one."""
         run, node = self._run, self._run.nodes[index]
         if not node.kernel.takes_out or node.memory is not None or len(node.op.outputs) != 1:

@@ -19,6 +19,7 @@ from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.captured import CapturedComputation
+from tfsession.runtime.function_text import Source
 from tfsession.runtime.inline import Bits, Inliner, can_inline
 from tfsession.runtime.moves import moves_of
 from tfsession.runtime.names import Names
@@ -39,7 +40,7 @@ from tfsession.runtime.segments import (
     Signal,
     Wait,
 )
-from tfsession.runtime.source import Binder, Readers, Source, Writer
+from tfsession.runtime.source import Binder, Readers, Writer
 from tfsession.runtime.transfer_guard import Implicit
 from tfsession.runtime.waits import share_waits
 

@@ -17,10 +17,11 @@ import numpy as np
 
 from tfsession.devices.transfer import Memory, start_copy, wait_for
 from tfsession.graph.tensor import Tensor
+from tfsession.runtime.function_text import Source
 from tfsession.runtime.partition import Layout, Segment, Transfer
 from tfsession.runtime.regions import Joint, Loop, Predicate, Trigger, each_bit
 from tfsession.runtime.segments import not_scalar, uneven
-from tfsession.runtime.source import Readers, Source, Writer
+from tfsession.runtime.source import Readers, Writer
 
 # Loops in loops; Python's own limit for blocks in blocks is 20.
 _DEPTH = 8

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import cached_property, partial
-from itertools import count
+from itertools import chain, count
 
 from tfsession.core.dtypes import resource
 from tfsession.core.op_def import ArgDef
@@ -22,7 +22,7 @@ from tfsession.runtime.plan import (
     finish_shared,
     finish_shared_on_device,
 )
-from tfsession.runtime.runs import Named
+from tfsession.runtime.runs import Key, Keyed
 from tfsession.runtime.segments import Function
 
 
@@ -68,7 +68,7 @@ class Names:
         outputs = zip(node.op.outputs, node.output_memories, strict=True)
         return tuple(["_" if tensor in feeds else self.of(tensor, m) for tensor, m in outputs])
 
-    def of_nodes(self, nodes: Sequence[Node]) -> tuple[Named, Named]:
+    def of_nodes(self, nodes: Sequence[Node]) -> tuple[Keyed, Keyed]:
         """The names of what each node reads, and of what each makes; as `inputs` and `outputs`."""
         # Tuples of texts, unlike lists, are none of the garbage collector's business.
         inputs, outputs = list[Sequence[str]](), list[Sequence[str]]()
@@ -96,6 +96,32 @@ class Names:
             pairs = zip(made, memories, strict=True)
             outputs.append(tuple(["_" if t in feeds else of(t, m) for t, m in pairs]))
         return inputs, outputs
+
+    def keys_of_nodes(self, nodes: Sequence[Node], memory: Memory) -> tuple[Keyed, Keyed]:
+        """As `of_nodes`, for operations of a memory; tensors themselves where each has one name."""
+        if memory is not None or not self._is_all_on_host:
+            return self.of_nodes(nodes)
+        inputs = [node.inputs for node in nodes]
+        outputs: list[Sequence[Key]] = [node.op.outputs for node in nodes]
+        feeds = self.feeds
+        if feeds and not feeds.keys().isdisjoint(chain.from_iterable(outputs)):
+            outputs = [["_" if t in feeds else t for t in row] for row in outputs]
+        return inputs, outputs
+
+    def keys_in(self, keys: Iterable[Key], needed: Container[str], memory: Memory) -> set[Key]:
+        """The keys of those values that are among names that are known."""
+        if memory is not None or not self._is_all_on_host:
+            return {key for key in keys if key in needed}
+        names = self.names[id(memory)]
+        return {key for key in keys if key in names and names[key] in needed}
+
+    def of_key(self, key: Key, memory: Memory) -> str:
+        """The name of what goes by a key."""
+        return self.of(key, memory) if isinstance(key, Tensor) else str(key)
+
+    @cached_property
+    def _is_all_on_host(self) -> bool:
+        return not any(self.location.values())
 
     def is_variable(self, tensor: Tensor, memory: Memory) -> bool:
         """Whether the value there is a variable's storage: only where it was made, not copied."""

@@ -17,7 +17,9 @@ from tfsession.runtime.partition import Node
 # A piece has at least so many operations, and less than twice as many.
 _PIECE = 256
 
-Named = Sequence[Sequence[str]]
+# What values go by until a text names them: the tensor, or a name where one tensor has several.
+Key = Any
+Keyed = Sequence[Sequence[Key]]
 
 
 class Run:
@@ -28,8 +30,8 @@ class Run:
     between two kernels. What is `needed` outside has the name by which it is known there.
 
     Attributes:
-        inputs, outputs: the names of what each operation reads and makes; one that went through
-            others has the name that it had first.
+        inputs, outputs: the keys of what each operation reads and makes; one that went through
+            others has the key that it had first.
         ends: the last reader of each value that is not needed outside.
         dying: the values that end with each operation, and give their name to no other.
     """
@@ -37,42 +39,42 @@ class Run:
     def __init__(
         self,
         nodes: Sequence[Node],
-        inputs: Named,
-        outputs: Named,
-        needed: Container[str],
-        constants: Mapping[str, Any],
-        taken: Sequence[str] | None = None,
+        inputs: Keyed,
+        outputs: Keyed,
+        needed: Container[Key],
+        constants: Mapping[Key, Any],
+        taken: Sequence[Key] | None = None,
     ) -> None:
         """Work out all names.
 
         Args:
             nodes: the operations.
-            inputs: the names of what each reads.
-            outputs: the names of what each makes; an underscore for what is fed.
-            needed: the names of what is read outside.
-            constants: the constants known so far, by name; others may come while text is written.
-            taken: for a text with names of its own, what it is given.
+            inputs: the keys of what each reads.
+            outputs: the keys of what each makes; an underscore for what is fed.
+            needed: the keys of what is read outside.
+            constants: the constants known so far, by key; others may come while text is written.
+            taken: for a text with names of its own, what it is given; keys are names else.
         """
         self.nodes = nodes
         self.outputs = outputs
-        self.inputs: list[Sequence[str]] = []
-        self.ends: dict[str, int] = {}
-        self.dying: dict[int, list[str]] = {}
+        self.inputs: list[Sequence[Key]] = []
+        self.ends: dict[Key, int] = {}
+        self.dying: dict[int, list[Key]] = {}
         self._needed = needed
         self._constants = constants
-        self._same: dict[str, str] = {}  # what went through, and what it was
-        self._shared: dict[str, str] = {}  # what gave its name to something else
+        self._same: dict[Key, Key] = {}  # what went through, and what it was
+        self._shared: dict[Key, Key] = {}  # what gave its name to something else
         self._find_ends(inputs)
         self._share_names(frozenset(taken or ()))
         self.texts = self._called(taken)
 
-    def value(self, name: str) -> str:
-        """The name that the value of this name had first."""
+    def value(self, name: Key) -> Key:
+        """The key that the value of this key had first."""
         return self._same.get(name, name)
 
-    def _find_ends(self, inputs: Named) -> None:
-        same, needed, last_use = self._same, self._needed, dict[str, int]()
-        constants: set[str] = set()
+    def _find_ends(self, inputs: Keyed) -> None:
+        same, needed, last_use = self._same, self._needed, dict[Key, int]()
+        constants: set[Key] = set()
         for index, (node, names, results) in enumerate(
             zip(self.nodes, inputs, self.outputs, strict=True)
         ):
@@ -97,7 +99,7 @@ class Run:
                 self.ends[name] = index
                 self.dying.setdefault(index, []).append(name)
 
-    def _share_names(self, taken: frozenset[str]) -> None:
+    def _share_names(self, taken: frozenset[Key]) -> None:
         """From the end on: what ends where something is made gets the name of that."""
         made_at = dict.fromkeys(taken, -1)
         for index, results in enumerate(self.outputs):
@@ -116,7 +118,7 @@ class Run:
                     dying.remove(name)
                     break
 
-    def _called(self, taken: Sequence[str] | None) -> dict[str, str]:
+    def _called(self, taken: Sequence[Key] | None) -> dict[Key, str]:
         """What all values are called in the text."""
         rows = chain.from_iterable(zip(self.inputs, self.outputs, strict=True))
         names = dict.fromkeys(chain(taken or (), chain.from_iterable(rows)))
@@ -129,14 +131,15 @@ class Run:
         return dict(zip(names, texts, strict=True))
 
 
-def pieces_of(nodes: Sequence[Node], inputs: Named, outputs: Named) -> list[tuple[int, int]]:
+def pieces_of(
+    nodes: Sequence[Node], outputs: Keyed, last_use: Mapping[Key, int]
+) -> list[tuple[int, int]]:
     """Where a long run is cut: the first operation of each piece, and the one behind its last.
 
     A cut is where the fewest values go across: where layers meet, mostly, so that like layers give
-    like pieces.
+    like pieces. `last_use` has the number of the last operation that reads each value.
     """
     length = len(nodes)
-    last_use = {name: index for index, names in enumerate(inputs) for name in names}
     changes = [0] * (length + 1)
     for index, results in enumerate(outputs):
         if not nodes[index].kernel.constant:

@@ -7,28 +7,28 @@ well.
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Collection, Container, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Collection, Container, Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import lru_cache, partial
+from itertools import chain
 from math import prod
-from types import CodeType, FunctionType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from tfsession.core.rules import Kernel
 from tfsession.core.shape import Shape
-from tfsession.devices.memory import OPERATIONS
+from tfsession.devices.device import Device
 from tfsession.devices.spares import Spares
-from tfsession.devices.threads import this_thread
 from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.beside import side_by_side
 from tfsession.runtime.buffers import Buffers
-from tfsession.runtime.control import CancellationManager, stop_closed, stop_late
+from tfsession.runtime.control import CancellationManager
 from tfsession.runtime.errors import Ops
+from tfsession.runtime.function_text import Source
 from tfsession.runtime.fuse import Group, fused
 from tfsession.runtime.fuse_attention import fused_attention
 from tfsession.runtime.fuse_convolutions import fused_convolutions
@@ -38,8 +38,9 @@ from tfsession.runtime.fuse_updates import fused_updates
 from tfsession.runtime.in_place import in_place
 from tfsession.runtime.names import Names
 from tfsession.runtime.partition import Node, Segment, gives_tuple, input_arguments
+from tfsession.runtime.pieces import Call, Pattern, Piece
 from tfsession.runtime.regions import Loop
-from tfsession.runtime.runs import Named, Run, pieces_of
+from tfsession.runtime.runs import Key, Keyed, Run, pieces_of
 from tfsession.runtime.segments import Function, Value
 from tfsession.runtime.spelling import operator_of, spelling_of
 from tfsession.runtime.transfer_guard import Guard
@@ -93,12 +94,11 @@ class Binder(Protocol):
 # A step looks after so many small operations whether its session was closed meanwhile, and after
 # each one that may take its time: that costs a few nanoseconds.
 _CLOSING_CHECK = 8
-# Ufuncs that NumPy would not have called with `out` by its position.
-_OUT_BY_NAME = frozenset({np.maximum, np.minimum})
 # Operations of a run that is written in one piece.
 _LONG = 512
 # Elements of the tensors of a small operation.
 _SMALL = 1 << 14
+_CONSTANT, _FORWARDS, _NOTHING, _GROUP = map(Call, ("constant", "forwards", "nothing", None))
 
 
 @lru_cache(maxsize=1 << 12)
@@ -115,108 +115,6 @@ def _is_small(op: Operation) -> bool:
                 return False
             seen = shape
     return True
-
-
-class Source:
-    """The text of a segment's function as it grows, a line for each operation that computes.
-
-    The function lets so many `threads` compute for it, 0 for as many as there are cores.
-    """
-
-    def __init__(self, inputs: Sequence[str], threads: int = 0) -> None:
-        self.lines = [""]
-        self.ops: list[Ops] = [None]
-        self.values: dict[str, Any] = {}
-        self._inputs = inputs
-        self._bound: dict[int, str] = {}
-        self._indent = " "
-        self._threads = threads
-        if threads:
-            self.values["here"] = this_thread
-            self.add(f"before, here.limit = here.limit, {threads}")
-            self.add("try:")
-            self._indent += " "
-
-    def bind(self, prefix: str, value: Any) -> str:
-        """A name for a value that the text uses; the same value has one name."""
-        name = self._bound.get(id(value))
-        if name is None:
-            name = self._bound[id(value)] = f"{prefix}{len(self.values)}"
-            self.values[name] = value
-        return name
-
-    def call(
-        self,
-        function: Function,
-        arguments: Sequence[str],
-        written: str | None = None,
-        owned: bool = False,
-    ) -> str:
-        """The text of a call; `written` names the array that the result is written to.
-
-        `owned` says that nobody else has the last input.
-        What `partial` holds is spelled out, and a ufunc's `out` given by its position: both cost
-        a step much of the time of a small kernel.
-        """
-        parts = arguments
-        if type(function) is partial:
-            parts = [self.bind("p", value) for value in function.args]
-            parts += arguments
-            parts += [f"{key}={self.bind('p', value)}" for key, value in function.keywords.items()]
-            parts += ["owned=True"] * owned
-            function = function.func
-        if written is not None:
-            by_place = isinstance(function, np.ufunc) and function not in _OUT_BY_NAME
-            parts = [*parts, written if by_place else f"out={written}"]
-        return f"{self.bind('k', function)}({', '.join(parts)})"
-
-    def add(self, line: str, op: Ops = None) -> None:
-        """A line; its failures are those of `op`, or of the operations of a piece called there."""
-        self.lines.append(self._indent + line)
-        self.ops.append(op)
-
-    @contextmanager
-    def block(self, head: str) -> Iterator[None]:
-        """What is added meanwhile stands in a block under this line."""
-        self.add(head)
-        self._indent += " "
-        begin = len(self.lines)
-        yield
-        if len(self.lines) == begin:
-            self.add("pass")
-        self._indent = self._indent[:-1]
-
-    def watch_closing(self, cancellation: CancellationManager) -> None:
-        """A line that ends the step if its session was closed."""
-        self.values |= {"closing": cancellation.flag, "stop_closed": stop_closed}
-        self.add("if closing: stop_closed()")
-
-    def watch_deadline(self) -> None:
-        """A line that ends the step if its time is over."""
-        self.values |= {"clock": time.monotonic, "stop_late": stop_late}
-        self.add("if clock() > deadline: stop_late()")
-
-    def compile(self) -> Function:
-        """The function; what the text uses are defaults, so that like texts share their code."""
-        if self._threads:
-            self.lines.append(" finally: here.limit = before")
-            self.ops.append(None)
-        self.lines[0] = f"def segment({', '.join([*self._inputs, *self.values])}):"
-        text = "\n".join(self.lines)
-        code = _known_code(text) if len(text) < _KEPT else _code(text)
-        return FunctionType(code, {OPERATIONS: self.ops}, "segment", tuple(self.values.values()))
-
-
-# Characters of a text whose code is kept: that of a piece of a long run has some ten thousand.
-_KEPT = 1 << 16
-
-
-def _code(text: str) -> CodeType:
-    (code,) = [c for c in compile(text, "<segment>", "exec").co_consts if type(c) is CodeType]
-    return code
-
-
-_known_code = lru_cache(maxsize=256)(_code)
 
 
 class Readers:
@@ -294,7 +192,9 @@ class Writer:
         self.asks = asks
         self._reuses = reuses
         self._fetched = fetched
-        self._scalars: dict[str, Value] = {}  # constants, and what they are called elsewhere
+        self._scalars: dict[Tensor, Value] = {}  # constants, and what they are elsewhere
+        self._patterns: dict[Hashable, Pattern] = {}
+        self._ufuncs: dict[Kernel, tuple[Device, Call]] = {}
 
     def source(self, inputs: Sequence[str]) -> Source:
         """A function of these values, and before them of what is asked for."""
@@ -329,62 +229,94 @@ class Writer:
                 nodes = fused_products(nodes, self.names.feeds, is_needed)
                 nodes = fused_on_device(nodes, self.names.feeds, is_needed)
                 nodes = fused_updates(nodes, self.names.feeds, is_needed)
-        inputs, outputs = self.names.of_nodes(nodes)
-        part = _Part(source, source, {}, set(), needed, needed)
-        if len(nodes) <= _LONG:
-            self._add_run(part, Run(nodes, inputs, outputs, needed, part.constants), first)
+        if len(nodes) > _LONG:
+            self._add_long(source, nodes, needed, memory, first)
             return first
-        last_use = {name: index for index, names in enumerate(inputs) for name in names}
-        for begin, end in pieces_of(nodes, inputs, outputs):
-            cut = slice(begin, end)
-            rows = nodes[cut], inputs[cut], outputs[cut]
-            known = set().union(*rows[1], *rows[2])
-            read = {name for name in known if last_use.get(name, -1) >= end}
-            read.update([name for name in known - read if name in needed])
-            self._add_piece(part._replace(needed=read), *rows, first + begin)
+        inputs, outputs = self.names.of_nodes(nodes)
+        part = _Part(source, source, {}, set(), needed)
+        calls = self._calls(part, nodes, outputs)
+        self._add_run(part, Run(nodes, inputs, outputs, needed, part.constants), calls, first)
         return first
 
-    def _add_piece(
-        self, part: _Part, nodes: Sequence[Node], inputs: Named, outputs: Named, first: int
+    def _add_long(
+        self,
+        source: Source,
+        nodes: Sequence[Node],
+        needed: Container[str],
+        memory: Memory,
+        first: int,
     ) -> None:
+        """Write a long run, cut into pieces."""
+        inputs, outputs = self.names.keys_of_nodes(nodes, memory)
+        last_use = {key: index for index, keys in enumerate(inputs) for key in keys}
+        known = chain(last_use, chain.from_iterable(outputs))
+        outside = self.names.keys_in(known, needed, memory)
+        part = _Part(source, source, {}, set(), outside, memory)
+        for begin, end in pieces_of(nodes, outputs, last_use):
+            cut = slice(begin, end)
+            rows = nodes[cut], inputs[cut], outputs[cut]
+            keys = set().union(*rows[1], *rows[2])
+            read = {key for key in keys if last_use.get(key, -1) >= end}
+            calls = self._calls(part, rows[0], rows[2])
+            piece = Piece(*rows, read | (keys & outside), part.constants)
+            self._add_piece(part, piece, calls, first + begin)
+
+    def _add_piece(self, part: _Part, piece: Piece, calls: Sequence[Call], first: int) -> None:
         """Write a piece of a long run as a function of its own.
 
         It is given its values in a list, which it empties: so they end where they are read last.
         """
-        constants, needed, outer = part.constants, part.needed, part.source
-        made = dict.fromkeys(name for names in outputs for name in names if name != "_")
-        rows = zip(nodes, outputs, strict=True)
-        made_constant = {name for n, names in rows if n.kernel.constant for name in names}
-        read = dict.fromkeys(name for names in inputs for name in names)
-        taken = [name for name in read if name not in made and name not in constants]
-        given = [name for name in made if name in needed and name not in made_constant]
-        source = Source([self.asks, "given"] if self.asks else ["given"])
-        run = Run(nodes, inputs, outputs, needed, constants, taken)
-        if taken:
-            source.add(f"{', '.join(map(run.texts.__getitem__, taken))}, = given; given.clear()")
-        self.watch(source)
-        # A set of its own: that of a very long run would be slow to look into.
-        fresh = part.fresh.intersection(taken)
-        part.fresh.difference_update(taken)
-        self._add_run(part._replace(source=source, fresh=fresh), run, first)
-        part.fresh.update([name for name in fresh if name in needed])
-        source.add(
-            f"return {', '.join(map(run.texts.__getitem__, given))}{',' * (len(given) == 1)}"
+        outer, fresh = part.source, part.fresh.intersection(piece.taken)
+        part.fresh.difference_update(piece.taken)
+        is_alone = self.asks == "observe"  # which tells numbers
+        known = part.constants, self._scalars
+        found = None if is_alone else piece.kind(calls, known, fresh, self.names.feeds)
+        kind, values = found or (None, ())
+        pattern = self._patterns.get(kind) if found else None
+        if pattern is None:
+            source = self._written(part._replace(fresh=fresh), piece, calls, first)
+            part.fresh.update(fresh.intersection(piece.needed))
+            if found:
+                self._patterns[kind] = Pattern.of(source, piece, values, part.fresh)
+            function, ops = source.compile(), source.ops
+        else:
+            function, ops = pattern.function(piece, values)
+            part.fresh.update([piece.keys[number] for number in pattern.fresh])
+        taken, given, gone = (
+            ", ".join([self.names.of_key(key, part.memory) for key in keys])
+            for keys in (
+                piece.taken,
+                piece.given,
+                [key for key in piece.taken if key not in piece.needed],
+            )
         )
-        outer.add(f"given = [{', '.join(taken)}]")
-        if gone := [name for name in taken if name not in needed]:
-            outer.add(f"del {', '.join(gone)}")
-        function = outer.bind("g", source.compile())
-        call = f"{function}({', '.join([self.asks, 'given'] if self.asks else ['given'])})"
-        outer.add(f"{', '.join(given)}, = {call}" if given else call, source.ops)
+        outer.add(f"given = [{taken}]")
+        if gone:
+            outer.add(f"del {gone}")
+        call = f"{outer.bind('g', function)}({f'{self.asks}, ' * bool(self.asks)}given)"
+        outer.add(f"{given}, = {call}" if given else call, ops)
 
-    def _add_run(self, part: _Part, run: Run, first: int) -> None:
+    def _written(self, part: _Part, piece: Piece, calls: Sequence[Call], first: int) -> Source:
+        """The text of a piece."""
+        source = Source([self.asks, "given"] if self.asks else ["given"])
+        rows = piece.nodes, piece.inputs, piece.outputs
+        run = Run(*rows, piece.needed, part.constants, piece.taken)
+        if piece.taken:
+            taken = ", ".join(map(run.texts.__getitem__, piece.taken))
+            source.add(f"{taken}, = given; given.clear()")
+        self.watch(source)
+        self._add_run(part._replace(source=source), run, calls, first)
+        given = ", ".join(map(run.texts.__getitem__, piece.given))
+        source.add(f"return {given}{',' * (len(piece.given) == 1)}")
+        return source
+
+    def _add_run(self, part: _Part, run: Run, calls: Sequence[Call], first: int) -> None:
         """Write operations one after another, numbered from `first` on."""
         source = part.source
         buffers = Buffers(run, self._reuses, part.fresh)
         unlooked, is_begun = 0, False
         for index, node in enumerate(run.nodes):
-            line, op = self._line(part, run, index, buffers)
+            line, op = self._line(part, run, index, calls[index], buffers)
             dead = run.dying.get(index)
             if self.asks == "observe":
                 results = [run.value(name) for name in run.outputs[index]]
@@ -428,7 +360,8 @@ class Writer:
             source.add("if done is not None: return done")
         taken, made = ([of(p) for p in group.parts] for of in (names.inputs, names.outputs))
         run = Run(group.parts, taken, made, outputs, part.constants)
-        self._add_run(part._replace(source=source, fresh=set(), needed=outputs), run, 0)
+        inner = part._replace(source=source, fresh=set())
+        self._add_run(inner, run, self._calls(inner, group.parts, made), 0)
         source.add(f"return {', '.join(outputs)}")
         function = part.source.bind("g", source.compile())
         return f"{function}({', '.join([*asked, *arguments])})", source.ops
@@ -473,93 +406,130 @@ class Writer:
         return arguments
 
     @staticmethod
-    def _texts(part: _Part, run: Run, names: Sequence[str]) -> list[str]:
-        """What values, by their first names, are called; constants by what holds them."""
+    def _texts(part: _Part, run: Run, keys: Sequence[Key]) -> list[str]:
+        """What values, by their first keys, are called; constants by what holds them."""
         constants, texts = part.constants, run.texts
-        if not constants or constants.keys().isdisjoint(names):
-            return [texts[name] for name in names]
+        if not constants or constants.keys().isdisjoint(keys):
+            return [texts[key] for key in keys]
         return [
-            part.source.bind("c", constants[name]) if name in constants else texts[name]
-            for name in names
+            part.source.bind("c", constants[key]) if key in constants else texts[key]
+            for key in keys
         ]
 
-    def _line(self, part: _Part, run: Run, index: int, buffers: Buffers) -> tuple[list[str], Ops]:
+    def _calls(self, part: _Part, nodes: Sequence[Node], outputs: Keyed) -> list[Call]:
+        """How operations are called; makes constants known."""
+        calls, known = [], self._ufuncs
+        for node, results in zip(nodes, outputs, strict=True):
+            found = known.get(node.kernel)
+            if found is not None and found[0] is node.device:
+                calls.append(found[1])
+                continue
+            call = self._call(part, node, results)
+            calls.append(call)
+            if type(call.function) is np.ufunc and node.kernel.spells is None:
+                known[node.kernel] = node.device, call
+        return calls
+
+    def _call(self, part: _Part, node: Node, results: Sequence[Key]) -> Call:
+        """How an operation is called."""
+        kernel = node.kernel
+        if kernel.constant:
+            self._add_constants(part, node, results)
+            return _CONSTANT
+        is_stateful = kernel.stateful or node.op.op_def.is_stateful
+        if not (node.inputs or results or is_stateful or node.arrival):
+            return _NOTHING  # others have waited for it, no more
+        if kernel.forwards:
+            if (scalar := self._scalars.get(node.inputs[0])) is not None and "_" not in results:
+                self._scalars.update(dict.fromkeys(node.op.outputs, scalar))
+            return _FORWARDS
+        if isinstance(node, Group):
+            return _GROUP
+        # What is connected may have another shape than the graph says.
+        can_be = kernel.spells and self._reuses and self.binder.fuses and "_" not in results
+        spelling = spelling_of(node, self.names.feeds) if can_be else None
+        if spelling is not None:
+            names, values = tuple(spelling.values), tuple(spelling.values.values())
+            return Call((kernel.op_type, spelling.text, names), values, None, spelling.text, names)
+        function = self.binder.bind(node)
+        if node.arrival:
+            return Call(None, (), in_place(self.binder.cancellation, node.op, function))
+        how = (kernel.op_type, kernel.site)
+        if type(function) is not partial:
+            return Call(how, (function,), function)
+        keywords = function.keywords
+        values = (*function.args, *keywords.values(), function.func)
+        return Call((*how, len(function.args), *keywords), values, function)
+
+    def _line(
+        self, part: _Part, run: Run, index: int, call: Call, buffers: Buffers
+    ) -> tuple[list[str], Ops]:
         """What computes operation number `index` of a run, and whose failures are its.
 
         There is nothing to do where names say it all.
         """
         source, node, results = part.source, run.nodes[index], run.outputs[index]
-        kernel = node.kernel
         ops: Ops = node.blamed
-        if kernel.constant:
-            self._add_constants(part, node, results)
+        if call is _CONSTANT or call is _NOTHING:
             return [], ops
         inputs, texts = run.inputs[index], run.texts
-        is_stateful = kernel.stateful or node.op.op_def.is_stateful
-        if not (inputs or results or is_stateful or node.arrival):
-            return [], ops  # others have waited for it, no more
         taken = self._texts(part, run, inputs)
         arguments = self.arguments(node, taken)
-        if kernel.forwards:
-            call = arguments[0]
-            if inputs[0] in self._scalars:
-                self._scalars.update(dict.fromkeys(results, self._scalars[inputs[0]]))
-        elif isinstance(node, Group):
-            call, ops = self._add_group(part, node, taken)
-        elif kernel.spells is not None and (spelled := self._spelled(part, run, index, buffers)):
+        if call is _FORWARDS:
+            text = arguments[0]
+        elif call is _GROUP:
+            assert isinstance(node, Group)
+            text, ops = self._add_group(part, node, taken)
+        elif call.text:
+            written = buffers.reusable(index)
             buffers.note(index)
+            spelled = call.text.format(
+                *arguments,
+                result=", ".join([texts[key] for key in results]),
+                out="" if written is None else f", {texts[written]}",
+                **{
+                    name: source.bind("k", value)
+                    for name, value in zip(call.names, call.values, strict=True)
+                },
+            )
             return [spelled], ops
         elif (operator := operator_of(node)) is not None:
-            call = operator.join(
-                source.bind("s", self._scalars[name]) if name in self._scalars else text
-                for name, text in zip(inputs, arguments, strict=True)
+            scalars = self._scalars
+            text = operator.join(
+                source.bind("s", scalars[tensor]) if tensor in scalars else text
+                for tensor, text in zip(node.inputs, arguments, strict=True)
             )
         else:
+            assert call.function is not None
             written = buffers.reusable(index)
-            function = self.binder.bind(node)
-            if node.arrival:
-                function = in_place(self.binder.cancellation, node.op, function)
-            owned = kernel.takes_over and buffers.is_given_up(index)
+            owned = node.kernel.takes_over and buffers.is_given_up(index)
             out = None if written is None else texts[written]
-            call = source.call(function, arguments, out, owned)
+            text = source.call(call.function, arguments, out, owned)
         buffers.note(index)
-        if kernel.forwards:
+        if call is _FORWARDS:
             # What only goes through is called as before.
-            targets = [texts[name] for name in results if run.value(name) == name]
-            targets = [target for target in targets if target != call]
-            return [" = ".join([*targets, call])] if targets else [], ops
+            targets = [texts[key] for key in results if run.value(key) == key]
+            targets = [target for target in targets if target != text]
+            return [" = ".join([*targets, text])] if targets else [], ops
         if not results:
-            return [call], ops
+            return [text], ops
         if len(results) == 1 and node.op.op_def.has_single_output:
-            return [f"{texts[results[0]]} = {call}"], ops
-        made = ", ".join([texts[name] for name in results])
-        return [f"{made}{',' * gives_tuple(node.op.op_def)} = {call}"], ops
+            return [f"{texts[results[0]]} = {text}"], ops
+        made = ", ".join([texts[key] for key in results])
+        return [f"{made}{',' * gives_tuple(node.op.op_def)} = {text}"], ops
 
-    def _spelled(self, part: _Part, run: Run, index: int, buffers: Buffers) -> str:
-        """The text of an operation that its kernel spells out; none where that cannot be."""
-        node, results = run.nodes[index], run.outputs[index]
-        # What is connected may have another shape than the graph says.
-        can_be = self._reuses and self.binder.fuses and "_" not in results
-        spelling = spelling_of(node, self.names.feeds) if can_be else None
-        if spelling is None:
-            return ""
-        source, written = part.source, buffers.reusable(index)
-        return spelling.text.format(
-            *self.arguments(node, self._texts(part, run, run.inputs[index])),
-            result=", ".join([run.texts[name] for name in results]),
-            out="" if written is None else f", {run.texts[written]}",
-            **{name: source.bind("k", value) for name, value in spelling.values.items()},
-        )
-
-    def _add_constants(self, part: _Part, node: Node, results: Sequence[str]) -> None:
+    def _add_constants(self, part: _Part, node: Node, results: Sequence[Key]) -> None:
         """Make constants known; a line only gives them the names by which others read them."""
         value = self.binder.constant(node)
         values = value if gives_tuple(node.op.op_def) else (value,)
-        for name, value in zip(results, values, strict=True):
-            part.constants[name] = value
+        for key, tensor, value in zip(results, node.op.outputs, values, strict=True):
+            if key == "_":
+                continue
+            part.constants[key] = value
             if isinstance(value, np.ndarray) and not value.ndim:
-                self._scalars[name] = value[()]
-            if name in part.outside:
+                self._scalars[tensor] = value[()]
+            if key in part.outside:
+                name = self.names.of_key(key, part.memory)
                 part.outer.add(f"{name} = {part.outer.bind('c', value)}", node.op)
 
 
@@ -569,15 +539,15 @@ class _Part(NamedTuple):
     Attributes:
         source: the text of a piece.
         outer: the text around all pieces; `source` itself where there are none.
-        constants: those known so far, by name.
+        constants: those known so far, by key.
         fresh: see Buffers.
-        outside: what is read outside of the run.
-        needed: what is read outside of the piece.
+        outside: the keys of what is read outside of the run.
+        memory: that of the segment.
     """
 
     source: Source
     outer: Source
-    constants: dict[str, Value]
-    fresh: set[str]
-    outside: Container[str]
-    needed: Container[str]
+    constants: dict[Key, Value]
+    fresh: set[Key]
+    outside: Container[Key]
+    memory: Memory = None
