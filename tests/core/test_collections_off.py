@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
+import weakref
 
 import pytest
 
@@ -62,3 +63,33 @@ def test_a_child_does_not_wait_for_the_blocks_of_threads_that_it_lacks() -> None
     may_end.set()
     thread.join()
     assert os.waitpid(child, 0)[1] == 0
+
+
+class _Ring:
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_what_was_made_in_a_long_block_is_old_and_garbage_of_it_is_found() -> None:
+    gc.collect()
+    with no_collections():
+        rings = [_Ring() for _ in range(100_000)]
+    assert len(gc.get_objects(0)) < 10_000
+    assert not gc.get_freeze_count()
+    last = weakref.ref(rings[-1])
+    del rings
+    gc.collect()
+    assert last() is None
+
+
+def test_what_a_program_has_frozen_stays_so() -> None:
+    gc.freeze()
+    try:
+        frozen = gc.get_freeze_count()
+        with no_collections():
+            rings = [_Ring() for _ in range(100_000)]
+        assert gc.get_freeze_count() == frozen
+        del rings
+    finally:
+        gc.unfreeze()
+        gc.collect()

@@ -1,7 +1,8 @@
 """The garbage collector held back while much is made that stays.
 
 A graph of a hundred thousand nodes is a million objects, none of them garbage: to look through the
-growing heap again and again takes a third of the time of making it.
+growing heap again and again takes a third of the time of making it. Once made they are old to the
+collector, which would go through all of them at the next object that anybody makes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tfsession.core import forking
+
+# So many new objects are worth to be made old at once, and with them what else is new.
+_MANY = 50_000
 
 
 class _Holders:
@@ -46,6 +50,9 @@ class _Holders:
 
     def _go_on(self) -> None:
         if not self._threads and self._was_enabled:
+            if gc.get_count()[0] > _MANY and not gc.get_freeze_count():
+                gc.freeze()
+                gc.unfreeze()  # into the oldest generation
             gc.enable()
 
 

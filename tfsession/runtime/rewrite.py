@@ -149,6 +149,7 @@ class _Walk:
         self._purity: dict[str, bool] = {}
         # By a hash: no container for each operation, which the garbage collector would look after.
         self._twins: dict[int, Operation] = {}
+        self._constants: dict[tuple[Any, ...], Operation] = {}  # by value
         # References: who reads one reads a variable, whose value changes.
         self._volatile: set[Tensor] = set()
         # What is full of one number, of a shape that may not be known.
@@ -184,8 +185,12 @@ class _Walk:
             may_wait_for_feed = self._is_arriving and op.control_inputs
             if not is_pure:
                 self._take_in(op, inputs)
-            elif op not in fed and volatile.isdisjoint(inputs) and not may_wait_for_feed:
+            elif op in fed or may_wait_for_feed or not volatile.isdisjoint(inputs):
+                continue
+            elif inputs:
                 self._improve(op, inputs, controls)
+            else:
+                self._take_source(op, controls)
 
     def is_pure(self, op: Operation) -> bool:
         """Whether an operation gives what its inputs say, and does nothing else."""
@@ -202,22 +207,40 @@ class _Walk:
         if op.type == "Enter" and op.attrs["is_constant"] and self._optimizations.folds:
             self._folding.enter(op, inputs[0])
 
+    def _take_source(self, op: Operation, controls: tuple[Operation, ...]) -> None:
+        """Note the value of a pure operation without inputs, or put an earlier one in its place."""
+        value = op.attrs["value"] if op.type == "Const" else None
+        self._folding.take_constant(op, value, controls)
+        if not self._optimizations.shares or not isinstance(value, np.ndarray):
+            return
+        if value.nbytes <= _SMALL and not value.dtype.hasobject:
+            device = self._placement[op]
+            key = value.tobytes(), value.dtype, value.shape, device, *controls
+            twin = self._constants.setdefault(key, op)
+            if twin is not op and op not in self._fixed:
+                self._replace(op, twin)
+
+    def _replace(self, op: Operation, twin: Operation) -> None:
+        """Let others read what an earlier operation gives."""
+        for tensor, other in zip(op.outputs, twin.outputs, strict=True):
+            self.instead[tensor] = self.instead.get(other, other)
+        self._done_by[op] = twin
+
     def _improve(
         self, op: Operation, inputs: tuple[Tensor, ...], controls: tuple[Operation, ...]
     ) -> None:
         """Replace a pure operation, or make it a constant, if that may be."""
         optimizations, folding = self._optimizations, self._folding
-        if not inputs:
-            folding.take_constant(op, controls)
-        is_fixed = op in self._fixed
         if optimizations.shares:
-            twin = self._twin(op, inputs, controls)
-            if twin is not None and not is_fixed:
-                for tensor, other in zip(op.outputs, twin.outputs, strict=True):
-                    self.instead[tensor] = self.instead.get(other, other)
-                self._done_by[op] = twin
-                return
-        has_known = not folding.known.keys().isdisjoint(inputs)
+            key = hash((op.type, self._placement[op], inputs, controls))
+            twin: Operation | None = self._twins.setdefault(key, op)
+            if twin is not op:
+                twin = self._twin(op, key, inputs, controls)
+                if twin is not None and op not in self._fixed:
+                    self._replace(op, twin)
+                    return
+        known = folding.known
+        has_known = bool(known) and not known.keys().isdisjoint(inputs)
         if optimizations.folds and (has_known or op.type in _TELL_SHAPES or op.type == _TELLS_AXES):
             constant = self._fold(op, inputs, controls)
             if constant is not None:
@@ -270,20 +293,15 @@ class _Walk:
         return self._placement[tensor.op] is device
 
     def _twin(
-        self, op: Operation, inputs: tuple[Tensor, ...], controls: tuple[Operation, ...]
+        self,
+        op: Operation,
+        key: int,
+        inputs: tuple[Tensor, ...],
+        controls: tuple[Operation, ...],
     ) -> Operation | None:
-        """An earlier operation that gives the same, if there is one."""
-        device = self._placement[op]
-        key = hash((op.type, device, *inputs, *controls))
-        if not inputs:
-            if op.type != "Const":
-                return None
-            value = op.attrs["value"]
-            if not isinstance(value, np.ndarray) or value.nbytes > _SMALL or value.dtype.hasobject:
-                return None
-            key = hash((device, value.dtype.num, value.shape, value.tobytes(), *controls))
-        twins = self._twins
-        while (twin := twins.get(key)) is not None:
+        """An earlier operation that gives the same, if there is one; `key` is that of another."""
+        twins, device = self._twins, self._placement[op]
+        while (twin := twins.setdefault(key, op)) is not op:
             if (
                 twin.type == op.type
                 and self._placement[twin] is device
@@ -292,7 +310,6 @@ class _Walk:
             ):
                 return twin
             key += 1
-        twins[key] = op
         return None
 
     def _reads_of(self, op: Operation) -> _Reads:
@@ -376,9 +393,5 @@ class _Walk:
 
 def _says_the_same(op: Operation, other: Operation) -> bool:
     """Whether the attributes that a kernel sees are the same."""
-    if op.type == "Const":
-        value, twin = op.attrs["value"], other.attrs["value"]
-        is_like = value.dtype == twin.dtype and value.shape == twin.shape
-        return bool(is_like and value.tobytes() == twin.tobytes())
     attrs, others = op.attrs, other.attrs
     return attrs == others or all(attrs.get(n) == others.get(n) for n in op.op_def.attrs)

@@ -31,6 +31,7 @@ _LARGE = 1 << 16
 # Bytes of a value that is kept on a device whose memory is counted.
 _SMALL = 1 << 10
 _ASSIGNMENTS = frozenset({"Assign", "AssignVariableOp"})
+_VALUES = np.ndarray, np.generic
 
 
 class Evaluator(Protocol):
@@ -83,13 +84,12 @@ class Folding:
     def value_of(self, tensor: Tensor) -> np.ndarray[Any, Any] | None:
         """The value of a tensor, if it is known."""
         value = self.known.get(tensor)
-        return None if value is None else np.asarray(value)
+        return value if value is None or type(value) is np.ndarray else np.asarray(value)
 
-    def take_constant(self, op: Operation, controls: Sequence[Operation]) -> None:
-        """Take in an operation without inputs."""
-        value = op.attrs["value"] if op.type == "Const" else None
+    def take_constant(self, op: Operation, value: Any, controls: Sequence[Operation]) -> None:
+        """Take in an operation without inputs, and its value if it is a constant."""
         # A value of another type than its operation says stays the message that it came as.
-        if isinstance(value, np.ndarray | np.generic) and not self._is_only_claimed(value):
+        if isinstance(value, _VALUES) and not self._is_only_claimed(value):
             self.known[op.outputs[0]] = value
             if controls:
                 self._anchors[op] = controls

@@ -24,7 +24,7 @@ NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
 _PLACEHOLDERS: Final = ("Placeholder", "PlaceholderV2")
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True, eq=False)
 class Wired:
     """What an operation reads and waits for in a rewritten step.
 
