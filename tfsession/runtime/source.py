@@ -27,6 +27,7 @@ from tfsession.graph.tensor import Tensor
 from tfsession.runtime.beside import side_by_side
 from tfsession.runtime.buffers import Buffers
 from tfsession.runtime.control import CancellationManager
+from tfsession.runtime.direct import read_directly
 from tfsession.runtime.errors import Ops
 from tfsession.runtime.function_text import Source
 from tfsession.runtime.fuse import Group, fused
@@ -221,6 +222,7 @@ class Writer:
         if self.binder.fuses and self.asks != "observe":
             is_needed = _Needed(self.names, needed, memory)
             if memory is None:
+                nodes = read_directly(nodes, self.names.feeds, is_needed)
                 nodes = fused_convolutions(nodes, self.names.feeds, is_needed)
                 nodes = fused(nodes, self.names.feeds, is_needed)
                 nodes = side_by_side(nodes, self.names.feeds, is_needed)
