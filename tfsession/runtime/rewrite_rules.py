@@ -96,6 +96,8 @@ def _unchanged(tensor: Tensor, value: Array, seen: Seen) -> Tensor | None:
 
 def _is_dense(tensor: Tensor, seen: Seen) -> bool:
     """Whether the elements surely lie side by side: what a ufunc gives then lies as they do."""
+    while tensor.op.type in IDENTITIES and not seen.is_fed(tensor):  # as gradients are gated
+        (tensor,) = seen.inputs_of(tensor.op)
     if seen.is_fed(tensor):
         return False
     if tensor.op.type in _DENSE:
