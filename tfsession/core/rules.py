@@ -169,6 +169,7 @@ class Kernel:
     """
 
     __slots__ = (
+        "_keywords",
         "_parameters",
         "aliases",
         "apart",
@@ -263,6 +264,7 @@ class Kernel:
         self._parameters: tuple[str, ...] = (
             code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ()
         )
+        self._keywords: dict[OpDef, tuple[str, ...]] = {}
         self.takes_over = "owned" in self._parameters
         self.takes_out = ufunc is not None or "out" in self._parameters
 
@@ -314,7 +316,11 @@ class Kernel:
 
     def keywords(self, op_def: OpDef) -> tuple[str, ...]:
         """The attributes that the function takes as keyword arguments."""
-        return tuple(name for name in self._parameters[1:] if name in op_def.attrs)
+        found = self._keywords.get(op_def)
+        if found is None:
+            found = tuple(name for name in self._parameters[1:] if name in op_def.attrs)
+            self._keywords[op_def] = found
+        return found
 
 
 kernels: Registry[list[Kernel]] = Registry("kernel", late.kernels)
@@ -422,9 +428,9 @@ def find_kernel(
     for candidate in kernels.get(op_type) or ():
         if candidate.form != form:
             continue
-        is_common = candidate.device is None and not candidate.types
-        if is_common or candidate.supports(device_type, attrs):
-            if candidate.device is not None:
+        device = candidate.device
+        if (device is None and not candidate.types) or candidate.supports(device_type, attrs):
+            if device is not None:
                 return candidate
             found = found or candidate
     return found

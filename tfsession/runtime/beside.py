@@ -77,7 +77,7 @@ def side_by_side(
         feeds: tensors whose values come from outside.
         is_needed: the tensors that are read behind these operations.
     """
-    if sum(_is_slow(node, feeds) for node in nodes) < 2:
+    if sum([_is_slow(node, feeds) for node in nodes if node.kernel.slow]) < 2:
         return nodes
     read = {tensor for node in nodes for tensor in node.inputs}
     found: list[Node] = []

@@ -24,7 +24,7 @@ from tfsession.runtime.inline import Bits, Inliner, can_inline
 from tfsession.runtime.moves import moves_of
 from tfsession.runtime.names import Names
 from tfsession.runtime.padded import padded
-from tfsession.runtime.partition import Layout, Segment, Transfer, partition
+from tfsession.runtime.partition import Layout, Node, Segment, Transfer, partition
 from tfsession.runtime.plan import Fetched, Plan, Signature
 from tfsession.runtime.recordable import cut_to_record, joined
 from tfsession.runtime.regions import Joint, Loop, LoopVariable, Predicate, Region, Trigger
@@ -85,8 +85,9 @@ def compile_plan(
     compiler = _RegionCompiler(writer)
     is_single = not signature.arriving and not fetched.transfers
     is_single = is_single and _is_single(layout, may_wait=in_place and asks != "observe")
+    nodes = list(layout.region.all_nodes())
     if is_single:
-        region = compiler.compile_single(layout, fetched)
+        region = compiler.compile_single(layout, fetched, nodes)
     else:
         # What a segment has brought there before is not brought again.
         results = fetched.sources + [names.of(t.tensor, t.destination) for t in transfers]
@@ -95,7 +96,7 @@ def compile_plan(
         signature,
         region,
         # Those that are watched are known by their numbers; nothing else stands for others then.
-        compiler.writer.nodes if asks == "observe" else list(layout.region.all_nodes()),
+        compiler.writer.nodes if asks == "observe" else nodes,
         names.names,
         fetched,
         Implicit(moves, binder.transfer_guard) if moves else None,
@@ -103,7 +104,7 @@ def compile_plan(
         asks,
         partial(_compile_variant, ops, placement, signature, binder),
         is_single,
-        any(node.arrival for node in layout.region.all_nodes()),
+        any(node.arrival for node in nodes),
     )
 
 
@@ -183,7 +184,7 @@ class _RegionCompiler:
         self._names = writer.names
         self._binder = writer.binder
 
-    def compile_single(self, layout: Layout, fetched: Fetched) -> CompiledRegion:
+    def compile_single(self, layout: Layout, fetched: Fetched, nodes: list[Node]) -> CompiledRegion:
         """A region that is a whole plan: it takes all feeds, and hands out finished values."""
         names, writer = self._names, self.writer
         source = writer.source([names.of(tensor, memory) for tensor, memory in names.feeds.items()])
@@ -196,7 +197,7 @@ class _RegionCompiler:
             for name, finish in zip(fetched.names, fetched.finishers, strict=True)
         ]
         source.add(f"return [{', '.join(values)}]")
-        whole = Segment(None, layout.segments[0].place, nodes=list(layout.region.all_nodes()))
+        whole = Segment(None, layout.segments[0].place, nodes=nodes)
         return CompiledRegion([self._computation(whole, source, (), (), (), 0)], {})
 
     def compile(self, layout: Layout, results: Sequence[str]) -> CompiledRegion:

@@ -397,7 +397,8 @@ class Engine:
     def bind(self, node: Node) -> Function:
         """The kernel of a node as a function of its inputs, bound to this session's state."""
         kernel, op = node.kernel, node.op
-        if kernel.ufunc is not None and node.memory is None and node.device.ledger is None:
+        is_ufunc = kernel.ufunc is not None and node.device.ledger is None
+        if node.memory is None and (is_ufunc or (kernel.constant and not kernel.stateful)):
             return kernel.bind(np, op.op_def, op.attrs)
         first = (
             KernelContext(node, self.state, self.callable_of, self._device_named)
@@ -440,6 +441,8 @@ class Engine:
             use(before)
 
     def _call(self, node: Node, values: Sequence[Value]) -> Value:
+        if node.memory is None and node.kernel.constant:
+            return self.bind(node)()
         memory = nullcontext() if node.memory is None else node.memory.activate()
         with memory, on_behalf_of(node.op.name, node.op.type):
             return self.bind(node)(*values)

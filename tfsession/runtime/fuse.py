@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
+from itertools import chain
 from math import prod
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, Self, cast
@@ -204,7 +205,10 @@ def _step(node: Node, numbers: Mapping[Tensor, int], known: Mapping[Tensor, Any]
 
 
 def _is_small(tensor: Tensor) -> bool:
-    shape = tensor._shape
+    return _is_small_shape(tensor._shape)
+
+
+def _is_small_shape(shape: Shape) -> bool:
     return shape is not None and None not in shape and prod(shape) < SMALL  # type: ignore[arg-type]
 
 
@@ -265,8 +269,11 @@ def fused(
         feeds: tensors whose values come from outside.
         is_needed: the tensors that are read behind these operations.
     """
-    if not any(_is_elementwise(node) or node.kernel.reduces for node in nodes):
-        return list(nodes)  # as most graphs of very many nodes: they are small
+    # Most graphs of very many nodes are small: their kernels and shapes tell that soon.
+    outputs = [node.op.outputs for node in nodes if node.kernel.elementwise]
+    shapes = {tensor._shape for tensor in chain.from_iterable(outputs)}
+    if all(map(_is_small_shape, shapes)) and not any(node.kernel.reduces for node in nodes):
+        return list(nodes)
     return in_stretches(Stretch, nodes, feeds, is_needed)
 
 

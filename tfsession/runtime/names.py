@@ -109,11 +109,10 @@ class Names:
         return inputs, outputs
 
     def keys_in(self, keys: Iterable[Key], needed: Container[str], memory: Memory) -> set[Key]:
-        """The keys of those values that are among names that are known."""
+        """The keys of the values that are needed, of these at least."""
         if memory is not None or not self._is_all_on_host:
             return {key for key in keys if key in needed}
-        names = self.names[id(memory)]
-        return {key for key in keys if key in names and names[key] in needed}
+        return {key for key, name in self.names[id(memory)].items() if name in needed}
 
     def of_key(self, key: Key, memory: Memory) -> str:
         """The name of what goes by a key."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import chain, groupby
 from operator import attrgetter
 from types import MappingProxyType
 
@@ -161,12 +161,14 @@ _STRIPPED = {
 }
 
 
-# Shared by most nodes: there may be a million of them.
-_HOSTS: tuple[tuple[None, ...], ...] = tuple((None,) * number for number in range(8))
+class _Hosts(dict[int, tuple[None, ...]]):
+    """For each number of tensors, that they lie on the host; shared: there may be a million."""
+
+    def __missing__(self, number: int) -> tuple[None, ...]:
+        return self.setdefault(number, (None,) * number)
 
 
-def _on_host(number: int) -> tuple[None, ...]:
-    return _HOSTS[number] if number < len(_HOSTS) else (None,) * number
+_HOSTS = _Hosts()
 
 
 def make_node(
@@ -177,10 +179,12 @@ def make_node(
     strip_debug: bool = False,
 ) -> Node:
     """Find the kernel of `op` on `device`, and the memory of each of its inputs and outputs."""
-    wired = connections.rewired.get(op)
+    rewired = connections.rewired
+    wired = rewired.get(op) if rewired else None
     if wired is not None and wired.node is not None:
         return replace(wired.node, controls=wired.controls)
-    kernel = find_kernel(op.type, device.device_type, op.attrs)
+    device_type = device.device_type
+    kernel = find_kernel(op.type, device_type, op.attrs)
     if strip_debug:
         kernel = _STRIPPED.get(op.type, kernel)
     if kernel is None:
@@ -191,14 +195,14 @@ def make_node(
         )
     read: Sequence[Tensor] = op.inputs
     awaited: Sequence[Operation] = op.control_inputs
-    if wired is not None or connections.elements:
-        read = inputs_of(op, connections)
-    if wired is not None or awaited:
-        awaited = controls_of(op, feeds, connections)
-    if device.device_type == "CPU":
+    if wired is not None:
+        read, awaited = wired.inputs, wired.controls
+    elif awaited or connections.elements:
+        read, awaited = inputs_of(op, connections), controls_of(op, feeds, connections)
+    if device_type == "CPU":
         if kernel.keeps and _are_constants(op, read, kernel.keeps, feeds):
             kernel = kernel.keeping()
-        hosts = _on_host(len(read)), _on_host(len(op.outputs))
+        hosts = _HOSTS[len(read)], _HOSTS[len(op.outputs)]
         return Node(op, device, kernel, None, read, awaited, *hosts)
     arguments, results = input_arguments(op), _argument_of_each(op.op_def.outputs, op)
     is_on_host = _data_dtypes(op, kernel, arguments, results) <= HOST_DTYPES
@@ -274,15 +278,15 @@ def partition(
 
 def _locate(nodes: Sequence[Node], feeds: Mapping[Tensor, Memory]) -> dict[Tensor, Memory]:
     """Where each tensor is made or fed; settles what goes by where inputs lie."""
+    devices = {node.device for node in nodes}
+    if all(d.device_type == "CPU" for d in devices) and not any(feeds.values()):
+        outputs = chain.from_iterable([node.op.outputs for node in nodes])
+        return {**dict.fromkeys(outputs, None), **feeds}  # there is nothing to settle
     location: dict[Tensor, Memory] = dict(feeds)
     known: set[Tensor] = set()
     _leave_constants(nodes)
     for node in nodes:
         kernel = node.kernel
-        if node.device.device_type == "CPU" and not kernel.unseen:
-            for tensor in node.op.outputs:  # most of all, and nothing to settle
-                location.setdefault(tensor, None)
-            continue
         if kernel.unseen:
             _leave_unseen(node, location)
         elif node.memory is not None and _is_known_on_host(node, location):
@@ -307,7 +311,7 @@ def _leave_constants(nodes: Sequence[Node]) -> None:
     constants = {
         node.op.outputs[0]: node
         for node in nodes
-        if node.op.type == "Const" and node.memory is not None
+        if node.memory is not None and node.op.type == "Const"
     }
     if not constants:
         return

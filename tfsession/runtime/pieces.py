@@ -8,7 +8,7 @@ its code.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Container, Hashable, Iterable, Mapping, Sequence
 from itertools import chain
 from operator import attrgetter
 from types import CodeType
@@ -49,9 +49,8 @@ class Piece:
 
     Attributes:
         keys: all that they read and make, in order.
-        needed: what is read behind them.
+        needed: those that are read behind them.
         taken: what they read that others have made, constants aside.
-        given: what they make that is needed.
     """
 
     def __init__(
@@ -59,19 +58,20 @@ class Piece:
         nodes: Sequence[Node],
         inputs: Keyed,
         outputs: Keyed,
-        needed: Collection[Key],
-        constants: Container[Key],
+        constants: Mapping[Key, Value],
     ) -> None:
         self.nodes = nodes
         self.inputs = inputs
         self.outputs = outputs
-        self.needed = needed
         self.keys: list[Key] = list(dict.fromkeys(self._flat()))
-        made = set(chain.from_iterable(outputs))
-        self.taken = [key for key in self.keys if key not in made and key not in constants]
-        self.given = [
-            key for key in self.keys if key in needed and key in made and key not in constants
-        ]
+        self.needed: set[Key] = set()
+        self._made = set(chain.from_iterable(outputs)).difference(constants)
+        self.taken = [key for key in self.keys if key not in self._made and key not in constants]
+
+    @property
+    def given(self) -> list[Key]:
+        """What they make that is needed, constants aside."""
+        return [key for key in self.keys if key in self.needed and key in self._made]
 
     def _flat(self) -> Iterable[Key]:
         rows = zip(self.inputs, self.outputs, strict=True)
@@ -100,9 +100,9 @@ class Piece:
             return None
         values: list[Value] = []
         for constants in known:
-            values += [constants[key] for key in keys if key in constants]
-        for call in calls:
-            values += call.values
+            if constants:
+                values += [constants[key] for key in keys if key in constants]
+        values += chain.from_iterable([call.values for call in calls])
         own = {id(value): value for value in values}
         places = dict(zip(own, range(len(own)), strict=True))
         numbers = dict(zip(keys, range(len(keys)), strict=True))
@@ -114,8 +114,9 @@ class Piece:
             *map(id, map(_dtype_of, keys)),
             *map(_shape_of, keys),
             *map(self.needed.__contains__, keys),
-            *[key in constants for constants in known for key in keys],
-            *[key in where for where in (fresh, feeds) for key in self.taken],
+            *chain.from_iterable([map(constants.__contains__, keys) for constants in known]),
+            *[key in fresh for key in self.taken],
+            *[key in feeds for key in self.taken],
             *map(places.__getitem__, map(id, values)),
         )
         return (len(forms), len(keys), len(self.taken), *kind), list(own.values())

@@ -26,34 +26,25 @@ def prune(
     fed = frozenset(feeds)
     needed: set[Operation] = set(targets)
     needed.update(tensor.op for tensor in fetches if tensor not in fed)
-    stack, is_rewired = list(needed), bool(connections)
-    while stack:
-        op = stack.pop()
+    waiting, is_rewired = list(needed), bool(connections)
+    # Order of creation is an order of execution unless a program rewired an operation.
+    is_in_order = not is_rewired
+    for op in waiting:
+        number = op._id
         if is_rewired or op.control_inputs:
+            is_in_order &= all(source._id < number for source in op.control_inputs)
+            is_in_order &= all(tensor.op._id < number for tensor in op.inputs)
             sources = sources_of(op, fed, connections)
         else:
             sources = [tensor.op for tensor in op.inputs if tensor not in fed]
         for source in sources:
             if source not in needed:
                 needed.add(source)
-                stack.append(source)
-    ordered = sorted(needed, key=attrgetter("_id"))
-    if not is_rewired and _is_topological(ordered):
-        return ordered
-    return _sort(ordered, fed, connections)
-
-
-def _is_topological(ordered: list[Operation]) -> bool:
-    """Whether order of creation is an order of execution: so unless a program rewired an op."""
-    for op in ordered:
-        number = op._id
-        for tensor in op.inputs:
-            if tensor.op._id >= number:
-                return False
-        for source in op.control_inputs:
+                waiting.append(source)
             if source._id >= number:
-                return False
-    return True
+                is_in_order = False
+    ordered = sorted(needed, key=attrgetter("_id"))
+    return ordered if is_in_order else _sort(ordered, fed, connections)
 
 
 def _sort(

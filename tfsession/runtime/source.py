@@ -257,10 +257,10 @@ class Writer:
         for begin, end in pieces_of(nodes, outputs, last_use):
             cut = slice(begin, end)
             rows = nodes[cut], inputs[cut], outputs[cut]
-            keys = set().union(*rows[1], *rows[2])
-            read = {key for key in keys if last_use.get(key, -1) >= end}
             calls = self._calls(part, rows[0], rows[2])
-            piece = Piece(*rows, read | (keys & outside), part.constants)
+            piece = Piece(*rows, part.constants)
+            piece.needed.update([key for key in piece.keys if last_use.get(key, -1) >= end])
+            piece.needed.update(outside.intersection(piece.keys))
             self._add_piece(part, piece, calls, first + begin)
 
     def _add_piece(self, part: _Part, piece: Piece, calls: Sequence[Call], first: int) -> None:
