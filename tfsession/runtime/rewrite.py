@@ -45,6 +45,7 @@ _TO_BE_FED = "PlaceholderWithDefault"
 # Values that the graph may tell whatever is in the tensors.
 _TELL_SHAPES = frozenset({"Rank", "Shape", "ShapeN", "Size", "StridedSlice"})
 _TELLS_AXES = "BroadcastGradientArgs"
+_TELL = _TELL_SHAPES | {_TELLS_AXES}
 _VARIABLES = frozenset({"ReadVariableOp", "VarHandleOp", "Variable", "VariableV2"})
 # Bytes of constants that are compared.
 _SMALL = 1 << 10
@@ -86,18 +87,20 @@ def _needed(ops: Sequence[Operation], signature: Signature) -> list[Operation]:
     """Those of the operations that a rewritten step runs, in the same order."""
     feeds, wiring = frozenset(signature.feeds), signature.wiring
     needed = {*signature.targets, *(t.op for t in signature.fetches if t not in feeds)}
-    stack = list(needed)
-    rewired, is_as_in_graph = wiring.rewired, not wiring.elements
-    while stack:
-        op = stack.pop()
-        if is_as_in_graph and op not in rewired and not op.control_inputs:
+    waiting, rewired, is_as_in_graph = list(needed), wiring.rewired, not wiring.elements
+    for op in waiting:
+        wired = rewired.get(op)
+        if wired is not None:
+            sources = [tensor.op for tensor in wired.inputs if tensor not in feeds]
+            sources += wired.controls
+        elif is_as_in_graph and not op.control_inputs:
             sources = [tensor.op for tensor in op.inputs if tensor not in feeds]
         else:
             sources = sources_of(op, feeds, wiring)
         for source in sources:
             if source not in needed:
                 needed.add(source)
-                stack.append(source)
+                waiting.append(source)
     return [op for op in ops if op in needed]
 
 
@@ -159,6 +162,7 @@ class _Walk:
         self._folding = Folding(
             ops, placement, self._feeds, self._wiring, optimizations.most_folded_bytes, evaluator
         )
+        self.value_of = self._folding.value_of
 
     def run(self) -> None:
         """Visit all operations; all that each one needs comes before it."""
@@ -230,7 +234,7 @@ class _Walk:
         self, op: Operation, inputs: tuple[Tensor, ...], controls: tuple[Operation, ...]
     ) -> None:
         """Replace a pure operation, or make it a constant, if that may be."""
-        optimizations, folding = self._optimizations, self._folding
+        optimizations = self._optimizations
         if optimizations.shares:
             key = hash((op.type, self._placement[op], inputs, controls))
             twin: Operation | None = self._twins.setdefault(key, op)
@@ -239,9 +243,11 @@ class _Walk:
                 if twin is not None and op not in self._fixed:
                     self._replace(op, twin)
                     return
-        known = folding.known
-        has_known = bool(known) and not known.keys().isdisjoint(inputs)
-        if optimizations.folds and (has_known or op.type in _TELL_SHAPES or op.type == _TELLS_AXES):
+        known = self._folding.known
+        count = 0
+        for tensor in inputs:
+            count += tensor in known
+        if optimizations.folds and (count == len(inputs) or op.type in _TELL):
             constant = self._fold(op, inputs, controls)
             if constant is not None:
                 self.wired[op] = constant
@@ -249,11 +255,10 @@ class _Walk:
                 return
         if op.type == "Fill":
             self._filled.update(op.outputs)
-        may_have_rule = has_known or op.type in NEEDS_NO_CONSTANT
-        if may_have_rule or (self._filled and not self._filled.isdisjoint(inputs)):
-            rule = rules.get(op.type)
-        else:
-            rule = None
+        is_plain = not count and op.type not in NEEDS_NO_CONSTANT
+        if is_plain and self._filled.isdisjoint(inputs):
+            return  # no rule says anything of it
+        rule = rules.get(op.type)
         is_wanted = optimizations.bypasses if op.type in IDENTITIES else optimizations.simplifies
         given = rule(op, inputs, self) if rule is not None and is_wanted else None
         if given is not None and self._is_there(given, op):
@@ -324,10 +329,6 @@ class _Walk:
         return tuple(inputs_of(op, self._wiring)), tuple(controls)
 
     # --- what rules ask for ---------------------------------------------------------------------
-
-    def value_of(self, tensor: Tensor) -> np.ndarray[Any, Any] | None:
-        """The value of a tensor that is known on the host."""
-        return self._folding.value_of(tensor)
 
     def inputs_of(self, op: Operation) -> Sequence[Tensor]:
         """What an operation that was visited reads."""

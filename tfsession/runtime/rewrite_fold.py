@@ -89,7 +89,9 @@ class Folding:
     def take_constant(self, op: Operation, value: Any, controls: Sequence[Operation]) -> None:
         """Take in an operation without inputs, and its value if it is a constant."""
         # A value of another type than its operation says stays the message that it came as.
-        if isinstance(value, _VALUES) and not self._is_only_claimed(value):
+        if isinstance(value, _VALUES) and (
+            value.nbytes <= self._left or not self._is_only_claimed(value)
+        ):
             self.known[op.outputs[0]] = value
             if controls:
                 self._anchors[op] = controls
@@ -123,8 +125,7 @@ class Folding:
 
     def _is_only_claimed(self, value: Value) -> bool:
         """Whether one number stands for more than could be computed with before a step runs."""
-        is_large = isinstance(value, np.ndarray) and value.nbytes > self._left
-        return is_large and not any(value.strides)
+        return isinstance(value, np.ndarray) and not any(value.strides)
 
     def static_values(self, op: Operation, inputs: Sequence[Tensor]) -> list[Value] | None:
         """The values of an operation that tells a shape, or a part of one, if that is static."""

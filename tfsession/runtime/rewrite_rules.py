@@ -72,9 +72,9 @@ def _sum_of_one(op: Operation, inputs: Sequence[Tensor], seen: Seen) -> Tensor |
 
 def _is_all(value: Array, number: int, *, negative_zero: bool = False) -> bool:
     """Whether a value is one number throughout; of a float zero, with which sign."""
-    if not value.size or value.dtype.kind not in "iufV":
+    if not value.size or value.item(0) != number or value.dtype.kind not in "iufV":
         return False
-    if value.item(0) != number or not (value == number).all():
+    if not (value == number).all():
         return False
     if number or value.dtype.kind in "iu":
         return True
