@@ -7,6 +7,7 @@ so that the host waits for a device only when it reads what was computed there.
 from __future__ import annotations
 
 import abc
+import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -16,7 +17,12 @@ from tfsession.devices.capture import Recording, SlabMemory, Staging, Watch
 from tfsession.devices.device import Device
 from tfsession.devices.slab import Slab
 
-__all__ = ["Accelerator"]
+__all__ = ["Accelerator", "conditionals_wanted"]
+
+
+def conditionals_wanted() -> bool:
+    """Whether the environment lets recorded steps choose and repeat on the device."""
+    return os.environ.get("TFSESSION_GPU_CONDITIONALS", "1") not in ("0", "false")
 
 
 class Accelerator(Device):
@@ -63,6 +69,18 @@ class Accelerator(Device):
 
         Allocations are those of `plan`, in its order, behind the first `base` bytes of the slab.
         `state` are the arrays outside of it that may be written to. Raises CaptureRefused.
+        """
+
+    @property
+    @abc.abstractmethod
+    def has_conditionals(self) -> bool:
+        """Whether a recording may choose between ways and repeat them, without asking the host."""
+
+    @abc.abstractmethod
+    def rehearsing(self) -> AbstractContextManager[None]:
+        """What this thread asks for in the block, inside `activate()`, is not done.
+
+        Memory is allocated as ever. Raises CaptureRefused where a recording would.
         """
 
     @abc.abstractmethod

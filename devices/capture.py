@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import abc
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from tfsession.devices.slab import AllocationTrace, Slab
@@ -19,7 +19,9 @@ __all__ = [
     "CaptureRefused",
     "NotRecordable",
     "Places",
+    "Recorder",
     "Recording",
+    "Rehearsal",
     "SlabMemory",
     "Staging",
     "Watch",
@@ -64,7 +66,41 @@ class Staging(abc.ABC):
         """Queue the copy of all of it to the beginning of the slab."""
 
 
-class Recording(abc.ABC):
+Work = Callable[[], None]
+
+
+class Recorder(abc.ABC):
+    """What takes down what a thread asks a device for, and does none of it."""
+
+    @abc.abstractmethod
+    def choose(self, predicate: Any, if_true: Work, if_false: Work) -> None:
+        """Take down two ways, one of which is gone each time, as a truth of the device says.
+
+        They are asked for in this order.
+        """
+
+    @abc.abstractmethod
+    def repeat(self, predicate: Any, turn: Work, closing: Sequence[object]) -> None:
+        """Take down a turn that is done as long as a truth of the device holds, which it changes.
+
+        It ends, too, when there is something in `closing`, or the device is closed.
+        """
+
+
+class Rehearsal(Recorder):
+    """Takes nothing down: it shows what would be allocated, and what a device would refuse."""
+
+    def choose(self, predicate: Any, if_true: Work, if_false: Work) -> None:
+        """Both ways, one after the other."""
+        if_true()
+        if_false()
+
+    def repeat(self, predicate: Any, turn: Work, closing: Sequence[object]) -> None:
+        """One turn."""
+        turn()
+
+
+class Recording(Recorder):
     """The work of a step, once its recording has ended. `slab` is where it computes."""
 
     slab: SlabMemory
@@ -99,14 +135,16 @@ class Watch(threading.local):
     """What the calling thread's work on a device is looked at by: a trace, or a recording.
 
     `places` gives the memory for so many bytes, where it is that of a recording; `inputs` the array
-    in which a recording finds what the given function makes for each step.
+    in which a recording finds what the given function makes for each step; `elsewhere` lets work
+    be queued where it is not taken down.
     """
 
     def __init__(self) -> None:
         self.trace: AllocationTrace | None = None
-        self.recording: Any = None
+        self.recording: Any = None  # a Recorder
         self.places: Callable[[int], Any] | None = None
         self.inputs: Callable[[Callable[[], Any]], Any] | None = None
+        self.elsewhere: Callable[[], AbstractContextManager[Any]] = nullcontext
 
     @contextmanager
     def tracing(self) -> Iterator[AllocationTrace]:
@@ -125,6 +163,17 @@ class Watch(threading.local):
             yield
         finally:
             self.trace = before
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """What is asked for meanwhile is done at once, and stays: none of it is recorded."""
+        before = self.trace, self.recording, self.places
+        self.trace = self.recording = self.places = None
+        try:
+            with self.elsewhere() if before[1] is not None else nullcontext():
+                yield
+        finally:
+            self.trace, self.recording, self.places = before
 
     @contextmanager
     def taking(self, inputs: Callable[[Callable[[], Any]], Any]) -> Iterator[None]:

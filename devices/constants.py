@@ -33,7 +33,7 @@ class Constants:
         if found is None:
             if self._nbytes + table.nbytes > _MOST:
                 return xp.asarray(table)
-            with self._watch.untraced():
+            with self._watch.aside():
                 found = self._arrays[key] = xp.asarray(table)
             self._nbytes += table.nbytes
         return found

@@ -6,6 +6,7 @@ CuPy is imported, and a CUDA context made, when a session first uses the device.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -14,10 +15,13 @@ import numpy as np
 
 from tfsession.core import forking
 from tfsession.core.errors import CancelledError, FailedPreconditionError, InternalError
-from tfsession.devices.accelerator import Accelerator
-from tfsession.devices.capture import Places
+from tfsession.devices.accelerator import Accelerator, conditionals_wanted
+from tfsession.devices.capture import NotRecordable, Places, Rehearsal
+from tfsession.devices.code_library import code_library
 from tfsession.devices.cuda_capture import CudaRecording, CudaSlab, CudaStaging
+from tfsession.devices.cuda_conditional import FIRST_VERSION, Conditionals
 from tfsession.devices.cuda_module import CudaModule
+from tfsession.devices.driver import cuda_version, load_driver
 from tfsession.devices.layout import GpuSlot
 from tfsession.devices.memory import Charge, Ledger, MemoryStats
 from tfsession.devices.slab import Slab
@@ -37,6 +41,9 @@ _FORKED = (
 )
 
 
+_STOP_BYTES = 4
+# Seconds between two looks whether a stream has done that may be in a loop.
+_LOOK = 50e-6
 # Bytes of arrays that come to the host through pinned memory, which nothing else can use.
 _PINNED = 1 << 20
 
@@ -118,6 +125,8 @@ class CudaDevice(Accelerator):
         self.ledger = Ledger(self.name, f"GPU_{index}_bfc", slot.limit)
         self._peers: set[int] = set()
         self._closed = False
+        # Memory of the host that the card sees, once something recorded may have a loop.
+        self._stop: Any = None
         forking.notice(self)
 
     def _start(self) -> Any:
@@ -241,17 +250,69 @@ class CudaDevice(Accelerator):
         self, slab: CudaSlab, plan: Slab, base: int, state: Sequence[Any]
     ) -> Iterator[CudaRecording]:
         """Captures what this thread asks of the stream in the block."""
-        made, places = CudaRecording(slab, self._stream), Places(plan, base)
+        stop = self._stop_word() if self.has_conditionals else 0
+        made = CudaRecording(slab, self._stream, self._conditionals, stop)
+        places, watch = Places(plan, base), self.watch
         made.begin()
-        self.watch.places = lambda size: slab.memory + places.take(size)
+        watch.recording, watch.elsewhere = made, self._beside
+        watch.places = lambda size: slab.memory + places.take(size)
         try:
             yield made
         except BaseException:
-            self.watch.places = None
+            watch.recording = watch.places = None
             made.drop()
             raise
-        self.watch.places = None
+        watch.recording = watch.places = None
         made.end()
+
+    @contextmanager
+    def rehearsing(self) -> Iterator[None]:
+        """Captures what this thread asks of the stream, and drops it: nothing of it is done."""
+        watch = self.watch
+        if watch.recording is not None:
+            yield
+            return
+        self._stream.begin_capture()
+        watch.recording, watch.elsewhere = Rehearsal(), self._beside
+        try:
+            yield
+        finally:
+            watch.recording = None
+            self._stream.end_capture()
+
+    @contextmanager
+    def _beside(self) -> Iterator[None]:
+        """Work is queued on another stream than that which captures, and waited for."""
+        stream = self._cupy.cuda.Stream(non_blocking=True)
+        with stream:
+            yield
+        stream.synchronize()
+
+    @property
+    def has_conditionals(self) -> bool:
+        """Whether the driver has conditional nodes, and code can be compiled that sets them."""
+        driver = load_driver()
+        return (
+            conditionals_wanted()
+            and driver is not None
+            and cuda_version(driver) >= FIRST_VERSION
+            and code_library(self.xp) is not None
+        )
+
+    def _conditionals(self) -> Conditionals:
+        library = code_library(self.xp)
+        if not self.has_conditionals or library is None:
+            raise NotRecordable("this driver has no conditional nodes")
+        return Conditionals(self._cupy, load_driver(), library)
+
+    def _stop_word(self) -> int:
+        """The address of a number that loops on the card look at each turn: not 0 ends them."""
+        with self._lock:
+            if self._stop is None:
+                memory = self._cupy.cuda.alloc_pinned_memory(_STOP_BYTES)
+                self._stop = np.ndarray((), np.int32, memory)
+                self._stop[...] = 0
+        return int(self._stop.ctypes.data)
 
     def address(self, array: Any) -> int:
         """Where the array's elements begin."""
@@ -319,10 +380,24 @@ class CudaDevice(Accelerator):
         return _shown(nvtx.RangePush, nvtx.RangePop, function, name)  # type: ignore[no-any-return]
 
     def synchronize(self) -> None:
-        """Waits for the stream."""
-        if self._stream is not None:
-            with self._card:
-                self._stream.synchronize()
+        """Waits for the stream; Ctrl-C ends loops that would have no end."""
+        if self._stream is None:
+            return
+        with self._card:
+            if self._stop is not None:
+                self._await_loops()
+            self._stream.synchronize()
+
+    def _await_loops(self) -> None:
+        """Wait in a way that lets Ctrl-C through, which ends loops."""
+        try:
+            while not self._stream.done:
+                time.sleep(_LOOK)
+        except BaseException:
+            self._stop[...] = 1
+            self._stream.synchronize()
+            self._stop[...] = 0
+            raise
 
     def memory_stats(self) -> MemoryStats:
         """What is in use, and what the pool has taken from the card."""
@@ -340,6 +415,8 @@ class CudaDevice(Accelerator):
             if self._closed:
                 return
             self._closed = True
+        if self._stop is not None:
+            self._stop[...] = 1
         if self._pool is not None:
             self.synchronize()
             self._xp.constants.clear()

@@ -8,11 +8,13 @@ graph that has any is refused.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from tfsession.devices.capture import CaptureRefused, Recording, SlabMemory, Staging
+from tfsession.devices.capture import CaptureRefused, Recording, SlabMemory, Staging, Work
+from tfsession.devices.cuda_conditional import CONDITIONAL, IF, WHILE, Conditionals
 
 __all__ = ["CudaRecording", "CudaSlab", "CudaStaging", "check_graph"]
 
@@ -73,10 +75,22 @@ class CudaStaging(Staging):
 class CudaRecording(Recording):
     """A graph that a stream has captured."""
 
-    def __init__(self, slab: CudaSlab, stream: Any) -> None:
+    def __init__(
+        self, slab: CudaSlab, stream: Any, conditionals: Callable[[], Conditionals], stop: int
+    ) -> None:
+        """`conditionals` gives what makes nodes of this graph alone; `stop` ends its loops."""
         self.slab: CudaSlab = slab
         self._stream = stream
         self._graph: Any = None
+        self._make_conditionals = conditionals
+        self._made: Conditionals | None = None
+        self._stop = stop
+
+    @property
+    def _conditionals(self) -> Conditionals:
+        if self._made is None:
+            self._made = self._make_conditionals()
+        return self._made
 
     def begin(self) -> None:
         """What is queued from now on is captured."""
@@ -85,8 +99,28 @@ class CudaRecording(Recording):
     def end(self) -> None:
         """The captured work becomes a graph; raises CaptureRefused."""
         self._graph = self._stream.end_capture()
-        check_graph(self._graph)
+        check_graph(self._graph.graph)
+        for body in self._made.bodies if self._made is not None else ():
+            check_graph(body)
         self._graph.upload(self._stream)
+
+    def choose(self, predicate: Any, if_true: Work, if_false: Work) -> None:
+        """Two nodes, of which the predicate lets one run."""
+        nodes = self._conditionals
+        handles = nodes.handle(), nodes.handle()
+        nodes.set_choice(*handles, predicate)
+        for handle, work in zip(handles, (if_true, if_false), strict=True):
+            with nodes.body(IF, handle):
+                work()
+
+    def repeat(self, predicate: Any, turn: Work, closing: Sequence[object]) -> None:
+        """A node that runs as long as the predicate holds."""
+        nodes = self._conditionals
+        handle = nodes.handle()
+        nodes.set_repeated(handle, predicate, self._stop)
+        with nodes.body(WHILE, handle):
+            turn()
+            nodes.set_repeated(handle, predicate, self._stop)
 
     def drop(self) -> None:
         """End a capture that has failed; what ends it badly is no news."""
@@ -100,14 +134,16 @@ class CudaRecording(Recording):
         self._graph.launch(self._stream)
 
 
-def check_graph(graph: Any, driver: Any = None) -> None:
+def check_graph(graph: int, driver: Any = None) -> None:
     """Raise CaptureRefused for a graph with copies between host and device, or calls of the host.
+
+    The bodies of its conditional nodes are graphs of their own.
 
     Asks the driver (libcuda, unless one is given) for the nodes: cuGraphGetNodes,
     cuGraphNodeGetType, cuGraphMemcpyNodeGetParams and cuPointerGetAttribute (CUDA driver API).
     """
     driver = driver or ctypes.CDLL("libcuda.so.1")
-    captured, count = ctypes.c_void_p(graph.graph), ctypes.c_size_t()
+    captured, count = ctypes.c_void_p(graph), ctypes.c_size_t()
     _checked(driver.cuGraphGetNodes(captured, None, ctypes.byref(count)))
     nodes = (ctypes.c_void_p * count.value)()
     if count.value:
@@ -117,7 +153,7 @@ def check_graph(graph: Any, driver: Any = None) -> None:
         _checked(driver.cuGraphNodeGetType(node, ctypes.byref(kind)))
         if kind.value == _MEMCPY:
             _check_copy(driver, node)
-        elif kind.value not in (_KERNEL, _MEMSET, _EMPTY):
+        elif kind.value not in (_KERNEL, _MEMSET, _EMPTY, CONDITIONAL):
             raise CaptureRefused(f"the graph has a node of type {kind.value}")
 
 

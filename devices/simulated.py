@@ -16,7 +16,7 @@ from weakref import ref
 import numpy as np
 
 from tfsession.core.errors import CancelledError, InternalError
-from tfsession.devices.accelerator import Accelerator
+from tfsession.devices.accelerator import Accelerator, conditionals_wanted
 from tfsession.devices.capture import SlabMemory
 from tfsession.devices.counters import Counters
 from tfsession.devices.layout import GpuSlot
@@ -25,6 +25,7 @@ from tfsession.devices.simulated_array import Again, SimulatedArray
 from tfsession.devices.simulated_capture import (
     POISON,
     SimulatedRecording,
+    SimulatedRehearsal,
     SimulatedSlab,
     SimulatedStaging,
     address_of,
@@ -164,8 +165,8 @@ class SimulatedDevice(Accelerator):
         """
         recording = self.watch.recording
         if recording is not None:
-            recording.read(seen)
-            return self.placed(recording.place(host, root, again))
+            made: SimulatedArray = recording.computed(host, root, seen, again)
+            return made
         self._use(seen, self._current())
         return self.wrap(host, root, 1)
 
@@ -239,6 +240,25 @@ class SimulatedDevice(Accelerator):
         """What brings so many bytes of the host to the beginning of a slab."""
         assert isinstance(slab, SimulatedSlab)
         return SimulatedStaging(self, slab, nbytes)
+
+    @property
+    def has_conditionals(self) -> bool:
+        """Whether recordings may hold conditional nodes."""
+        return conditionals_wanted()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more is computed here."""
+        return self._pool.closed
+
+    @contextmanager
+    def rehearsing(self) -> Iterator[None]:
+        """What this thread asks for in the block is not done; memory is allocated as ever."""
+        before, self.watch.recording = self.watch.recording, SimulatedRehearsal(self)
+        try:
+            yield
+        finally:
+            self.watch.recording = before
 
     @contextmanager
     def recording(

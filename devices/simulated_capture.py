@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfsession.devices.capture import NotRecordable, Places, Recording, SlabMemory, Staging
+from tfsession.devices.capture import (
+    NotRecordable,
+    Places,
+    Recording,
+    Rehearsal,
+    SlabMemory,
+    Staging,
+    Work,
+)
 from tfsession.devices.slab import Slab
 
 if TYPE_CHECKING:
@@ -20,7 +28,7 @@ if TYPE_CHECKING:
     from tfsession.devices.simulated_array import SimulatedArray
     from tfsession.devices.simulated_stream import Accesses
 
-__all__ = ["SimulatedRecording", "SimulatedSlab", "SimulatedStaging"]
+__all__ = ["SimulatedRecording", "SimulatedRehearsal", "SimulatedSlab", "SimulatedStaging"]
 
 _HostArray = np.ndarray[Any, Any]
 
@@ -140,6 +148,37 @@ class SimulatedRecording(Recording):
         for array in arrays:
             self._reads[array._accesses] = None
 
+    def computed(
+        self,
+        result: _HostArray,
+        root: _HostArray,
+        seen: Iterable[SimulatedArray],
+        again: Callable[[], Any] | None,
+    ) -> SimulatedArray:
+        """The result of a call that read the arrays `seen`, as an array of the slab."""
+        self.read(seen)
+        return self._device.placed(self.place(result, root, again))
+
+    def choose(self, predicate: SimulatedArray, if_true: Work, if_false: Work) -> None:
+        """The calls of two ways, of which a replay makes those of one."""
+        self.read([predicate])
+        taken = self._calls_of(if_true)
+        self._calls.append(partial(_choose, predicate._host, taken, self._calls_of(if_false)))
+
+    def repeat(self, predicate: SimulatedArray, turn: Work, closing: Sequence[object]) -> None:
+        """The calls of a turn."""
+        self.read([predicate])
+        calls = self._calls_of(turn)
+        self._calls.append(partial(_repeat, predicate._host, calls, closing, self._device))
+
+    def _calls_of(self, work: Work) -> list[Callable[[], object]]:
+        before, self._calls = self._calls, []
+        try:
+            work()
+            return self._calls
+        finally:
+            self._calls = before
+
     # --- replaying ------------------------------------------------------------------------------
 
     def replay(self) -> None:
@@ -157,3 +196,50 @@ class SimulatedRecording(Recording):
 
 def _fill(placed: _HostArray, again: Callable[[], Any]) -> None:
     placed[...] = again()
+
+
+def _choose(
+    predicate: _HostArray,
+    if_true: Sequence[Callable[[], object]],
+    if_false: Sequence[Callable[[], object]],
+) -> None:
+    for call in if_true if predicate else if_false:
+        call()
+
+
+def _repeat(
+    predicate: _HostArray,
+    calls: Sequence[Callable[[], object]],
+    closing: Sequence[object],
+    device: SimulatedDevice,
+) -> None:
+    while predicate and not closing and not device.is_closed:
+        for call in calls:
+            call()
+
+
+class SimulatedRehearsal(Rehearsal):
+    """Nothing outside of what is made meanwhile is written to."""
+
+    def __init__(self, device: SimulatedDevice) -> None:
+        self._device = device
+        self._made: set[int] = set()
+
+    def computed(
+        self,
+        result: _HostArray,
+        root: _HostArray,
+        seen: Iterable[SimulatedArray],
+        again: Callable[[], Any] | None,
+    ) -> SimulatedArray:
+        """The result of a call, in memory of its own."""
+        self._made.add(address_of(root))
+        return self._device.wrap(result, root)
+
+    def read(self, arrays: Iterable[SimulatedArray]) -> None:
+        """A call reads arrays."""
+
+    def write(self, call: Callable[[], object], written: Sequence[SimulatedArray]) -> None:
+        """A call that writes into arrays, made only where they are new."""
+        if all(address_of(array._root) in self._made for array in written):
+            call()

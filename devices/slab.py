@@ -54,9 +54,11 @@ class AllocationTrace:
 
     Attributes:
         inputs: shape and dtype of what the host made anew for this step, in order.
+        refusal: why what was watched cannot be recorded, if that is known already.
     """
 
     def __init__(self) -> None:
+        self.refusal: BaseException | None = None
         self.inputs: list[tuple[tuple[int, ...], Any]] = []
         self._begun: list[tuple[int, int]] = []
         self._ended: dict[int, int] = {}

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -24,7 +23,7 @@ from tfsession.core.errors import OpError
 from tfsession.core.modes import modes
 from tfsession.devices.accelerator import Accelerator
 from tfsession.devices.capture import CaptureRefused, NotRecordable
-from tfsession.devices.memory import OPERATIONS, on_behalf_of
+from tfsession.devices.memory import on_behalf_of
 from tfsession.devices.slab import FOREVER, Lifetime, Slab, aligned, lay_out
 from tfsession.graph.operation import Operation
 from tfsession.resources.variable import Variable, moves
@@ -33,11 +32,13 @@ from tfsession.runtime.recorded_state import (
     Home,
     VariableState,
     aliases,
+    bound_to,
     held,
     is_variable,
     locations,
 )
 from tfsession.runtime.segments import Computation, Failure, Function, Value
+from tfsession.runtime.structure import each_within
 
 if TYPE_CHECKING:
     from tfsession.runtime.execution import Execution, Scope
@@ -103,7 +104,7 @@ class CapturedComputation(Computation):
         except BaseException as error:
             return execution.failure(self.failure(error))
         if recordings.refused is not None:
-            self.refuse(next(n for n in self.nodes if n.op is recordings.refused))
+            self.refuse(next(n for n in each_within(self.nodes) if n.op is recordings.refused))
             recordings.refused = None
         scope.keep(self, self.outputs, results)
         return None
@@ -130,7 +131,7 @@ class Recordings:
         self.refused: Operation | None = None
         self._segment = segment
         self._device: Accelerator = segment.memory
-        self._bound = [value for value in _bound_to(segment.function) if is_variable(value)]
+        self._bound = [value for value in bound_to(segment.function) if is_variable(value)]
         self._known: OrderedDict[Key, list[_Recorded]] = OrderedDict()
         self._seen: OrderedDict[Key, _Needs] = OrderedDict()
         self._last: _Recorded | None = None
@@ -261,6 +262,10 @@ class Recordings:
         with self._device.watch.tracing() as trace:
             results = segment.call(own)
             lifetimes = trace.lifetimes()
+        if trace.refusal is not None:
+            with self._lock:
+                self._give_up(trace.refusal)
+            return results
         # What a recording copies in the end, so that an assignment does not show in what was read.
         overtaken = state.overtaken(results)
         lifetimes += [Lifetime(value.nbytes, FOREVER - 1, FOREVER) for value in overtaken]
@@ -288,16 +293,20 @@ class Recordings:
             )
         except Exception as error:
             self._seen.pop(key, None)
-            failure = self._segment.failure(error)
-            self.reasons.append(str(failure))
-            # Other allocations than planned may be as planned the next time; all else may not.
-            is_final = isinstance(error, NotRecordable) or not isinstance(error, CaptureRefused)
-            if is_final and isinstance(failure, OpError):
-                self.refused = failure.op
-            if self.refused is not None or len(self.reasons) >= _PATIENCE:
-                self.is_off = True
-                self._forget()
+            self._give_up(error)
             return None
+
+    def _give_up(self, error: BaseException) -> None:
+        """Take down that the segment could not be recorded, this time or at all."""
+        failure = self._segment.failure(error)
+        self.reasons.append(str(failure))
+        # Other allocations than planned may be as planned the next time; all else may not.
+        is_final = isinstance(error, NotRecordable) or not isinstance(error, CaptureRefused)
+        if is_final and isinstance(failure, OpError):
+            self.refused = failure.op
+        if self.refused is not None or len(self.reasons) >= _PATIENCE:
+            self.is_off = True
+            self._forget()
 
     def _keep(self, key: Key, twins: list[_Recorded]) -> None:
         self._known[key] = twins
@@ -458,7 +467,7 @@ class _Recorded:
         variable = state.variable_at(value)
         if variable is not None:
             return lambda _: variable.array
-        if any(value is bound for bound in _bound_to(segment.function)):
+        if any(value is bound for bound in bound_to(segment.function)):
             return lambda _: value
         raise CaptureRefused("a result is a part of an input")
 
@@ -537,15 +546,6 @@ def _places(
             places[number] = end
             end += aligned(value.nbytes)
     return fresh, places, sent, end
-
-
-def _bound_to(function: Function) -> Iterator[Any]:
-    """What a compiled function works with beside its arguments, and what its pieces do."""
-    for value in function.__defaults__ or ():
-        if type(value) is FunctionType and OPERATIONS in value.__globals__:
-            yield from _bound_to(value)
-        else:
-            yield value
 
 
 def _own_references() -> int:

@@ -41,6 +41,7 @@ from tfsession.runtime.segments import (
     Wait,
 )
 from tfsession.runtime.source import Binder, Readers, Writer
+from tfsession.runtime.structuring import structured
 from tfsession.runtime.transfer_guard import Implicit
 from tfsession.runtime.waits import share_waits
 
@@ -64,7 +65,8 @@ def compile_plan(
             time after each operation, "observe" is told of each, at the price of a call.
         in_place: whether the function of a plan may wait where it is.
     """
-    layout = lay_out(ops, placement, signature, binder.strips_debug)
+    refused = binder.unrecorded if binder.records and not asks else None
+    layout = lay_out(ops, placement, signature, binder.strips_debug, refused)
     feeds = signature.feed_memories
     names = Names(layout, feeds)
     wanted, brought = fetch_transfers(layout, signature)
@@ -113,8 +115,12 @@ def lay_out(
     placement: Mapping[Operation, Device],
     signature: Signature,
     strips_debug: bool = False,
+    refused: Container[str] | None = None,
 ) -> Layout:
     """Cut the operations of a step into segments; nothing is bound to a device yet.
+
+    Where the names are given of what devices would not record, what they would is made ready for
+    that: conditionals and loops of a GPU become one operation each.
 
     Raises:
         InvalidArgumentError: an operation has no kernel, loops are not properly nested, or a
@@ -122,9 +128,13 @@ def lay_out(
     """
     feeds = signature.feed_memories
     arrivals = {t: 1 << i for i, t in enumerate(feeds)} if signature.arriving else {}
-    layout = partition(ops, placement, feeds, arrivals, signature.wiring, strips_debug)
-    _check_fetches(layout.region, [t for t in signature.fetches if t not in feeds])
-    return layout
+
+    def change(region: Region, location: dict[Tensor, Memory]) -> None:
+        _check_fetches(region, [t for t in signature.fetches if t not in feeds])
+        if refused is not None:
+            structured(region, location, signature.fetches, refused, feeds)
+
+    return partition(ops, placement, feeds, arrivals, signature.wiring, strips_debug, change)
 
 
 def fetch_transfers(

@@ -40,6 +40,7 @@ from tfsession.runtime.prune import check_replaced_inputs, prune
 from tfsession.runtime.rewrite import rewrite
 from tfsession.runtime.run_metadata import PlanMetadata
 from tfsession.runtime.segments import Function, Value
+from tfsession.runtime.structure import each_within
 from tfsession.runtime.transfer_guard import Guard
 
 # While operations are put back as a session saw them.
@@ -370,7 +371,7 @@ class Engine:
         with self._lock:
             self.unrecorded.add(node.kernel.name)
             for signature, plan in list(self._plans.items()):
-                if any(other.op is node.op for other in plan.nodes):
+                if any(other.op is node.op for other in each_within(plan.nodes)):
                     del self._plans[signature]
             self.forget_steps()
 

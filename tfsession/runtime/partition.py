@@ -10,7 +10,7 @@ does not need, and no step blocks itself.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
 from operator import attrgetter
@@ -254,6 +254,7 @@ def partition(
     arrivals: Mapping[Tensor, int] = MappingProxyType({}),
     connections: Connections = AS_IN_GRAPH,
     strip_debug: bool = False,
+    change: Callable[[Region, dict[Tensor, Memory]], None] | None = None,
 ) -> Layout:
     """Cut topologically ordered operations into segments, with the transfers each one waits for.
 
@@ -264,6 +265,7 @@ def partition(
         arrivals: the bit of each fed tensor that arrives only after the step has begun.
         connections: the tensors that are read in place of others.
         strip_debug: whether checks and prints are left out.
+        change: may change the region, and where tensors lie, before it is cut.
 
     Returns:
         Segments; in an order in which they can run where nothing has to wait.
@@ -273,7 +275,10 @@ def partition(
     """
     nodes = [make_node(op, placement[op], feeds, connections, strip_debug) for op in ops]
     location = _locate(nodes, feeds)
-    return _lay_out(make_region(nodes, feeds, arrivals), location)
+    region = make_region(nodes, feeds, arrivals)
+    if change is not None:
+        change(region, location)
+    return _lay_out(region, location)
 
 
 def _locate(nodes: Sequence[Node], feeds: Mapping[Tensor, Memory]) -> dict[Tensor, Memory]:
@@ -377,7 +382,7 @@ def _follows_from_shapes(node: Node, known: Container[Tensor], feeds: Container[
     if any(tensor in feeds for tensor in node.op.outputs):
         return False
     if node.op.type == "VariableShape":  # with another shape it lies elsewhere
-        return node.inputs[0].op.type == "VarHandleOp"
+        return _is_handle(node.inputs[0])
     if (kernel.stateful or node.op.op_def.is_stateful) and not kernel.constant:
         return False
     if not (kernel.records or kernel.constant):
@@ -390,6 +395,13 @@ def _follows_from_shapes(node: Node, known: Container[Tensor], feeds: Container[
         and tensor.dtype not in (resource, variant)
         for tensor, arg in arguments
     )
+
+
+def _is_handle(tensor: Tensor) -> bool:
+    """Whether a handle is that of a known variable, perhaps on one way of a conditional."""
+    while tensor.op.type in ("Switch", "Identity"):
+        tensor = tensor.op.inputs[0]
+    return tensor.op.type == "VarHandleOp"
 
 
 def _lay_out(region: Region, location: Mapping[Tensor, Memory]) -> Layout:

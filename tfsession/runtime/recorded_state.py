@@ -7,14 +7,17 @@ must not be there: as without a recording, a resource variable then gets an arra
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FunctionType
 from typing import Any
 from weakref import ref
 
 from tfsession.core.dtypes import float32
 from tfsession.devices.accelerator import Accelerator
 from tfsession.devices.capture import CaptureRefused
+from tfsession.devices.memory import OPERATIONS
 from tfsession.resources.variable import Variable
+from tfsession.runtime.segments import Function
 
 Key = tuple[Any, ...]
 Value = Any
@@ -73,6 +76,11 @@ class VariableState:
             variable.place(None)
         if made:
             raise CaptureRefused(f"variable {made[0].name} got its first value")
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether a variable got other memory, or a first value."""
+        return bool(self._replaced()) or any(v.array is not None for v in self._empty)
 
     def variable_at(self, value: Any) -> Variable | None:
         """The variable of which this is the array."""
@@ -169,6 +177,25 @@ def aliases(
 def locations(variables: Sequence[Variable]) -> Key:
     """Where variables lie."""
     return tuple([id(variable.array) for variable in variables])
+
+
+class Composed:
+    """What is called like a function, and calls compiled functions, its parts."""
+
+    def __init__(self, parts: Sequence[Function]) -> None:
+        self.parts = parts
+
+
+def bound_to(function: Function) -> Iterator[Any]:
+    """What a compiled function works with beside its arguments, and what its pieces do."""
+    for value in function.__defaults__ or ():
+        if type(value) is FunctionType and OPERATIONS in value.__globals__:
+            yield from bound_to(value)
+        elif isinstance(value, Composed):
+            for part in value.parts:
+                yield from bound_to(part)
+        else:
+            yield value
 
 
 def is_variable(value: Any) -> bool:

@@ -44,6 +44,8 @@ from tfsession.runtime.regions import Loop
 from tfsession.runtime.runs import Key, Keyed, Run, pieces_of
 from tfsession.runtime.segments import Function, Value
 from tfsession.runtime.spelling import operator_of, spelling_of
+from tfsession.runtime.structure import Structure
+from tfsession.runtime.structured import structure_function
 from tfsession.runtime.transfer_guard import Guard
 
 
@@ -368,6 +370,20 @@ class Writer:
         function = part.source.bind("g", source.compile())
         return f"{function}({', '.join([*asked, *arguments])})", source.ops
 
+    def _part_function(self, node: Structure, number: int) -> Function:
+        """A part of a structure as a function of what the structure reads; it gives a tuple."""
+        names, part = self.names, node.parts[number]
+        source = Source([names.of(*read) for read in node.reads])
+        tensors = [*part.results, *part.others]
+        results = [names.of(tensor, node.memory) for tensor in tensors]
+        self.add_nodes(source, part.nodes, frozenset(results), node.memory)
+        given = [
+            f"{name}.read()" if names.is_variable(tensor, node.memory) else name
+            for name, tensor in zip(results, tensors, strict=True)
+        ]
+        source.add(f"return ({''.join(f'{value}, ' for value in given)})")
+        return source.compile()
+
     def watch(self, source: Source) -> None:
         """A line that looks whether the step may go on."""
         source.watch_closing(self.binder.cancellation)
@@ -447,6 +463,8 @@ class Writer:
             return _FORWARDS
         if isinstance(node, Group):
             return _GROUP
+        if isinstance(node, Structure):
+            return Call(None, (), structure_function(node, self._part_function))
         # What is connected may have another shape than the graph says.
         can_be = kernel.spells and self._reuses and self.binder.fuses and "_" not in results
         spelling = spelling_of(node, self.names.feeds) if can_be else None

@@ -1,0 +1,436 @@
+"""Conditionals and loops of a GPU as one operation each, so that they do not part what is recorded.
+
+A region of Switch and Merge tells which operations run only one way (runtime.regions). Where all
+of both ways can be recorded by one device, what stands between the predicate and its Merges becomes
+one node, a Fork, which takes what both ways read, and gives what the Merges let through. A loop of
+which condition and body can be recorded becomes a Repeat. All else stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Container, Iterable, Sequence
+from dataclasses import replace
+from functools import partial, reduce
+from operator import or_
+from typing import cast
+
+import numpy as np
+
+from tfsession.core.dtypes import resource
+from tfsession.core.rules import Kernel
+from tfsession.devices.accelerator import Accelerator
+from tfsession.devices.constants import constant
+from tfsession.devices.transfer import Memory
+from tfsession.graph.operation import Operation
+from tfsession.graph.tensor import Tensor
+from tfsession.runtime.fuse import OUTPUT, Definition, Stand
+from tfsession.runtime.partition import Node
+from tfsession.runtime.recordable import can_be_recorded
+from tfsession.runtime.regions import Joint, Predicate, Region
+from tfsession.runtime.structure import Fork, Part, Read, Structure, each_within
+
+_SWITCHES = frozenset({"Switch", "RefSwitch"})
+_THROUGH = Kernel("Through", lambda xp, value: value, forwards=True, aliases=True)
+
+
+class _Unfit(Exception):
+    """What stands in the way of one node for all."""
+
+
+def structured(
+    region: Region,
+    location: dict[Tensor, Memory],
+    wanted: Collection[Tensor],
+    refused: Container[str],
+    feeds: Container[Tensor],
+) -> None:
+    """Put structures into a region, and into the bodies of its loops, where they can be.
+
+    Args:
+        region: that of a step; it is changed.
+        location: where each tensor lies; it gets those that structures make.
+        wanted: what is fetched.
+        refused: the names of kernels that a device would not record.
+        feeds: what is fed.
+    """
+    for loop in region.loops:
+        read = {*loop.results, *(variable.next for variable in loop.variables)}
+        structured(loop.body, location, read, refused, feeds)
+        waits = loop.body.waits
+        loop.results = {tensor: waits.get(tensor, 0) for tensor in loop.results}
+        for variable in loop.variables:
+            variable.next_waits = waits.get(variable.next, 0)
+    if any(isinstance(joint.nodes[0].memory, Accelerator) for joint in region.joints):
+        _Structuring(region, location, wanted, refused, feeds).run()
+
+
+class _Structuring:
+    """Looks through one region."""
+
+    def __init__(
+        self,
+        region: Region,
+        location: dict[Tensor, Memory],
+        wanted: Collection[Tensor],
+        refused: Container[str],
+        feeds: Container[Tensor],
+    ) -> None:
+        self._region = region
+        self.location = location
+        self._wanted = wanted
+        self.refused = refused
+        self.feeds = feeds
+        self.by_op = {node.op: node for node in region.all_nodes()}
+
+    def run(self) -> None:
+        """Put in what can be, the innermost first, until there is no more."""
+        region, found = self._region, True
+        while found:
+            found = False
+            for joint in list(region.joints):
+                try:
+                    self._fork(joint)
+                    self._sweep()
+                    found = True
+                except _Unfit:
+                    continue
+        for mask, group in region.groups.items():
+            region.groups[mask] = _in_order(group)
+
+    # --- conditionals ---------------------------------------------------------------------------
+
+    def _fork(self, joint: Joint) -> None:
+        """Put a Fork in the place of a joint and of what is behind its predicate; or _Unfit."""
+        memory = joint.nodes[0].memory
+        if not isinstance(memory, Accelerator):
+            raise _Unfit
+        predicate, waits, order = self._predicate_of(joint)
+        # The host's truths tell recordings apart; the device's are for the device to look at.
+        truth = self.source(predicate.tensor)
+        if self.location[truth] is not None and not memory.has_conditionals:
+            raise _Unfit
+        parts: list[Part] = []
+        reads: dict[Read, None] = {}
+        inside: set[Operation] = set()
+        for way, number in zip((predicate.if_false, predicate.if_true), order, strict=True):
+            looked = _Inside(self, memory, self._behind(waits, way))
+            ends = [self.source(node.inputs[number]) for node in joint.nodes]
+            parts.append(looked.part(ends, [op for node in joint.nodes for op in node.controls]))
+            reads |= looked.reads
+            inside.update(node.op for node in parts[-1].nodes)
+        self._look_at(joint)
+        for part in parts:
+            part.others = self._read_outside(part, joint, inside)
+        node = self._stand(
+            partial(Fork, switch=predicate.switch), joint, parts, [(truth, self.location[truth])],
+            list(reads), inside,
+        )  # fmt: skip
+        self._put(joint, node, waits, inside)
+
+    def _predicate_of(self, joint: Joint) -> tuple[Predicate, int, tuple[int, int]]:
+        """What decides between a joint's inputs, what all wait for, and which is which.
+
+        The numbers are those of the inputs where it is false, and where it is true.
+        """
+        if len(joint.alternatives) != 2 or any(node.op.type != "Merge" for node in joint.nodes):
+            raise _Unfit
+        first, second = joint.alternatives
+        for predicate in self._region.predicates:
+            no, yes = predicate.if_false, predicate.if_true
+            if first & no and second & yes and first & ~no == second & ~yes:
+                return predicate, first & ~no, (0, 1)
+            if first & yes and second & no and first & ~yes == second & ~no:
+                return predicate, first & ~yes, (1, 0)
+        raise _Unfit
+
+    def _behind(self, waits: int, way: int) -> list[Node]:
+        """What runs one way, and waits for nothing more than that and `waits`."""
+        groups = self._region.groups
+        return [
+            node
+            for mask, group in groups.items()
+            if mask & way and not mask & ~(waits | way)
+            for node in group
+        ]
+
+    def _look_at(self, joint: Joint) -> None:
+        """Raise _Unfit where something asks which way was taken, or Merges give other things."""
+        memory = joint.nodes[0].memory
+        read = {t for node in self._region.all_nodes() for t in node.inputs}.union(self._wanted)
+        for node in joint.nodes:
+            value, index = node.op.outputs
+            if index in read or index in self.feeds or value in self.feeds:
+                raise _Unfit
+            if node.memory is not memory or node.output_memories[0] is not memory:
+                raise _Unfit
+
+    def _read_outside(self, part: Part, joint: Joint, inside: Container[Operation]) -> list[Tensor]:
+        """What is made inside and read behind the same predicate, but not let through: or _Unfit.
+
+        It is there only where that way was taken.
+        """
+        region, made = self._region, {t for node in part.nodes for t in node.op.outputs}
+        left = [n for n in region.all_nodes() if n.op not in inside and n not in joint.nodes]
+        others = dict.fromkeys(t for node in left for t in node.inputs if t in made)
+        hidden = {*self._wanted, *(predicate.tensor for predicate in region.predicates)}
+        if not made.isdisjoint(hidden):
+            raise _Unfit
+        for tensor in others:
+            if self.location[tensor] is not joint.nodes[0].memory or tensor.dtype.is_ref:
+                raise _Unfit
+        return list(others)
+
+    def source(self, tensor: Tensor) -> Tensor:
+        """What goes through a Switch as this tensor; a handle also through an Identity."""
+        while tensor not in self.feeds:
+            kind = tensor.op.type
+            is_handle = kind == "Identity" and tensor.dtype is resource
+            node = self.by_op.get(tensor.op)
+            if node is None or not (is_handle or kind in _SWITCHES) or node.kernel is _THROUGH:
+                break
+            tensor = node.inputs[0]
+        return tensor
+
+    # --- what is put in -------------------------------------------------------------------------
+
+    def _stand(
+        self,
+        kind: Callable[..., Structure],
+        joint: Joint,
+        parts: Sequence[Part],
+        asked: Sequence[Read],
+        reads: Sequence[Read],
+        inside: Container[Operation],
+    ) -> Structure:
+        """The structure of these parts, which lets through what the joint does."""
+        ends, (first, memory) = joint.nodes, (joint.nodes[0].op, joint.nodes[0].memory)
+        kernel = Kernel(f"Structure:{first.name}", None, aliases=True, records=True)
+        if kernel.name in self.refused:
+            raise _Unfit
+        nodes = [node for part in parts for node in part.nodes]
+        is_stateful = any(n.kernel.stateful or n.op.op_def.is_stateful for n in each_within(nodes))
+        others = [tensor for part in parts for tensor in part.others]
+        like = [*(end.op.outputs[0] for end in ends), *others]
+        taken, outputs = [*asked, *reads], list[Tensor]()
+        stand = Stand(
+            first.name, first.type, first.node_def, [tensor for tensor, _ in taken], outputs,
+            Definition((OUTPUT,) * len(taken), (OUTPUT,) * len(like), False, is_stateful),
+        )  # fmt: skip
+        for number, tensor in enumerate(like):
+            made = Tensor(cast(Operation, stand), number, tensor.dtype)
+            made._shape = tensor._shape
+            self.location[made] = memory
+            outputs.append(made)
+        awaited = [op for node in (*nodes, *ends) for op in node.controls if op not in inside]
+        return kind(
+            cast(Operation, stand), ends[0].device, kernel, memory, stand.inputs,
+            tuple(dict.fromkeys(awaited)), tuple([m for _, m in taken]), (memory,) * len(outputs),
+            parts=tuple(parts), reads=tuple(reads),
+        )  # fmt: skip
+
+    def _put(self, joint: Joint, node: Structure, waits: int, inside: set[Operation]) -> None:
+        """Put a structure in the place of what is inside; who read there reads what it gives."""
+        region, ends = self._region, joint.nodes
+        region.joints.remove(joint)
+        for mask, group in list(region.groups.items()):
+            region.groups[mask] = [other for other in group if other.op not in inside]
+        others = [tensor for part in node.parts for tensor in part.others]
+        given = dict(zip(others, node.op.outputs[len(ends) :], strict=True))
+        for tensor, made in given.items():
+            region.waits[made] = region.waits.get(tensor, 0)
+        for other in region.all_nodes():
+            if not given.keys().isdisjoint(other.inputs):
+                other.inputs = tuple([given.get(tensor, tensor) for tensor in other.inputs])
+            if not inside.isdisjoint(other.controls):
+                other.controls = tuple([node.op if op in inside else op for op in other.controls])
+        node.waits = waits
+        self.by_op[node.op] = node
+        group = region.groups.setdefault(waits, [])
+        group.append(node)
+        for made, merge in zip(node.op.outputs, ends, strict=False):
+            through = replace(
+                merge, kernel=_THROUGH, inputs=(made,), controls=(),
+                input_memories=(node.memory,), waits=waits,
+            )  # fmt: skip
+            self.by_op[merge.op] = through
+            group.append(through)
+        for tensor, memory in node.reads:
+            maker = self.by_op.get(tensor.op)
+            if memory is None and maker is not None and maker.device is node.memory:
+                maker.stays_with = maker.stays_with or node.memory  # nothing else needs it there
+        self._let_pass(joint.arrival, waits)
+
+    def _let_pass(self, bit: int, waits: int) -> None:
+        """A bit comes with a mask: who waited for it waits for that."""
+        region = self._region
+
+        def changed(mask: int) -> int:
+            return mask & ~bit | waits if mask & bit else mask
+
+        for tensor, mask in region.waits.items():
+            region.waits[tensor] = changed(mask)
+        for predicate in region.predicates:
+            predicate.waits = changed(predicate.waits)
+        for joint in region.joints:
+            joint.alternatives = tuple(map(changed, joint.alternatives))
+        for trigger in region.triggers:
+            trigger.waits = changed(trigger.waits)
+        for loop in region.loops:
+            loop.waits = changed(loop.waits)
+        for mask, group in list(region.groups.items()):
+            if mask & bit:
+                del region.groups[mask]
+                for node in group:
+                    node.waits = changed(mask)
+                region.groups.setdefault(changed(mask), []).extend(group)
+
+    # --- what is left over ----------------------------------------------------------------------
+
+    def _sweep(self) -> None:
+        """Drop Switches that nobody reads behind, and predicates that nobody asks for."""
+        region = self._region
+        read = set(self._wanted)
+        awaited: set[Operation] = set()
+        for node in region.all_nodes():
+            read.update(node.inputs)
+            awaited.update(node.controls)
+        read.update(tensor for loop in region.loops for tensor in loop.constants)
+        read.update(v.enter for loop in region.loops for v in loop.variables)
+        for mask, group in list(region.groups.items()):
+            kept = [
+                node
+                for node in group
+                if node.op.type not in _SWITCHES
+                or node.kernel is _THROUGH
+                or node.op in awaited
+                or any(tensor in read for tensor in node.op.outputs)
+            ]
+            if kept:
+                region.groups[mask] = kept
+            else:
+                del region.groups[mask]
+        masks = [*region.groups, *(mask for joint in region.joints for mask in joint.alternatives)]
+        masks += [predicate.waits for predicate in region.predicates]
+        masks += [trigger.waits for trigger in region.triggers]
+        masks += [loop.waits for loop in region.loops]
+        masks += [region.waits.get(tensor, 0) for tensor in self._wanted]
+        asked = reduce(or_, masks, 0)
+        region.predicates = [p for p in region.predicates if asked & (p.if_false | p.if_true)]
+
+
+class _Inside:
+    """Looks at operations that are to stand inside of a structure; `reads` are what they take."""
+
+    def __init__(self, outer: _Structuring, memory: Accelerator, nodes: Sequence[Node]) -> None:
+        self.reads: dict[Read, None] = {}
+        self._outer = outer
+        self._memory = memory
+        self._nodes = {node.op: node for node in nodes}
+        self._brought: dict[Tensor, Node] = {}
+
+    def part(self, results: Sequence[Tensor], ends: Sequence[Operation]) -> Part:
+        """The operations behind these results, and those that are waited for; or _Unfit."""
+        needed = self._needed([*(tensor.op for tensor in results), *ends])
+        self._nodes = {op: node for op, node in self._nodes.items() if op in needed}
+        nodes: list[Node] = []
+        for node in self._nodes.values():
+            inputs = [self._outer.source(tensor) for tensor in node.inputs]
+            node = replace(node, inputs=tuple(inputs))
+            if not self._is_fit(node):
+                raise _Unfit
+            reads = zip(inputs, node.input_memories, strict=True)
+            node.inputs = tuple([self._taken(*read, nodes) for read in reads])
+            nodes.append(node)
+        given = [self._taken(tensor, self._memory, nodes) for tensor in results]
+        return Part(nodes, given)
+
+    def _needed(self, ends: Iterable[Operation]) -> set[Operation]:
+        """The operations inside that these need, and they themselves."""
+        found: set[Operation] = set()
+        waiting = [op for op in ends if op in self._nodes]
+        while waiting:
+            op = waiting.pop()
+            if op in found:
+                continue
+            found.add(op)
+            node = self._nodes[op]
+            sources = [self._outer.source(tensor).op for tensor in node.inputs]
+            waiting += [other for other in (*sources, *node.controls) if other in self._nodes]
+        return found
+
+    def _is_fit(self, node: Node) -> bool:
+        """Whether the device may record it, or the host knows beforehand what it gives."""
+        if node.arrival or any(tensor in self._outer.feeds for tensor in node.op.outputs):
+            return False
+        if node.kernel.constant or (node.kernel.forwards and node.inputs[0].dtype is resource):
+            return True
+        if node.memory is self._memory:
+            return can_be_recorded(node, self._outer.refused)
+        is_known = node.stays_with is self._memory and node.kernel.name not in self._outer.refused
+        return node.memory is None and is_known
+
+    def _taken(self, tensor: Tensor, memory: Memory, nodes: list[Node]) -> Tensor:
+        """What stands for a tensor that is read in a memory, perhaps behind `nodes`."""
+        location = self._outer.location[tensor]
+        if tensor.op in self._nodes:
+            if location is memory:
+                return tensor
+            if location is None and memory is self._memory:
+                return self._bring(tensor, nodes)
+            raise _Unfit
+        if memory is None and tensor.dtype is not resource and not self._is_known(tensor):
+            raise _Unfit
+        if tensor.dtype.is_ref and location is not memory:
+            raise _Unfit
+        self.reads[tensor, memory] = None
+        return tensor
+
+    def _is_known(self, tensor: Tensor) -> bool:
+        """Whether a value of the host follows from shapes and constants."""
+        if tensor in self._outer.feeds:
+            return False
+        node = self._outer.by_op.get(tensor.op)
+        return node is not None and (node.kernel.constant or node.stays_with is self._memory)
+
+    def _bring(self, tensor: Tensor, nodes: list[Node]) -> Tensor:
+        """A known value of the host, made inside, as one of the device's that is kept there."""
+        node = self._brought.get(tensor)
+        if node is None:
+            memory, made = self._memory, list[Tensor]()
+            stand = Stand(
+                tensor.op.name, "Brought", tensor.op.node_def, [tensor], made,
+                Definition((OUTPUT,), (OUTPUT,)),
+            )  # fmt: skip
+            there = Tensor(cast(Operation, stand), 0, tensor.dtype)
+            there._shape = tensor._shape
+            made.append(there)
+            self._outer.location[there] = memory
+            node = self._brought[tensor] = Node(
+                cast(Operation, stand), self._nodes[tensor.op].device, _keeping(memory), memory,
+                [tensor], (), (None,), (memory,),
+            )  # fmt: skip
+            nodes.append(node)
+        return node.op.outputs[0]
+
+
+def _keeping(memory: Accelerator) -> Kernel:
+    """A kernel that has the device keep what shapes decide."""
+    return Kernel("Brought", lambda xp, value: constant(memory.xp, np.asarray(value)), aliases=True)
+
+
+def _in_order(group: Sequence[Node]) -> list[Node]:
+    """The nodes, each behind what it needs, else as they stand."""
+    own = {node.op: node for node in group}
+    ordered: dict[Operation, Node] = {}
+    begun: set[Operation] = set()
+    for begin in group:
+        waiting = [begin]
+        while waiting:
+            node = waiting[-1]
+            if node.op in begun:
+                ordered.setdefault(waiting.pop().op, node)
+                continue
+            begun.add(node.op)
+            sources = (*(tensor.op for tensor in node.inputs), *node.controls)
+            waiting += [own[op] for op in sources if op in own and op not in begun]
+    return list(ordered.values())
