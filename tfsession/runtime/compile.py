@@ -65,7 +65,9 @@ def compile_plan(
             time after each operation, "observe" is told of each, at the price of a call.
         in_place: whether the function of a plan may wait where it is.
     """
-    refused = binder.unrecorded if binder.records and not asks else None
+    # What is moved to devices for them is nothing that a guard should have to allow.
+    is_free = binder.records and not asks and binder.transfer_guard is None
+    refused = binder.unrecorded if is_free else None
     layout = lay_out(ops, placement, signature, binder.strips_debug, refused)
     feeds = signature.feed_memories
     names = Names(layout, feeds)

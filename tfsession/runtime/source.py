@@ -19,7 +19,6 @@ import numpy as np
 
 from tfsession.core.rules import Kernel
 from tfsession.core.shape import Shape
-from tfsession.devices.device import Device
 from tfsession.devices.spares import Spares
 from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
@@ -197,7 +196,7 @@ class Writer:
         self._fetched = fetched
         self._scalars: dict[Tensor, Value] = {}  # constants, and what they are elsewhere
         self._patterns: dict[Hashable, Pattern] = {}
-        self._ufuncs: dict[Kernel, tuple[Device, Call]] = {}
+        self._ufuncs: dict[Kernel, tuple[Memory, Call]] = {}
 
     def source(self, inputs: Sequence[str]) -> Source:
         """A function of these values, and before them of what is asked for."""
@@ -439,13 +438,13 @@ class Writer:
         calls, known = [], self._ufuncs
         for node, results in zip(nodes, outputs, strict=True):
             found = known.get(node.kernel)
-            if found is not None and found[0] is node.device:
+            if found is not None and found[0] is node.allocator:
                 calls.append(found[1])
                 continue
             call = self._call(part, node, results)
             calls.append(call)
             if type(call.function) is np.ufunc and node.kernel.spells is None:
-                known[node.kernel] = node.device, call
+                known[node.kernel] = node.allocator, call
         return calls
 
     def _call(self, part: _Part, node: Node, results: Sequence[Key]) -> Call:
@@ -464,7 +463,8 @@ class Writer:
         if isinstance(node, Group):
             return _GROUP
         if isinstance(node, Structure):
-            return Call(None, (), structure_function(node, self._part_function))
+            closing = self.binder.cancellation.flag
+            return Call(None, (), structure_function(node, self._part_function, closing))
         # What is connected may have another shape than the graph says.
         can_be = kernel.spells and self._reuses and self.binder.fuses and "_" not in results
         spelling = spelling_of(node, self.names.feeds) if can_be else None

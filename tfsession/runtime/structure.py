@@ -48,6 +48,19 @@ class Fork(Structure):
     switch: Operation | None = None
 
 
+@dataclass(slots=True, eq=False)
+class Repeat(Structure):
+    """A loop: the parts are its condition, and what gives the next values of its variables.
+
+    Both read the variables, and then what else they need. `carried` are the numbers of the
+    variables that are given back; `switch` is an operation that asks for the condition, for errors.
+    """
+
+    variables: int = 0
+    carried: tuple[int, ...] = ()
+    switch: Operation | None = None
+
+
 def each_within(nodes: Iterable[Node]) -> Iterator[Node]:
     """The nodes, and those inside of structures."""
     for node in nodes:

@@ -16,10 +16,12 @@ from tfsession.core.waiting import Stop
 from tfsession.devices.accelerator import Accelerator
 from tfsession.devices.capture import CaptureRefused, NotRecordable, Recorder
 from tfsession.devices.memory import OPERATIONS
+from tfsession.graph.operation import Operation
+from tfsession.runtime.control import stop_closed
 from tfsession.runtime.errors import failure_of
 from tfsession.runtime.recorded_state import Composed, VariableState, bound_to, is_variable
 from tfsession.runtime.segments import Function, Value, not_scalar
-from tfsession.runtime.structure import Fork, Structure
+from tfsession.runtime.structure import Fork, Repeat, Structure
 
 PartFunction = Callable[[Structure, int], Function]
 
@@ -147,14 +149,7 @@ class Choice(StructureCall):
 
     def _eager(self, arguments: Sequence[Value]) -> Sequence[Value]:
         truth, *reads = arguments
-        failure: list[BaseException] = []
-        if truth.ndim:
-            try:
-                not_scalar(truth)
-            except InvalidArgumentError as error:
-                failure.append(failure_of(error, None, [self._switch]))
-            raise failure.pop()
-        way = bool(truth)
+        way = _holds(truth, self._switch)
         results = list(self._call(self.parts[way], reads))
         # What only the other part makes is not there, and nothing reads it.
         place = len(results) if way == 0 else self._results
@@ -184,7 +179,95 @@ class Choice(StructureCall):
         return [*outputs, *others[0], *others[1]]
 
 
-def structure_function(node: Structure, part_function: PartFunction) -> StructureCall:
-    """What computes a structure; `part_function(node, number)` gives the function of a part."""
+class Repetition(StructureCall):
+    """A Repeat: the first arguments are the first values of its variables."""
+
+    def __init__(
+        self, node: Repeat, part_function: PartFunction, closing: Sequence[object]
+    ) -> None:
+        super().__init__(node, part_function)
+        self._variables = node.variables
+        self._carried = node.carried
+        self._switch = node.switch
+        self._closing = closing
+
+    def _asks_device(self, arguments: Sequence[Value]) -> bool:
+        return True
+
+    def _eager(self, arguments: Sequence[Value]) -> Sequence[Value]:
+        condition, body = self.parts
+        state, others = arguments[: self._variables], arguments[self._variables :]
+        while _holds(*self._call(condition, [*state, *others]), self._switch):
+            if self._closing:
+                stop_closed()
+            state = self._call(body, [*state, *others])
+        return [state[number] for number in self._carried]
+
+    def _recorded(self, recorder: Recorder, arguments: Sequence[Value]) -> Sequence[Value]:
+        first, others = arguments[: self._variables], arguments[self._variables :]
+        state = list(map(self._place_for, first))
+        for place, value in zip(state, first, strict=True):
+            place[...] = value
+        truth = self._device.xp.empty((), bool)
+
+        def ask() -> None:
+            (found,) = self._taken_down(self.parts[0], [*state, *others])
+            if found.ndim:
+                raise NotRecordable("the condition of a loop is no scalar")
+            truth[...] = found
+
+        def turn() -> None:
+            values = self._taken_down(self.parts[1], [*state, *others])
+            forms = [[(v.shape, v.dtype) for v in array] for array in (state, values)]
+            if forms[0] != forms[1]:
+                raise NotRecordable("a loop gives its variables other shapes")
+            for place, value in zip(state, self._apart(values, state), strict=True):
+                if value is not place:
+                    place[...] = value
+            ask()
+
+        ask()
+        recorder.repeat(truth, turn, self._closing)
+        return [state[number] for number in self._carried]
+
+    def _apart(self, values: Sequence[Value], state: Sequence[Value]) -> list[Value]:
+        """The values, copied where they lie where another variable does, which is written to."""
+        address = self._device.address
+        ends = [(address(place), address(place) + place.nbytes) for place in state]
+
+        def lies_there(value: Value) -> bool:
+            begin = address(value)
+            return any(first <= begin < end for first, end in ends)
+
+        return [
+            value if value is place or not lies_there(value) else value.copy()
+            for place, value in zip(state, values, strict=True)
+        ]
+
+
+def _holds(truth: Value, switch: Operation | None) -> bool:
+    """Whether a truth is one; raises InvalidArgumentError where it is no scalar."""
+    failure: list[BaseException] = []
+    if truth.ndim:
+        try:
+            not_scalar(truth)
+        except InvalidArgumentError as error:
+            failure.append(failure_of(error, None, [switch]))
+        raise failure.pop()
+    return bool(truth)
+
+
+def structure_function(
+    node: Structure, part_function: PartFunction, closing: Sequence[object]
+) -> StructureCall:
+    """What computes a structure.
+
+    Args:
+        node: the structure.
+        part_function: gives the function of a part of it, by its number.
+        closing: gets something when the session is closed.
+    """
+    if isinstance(node, Repeat):
+        return Repetition(node, part_function, closing)
     assert isinstance(node, Fork)
     return Choice(node, part_function)

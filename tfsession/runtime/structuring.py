@@ -16,7 +16,8 @@ from typing import cast
 
 import numpy as np
 
-from tfsession.core.dtypes import resource
+from tfsession.core.dtypes import bool_, int32, resource
+from tfsession.core.op_def import ArgDef
 from tfsession.core.rules import Kernel
 from tfsession.devices.accelerator import Accelerator
 from tfsession.devices.constants import constant
@@ -26,10 +27,15 @@ from tfsession.graph.tensor import Tensor
 from tfsession.runtime.fuse import OUTPUT, Definition, Stand
 from tfsession.runtime.partition import Node
 from tfsession.runtime.recordable import can_be_recorded
-from tfsession.runtime.regions import Joint, Predicate, Region
-from tfsession.runtime.structure import Fork, Part, Read, Structure, each_within
+from tfsession.runtime.regions import Joint, Loop, Predicate, Region
+from tfsession.runtime.structure import Fork, Part, Read, Repeat, Structure, each_within
 
 _SWITCHES = frozenset({"Switch", "RefSwitch"})
+_ENTERS = frozenset({"Enter"})
+# What counts turns on the host, and may do so on a device.
+_MOVABLE = frozenset({int32, bool_})
+# A variable as it is: parts read it themselves.
+_STORAGE = ArgDef.make(name="storage", is_ref=True)
 _THROUGH = Kernel("Through", lambda xp, value: value, forwards=True, aliases=True)
 
 
@@ -60,7 +66,7 @@ def structured(
         loop.results = {tensor: waits.get(tensor, 0) for tensor in loop.results}
         for variable in loop.variables:
             variable.next_waits = waits.get(variable.next, 0)
-    if any(isinstance(joint.nodes[0].memory, Accelerator) for joint in region.joints):
+    if region.loops or any(isinstance(j.nodes[0].memory, Accelerator) for j in region.joints):
         _Structuring(region, location, wanted, refused, feeds).run()
 
 
@@ -87,13 +93,16 @@ class _Structuring:
         region, found = self._region, True
         while found:
             found = False
-            for joint in list(region.joints):
+            for item in (*region.loops, *region.joints):
                 try:
-                    self._fork(joint)
-                    self._sweep()
-                    found = True
+                    if isinstance(item, Loop):
+                        self._repeat(item)
+                    else:
+                        self._fork(item)
                 except _Unfit:
                     continue
+                self._sweep()
+                found = True
         for mask, group in region.groups.items():
             region.groups[mask] = _in_order(group)
 
@@ -121,9 +130,11 @@ class _Structuring:
         self._look_at(joint)
         for part in parts:
             part.others = self._read_outside(part, joint, inside)
+        given = [node.op.outputs[0] for node in joint.nodes]
+        given += [tensor for part in parts for tensor in part.others]
         node = self._stand(
-            partial(Fork, switch=predicate.switch), joint, parts, [(truth, self.location[truth])],
-            list(reads), inside,
+            partial(Fork, reads=tuple(reads), switch=predicate.switch), joint.nodes[0], memory,
+            parts, [(truth, self.location[truth]), *reads], given,
         )  # fmt: skip
         self._put(joint, node, waits, inside)
 
@@ -146,12 +157,14 @@ class _Structuring:
     def _behind(self, waits: int, way: int) -> list[Node]:
         """What runs one way, and waits for nothing more than that and `waits`."""
         groups = self._region.groups
-        return [
-            node
-            for mask, group in groups.items()
-            if mask & way and not mask & ~(waits | way)
-            for node in group
-        ]
+        return _in_order(
+            [
+                node
+                for mask, group in groups.items()
+                if mask & way and not mask & ~(waits | way)
+                for node in group
+            ]
+        )
 
     def _look_at(self, joint: Joint) -> None:
         """Raise _Unfit where something asks which way was taken, or Merges give other things."""
@@ -181,12 +194,13 @@ class _Structuring:
         return list(others)
 
     def source(self, tensor: Tensor) -> Tensor:
-        """What goes through a Switch as this tensor; a handle also through an Identity."""
+        """What goes through a Switch as this tensor; a handle also through others."""
         while tensor not in self.feeds:
             kind = tensor.op.type
-            is_handle = kind == "Identity" and tensor.dtype is resource
+            is_handle = tensor.dtype is resource and kind in ("Identity", "Enter")
+            is_seen_through = is_handle or kind in _SWITCHES or kind == "LoopCond"
             node = self.by_op.get(tensor.op)
-            if node is None or not (is_handle or kind in _SWITCHES) or node.kernel is _THROUGH:
+            if node is None or not is_seen_through or node.kernel is _THROUGH:
                 break
             tensor = node.inputs[0]
         return tensor
@@ -196,42 +210,46 @@ class _Structuring:
     def _stand(
         self,
         kind: Callable[..., Structure],
-        joint: Joint,
+        first: Node,
+        memory: Memory,
         parts: Sequence[Part],
-        asked: Sequence[Read],
-        reads: Sequence[Read],
-        inside: Container[Operation],
+        taken: Sequence[Read],
+        like: Sequence[Tensor],
     ) -> Structure:
-        """The structure of these parts, which lets through what the joint does."""
-        ends, (first, memory) = joint.nodes, (joint.nodes[0].op, joint.nodes[0].memory)
-        kernel = Kernel(f"Structure:{first.name}", None, aliases=True, records=True)
+        """The structure of these parts, which takes some tensors and gives others like these.
+
+        It bears the name of the operation of `first`.
+        """
+        op = first.op
+        kernel = Kernel(f"Structure:{op.name}", None, aliases=True, records=True)
         if kernel.name in self.refused:
             raise _Unfit
         nodes = [node for part in parts for node in part.nodes]
         is_stateful = any(n.kernel.stateful or n.op.op_def.is_stateful for n in each_within(nodes))
-        others = [tensor for part in parts for tensor in part.others]
-        like = [*(end.op.outputs[0] for end in ends), *others]
-        taken, outputs = [*asked, *reads], list[Tensor]()
+        outputs = list[Tensor]()
         stand = Stand(
-            first.name, first.type, first.node_def, [tensor for tensor, _ in taken], outputs,
-            Definition((OUTPUT,) * len(taken), (OUTPUT,) * len(like), False, is_stateful),
+            op.name, op.type, op.node_def, [tensor for tensor, _ in taken], outputs,
+            Definition(
+                tuple([_STORAGE if tensor.dtype.is_ref else OUTPUT for tensor, _ in taken]),
+                (OUTPUT,) * len(like), True, is_stateful,
+            ),
         )  # fmt: skip
         for number, tensor in enumerate(like):
             made = Tensor(cast(Operation, stand), number, tensor.dtype)
             made._shape = tensor._shape
             self.location[made] = memory
             outputs.append(made)
-        awaited = [op for node in (*nodes, *ends) for op in node.controls if op not in inside]
+        inside = {node.op for node in nodes}
+        awaited = [op for node in (*nodes, first) for op in node.controls if op not in inside]
         return kind(
-            cast(Operation, stand), ends[0].device, kernel, memory, stand.inputs,
+            cast(Operation, stand), first.device, kernel, memory, stand.inputs,
             tuple(dict.fromkeys(awaited)), tuple([m for _, m in taken]), (memory,) * len(outputs),
-            parts=tuple(parts), reads=tuple(reads),
+            parts=tuple(parts),
         )  # fmt: skip
 
     def _put(self, joint: Joint, node: Structure, waits: int, inside: set[Operation]) -> None:
         """Put a structure in the place of what is inside; who read there reads what it gives."""
         region, ends = self._region, joint.nodes
-        region.joints.remove(joint)
         for mask, group in list(region.groups.items()):
             region.groups[mask] = [other for other in group if other.op not in inside]
         others = [tensor for part in node.parts for tensor in part.others]
@@ -243,22 +261,84 @@ class _Structuring:
                 other.inputs = tuple([given.get(tensor, tensor) for tensor in other.inputs])
             if not inside.isdisjoint(other.controls):
                 other.controls = tuple([node.op if op in inside else op for op in other.controls])
+        region.joints.remove(joint)
+        self._add(node, ends, waits)
+        self._let_pass(joint.arrival, waits)
+
+    def _add(self, node: Structure, ends: Sequence[Node], waits: int) -> None:
+        """Add a structure, of which the nodes `ends` let the first outputs through."""
         node.waits = waits
         self.by_op[node.op] = node
-        group = region.groups.setdefault(waits, [])
+        group = self._region.groups.setdefault(waits, [])
         group.append(node)
-        for made, merge in zip(node.op.outputs, ends, strict=False):
+        for made, end in zip(node.op.outputs, ends, strict=False):
             through = replace(
-                merge, kernel=_THROUGH, inputs=(made,), controls=(),
-                input_memories=(node.memory,), waits=waits,
+                end, kernel=_THROUGH, inputs=(made,), controls=(), waits=waits,
+                input_memories=(node.memory,), output_memories=(node.memory,) * len(end.op.outputs),
             )  # fmt: skip
-            self.by_op[merge.op] = through
+            self.by_op[end.op] = through
             group.append(through)
-        for tensor, memory in node.reads:
+        for tensor, memory in zip(node.inputs, node.input_memories, strict=True):
             maker = self.by_op.get(tensor.op)
-            if memory is None and maker is not None and maker.device is node.memory:
-                maker.stays_with = maker.stays_with or node.memory  # nothing else needs it there
-        self._let_pass(joint.arrival, waits)
+            if maker is None or maker.memory is not None or maker.device is not node.memory:
+                continue
+            if memory is None or maker.kernel.constant:  # nothing else needs it there
+                maker.stays_with = maker.stays_with or node.memory
+
+    # --- loops ----------------------------------------------------------------------------------
+
+    def _repeat(self, loop: Loop) -> None:
+        """Put a Repeat in the place of a loop; or _Unfit."""
+        memory = _device_of(loop)
+        moved = _Moved(self.location, memory, loop)
+        try:
+            node, ends = self._repeated(loop, memory, moved)
+        except _Unfit:
+            moved.undo()
+            raise
+        self._region.loops.remove(loop)
+        self._add(node, ends, loop.waits)
+        self._let_pass(loop.arrival, loop.waits)
+
+    def _repeated(
+        self, loop: Loop, memory: Accelerator, moved: _Moved
+    ) -> tuple[Structure, list[Node]]:
+        """What stands for a loop, and the Switches that let its results through."""
+        (predicate,) = loop.body.predicates
+        variables = [variable.merge.op.outputs[0] for variable in loop.variables]
+        asking = _Inside(self, memory, moved.nodes(0))
+        condition = asking.part([self.source(predicate.tensor)], ())
+        turning = _Inside(self, memory, _in_order(moved.nodes(0) + moved.nodes(predicate.if_true)))
+        body = turning.part([variable.next for variable in loop.variables], ())
+        used = {node.op for node in body.nodes}
+        for node in moved.nodes(predicate.if_true):
+            if node.op not in used and node.op.op_def.is_stateful and not node.kernel.constant:
+                raise _Unfit
+        for node in moved.nodes(0):
+            if node.op in used and node.op.op_def.is_stateful and not node.kernel.constant:
+                raise _Unfit  # it would be done twice each turn
+        if any(variable.merge.op.outputs[1] in turning.seen for variable in loop.variables):
+            raise _Unfit
+        sources = [self.source(tensor) for tensor in loop.results]
+        if not all(tensor in variables for tensor in sources):
+            raise _Unfit
+        own: list[Read] = [(tensor, memory) for tensor in variables]
+        others = [read for read in asking.reads | turning.reads if read not in own]
+        taken = [(self._entered(variable.enter), memory) for variable in loop.variables]
+        taken += [(self._entered(tensor), where) for tensor, where in others]
+        kind = partial(
+            Repeat, reads=(*own, *others), variables=len(variables), switch=predicate.switch,
+            carried=tuple([variables.index(tensor) for tensor in sources]),
+        )  # fmt: skip
+        first = loop.variables[0].merge
+        node = self._stand(kind, first, memory, [condition, body], taken, list(loop.results))
+        return node, [self.by_op[tensor.op] for tensor in loop.results]
+
+    def _entered(self, tensor: Tensor) -> Tensor:
+        """What an Enter lets through."""
+        while tensor.op.type in _ENTERS and tensor.op in self.by_op and tensor not in self.feeds:
+            tensor = self.by_op[tensor.op].inputs[0]
+        return tensor
 
     def _let_pass(self, bit: int, waits: int) -> None:
         """A bit comes with a mask: who waited for it waits for that."""
@@ -300,7 +380,7 @@ class _Structuring:
             kept = [
                 node
                 for node in group
-                if node.op.type not in _SWITCHES
+                if node.op.type not in _SWITCHES | _ENTERS
                 or node.kernel is _THROUGH
                 or node.op in awaited
                 or any(tensor in read for tensor in node.op.outputs)
@@ -319,7 +399,12 @@ class _Structuring:
 
 
 class _Inside:
-    """Looks at operations that are to stand inside of a structure; `reads` are what they take."""
+    """Looks at operations that are to stand inside of a structure.
+
+    Attributes:
+        reads: what they take, and where they take it.
+        seen: all that any of them reads.
+    """
 
     def __init__(self, outer: _Structuring, memory: Accelerator, nodes: Sequence[Node]) -> None:
         self.reads: dict[Read, None] = {}
@@ -327,6 +412,7 @@ class _Inside:
         self._memory = memory
         self._nodes = {node.op: node for node in nodes}
         self._brought: dict[Tensor, Node] = {}
+        self.seen: set[Tensor] = set()
 
     def part(self, results: Sequence[Tensor], ends: Sequence[Operation]) -> Part:
         """The operations behind these results, and those that are waited for; or _Unfit."""
@@ -335,6 +421,7 @@ class _Inside:
         nodes: list[Node] = []
         for node in self._nodes.values():
             inputs = [self._outer.source(tensor) for tensor in node.inputs]
+            self.seen.update(inputs)
             node = replace(node, inputs=tuple(inputs))
             if not self._is_fit(node):
                 raise _Unfit
@@ -411,6 +498,74 @@ class _Inside:
             )  # fmt: skip
             nodes.append(node)
         return node.op.outputs[0]
+
+
+class _Moved:
+    """The operations of a loop, those that count its turns on the host moved to the device.
+
+    A counter of int32 lies on the host, as in TensorFlow: there it would have the host look at each
+    turn.
+    """
+
+    def __init__(self, location: dict[Tensor, Memory], memory: Accelerator, loop: Loop) -> None:
+        self._location = location
+        self._memory = memory
+        self._before: dict[Tensor, Memory] = {}
+        for variable in loop.variables:
+            self._set(variable.merge.op.outputs[0])
+        for tensor in loop.results:
+            self._set(tensor)
+        self._groups = {
+            mask: [self._moved(node) for node in _in_order(group)]
+            for mask, group in loop.body.groups.items()
+        }
+
+    def nodes(self, mask: int) -> list[Node]:
+        """Those of a mask."""
+        return self._groups.get(mask, [])
+
+    def _set(self, tensor: Tensor) -> None:
+        self._before[tensor] = self._location[tensor]
+        self._location[tensor] = self._memory
+
+    def undo(self) -> None:
+        """Let all be where it was."""
+        self._location.update(self._before)
+
+    def _moved(self, node: Node) -> Node:
+        memory, kernel = self._memory, node.kernel
+        is_dynamic = node.memory is None and not kernel.constant and node.stays_with is None
+        dtypes = {tensor.dtype for tensor in (*node.inputs, *node.op.outputs)}
+        if not is_dynamic or not dtypes or not dtypes <= _MOVABLE or node.device is not memory:
+            return node
+        if kernel.host or kernel.host_outputs or not kernel.records or kernel.stateful:
+            return node
+        for tensor in node.op.outputs:
+            self._set(tensor)
+        inputs, outputs = (memory,) * len(node.inputs), (memory,) * len(node.op.outputs)
+        return replace(node, memory=memory, input_memories=inputs, output_memories=outputs)
+
+
+def _device_of(loop: Loop) -> Accelerator:
+    """The only device on which a loop computes, if that can repeat by itself; or _Unfit."""
+    body = loop.body
+    memories = {node.memory for node in loop.all_nodes() if node.memory is not None}
+    if body.joints or body.triggers or body.loops or len(body.predicates) != 1:
+        raise _Unfit
+    if len(memories) != 1 or not loop.variables:
+        raise _Unfit
+    (memory,), (predicate,) = memories, body.predicates
+    if not isinstance(memory, Accelerator) or not memory.has_conditionals:
+        raise _Unfit
+    if predicate.waits or body.groups.keys() - {0, predicate.if_true}:
+        raise _Unfit
+    if any(variable.next_waits != predicate.if_true for variable in loop.variables):
+        raise _Unfit
+    if any(variable.merge.op.type != "Merge" for variable in loop.variables):
+        raise _Unfit
+    if any(mask != predicate.if_false for mask in loop.results.values()) or not loop.results:
+        raise _Unfit
+    return memory
 
 
 def _keeping(memory: Accelerator) -> Kernel:
