@@ -121,7 +121,7 @@ def assigned(use_resource):
 
 
 def counted(x):
-    i, y = tf.while_loop(lambda i, _: i < 5, lambda i, y: (i + 1, y * 0.5 + x), [0, x * 1.0])
+    _, y = tf.while_loop(lambda i, _: i < 5, lambda i, y: (i + 1, y * 0.5 + x), [0, x * 1.0])
     return [tf.reduce_sum(y), y]
 
 

@@ -33,7 +33,7 @@ class VariableState:
     def __init__(self, device: Accelerator, variables: Sequence[Variable]) -> None:
         self._device = device
         self._rows = [
-            (variable, id(variable.array), device.alias(variable.array))
+            (variable, ref(variable.array), device.alias(variable.array))
             for variable in dict.fromkeys(variables)
             if device.owns(variable.array)
         ]
@@ -45,7 +45,14 @@ class VariableState:
         return [array for _, _, array in self._rows]
 
     def _replaced(self) -> list[tuple[Variable, Any]]:
-        return [(v, array) for v, number, array in self._rows if id(v.array) != number]
+        """The variables that lie elsewhere by now, and the arrays that they had."""
+        rows = [(v, known(), alias) for v, known, alias in self._rows]
+        # Who holds such an array must go on to share it with the variable.
+        return [
+            (v, alias if own is None else own)
+            for v, own, alias in rows
+            if own is None or v.array is not own
+        ]
 
     def overtaken(self, results: Sequence[Value]) -> list[Any]:
         """Those of the results that are what a variable held before it was given a new array."""

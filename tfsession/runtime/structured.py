@@ -197,11 +197,13 @@ class Repetition(StructureCall):
     def _eager(self, arguments: Sequence[Value]) -> Sequence[Value]:
         condition, body = self.parts
         state, others = arguments[: self._variables], arguments[self._variables :]
-        while _holds(*self._call(condition, [*state, *others]), self._switch):
+        while True:
+            (truth,) = self._call(condition, [*state, *others])
+            if not _holds(truth, self._switch):
+                return [state[number] for number in self._carried]
             if self._closing:
                 stop_closed()
             state = self._call(body, [*state, *others])
-        return [state[number] for number in self._carried]
 
     def _recorded(self, recorder: Recorder, arguments: Sequence[Value]) -> Sequence[Value]:
         first, others = arguments[: self._variables], arguments[self._variables :]

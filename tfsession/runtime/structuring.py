@@ -93,7 +93,8 @@ class _Structuring:
         region, found = self._region, True
         while found:
             found = False
-            for item in (*region.loops, *region.joints):
+            items: list[Loop | Joint] = [*region.loops, *region.joints]
+            for item in items:
                 try:
                     if isinstance(item, Loop):
                         self._repeat(item)
@@ -324,7 +325,7 @@ class _Structuring:
             raise _Unfit
         own: list[Read] = [(tensor, memory) for tensor in variables]
         others = [read for read in asking.reads | turning.reads if read not in own]
-        taken = [(self._entered(variable.enter), memory) for variable in loop.variables]
+        taken: list[Read] = [(self._entered(v.enter), memory) for v in loop.variables]
         taken += [(self._entered(tensor), where) for tensor, where in others]
         kind = partial(
             Repeat, reads=(*own, *others), variables=len(variables), switch=predicate.switch,
