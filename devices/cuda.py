@@ -178,10 +178,11 @@ class CudaDevice(Accelerator):
 
         Raises ResourceExhaustedError, within the limit only where the card has no more.
         """
-        memory = self._cupy.cuda.memory
         places = self.watch.places
-        if places is not None:
-            return places(size)
+        return self._taken(size) if places is None else places(size)
+
+    def _taken(self, size: int) -> Any:
+        memory = self._cupy.cuda.memory
         try:
             found = self._pool.malloc(size)
         except memory.OutOfMemoryError:
@@ -267,18 +268,25 @@ class CudaDevice(Accelerator):
 
     @contextmanager
     def rehearsing(self) -> Iterator[None]:
-        """Captures what this thread asks of the stream, and drops it: nothing of it is done."""
+        """Captures what this thread asks for, on another stream, and drops it: nothing is done."""
         watch = self.watch
         if watch.recording is not None:
             yield
             return
-        self._stream.begin_capture()
-        watch.recording, watch.elsewhere = Rehearsal(), self._beside
+
+        def place(size: int) -> Any:
+            with self._stream:  # where it is used, and returns to
+                return self._taken(size)
+
+        stream = self._cupy.cuda.Stream(non_blocking=True)
+        stream.begin_capture()
+        watch.recording, watch.places, watch.elsewhere = Rehearsal(), place, self._beside
         try:
-            yield
+            with stream:
+                yield
         finally:
-            watch.recording = None
-            self._stream.end_capture()
+            watch.recording = watch.places = None
+            stream.end_capture()
 
     @contextmanager
     def _beside(self) -> Iterator[None]:

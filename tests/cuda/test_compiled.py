@@ -8,6 +8,7 @@ import pytest
 from cases import at_random, program_of, reductions, shapes, single_functions
 from on_cpu import Job
 
+from tfsession.devices import cuda_conditional
 from tfsession.devices.nvrtc import CompilationError, compiler
 from tfsession.kernels.cuda.emit import OPTIONS, module
 
@@ -56,6 +57,18 @@ def _spills(log):
 @pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
 def test_all_kernels_compile_without_spills(arch):
     assert len(compiled_without_spills(list(_launches()), arch)) > 300
+
+
+@pytest.mark.parametrize("arch", ["sm_80", "sm_90"])
+def test_what_sets_conditions_compiles(arch):
+    """The driver itself knows the function that sets them: it stays open in the code."""
+    found = compiler()
+    assert found is not None, "NVRTC is not installed"
+    options = [*cuda_conditional.OPTIONS, "--ptxas-options=-v"]
+    compiled = found.compile(cuda_conditional.SOURCE, "conditions", arch, options)
+    spills = dict(_spills(compiled.log))
+    assert spills == dict.fromkeys(cuda_conditional.NAMES, 0)
+    assert b"cudaGraphSetConditional" in compiled.cubin
 
 
 def test_errors_name_the_kernel_and_hold_what_the_compiler_says():
