@@ -317,6 +317,41 @@ def test_close(cupy):
         unused.xp  # noqa: B018
 
 
+class LongStream:
+    """A stream in a loop, which ends when a number says so, or after some looks."""
+
+    def __init__(self, stop, looks, interrupted=False):
+        self.stop, self.looks, self.interrupted, self.seen = stop, looks, interrupted, []
+
+    @property
+    def done(self):
+        self.looks -= 1
+        if self.interrupted and self.looks < 1:
+            raise KeyboardInterrupt
+        return self.looks < 0
+
+    def synchronize(self):
+        self.seen.append(int(self.stop[()]))
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_who_waits_for_a_loop_can_be_interrupted(cupy, interrupted):
+    gpu = make()
+    gpu.to_device(FLOATS)
+    gpu._stop = np.zeros((), np.int32)
+    gpu._stream = stream = LongStream(gpu._stop, 3, interrupted)
+    if interrupted:
+        with pytest.raises(KeyboardInterrupt):
+            gpu.synchronize()
+    else:
+        gpu.synchronize()
+    assert stream.seen == [int(interrupted)]
+    assert gpu._stop == 0
+    stream.interrupted = False
+    gpu.close()
+    assert stream.seen[1:] == [1]
+
+
 def test_what_is_asked_of_cupy_is_there():
     cupy = pytest.importorskip("cupy")
     for path in (
@@ -325,6 +360,7 @@ def test_what_is_asked_of_cupy_is_there():
         *("cuda.memory.MemoryPointer", "cuda.memory.BaseMemory.size"),
         *("cuda.MemoryPool.free_all_blocks", "cuda.malloc_managed", "cuda.using_allocator"),
         *("cuda.Stream.record", "cuda.Stream.wait_event", "cuda.Stream.synchronize"),
+        *("cuda.Stream.done", "cuda.Stream.begin_capture", "cuda.Stream.end_capture"),
         *("cuda.runtime.CUDARuntimeError", "cuda.memory.OutOfMemoryError", "ndarray.get"),
         *("cuda.runtime.deviceGetByPCIBusId", "cuda.runtime.deviceCanAccessPeer"),
         *("cuda.runtime.deviceEnablePeerAccess", "cuda.MemoryPointer.device_id"),

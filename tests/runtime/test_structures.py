@@ -375,6 +375,24 @@ def test_a_truth_of_the_host_tells_recordings_apart(monkeypatch):
                     assert (counts.replays, counts.launches, counts.reads) == (1, 0, 0)
 
 
+def test_the_graphs_of_a_step_show_what_is_in_conditionals():
+    with tf.device("/gpu:0"):
+        x = tf.placeholder(tf.float32, [4])
+        y = tf.cond(positive(x), lambda: tf.exp(x, name="inside"), lambda: x - 1.0)
+        z = tf.while_loop(lambda z: tf.reduce_sum(z) < 99.0, lambda z: tf.add(z, 2.0), [y])
+    with tf.Session() as session:
+        for _ in range(3):
+            session.run(z, {x: X})
+        metadata = tf.RunMetadata()
+        session.run(z, {x: X}, tf.RunOptions(output_partition_graphs=True), metadata)
+        names = {node.name for graph in metadata.partition_graphs for node in graph.node}
+        assert {"cond/inside", "cond/Merge", "while/Merge", "while/Add"} <= names
+        metadata = tf.RunMetadata()
+        session.run(z, {x: X}, tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE), metadata)
+        traced = {s.node_name for d in metadata.step_stats.dev_stats for s in d.node_stats}
+        assert {"cond/inside", "while/Add"} <= traced
+
+
 # --- what goes wrong ----------------------------------------------------------------------------
 
 

@@ -353,7 +353,7 @@ class Engine:
             if signature is None:
                 signature = self._called[key] = self._functions.called_by_kernels(name_attrs)
         called = Called(signature, self.plan)
-        for node in called.nodes:
+        for node in each_within(called.nodes):
             # Random numbers begin again with whoever asks for the function.
             self.state.on(node.device.name).node_state(node.op.name).pop("philox", None)
         return called

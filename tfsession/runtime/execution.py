@@ -424,6 +424,8 @@ class Execution:
                 raise InvalidArgumentError(None, None, f"Retval[{index}] does not have value")
         wanted = {plan.fetches[index] for index in indices}
         self.transfer(self._root, [t for t in fetched.transfers if t.tensor in wanted])
+        if plan.may_be_cut_short and plan.cancellation.flag:
+            raise run_cancelled()
         found = [fetched.finishers[index](values[fetched.names[index]]) for index in indices]
         for index in indices:
             self._root.release({plan.source_names[index], fetched.names[index]})

@@ -20,6 +20,7 @@ from tfsession.runtime.float_errors import SILENT, settings, use
 from tfsession.runtime.partition import Node, Transfer
 from tfsession.runtime.recorded_step import RecordedStep
 from tfsession.runtime.segments import CompiledRegion, CompiledSegment, Function, Value
+from tfsession.runtime.structure import Repeat, each_within
 from tfsession.runtime.transfer_guard import Implicit
 from tfsession.runtime.wiring import Connections, Element, Wired
 
@@ -131,6 +132,9 @@ class Plan:
             self._run_single if is_single else self._run_segments
         )
         self.may_wait = may_wait
+        # A loop on a device ends early when the session is closed: what it gives is nothing then.
+        inside = each_within(n for s in region.segments if s.place is not None for n in s.nodes)
+        self.may_be_cut_short = any(isinstance(node, Repeat) for node in inside)
 
     @property
     def segments(self) -> list[CompiledSegment]:

@@ -65,4 +65,6 @@ class RecordedStep:
             for value, (transfer, _) in zip(values, self._ends, strict=True)
         ]
         wait_for(self._sources)
+        if self._closing:
+            return None
         return [finish(value) for value, (_, finish) in zip(found, self._ends, strict=True)]

@@ -18,6 +18,7 @@ from tfsession.runtime.cost_graph import CostModel, is_measured
 from tfsession.runtime.partition_graphs import StepGraph
 from tfsession.runtime.plan import Plan
 from tfsession.runtime.recorder import PlanTrace, Recording, StepRecorder
+from tfsession.runtime.structure import Structure
 
 # RunOptions.HARDWARE_TRACE.
 _HARDWARE_TRACE: Final = 2
@@ -84,7 +85,10 @@ class PlanMetadata:
         plan = self._plan
         feeds = dict(zip(plan.feeds, plan.signature.memories, strict=True))
         fetches = dict(zip(plan.fetches, plan.fetched.memories, strict=True))
-        return StepGraph(plan.nodes, feeds, fetches, self._host, self._numbers)
+        # A step that is watched has its conditionals and loops as they are.
+        is_whole = not any(isinstance(node, Structure) for node in plan.nodes)
+        nodes = plan.nodes if is_whole else plan.watched.nodes
+        return StepGraph(nodes, feeds, fetches, self._host, self._numbers)
 
     @lazy
     def _trace(self) -> PlanTrace:

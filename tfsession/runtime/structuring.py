@@ -90,7 +90,7 @@ class _Structuring:
 
     def run(self) -> None:
         """Put in what can be, the innermost first, until there is no more."""
-        region, found = self._region, True
+        region, found, has_changed = self._region, True, False
         while found:
             found = False
             items: list[Loop | Joint] = [*region.loops, *region.joints]
@@ -103,8 +103,8 @@ class _Structuring:
                 except _Unfit:
                     continue
                 self._sweep()
-                found = True
-        for mask, group in region.groups.items():
+                found = has_changed = True
+        for mask, group in region.groups.items() if has_changed else ():
             region.groups[mask] = _in_order(group)
 
     # --- conditionals ---------------------------------------------------------------------------
