@@ -1,6 +1,7 @@
 """Conditionals and loops of a GPU within one recording: the answers of unrecorded steps."""
 
 import gc
+import random
 import threading
 import time
 
@@ -281,6 +282,40 @@ def test_a_counter_that_is_read_comes_to_the_host():
     found, counts = answers(counter_read, None)
     assert found == answers(counter_read, WITHOUT)[0]
     assert all((counted.replays, counted.reads) == (2, 0) for counted in counts)
+
+
+def program(rng, names=("x", "y"), depth=3):
+    """An expression of one float, as text."""
+
+    def inner(names=names):
+        return program(rng, names, depth - 1)
+
+    kind = rng.choice(["leaf", "half", "cond", "pair", "loop"]) if depth else "leaf"
+    new = f"v{len(names)}"
+    if kind == "leaf":
+        return rng.choice([*names, "tf.constant(3.0)"])
+    if kind == "half":
+        return f"({inner()} * 0.5 + {inner()})"
+    if kind == "cond":
+        return f"tf.cond({inner()} < {inner()}, lambda: {inner()}, lambda: {inner()})"
+    if kind == "pair":
+        both = [f"lambda: ({inner()}, {inner()})" for _ in range(2)]
+        return f"tf.add(*tf.cond({inner()} < {inner()}, {', '.join(both)}))"
+    body = inner((*names, new, f"tf.to_float(i{new})"))
+    return (
+        f"tf.while_loop(lambda i{new}, {new}: i{new} < {rng.randrange(4)}, "
+        f"lambda i{new}, {new}: (i{new} + 1, {body}), [0, {inner()}])[1]"
+    )
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_programs_give_what_unrecorded_ones_give(seed):
+    text = f"tf.add({program(random.Random(seed))}, {program(random.Random(seed + 100))})"
+
+    def build(x):
+        return [eval(text, {"tf": tf, "x": x[1], "y": x[2]})]
+
+    assert answers(build, None)[0] == answers(build, WITHOUT)[0]
 
 
 # --- what stays with the host -------------------------------------------------------------------
