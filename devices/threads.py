@@ -12,8 +12,8 @@ import os
 import threading
 from _queue import SimpleQueue
 from _thread import LockType
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import copy_context
 from functools import cache, partial
 from itertools import count
@@ -26,8 +26,8 @@ from tfsession.core import forking
 from tfsession.devices.blas import one_thread
 
 __all__ = [
-    *("blas_threads_for", "block_rows", "core_count", "even_rows", "run_blocks", "this_thread"),
-    "write_blocks",
+    *("blas_threads_for", "block_rows", "core_count", "even_rows", "limited_threads", "pause"),
+    *("run_blocks", "this_thread", "write_blocks"),
 ]
 
 # Takes the first row of a block and the one behind its last.
@@ -45,6 +45,8 @@ _as_it_is: AbstractContextManager[None] = nullcontext()
 _WRITTEN = 1 << 20
 # How often who waits for a block looks, before it sleeps.
 _LOOKS = 100
+# Seconds between looks behind these.
+_REST = 2e-5
 _yield: Callable[[], object] = getattr(os, "sched_yield", partial(sleep, 0))
 
 
@@ -125,6 +127,25 @@ def run_blocks(xp: Any, rows: int, step: int, task: Task) -> None:
         _pool.help(job, min(this_thread.limit or _MOST_THREADS, job.blocks) - 1)
         job.work()
         job.finish()
+
+
+@contextmanager
+def limited_threads(most: int) -> Iterator[None]:
+    """Let so many threads at most work for the calling one."""
+    before = this_thread.limit
+    this_thread.limit = min(before or most, most)
+    try:
+        yield
+    finally:
+        this_thread.limit = before
+
+
+def pause(looks: int) -> None:
+    """Let others work, who looks for the so-manieth time whether they are done."""
+    if looks < _LOOKS:
+        _yield()
+    else:
+        sleep(_REST)
 
 
 def write_blocks(write: Callable[[Any, Any], object], array: Any, value: Any) -> None:

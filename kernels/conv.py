@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from itertools import product
+from itertools import product, takewhile
 from typing import Any
+
+import numpy as np
 
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import fuser, kernel
@@ -22,6 +24,7 @@ from tfsession.kernels import conv_library, conv_patches, conv_windows, conv_win
 from tfsession.kernels.conv_windows import (
     Done,
     Kept,
+    Pieces,
     Then,
     as_it_was,
     checked_axes,
@@ -344,6 +347,31 @@ def with_epilogue(xp: Any, op: str, attrs: dict[str, Any]) -> Callable[..., Any]
         return of_cards.forward(xp, problem, x, w, epilogue, bias)
 
     return computed
+
+
+@fuser("pieces")
+def pieces(attrs: dict[str, Any], shape: Any, w: Any, added: Sequence[Any]) -> Pieces | None:
+    """A convolution of images of the host in pieces; None where it is not computed so.
+
+    Args:
+        attrs: of the operation.
+        shape: of the images.
+        w: the filters.
+        added: the shapes of what is added to the result in turn.
+    """
+    problem = _problem("Conv2D", shape, w.shape, attrs)
+    axes = problem.axes
+    if problem.groups != 1 or problem.channels_first or w.dtype != "float32":
+        return None
+    if 0 in (*problem.out_shape, *shape) or all(axis.is_identity for axis in axes):
+        return None
+    fit = (problem.out_depth,), problem.out_shape
+    whole = [len(size) > 1 for size in takewhile(fit.__contains__, added)]
+    by_library = conv_library.pieces(tuple(shape), w, axes, whole)
+    key = axes, problem.batch, *w.shape[-2:], w.dtype
+    if conv_winograd.suits(np, *key, by_library is not None):
+        return conv_winograd.pieces(problem.batch, w, axes)
+    return by_library
 
 
 @kernel("Conv2D", keeps=["filter"])

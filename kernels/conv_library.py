@@ -26,12 +26,15 @@ from tfsession.kernels.pool_windows import part_axis, touched
 _TRAINING, _DIRECT = 64, 1
 _FILTERS_LAYOUT, _TO_FILTERS_LAYOUT = 131, 132
 _SOURCE, _RESULT, _FILTERS, _TO_SOURCE, _OF_RESULT, _TO_FILTERS = 1, 17, 33, 129, 145, 161
+_ADD, _LATER, _SECOND = 0x1FFF0, 1 << 15, 2
 
 # For channels alone, what is not made for them is slower than the kernel's own text.
 _ALONE = b"_dw"
 # Multiplications of a block: at least and at most, some 100 and 400 microseconds of one core, for
 # threads wait for each other between blocks; and where memory sets the pace.
 _LEAST_BLOCK, _BLOCK, _ALONE_BLOCK = 6_000_000, 24_000_000, 1_500_000
+# The least of a piece, for which no thread waits for another.
+_LEAST_PIECE = 3_000_000
 # So many blocks there are before they grow.
 _BLOCKS = 4
 
@@ -56,10 +59,16 @@ class _Problem:
     """A convolution of images of one shape."""
 
     def __init__(
-        self, kind: str, library: Library, filters: tuple[int, ...], axes: tuple[Axis, ...]
+        self,
+        kind: str,
+        library: Library,
+        filters: tuple[int, ...],
+        axes: tuple[Axis, ...],
+        sums: tuple[bool, ...] = (),
     ) -> None:
-        self.library, self._kind = library, kind
+        self.library, self._kind, self._sums = library, kind, sums
         self._out_depth, self.is_alone = filters[-1], len(filters) == len(axes) + 1
+        self._dimensions = len(axes)
         extents = filters[: len(axes)]
         sizes, steps = [*filters[: len(axes) - 1 : -1], *extents], [1]
         for size in filters[:0:-1]:
@@ -80,7 +89,14 @@ class _Problem:
 
         filters = self._order or self._any
         if self._kind == "forward":
-            return describe("forward", _TRAINING, _DIRECT, given, filters, None, result, *moves)
+            arguments = _TRAINING, _DIRECT, given, filters, None, result, *moves
+            found = describe("forward", *arguments)
+            if found is None or not self._sums:
+                return found
+            then = [(_ADD, layout) for layout in self._added(result)]
+            more = self.library.describe("convolution_forward", *arguments, then=then)
+            # Another way to compute it might have other bits.
+            return None if more is None or more.name != found.name else more
         # Gradients are described by what they are the gradients of.
         hint = describe("forward", _TRAINING, _DIRECT, given, self._any, None, result, *moves)
         if hint is None:
@@ -88,6 +104,12 @@ class _Problem:
         if self._kind == "backward_data":
             return describe("backward_data", _DIRECT, given, filters, result, *moves, hint)
         return describe("backward_weights", _DIRECT, given, filters, None, result, *moves, hint)
+
+    def _added(self, result: Layout) -> list[Layout]:
+        """How what is added to a result lies."""
+        depth, ones = self._out_depth, (1,) * self._dimensions
+        vector = self.library.layout((1, depth, *ones), (depth, 1, *(depth for _ in ones)))
+        return [result if is_whole else vector for is_whole in self._sums]
 
     def compute(self, shape: tuple[int, ...], axes: Sequence[Axis]) -> Primitive | None:
         """What computes a block of this shape."""
@@ -107,6 +129,8 @@ class _Problem:
             "backward_data": {_OF_RESULT: result, _FILTERS: self._order, _TO_SOURCE: given},
             "backward_weights": {_SOURCE: given, _OF_RESULT: result, _TO_FILTERS: self._order},
         }[self._kind]
+        for place, layout in enumerate(self._added(result), 1):
+            arguments[_LATER * place | _SECOND] = layout
         return Primitive(self.library, found, arguments)
 
     def planned(self, found: list[_Block]) -> _Plan:
@@ -125,12 +149,18 @@ def _plan(
     shape: tuple[int, ...],
     filters: tuple[int, ...],
     axes: tuple[Axis, ...],
+    sums: tuple[bool, ...] = (),
+    least: int = 0,
 ) -> _Plan | None:
-    """The plan for images of this shape; None where the library is not made for it."""
-    problem = _Problem(kind, library, filters, axes)
+    """The plan for images of this shape; None where the library is not made for it.
+
+    What is added to a block before it is written, `sums` say: a vector, or, if true, an array of
+    the shape of the result. A block has so many multiplications at `least`.
+    """
+    problem = _Problem(kind, library, filters, axes, sums)
     first, *others = axes
     row = math.prod((*filters, *(axis.steps for axis in others)))
-    most = min(max(shape[0] * first.steps * row // _BLOCKS, _LEAST_BLOCK), _BLOCK)
+    most = min(max(shape[0] * first.steps * row // _BLOCKS, least or _LEAST_BLOCK), _BLOCK)
     if problem.is_alone:
         most = _ALONE_BLOCK
     if kind == "forward":
@@ -153,6 +183,17 @@ def _plan(
     return problem.planned(found)
 
 
+def _order(plan: _Plan, weights: Any, kept: Kept, take: Callable[..., Any]) -> Any:
+    """Filters in the order that the library likes; `take` gives memory if they are not kept."""
+    last, filters = (kept or {}).get("library", (None, None))
+    if last is not plan:
+        filters = (take if kept is None else np.empty)((plan.filter_elements,), np.float32)
+        plan.reorder(weights, filters)
+        if kept is not None:
+            kept["library"] = plan, filters
+    return filters
+
+
 def _run(
     xp: Any,
     plan: _Plan,
@@ -167,12 +208,7 @@ def _run(
             compute(block, filters)
 
     with Workspace(xp) as take:
-        last, filters = (kept or {}).get("library", (None, None))
-        if last is not plan:
-            filters = (take if kept is None else xp.empty)((plan.filter_elements,), np.float32)
-            plan.reorder(weights, filters)
-            if kept is not None:
-                kept["library"] = plan, filters
+        filters = _order(plan, weights, kept, take)
         run_blocks(xp, len(plan.blocks), 1, of_blocks)
 
 
@@ -198,6 +234,47 @@ def correlate(
 
     _run(xp, plan, weights, compute, kept)
     return True
+
+
+class Pieces:
+    """See `conv_windows.Pieces`."""
+
+    def __init__(self, plan: _Plan, shape: tuple[int, ...], added: int) -> None:
+        self._plan = plan
+        self.shape, self.added = shape, added
+        self.parts = [(block.taken, block.given) for block in plan.blocks]
+
+    def filters(self, weights: Any, kept: Kept) -> Any:
+        """What the pieces take for these filters."""
+        return _order(self._plan, weights, kept, np.empty)
+
+    def begin(self, filters: Any, x: Any, out: Any, added: Sequence[Any]) -> Callable[[int], bool]:
+        """What writes a piece, with what is added to it."""
+        blocks = self._plan.blocks
+
+        def write(number: int) -> bool:
+            taken, given, compute = blocks[number]
+            more = [value if value.ndim == 1 else value[given] for value in added]
+            compute.run(x[taken], filters, out[given], *more)
+            return True
+
+        return write
+
+
+def pieces(
+    shape: tuple[int, ...], weights: Any, axes: Sequence[Axis], sums: Sequence[bool]
+) -> Pieces | None:
+    """The pieces of a convolution of images of a shape, to which as much as can be is added."""
+    library = dnn_library(np, weights)
+    if library is None:
+        return None
+    key = "forward", library, shape, weights.shape, tuple(axes)
+    for count in dict.fromkeys((len(sums), 0)):
+        plan = _plan(*key, tuple(sums[:count]), _LEAST_PIECE)
+        if plan is not None:
+            result = shape[0], *(axis.steps for axis in axes), weights.shape[-1]
+            return Pieces(plan, result, count)
+    return None
 
 
 def suits(xp: Any, x: Any, weights: Any, axes: Sequence[Axis], out: Any) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -34,6 +34,34 @@ Kept = dict[str, Any] | None
 Done = Callable[[tuple[slice, slice]], object] | None
 # Takes a result before it is written, and gives that.
 Then = Callable[[Any], Callable[[Any], object]] | None
+
+
+class Pieces(Protocol):
+    """A convolution in pieces, each of which can be computed when what it reads is there.
+
+    Attributes:
+        shape: of the result.
+        parts: what each takes of the images, and what it gives of the result: images and rows.
+        added: how many of the arrays that are added to the result `begin` takes.
+    """
+
+    shape: tuple[int, ...]
+    parts: Sequence[tuple[tuple[slice, slice], tuple[slice, slice]]]
+    added: int
+
+    def filters(self, weights: Any, kept: Kept) -> Any:
+        """What the pieces take for these filters, which nobody changes as long as they work."""
+
+    def begin(self, filters: Any, x: Any, out: Any, added: Sequence[Any]) -> Callable[[int], bool]:
+        """What writes piece number i, and says whether it could.
+
+        Args:
+            filters: see `filters`.
+            x: images, without gaps; only what a piece takes must be there.
+            out: the result, without gaps.
+            added: what is added in turn, without gaps: vectors, or arrays of the result's shape.
+        """
+        ...
 
 
 def checked_axes(
@@ -141,12 +169,16 @@ def for_blocks(xp: Any, out: Any, done: Callable[[Any], object]) -> None:
     run_blocks(xp, len(parts), 1, of_parts)
 
 
-def windows_by_block(xp: Any, x: Any, axes: Sequence[Axis]) -> Callable[[Any, Any], Any]:
+def windows_by_block(
+    xp: Any, x: Any, axes: Sequence[Axis], is_whole: bool = True
+) -> Callable[[Any, Any], Any]:
     """What gives the view of `windows` for a block of images and rows of windows, and for memory.
 
-    Padding is put around small arrays at once, around others block by block.
+    Padding is put around small arrays at once, around others block by block: as it is around those
+    that are not written as a whole yet.
     """
-    if x.nbytes <= BLOCK or all(not a.before and a.padded <= a.size for a in axes):
+    is_small = is_whole and x.nbytes <= BLOCK
+    if is_small or all(not a.before and a.padded <= a.size for a in axes):
         view: Any = windows(xp, padded(xp, x, axes), axes)
         return lambda block, take: view[block]
     first, *others = axes

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, lru_cache
 from itertools import product
 from typing import Any, NamedTuple
@@ -30,6 +30,7 @@ from tfsession.kernels.conv_windows import (
     summed_blocks,
     windows_by_block,
 )
+from tfsession.kernels.pool_windows import touched
 
 # TensorFlow's switch for those of cuDNN; here it is for the host.
 _IS_WANTED = os.environ.get("TF_ENABLE_WINOGRAD_NONFUSED", "1").lower() not in ("0", "false")
@@ -223,9 +224,9 @@ def _known(
     return _Tiling(xp, axes, batch, widest, dtype, block)
 
 
-def _tiling(xp: Any, x: Any, axes: Sequence[Axis], widest: int) -> _Tiling:
+def _tiling(xp: Any, batch: int, dtype: Any, axes: Sequence[Axis], widest: int) -> _Tiling:
     """The tiling of a convolution of these sizes: most come again with each step."""
-    return _known(xp, tuple(axes), x.shape[0], widest, x.dtype, _BLOCK)
+    return _known(xp, tuple(axes), batch, widest, dtype, _BLOCK)
 
 
 def _whole_and_cut(axis: Axis) -> Iterator[_Part]:
@@ -285,35 +286,82 @@ def correlate(
     Returns:
         Whether all is finite; what is not has spread to elements that it does not belong to.
     """
-    depth, out_depth = w.shape[-2:]
-    tiling = _tiling(xp, x, axes, max(depth, out_depth))
+    tiling = _tiling(xp, x.shape[0], x.dtype, axes, max(w.shape[-2:]))
     seen = windows_by_block(xp, xp.ascontiguousarray(x), tiling.seen)
     targets = tiling.targets(out)
     sums: list[float] = []
 
     def compute(start: int, stop: int) -> None:
         for block in tiling.blocks[start:stop]:
-            with Workspace(xp) as take:
-                pair = tiling.pair(take)
-                data = tiling.at_points(seen(block, take), tiling.data, pair)
-                products = pair.room((*tiling.sides, data.shape[1] * out_depth))
-                flat = products.reshape(tiling.points, -1, out_depth)
-                xp.matmul(data, filters, out=flat)
-                values = _along(xp, tiling.output, products, pair)
-                flat = values.reshape(-1, values.shape[-1])
-                sums.append(float(xp.einsum("ij->", flat)))
-                tiling.place(values, block, targets)
+            sums.append(_written(tiling, seen, filters, block, targets))
             if done is not None:
                 done(tiling.written(block))
 
     with Workspace(xp) as take_filters:
-        filters = None if kept is None else kept.get("points")
-        if filters is None:
-            filters = _filters(tiling, w, take_filters if kept is None else xp.empty)
-            if kept is not None:
-                kept["points"] = filters
+        filters = _kept_filters(tiling, w, kept, take_filters)
         run_blocks(xp, len(tiling.blocks), 1, compute)
     return all(map(math.isfinite, sums))
+
+
+def _written(
+    tiling: _Tiling, seen: Any, filters: Any, block: Any, targets: Sequence[_Target]
+) -> float:
+    """Write a block of the output; gives the sum of what was made for it."""
+    xp, out_depth = tiling.xp, filters.shape[-1]
+    with Workspace(xp) as take:
+        pair = tiling.pair(take)
+        data = tiling.at_points(seen(block, take), tiling.data, pair)
+        products = pair.room((*tiling.sides, data.shape[1] * out_depth))
+        flat = products.reshape(tiling.points, -1, out_depth)
+        xp.matmul(data, filters, out=flat)
+        values = _along(xp, tiling.output, products, pair)
+        flat = values.reshape(-1, values.shape[-1])
+        found = float(xp.einsum("ij->", flat))
+        tiling.place(values, block, targets)
+    return found
+
+
+class Pieces:
+    """See `conv_windows.Pieces`."""
+
+    added = 0
+
+    def __init__(self, tiling: _Tiling, shape: tuple[int, ...]) -> None:
+        self._tiling = tiling
+        self.shape = shape
+        rows = tiling.seen[0]
+        self.parts = [
+            ((images, touched(rows, high)), tiling.written((images, high)))
+            for images, high in tiling.blocks
+        ]
+
+    def filters(self, weights: Any, kept: Kept) -> Any:
+        """The filters at the points."""
+        return _kept_filters(self._tiling, weights, kept, np.empty)
+
+    def begin(self, filters: Any, x: Any, out: Any, added: Sequence[Any]) -> Callable[[int], bool]:
+        """What writes a piece; one that is not finite has spread."""
+        tiling = self._tiling
+        seen = windows_by_block(tiling.xp, x, tiling.seen, is_whole=False)
+        targets = tiling.targets(out)
+        return lambda number: math.isfinite(
+            _written(tiling, seen, filters, tiling.blocks[number], targets)
+        )
+
+
+def pieces(batch: int, w: Any, axes: Sequence[Axis]) -> Pieces:
+    """The pieces of a convolution of so many images on the host."""
+    shape = batch, *(axis.steps for axis in axes), w.shape[-1]
+    return Pieces(_tiling(np, batch, w.dtype, axes, max(w.shape[-2:])), shape)
+
+
+def _kept_filters(tiling: _Tiling, w: Any, kept: Kept, take: Any) -> Any:
+    """The filters at the points, `[points, channels, filters]`; `take` gives what is not kept."""
+    if kept is None:
+        return _filters(tiling, w, take)
+    if "points" not in kept:
+        kept["points"] = _filters(tiling, w, tiling.xp.empty)
+    return kept["points"]
 
 
 def _filters(tiling: _Tiling, w: Any, take: Any) -> Any:
@@ -332,7 +380,7 @@ def _filters(tiling: _Tiling, w: Any, take: Any) -> Any:
 def filter_gradient(xp: Any, x: Any, grad: Any, axes: Sequence[Axis]) -> Any:
     """The gradient for filters, as a matrix of one column a filter."""
     depth, out_depth = x.shape[-1], grad.shape[-1]
-    tiling = _tiling(xp, x, axes, max(depth, out_depth))
+    tiling = _tiling(xp, x.shape[0], x.dtype, axes, max(depth, out_depth))
     seen = windows_by_block(xp, xp.ascontiguousarray(x), tiling.seen)
     made = windows_by_block(xp, xp.ascontiguousarray(grad), tiling.made)
     forth, back = ([m.T for m in kind] for kind in (tiling.output, tiling.filters))

@@ -365,7 +365,8 @@ def affine(*op_types: str) -> Callable[[F], F]:
 # of results, or None where they have to be computed one after another. "attention" is
 # `f(xp, scale, is_masked, transposed)`, which gives a function of Q, K, V and the mask;
 # "convolution" is `f(xp, op_type, attrs)`, which gives one of images, filters, what the library of
-# products shall do to the result, and the bias or None.
+# products shall do to the result, and the bias or None. On the host, "pieces" is `f(attrs, shape,
+# filters, sums)`, which gives the pieces of a convolution of images of a shape.
 fusers: Registry[Callable[..., Any]] = Registry("fuser", late.kernels)
 
 

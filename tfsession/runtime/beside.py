@@ -13,7 +13,7 @@ from tfsession.devices.spares import Spares
 from tfsession.devices.threads import run_blocks
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
-from tfsession.runtime.fuse import Group, stretches
+from tfsession.runtime.fuse import Group, leaves, stretches
 from tfsession.runtime.partition import Node, gives_tuple
 
 
@@ -103,7 +103,7 @@ def _by_level(
     behind: dict[Operation, int] = {}
     levels: list[tuple[list[Node], list[Node]]] = []
     for node in nodes:
-        parts = node.parts if isinstance(node, Group) else [node]
+        parts = leaves(node)
         before = [tensor.op for tensor in node.inputs if tensor not in feeds]
         before += [control for part in parts for control in part.controls]
         level = max((behind.get(op, 0) for op in before), default=0)

@@ -127,9 +127,11 @@ class Group(Node):
         raise NotImplementedError
 
 
-def _ops_of(node: Node) -> list[Operation]:
-    """The operation of a node; those of a group."""
-    return [part.op for part in node.parts] if isinstance(node, Group) else [node.op]
+def leaves(node: Node) -> list[Node]:
+    """A node; of a group its operations, and those of groups in it."""
+    if not isinstance(node, Group):
+        return [node]
+    return [leaf for part in node.parts for leaf in leaves(part)]
 
 
 @dataclass(slots=True, eq=False)
@@ -343,7 +345,11 @@ class Stretch:
         self._makers = {t: i for i, node in enumerate(nodes) for t in node.op.outputs}
         for tensor in feeds:
             self._makers.pop(tensor, None)
-        self._indices = {op: index for index, node in enumerate(nodes) for op in _ops_of(node)}
+        self._indices = {
+            op: index
+            for index, node in enumerate(nodes)
+            for op in [leaf.op for leaf in leaves(node)]
+        }
         self._joins = self._that_join()
 
     def _that_join(self) -> list[bool]:
@@ -565,7 +571,7 @@ _KERNEL_OF_GROUPS = Kernel("Fused", None)
 
 
 def _size(node: Node) -> int:
-    return len(node.parts) if isinstance(node, Group) else 1
+    return len(leaves(node))
 
 
 def _may_equal(one: Sequence[int | None], other: Sequence[int | None]) -> bool:

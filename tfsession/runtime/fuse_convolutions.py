@@ -33,6 +33,9 @@ _SMALL = 1 << 12
 # Numbers in a row of a block: vectors are repeated as often, for which NumPy is fast.
 _ROW = 8192
 
+# Operations that add two values.
+_SUMS = frozenset({"Add", "AddV2", "BiasAdd", "BiasAddV1"})
+
 # What gives the part of a value that belongs to a block: its index in the whole, its rows.
 Cut = Callable[[Any, Any], Any]
 
@@ -40,11 +43,13 @@ Cut = Callable[[Any, Any], Any]
 class Link(NamedTuple):
     """An operation that changes each element of a block by those in its place.
 
-    `places` are those of its inputs among the values of the group, None the block itself.
+    `places` are those of its inputs among the values of the group, None the block itself; `is_sum`
+    says that it adds the two.
     """
 
     function: Callable[..., Any]
     places: Sequence[int | None]
+    is_sum: bool = False
 
     def change(self, result: Any, values: Sequence[Any]) -> Callable[[Any, Any], object]:
         """What changes a block of a result; raises Unfit."""
@@ -83,33 +88,27 @@ class Convolved(Group):
 
     def condition(self, name: Callable[[Tensor], str]) -> str:
         """Whether an input is large enough."""
-        return " or ".join(f"{name(tensor)}.size >= {_SMALL}" for tensor in self.parts[0].inputs)
+        return is_worth_it(self.parts[0].inputs, name)
+
+    def worked(self, places: Mapping[Tensor, int], shift: int) -> tuple[Filters, list[Link]]:
+        """Its filters, and what is done to its result; see `work_of`."""
+        return work_of(self.parts, self.keeps, places, shift)
 
     def computed(
         self, fetched: Collection[Tensor], closing: Sequence[object], spares: Spares
     ) -> Callable[..., Any]:
         """What computes it, or gives None."""
         places = {tensor: place for place, tensor in enumerate(self.inputs)}
-        filters = _Filters(self.parts, places, self.keeps)
-        links = [Link(np.add, (None, len(places)))] if filters.normalizes else []
-        made = filters.last.op.outputs[0]
-        for node in self.parts[filters.count :]:
-            link = _link(node, made, places)
-            assert link is not None
-            links.append(link)
-            made = node.op.outputs[0]
+        filters, links = self.worked(places, len(places))
 
         def compute(*values: Any) -> Any:
             def begin(result: Any) -> Callable[[Any], None]:
                 changes = [link.change(result, all_values) for link in links]
-                depth = result.shape[-1]
-                repeats = _repeats(depth)
 
                 def done(index: Any) -> None:
                     if closing:
                         stop_closed()
-                    part = result[index]
-                    rows = part.reshape(-1, gcd(part.size // depth, repeats) * depth)
+                    rows = in_rows(result[index])
                     for change in changes:
                         change(index, rows)
 
@@ -125,7 +124,40 @@ class Convolved(Group):
         return compute
 
 
-class _Filters:
+def is_worth_it(inputs: Sequence[Tensor], name: Callable[[Tensor], str]) -> str:
+    """The text of whether one of these is large enough."""
+    return " or ".join(f"{name(tensor)}.size >= {_SMALL}" for tensor in inputs)
+
+
+def in_rows(part: Any) -> Any:
+    """A block of a result as a matrix whose rows are as long as repeated vectors may be."""
+    depth = part.shape[-1]
+    return part.reshape(-1, gcd(part.size // depth, _repeats(depth)) * depth)
+
+
+def work_of(
+    parts: Sequence[Node], keeps: bool, places: Mapping[Tensor, int], shift: int
+) -> tuple[Filters, list[Link]]:
+    """The filters of a convolution, and what is done to its result, the last of `parts`.
+
+    Args:
+        parts: the convolution, and what follows it.
+        keeps: whether all that its filters are made of are constants.
+        places: where the values stand that are taken.
+        shift: where that of a norm will stand.
+    """
+    filters = Filters(parts, places, keeps)
+    links = [Link(np.add, (None, shift), True)] if filters.normalizes else []
+    made = filters.last.op.outputs[0]
+    for node in parts[filters.count :]:
+        link = _link(node, made, places)
+        assert link is not None
+        links.append(link)
+        made = node.op.outputs[0]
+    return filters, links
+
+
+class Filters:
     """The filters of a convolution, with the norm that follows it, and a bias between the two.
 
     Attributes:
@@ -150,15 +182,22 @@ class _Filters:
         if kernel.kept is not None and norms:
             # What it keeps of its filters is not of these.
             kernel = kernel.keeping() if keeps else kernel.keeping_nothing()
+        self.kept = kernel.kept
         self._convolve = kernel.bind(np, conv.op.op_def, conv.op.attrs)
 
     def of(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """What convolves, what it takes, and a bias if there is a norm; raises Unfit."""
-        taken = [values[place] for place in self._taken]
-        if self._tells is None:
-            return self._convolve, taken
-        filters, shift = self._known or self._normalized(taken[1], values)
-        return self._convolve, (taken[0], filters), shift
+        if not self.normalizes:
+            return self._convolve, [values[place] for place in self._taken]
+        filters, shift = self.made(values)
+        return self._convolve, (values[self._taken[0]], filters), shift
+
+    def made(self, values: Sequence[Any]) -> tuple[Any, Any]:
+        """The filters, and the bias if there is a norm, or None; raises Unfit."""
+        w = values[self._taken[1]]
+        if not self.normalizes:
+            return w, None
+        return self._known or self._normalized(w, values)
 
     def _normalized(self, w: Any, values: Sequence[Any]) -> tuple[Any, Any]:
         """The filters and the bias with which a convolution is normalized."""
@@ -199,7 +238,10 @@ def _link(node: Node, made: Tensor, places: Mapping[Tensor, int]) -> Link | None
     if kernel.elementwise == "bias" and node.inputs[1] is made:
         return None
     function = kernel.bind(np, op.op_def, op.attrs)
-    return Link(function, [None if t is made else places.get(t, -1) for t in node.inputs])
+    taken = [None if t is made else places.get(t, -1) for t in node.inputs]
+    # Of two that are not numbers the first is the sum.
+    is_sum = op.type in _SUMS and len(taken) == 2 and taken[0] is None is not taken[1]
+    return Link(function, taken, is_sum)
 
 
 def _is_alike(node: Node) -> bool:
@@ -222,12 +264,13 @@ def fused_convolutions(
         feeds: tensors whose values come from outside.
         is_needed: the tensors that are read behind these operations.
     """
-    if not any(_is_convolution(node) for node in nodes):
+    if not any(is_convolution(node) for node in nodes):
         return list(nodes)
     return in_stretches(_Stretch, nodes, feeds, is_needed)
 
 
-def _is_convolution(node: Node) -> bool:
+def is_convolution(node: Node) -> bool:
+    """Whether an operation of the host tells of the blocks of its result."""
     if not node.kernel.takes_then or node.memory is not None:
         return False
     return node.allocator is None or node.allocator.ledger is None  # what it makes is charged
@@ -241,7 +284,7 @@ class _Stretch(Neighbours):
         groups: dict[int, Node] = {}
         taken: set[int] = set()
         for node in self._nodes:
-            if _is_convolution(node):
+            if is_convolution(node):
                 chain = self._chain_of(node, taken)
                 if len(chain) > 1:
                     places = [self._places[part.op] for part in chain]

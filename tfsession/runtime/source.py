@@ -31,6 +31,7 @@ from tfsession.runtime.errors import Ops
 from tfsession.runtime.function_text import Source
 from tfsession.runtime.fuse import Group, fused
 from tfsession.runtime.fuse_attention import fused_attention
+from tfsession.runtime.fuse_chains import chained
 from tfsession.runtime.fuse_convolutions import fused_convolutions
 from tfsession.runtime.fuse_device import fused_on_device
 from tfsession.runtime.fuse_products import fused_products
@@ -225,6 +226,7 @@ class Writer:
             if memory is None:
                 nodes = read_directly(nodes, self.names.feeds, is_needed)
                 nodes = fused_convolutions(nodes, self.names.feeds, is_needed)
+                nodes = chained(nodes, self.names.feeds, is_needed)
                 nodes = fused(nodes, self.names.feeds, is_needed)
                 nodes = side_by_side(nodes, self.names.feeds, is_needed)
             else:
