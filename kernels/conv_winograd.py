@@ -53,6 +53,8 @@ _FILTER_BLOCK = 1 << 20
 _MOVE, _FILTER, _COPY, _START = 40, 80, 15, 4_000_000
 # To begin costs so much more than a library, which copies no windows.
 _MORE = 16_000_000
+# And where all cores work, what goes through memory takes longer by that part.
+_SLOWER = 3
 # Elements left free between rows of memory, which else lie apart by powers of two.
 _APART = 16
 
@@ -268,7 +270,7 @@ def suits(
     by_points += _FILTER * depth * out_depth
     work = points * by_points + _START
     if has_library:
-        return work + _MORE < elements * depth * out_depth
+        return work + work // _SLOWER + _MORE < elements * depth * out_depth
     return work < elements * depth * (out_depth + _COPY)
 
 

@@ -11,6 +11,7 @@ import tfsession as tf
 from tfsession.core import protos
 from tfsession.kernels import conv_library, conv_windows, conv_winograd
 from tfsession.runtime import fuse_convolutions
+from tfsession.runtime.fuse_chains import Chained
 from tfsession.runtime.fuse_convolutions import Convolved
 
 OPTIONS = tf.OptimizerOptions(opt_level=tf.OptimizerOptions.L0)
@@ -21,26 +22,41 @@ L0 = tf.ConfigProto(graph_options=tf.GraphOptions(optimizer_options=OPTIONS))
 def ran(monkeypatch):
     """Counts the groups that have run, by the types of what is in them; all that can be are."""
     counted = Counter()
-    computed = Convolved.computed
 
-    def counting(group, *arguments):
-        compute = computed(group, *arguments)
+    def kinds_of(group):
+        if isinstance(group, Chained):
+            return [kinds for part in group.parts for kinds in kinds_of(part)]
+        if not isinstance(group, Convolved):
+            return []
+        return ["+".join(part.op.type for part in group.parts)]
 
-        def count(*values):
-            found = compute(*values)
-            kinds = "+".join(part.op.type for part in group.parts)
-            counted[kinds if found is not None else f"not {kinds}"] += 1
-            return found
+    def counting(kind):
+        computed = kind.computed
 
-        return count
+        def replaced(group, *arguments):
+            compute = computed(group, *arguments)
 
-    monkeypatch.setattr(Convolved, "computed", counting)
+            def count(*values):
+                found = compute(*values)
+                if found is not None:
+                    counted.update(kinds_of(group))
+                elif kind is Convolved:
+                    counted.update(f"not {kinds}" for kinds in kinds_of(group))
+                return found
+
+            return count
+
+        monkeypatch.setattr(kind, "computed", replaced)
+
+    counting(Convolved)
+    counting(Chained)
     monkeypatch.setattr(fuse_convolutions, "_SMALL", 1)
     monkeypatch.setattr(conv_windows, "BLOCK", 4096)
     monkeypatch.setattr(conv_windows, "BLOCK_BYTES", 1024)
     monkeypatch.setattr(conv_winograd, "_BLOCK", 1 << 16)
     monkeypatch.setattr(conv_winograd, "_START", -(10**12))
     monkeypatch.setattr(conv_library, "_LEAST_BLOCK", 1 << 12)
+    monkeypatch.setattr(conv_library, "_LEAST_PIECE", 1 << 11)
     conv_winograd.suits.cache_clear()
     conv_library._plan.cache_clear()
     yield counted

@@ -571,7 +571,7 @@ _KERNEL_OF_GROUPS = Kernel("Fused", None)
 
 
 def _size(node: Node) -> int:
-    return len(leaves(node))
+    return len(leaves(node)) if isinstance(node, Group) else 1
 
 
 def _may_equal(one: Sequence[int | None], other: Sequence[int | None]) -> bool:

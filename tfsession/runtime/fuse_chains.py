@@ -135,10 +135,8 @@ class _Chain:
         """The outputs for the inputs; None where they have to be computed one after another."""
         try:
             shapes = tuple([value.shape for value in values])
-            cut = self._cuts.get(shapes, False)
-            if cut is False:
-                cut = self._known(shapes, values)
-            if not cut or not all(map(_is_plain, values)):
+            cut = self._cuts[shapes] if shapes in self._cuts else self._known(shapes, values)
+            if cut is None or not all(map(_is_plain, values)):
                 return None
             work = _Work(self, cut, values)
             with limited_threads(cut.widest):
@@ -181,10 +179,9 @@ class _Chain:
         for member in self.members:
             w, shift = member.filters.made(values)
             added = []
-            for link in member.links:
-                if not link.is_sum:
+            for place in map(_added, member.links):
+                if place is None:
                     break
-                place = link.places[1]
                 added.append(shift.shape if place == member.shift else shapes[place])
             found = member.find(shapes[member.x], w, added)
             if found is None:
@@ -207,6 +204,11 @@ class _Chain:
                 tasks.append(_Task(number, piece, tuple(needs)))
         widest = max(after - before for before, after in pairwise(starts))
         return _Cut(pieces, tasks, widest)
+
+
+def _added(link: Link) -> int | None:
+    """The place of what a link adds; None where it does something else."""
+    return link.places[1] if link.is_sum else None
 
 
 def _is_plain(value: Any) -> bool:
@@ -297,7 +299,7 @@ class _Work:
                 member, pieces = chain.members[number], self._cut.pieces[number]
                 result = np.empty(pieces.shape, np.float32)
                 own, behind = member.links[: pieces.added], member.links[pieces.added :]
-                added = [values[link.places[1]] for link in own]
+                added = [values[place] for place in map(_added, own) if place is not None]
                 changes = [link.change(result, values) for link in behind]
                 write = pieces.begin(self._filters[number], values[member.x], result, added)
                 values[chain.first + number] = result
@@ -327,7 +329,7 @@ def chained(
         feeds: tensors whose values come from outside.
         is_needed: the tensors that are read behind these operations.
     """
-    if not any(_joins(node) for node in nodes):
+    if not any(isinstance(node, Convolved) for node in nodes):
         return list(nodes)
     return in_stretches(_Stretch, nodes, feeds, is_needed)
 
