@@ -6,7 +6,7 @@ Narrow floats are multiplied in float32 and rounded once; integers wrap around.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -14,11 +14,11 @@ import numpy as np
 
 from tfsession.core.dtypes import DType
 from tfsession.core.errors import InvalidArgumentError
-from tfsession.core.rules import Spelling, kernel
+from tfsession.core.rules import Spelling, fuser, kernel
 from tfsession.core.shape import debug_string
 from tfsession.devices.blas import product
 from tfsession.devices.threads import blas_threads_for, core_count, run_blocks
-from tfsession.kernels.matmul_library import suits, written
+from tfsession.kernels.matmul_library import suits, written, written_layer
 
 _HALVES = ["half", "bfloat16"]
 _COMPLEX = {"T": ["complex64", "complex128"]}
@@ -32,7 +32,7 @@ _LEAST_BLOCK, _TINY = 5_000_000, 1 << 18
 # can, in steps of what its inner loops take at once.
 _LEAST_SIDE, _MOST_SIDE, _SIDE_STEP = 128, 512, 16
 # Multiplications from which on a library is asked: a call of it takes some microseconds more.
-_LIBRARY = 4_000_000
+_LIBRARY = 2_000_000
 # The same of batches: for fewer, small matrices BLAS is as fast.
 _LIBRARY_BATCH = 20_000_000
 
@@ -62,7 +62,8 @@ def multiply(xp: Any, left: Any, right: Any, out: Any = None) -> Any:
     if work < _TINY or inner != right.shape[0]:
         return xp.matmul(left, right, out=out)
     goes_down, step = _cut(rows, inner, columns)
-    library = suits(xp, left, right) if work >= _LIBRARY else None
+    is_large = work >= _LIBRARY and rows > 1 < columns
+    library = suits(xp, left, right) if is_large else None
     if library is None and step == (rows if goes_down else columns):
         with blas_threads_for(work):
             return product(xp, left, right, out)
@@ -78,6 +79,16 @@ def multiply(xp: Any, left: Any, right: Any, out: Any = None) -> Any:
     else:
         run_blocks(xp, columns, step, lambda i, j: block(left, right[:, i:j], out[:, i:j]))
     return out
+
+
+@fuser("layer")
+def layer(rows: int, w: Any, bias: Any, is_rectified: bool) -> Callable[[Any, Any], None] | None:
+    """What writes the layer of so many rows, of which nothing is NaN; see `fusers`."""
+    inner, columns = w.shape
+    goes_down, step = _cut(rows, inner, columns)
+    if rows * inner * columns < _LIBRARY or step != (rows if goes_down else columns):
+        return None
+    return written_layer(rows, w, bias, is_rectified) if rows > 1 < columns else None
 
 
 def _refuse(text: str, a: Any, b: Any, between: str) -> InvalidArgumentError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -10,7 +11,9 @@ import numpy as np
 from tfsession.devices.onednn import Library, Primitive, dnn_library
 
 # Codes of arguments.
-_SOURCE, _WEIGHTS, _RESULT = 1, 33, 17
+_SOURCE, _WEIGHTS, _RESULT, _LATER, _SECOND = 1, 33, 17, 1 << 15, 2
+# What may be done to a product: `dnnl_alg_kind_t`.
+_ADD, _RECTIFIED = 0x1FFF0, 0x20
 # Implementations that are faster than BLAS.
 _FAST = (b"brg", b"gemm:jit")
 
@@ -59,3 +62,33 @@ def written(library: Library, left: Any, right: Any, out: Any) -> bool:
     if found is not None:
         found.run(left, right, out)
     return found is not None
+
+
+def written_layer(
+    rows: int, w: Any, bias: Any, is_rectified: bool
+) -> Callable[[Any, Any], None] | None:
+    """`write(x, out)`, of a product to which a bias is added, and which is rectified then.
+
+    What is NaN becomes zero. None where the library would not multiply so, or otherwise.
+    """
+    library = dnn_library(np, w) if bias is None else dnn_library(np, w, bias)
+    if library is None:
+        return None
+    shapes = (rows, len(w)), w.shape, (rows, w.shape[1])
+    x, weights, result = (library.layout(shape, (shape[1], 1)) for shape in shapes)
+    vector = library.layout((1, w.shape[1]), (w.shape[1], 1))
+    then = [] if bias is None else [(_ADD, vector)]
+    then += [(_RECTIFIED, None)] if is_rectified else []
+    plain, found = (
+        library.describe("matmul", x, weights, None, result, then=behind) for behind in ([], then)
+    )
+    if plain is None or found is None or plain.name != found.name:
+        return None
+    if not plain.name.startswith(_FAST):
+        return None
+    arguments = {_SOURCE: x, _WEIGHTS: weights, _RESULT: result}
+    if bias is None:
+        run = Primitive(library, found, arguments).run
+        return lambda x, out: run(x, w, out)
+    run = Primitive(library, found, {**arguments, _LATER | _SECOND: vector}).run
+    return lambda x, out: run(x, w, out, bias)

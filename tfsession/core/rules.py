@@ -366,7 +366,9 @@ def affine(*op_types: str) -> Callable[[F], F]:
 # `f(xp, scale, is_masked, transposed)`, which gives a function of Q, K, V and the mask;
 # "convolution" is `f(xp, op_type, attrs)`, which gives one of images, filters, what the library of
 # products shall do to the result, and the bias or None. On the host, "pieces" is `f(attrs, shape,
-# filters, sums)`, which gives the pieces of a convolution of images of a shape.
+# filters, added)`, which gives the pieces of a convolution of images of a shape, and "layer" is
+# `f(rows, weights, bias, is_rectified)`, which gives what writes a dense layer where nothing can be
+# NaN, `f(x, out)`, or None.
 fusers: Registry[Callable[..., Any]] = Registry("fuser", late.kernels)
 
 

@@ -34,6 +34,7 @@ from tfsession.runtime.fuse_attention import fused_attention
 from tfsession.runtime.fuse_chains import chained
 from tfsession.runtime.fuse_convolutions import fused_convolutions
 from tfsession.runtime.fuse_device import fused_on_device
+from tfsession.runtime.fuse_layers import fused_layers
 from tfsession.runtime.fuse_products import fused_products
 from tfsession.runtime.fuse_updates import fused_updates
 from tfsession.runtime.in_place import in_place
@@ -228,6 +229,7 @@ class Writer:
                 nodes = fused_convolutions(nodes, self.names.feeds, is_needed)
                 nodes = chained(nodes, self.names.feeds, is_needed)
                 nodes = fused(nodes, self.names.feeds, is_needed)
+                nodes = fused_layers(nodes, self.names.feeds, is_needed)
                 nodes = side_by_side(nodes, self.names.feeds, is_needed)
             else:
                 nodes = fused_attention(nodes, self.names.feeds, is_needed)
