@@ -316,6 +316,8 @@ class Kernel:
 
     def keywords(self, op_def: OpDef) -> tuple[str, ...]:
         """The attributes that the function takes as keyword arguments."""
+        if not op_def.attrs:
+            return ()
         found = self._keywords.get(op_def)
         if found is None:
             found = tuple(name for name in self._parameters[1:] if name in op_def.attrs)
