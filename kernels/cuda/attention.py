@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import isfinite, prod
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,15 @@ from tfsession.devices.code_library import CodeLibrary, code_library
 from tfsession.devices.gemm import AMPERE, may_round_to_tf32
 from tfsession.devices.nvrtc import CompilationError
 from tfsession.devices.program import Value
+from tfsession.kernels.cuda import attention_changes
+from tfsession.kernels.cuda.attention_changes import Change, Told, changes_of
 from tfsession.kernels.cuda.attention_text import ARGUMENTS, EXACT, SHARED, TENSOR_CORES
 from tfsession.kernels.cuda.body import Argument, Array, Launch
 from tfsession.kernels.cuda.emit import Calls
 from tfsession.kernels.cuda.expressions import STORED
 from tfsession.kernels.cuda.fused import ALIGNMENT, Plan, layout_of
 
-__all__ = ["OPTIONS", "Attention", "Way", "planned"]
+__all__ = ["OPTIONS", "Attention", "Way", "batches", "is_wide", "planned", "spread", "way_text"]
 
 # Products and sums of scores may be contracted, as those of a library of products are.
 OPTIONS = ("--std=c++17",)
@@ -45,15 +47,30 @@ _SOON = 50_000_000
 
 @dataclass(frozen=True)
 class Way:
-    """How the scores of an attention are made: their scale, and whether there is a mask."""
+    """How an attention is computed.
 
-    scale: float
-    is_masked: bool
-    rounds: bool = False  # float32 to TF32, where tensor cores multiply it
+    Attributes:
+        changes: what is done to scores before softmax.
+        shares: what is done behind it, each of which leaves a zero what it is.
+        rounds: whether float32 is rounded to TF32, where tensor cores multiply it.
+        keeps: whether gradients need what is known of each row.
+    """
+
+    changes: tuple[Change, ...] = ()
+    shares: tuple[Change, ...] = ()
+    rounds: bool = False
+    keeps: bool = False
 
     def by_tensor_cores(self, dtype: str) -> bool:
         """Whether numbers of this dtype are multiplied there."""
         return dtype != "float32" or self.rounds
+
+    def name(self, dtype: str, depth: int) -> str:
+        """What the kernel for heads of this depth is called."""
+        number = "tf32" if self.rounds and dtype == "float32" else dtype
+        is_masked = any(change.takes_array for change in self.changes)
+        kinds = ["masked_"] * is_masked + ["dropped_"] * bool(self.shares)
+        return f"{''.join(kinds)}attention_{number}_{depth}"
 
 
 def _is_worth_it(way: Way, q: Array, k: Array) -> bool:
@@ -69,6 +86,10 @@ def _is_worth_it(way: Way, q: Array, k: Array) -> bool:
     blocks = batch * -(-m // _rows(way, q.dtype, d))
     scores = batch * m * n
     is_small = 2 * scores * d <= _SOON and n <= _FEW_KEYS
+    if way.keeps:  # gradients have blocks of keys, too
+        longest = max(m, n)
+        blocks = min(blocks, batch * -(-n // 64))
+        return longest <= _FEW_KEYS or blocks >= _MANY_BLOCKS
     if way.by_tensor_cores(q.dtype):
         return is_small or n <= _FEW_KEYS or blocks >= _MANY_BLOCKS
     return is_small or (d <= _MOST_DEPTH // 4 and 4 * scores >= _FAR and blocks >= _MANY_BLOCKS)
@@ -79,7 +100,7 @@ def _rows(way: Way, dtype: str, depth: int) -> int:
     return 32 if depth > 64 and not way.by_tensor_cores(dtype) else 64
 
 
-def _spread(array: Array, batch: Sequence[int]) -> Array:
+def spread(array: Array, batch: Sequence[int]) -> Array:
     """Matrices as they lie in a batch of two dimensions, over some of which they are repeated."""
     missing = 4 - len(array.shape)
     shape = (*([1] * missing), *array.shape)
@@ -89,7 +110,7 @@ def _spread(array: Array, batch: Sequence[int]) -> Array:
     return replace(array, shape=ends, strides=tuple(steps))
 
 
-def _is_wide(array: Array) -> bool:
+def is_wide(array: Array) -> bool:
     """Whether rows can be read 16 bytes at a time, none of which leaves its row."""
     lanes = 8 if array.dtype != "float32" else 4
     *steps, last = array.strides
@@ -97,111 +118,117 @@ def _is_wide(array: Array) -> bool:
     return fits and array.is_aligned and not any(step % lanes for step in steps)
 
 
-def planned(way: Way, arrays: Sequence[Array]) -> Calls | None:
-    """The call of the kernel for Q, K, V, each by rows, and the mask; None where there is none.
+def batches(
+    way: Way, arrays: Sequence[Array]
+) -> tuple[tuple[int, ...], tuple[int, int], list[Array]] | None:
+    """For Q, K, V, each by rows, and the arrays of changes: the batch, and it as two dimensions.
 
-    Arrays have two to four dimensions, the last two those of matrices.
+    The third are the arrays spread over it. None where they do not fit, or there is no kernel.
     """
     q, k, v, *rest = arrays
-    if not all(2 <= len(array.shape) <= 4 and 0 not in array.shape for array in arrays):
+    if not all(0 not in array.shape and len(array.shape) <= 4 for array in arrays):
+        return None
+    if min(len(array.shape) for array in (q, k, v)) < 2 or len({q.dtype, k.dtype, v.dtype}) > 1:
         return None
     (m, d), (n, dv) = q.shape[-2:], v.shape[-2:]
-    if k.shape[-2:] != (n, d) or len({array.dtype for array in arrays}) > 1:
+    if k.shape[-2:] != (n, d) or -(-max(d, dv) // 16) * 16 > _MOST_DEPTH:
         return None
-    rank = max(len(array.shape) for array in arrays[:3]) - 2
+    if not attention_changes.is_possible((*way.changes, *way.shares), rest, q.dtype):
+        return None
     try:
-        batch = np.broadcast_shapes(*[array.shape[:-2] for array in arrays[:3]])
+        batch = np.broadcast_shapes(*[array.shape[:-2] for array in (q, k, v)])
         scores = (*np.broadcast_shapes(q.shape[:-2], k.shape[:-2]), m, n)
-        if rest and np.broadcast_shapes(rest[0].shape, scores) != scores:
+        if any(np.broadcast_shapes(array.shape, scores) != scores for array in rest):
             return None
     except ValueError:
         return None
     outer, inner = (1, 1, *batch)[-2:]
-    depth = -(-max(d, dv) // 16) * 16
-    blocks = outer * inner * -(-m // _rows(way, q.dtype, depth))
-    if depth > _MOST_DEPTH or blocks > _MOST_BLOCKS or not isfinite(way.scale):
+    return batch, (outer, inner), [spread(array, (outer, inner)) for array in arrays]
+
+
+def planned(way: Way, arrays: Sequence[Array]) -> Calls | None:
+    """The call of the kernel for Q, K, V, each by rows, and arrays of changes; None without one.
+
+    Arrays have two to four dimensions, the last two those of matrices. It gives the result, and
+    where that is asked for what is kept of each row: what its scores were shifted by, and one over
+    the sum of its powers.
+    """
+    found = batches(way, arrays)
+    if found is None or (way.keeps and not way.by_tensor_cores(arrays[0].dtype)):
         return None
-    q, k, v = (_spread(array, (outer, inner)) for array in (q, k, v))
-    mask = _spread(rest[0], (outer, inner)) if rest else None
+    batch, (outer, inner), (q, k, v, *masks) = found
+    (m, d), (n, dv) = q.shape[-2:], v.shape[-2:]
+    blocks = outer * inner * -(-m // _rows(way, q.dtype, -(-max(d, dv) // 16) * 16))
+    if blocks > _MOST_BLOCKS:
+        return None
     numbers = {"inner": inner, "m": m, "n": n, "d": d, "dv": dv}
     numbers |= {"o_outer": inner * m * dv, "o_inner": m * dv}
-    for letter, array in (("q", q), ("k", k), ("v", v), ("x", mask)):
-        steps = array.strides if array is not None else (0, 0, 0, 0)
-        for name, step in zip(("outer", "inner", "row", "column"), steps, strict=True):
+    for letter, array in (("q", q), ("k", k), ("v", v)):
+        for name, step in zip(("outer", "inner", "row", "column"), array.strides, strict=True):
             numbers[f"{letter}_{name}"] = step
-    result = Value(q.dtype, (*batch[len(batch) - rank :], m, dv))
-    is_wide = all(map(_is_wide, (q, k, v)))
-    launch = _launch(way, q.dtype, depth, is_wide, numbers, blocks, len(arrays))
-    return Calls((launch,), {len(arrays): result}, (len(arrays),))
+    given = len(arrays)
+    results = {given: Value(q.dtype, (*batch, m, dv))}
+    if way.keeps:
+        results[given + 1] = Value("float32", (*batch, m, 1, 2))
+    return Calls((_launch(way, [q, k, v, *masks], numbers, blocks),), results, tuple(results))
 
 
-def _launch(
-    way: Way,
-    dtype: str,
-    depth: int,
-    is_wide: bool,
-    numbers: dict[str, int],
-    blocks: int,
-    given: int,
-) -> Launch:
+def way_text(way: Way, dtype: str, masks: Sequence[Array]) -> list[str]:
+    """What the text of kernels begins with."""
+    return [
+        f"constexpr bool IS_BFLOAT16 = {str(dtype == 'bfloat16').lower()};",
+        f"constexpr bool KEEPS = {str(way.keeps).lower()};",
+        SHARED,
+        attention_changes.text(way.changes, way.shares, [mask.dtype for mask in masks]),
+    ]
+
+
+def _launch(way: Way, arrays: Sequence[Array], numbers: dict[str, int], blocks: int) -> Launch:
+    q, _, v, *masks = arrays
+    dtype, given = q.dtype, len(arrays)
     stored = STORED[dtype]
-    names = ["q", "k", "v", *(["mask"] if way.is_masked else [])]
+    depth = -(-max(q.shape[-1], v.shape[-1]) // 16) * 16
     arguments = [
-        Argument(f"const {stored}* __restrict__ {name}", place) for place, name in enumerate(names)
+        Argument(f"const {stored}* __restrict__ {name}", place) for place, name in enumerate("qkv")
     ]
     arguments.append(Argument(f"{stored}* __restrict__ out", given))
+    if way.keeps:
+        arguments.append(Argument("float* __restrict__ kept_sums", given + 1))
+    arguments += attention_changes.arguments(masks, 3)
     arguments += [Argument(f"const I {name}", number=numbers[name]) for name in ARGUMENTS]
-    mask = "mask" if way.is_masked else f"(const {stored}*)nullptr"
-    told = ", ".join(["q", "k", "v", mask, "out", *ARGUMENTS])
-    kinds = f"{stored}, {depth}, {str(is_wide).lower()}, {str(way.is_masked).lower()}"
-    number = "tf32" if way.rounds and dtype == "float32" else dtype
-    name = f"{'masked_' if way.is_masked else ''}attention_{number}_{depth}"
-    parameters = ",\n    ".join(argument.declaration for argument in arguments)
+    kept = "kept_sums" if way.keeps else "(float*)nullptr"
+    told = ["q", "k", "v", "out", kept, attention_changes.told(len(masks)), *ARGUMENTS]
+    kinds = f"{stored}, {depth}, {str(all(map(is_wide, arrays[:3]))).lower()}"
+    name = way.name(dtype, depth)
     text = [
-        f"constexpr float SCALE = {np.float32(way.scale).item().hex()}f;",
-        f"constexpr bool IS_BFLOAT16 = {str(dtype == 'bfloat16').lower()};",
-        SHARED,
+        *way_text(way, dtype, masks),
         TENSOR_CORES if way.by_tensor_cores(dtype) else EXACT,
         f'extern "C" __global__ void __launch_bounds__({_THREADS}, {_RESIDENT}) {name}(',
-        f"    {parameters}) {{",
-        f"  attend<{kinds}>({told});",
+        "    " + ",\n    ".join(argument.declaration for argument in arguments) + ") {",
+        f"  attend<{kinds}>({', '.join(told)});",
         "}",
         "",
     ]
-    source = "\n".join(text)
-    return Launch(source, name, (blocks, 1), (_THREADS, 1), tuple(arguments), "long long")
+    grid, block = (blocks, 1), (_THREADS, 1)
+    return Launch("\n".join(text), name, grid, block, tuple(arguments), "long long")
 
 
 _log = logging.getLogger("tfsession")
 
 
-@fuser("attention")
-class Attention:
-    """An attention; called with Q, K, V and the mask it gives the result, or None.
+class Planned:
+    """Calls of kernels for arrays on a card; one for each kind of arrays is remembered."""
 
-    `transposed` tells whether K comes with its columns as rows.
-    """
-
-    def __init__(self, xp: Any, scale: float, is_masked: bool, transposed: bool) -> None:
+    def __init__(self, xp: Any, way: Way) -> None:
         self._xp = xp
-        self._way = Way(scale, is_masked)
-        self._transposed = transposed
+        self._way = way
         self._plans: dict[Any, Plan | None] = {}
 
-    def __call__(self, q: Any, k: Any, v: Any, *mask: Any) -> Any:
-        """The result in new memory; None where operations one after another are as good."""
+    def launched(self, arrays: Sequence[Any]) -> list[Any] | None:
+        """The results for arrays; None where there is no code, or it is not worth it."""
         library = code_library(self._xp)
         if library is None:
             return None
-        try:
-            turned = k.swapaxes(-1, -2) if self._transposed and k.ndim >= 2 else k
-            return self._launched(library, [q, turned, v, *mask])
-        except CaptureRefused:
-            raise
-        except Exception:
-            return None  # operations one after another tell what is wrong
-
-    def _launched(self, library: CodeLibrary, arrays: Sequence[Any]) -> Any:
         card = self._xp.cuda.Device()
         capability = int(card.compute_capability)
         places = [array.data.ptr for array in arrays]
@@ -214,20 +241,60 @@ class Attention:
             way, layouts = replace(self._way, rounds=rounds), list(map(layout_of, arrays))
             self._plans[key] = self._plan(library, way, layouts, capability)
         plan = self._plans[key]
-        if plan is None:
-            return None
-        return plan.run(self._xp, places)[0]
+        return None if plan is None else plan.run(self._xp, places)
 
     def _plan(
         self, library: CodeLibrary, way: Way, layouts: Sequence[Array], capability: int
     ) -> Plan | None:
         if capability < AMPERE and way.by_tensor_cores(layouts[0].dtype):
             return None
-        calls = planned(way, layouts)
-        if calls is None or not _is_worth_it(way, layouts[0], layouts[1]):
+        calls = self._calls(way, layouts)
+        if calls is None:
             return None
         try:
             return Plan(library, calls, OPTIONS)
         except CompilationError as error:
             _log.warning("an attention is computed operation by operation: %s", error)
             return None
+
+    def _calls(self, way: Way, layouts: Sequence[Array]) -> Calls | None:
+        raise NotImplementedError
+
+
+@fuser("attention")
+class Attention(Planned):
+    """An attention; called with Q, K, V and the arrays of changes it gives the result, or None.
+
+    Where it `keeps` it gives with it what is known of each row, for the gradients. `transposed`
+    tells whether K comes with its columns as rows.
+    """
+
+    def __init__(
+        self,
+        xp: Any,
+        changes: Sequence[Told],
+        shares: Sequence[Told],
+        transposed: bool,
+        keeps: bool = False,
+    ) -> None:
+        super().__init__(xp, Way(changes_of(changes), changes_of(shares), keeps=keeps))
+        self._transposed = transposed
+
+    def __call__(self, q: Any, k: Any, v: Any, *masks: Any) -> Any:
+        """The result in new memory; None where operations one after another are as good."""
+        try:
+            turned = k.swapaxes(-1, -2) if self._transposed and k.ndim >= 2 else k
+            found = self.launched([q, turned, v, *masks])
+        except CaptureRefused:
+            raise
+        except Exception:
+            return None  # operations one after another tell what is wrong
+        if found is None:
+            return None
+        return tuple(found) if self._way.keeps else found[0]
+
+    def _calls(self, way: Way, layouts: Sequence[Array]) -> Calls | None:
+        calls = planned(way, layouts)
+        if calls is None or not _is_worth_it(way, layouts[0], layouts[1]):
+            return None
+        return calls

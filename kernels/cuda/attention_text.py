@@ -12,14 +12,13 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["ARGUMENTS", "EXACT", "SHARED", "TENSOR_CORES"]
+__all__ = ["ARGUMENTS", "EXACT", "FRAGMENTS", "SHARED", "TENSOR_CORES"]
 
 # Sizes and strides, in elements: batches are two dimensions, of which `inner` is the last one.
 ARGUMENTS: Final = (
     *("inner", "m", "n", "d", "dv"),
     *("q_outer", "q_inner", "q_row", "q_column", "k_outer", "k_inner", "k_row", "k_column"),
     *("v_outer", "v_inner", "v_row", "v_column", "o_outer", "o_inner"),
-    *("x_outer", "x_inner", "x_row", "x_column"),
 )
 
 SHARED: Final = r"""
@@ -75,15 +74,14 @@ _BEGIN = r"""
   k += b0 * k_outer + b1 * k_inner;
   v += b0 * v_outer + b1 * v_inner;
   out += b0 * o_outer + b1 * o_inner;
-  if constexpr (MASKED) mask += b0 * x_outer + b1 * x_inner;
+  at.move(b0, b1);
 """
 
 _PARAMETERS = "const T* __restrict__ q, const T* __restrict__ k, const T* __restrict__ v, "
-_PARAMETERS += "const T* __restrict__ mask, T* __restrict__ out, "
+_PARAMETERS += "T* __restrict__ out, float* __restrict__ kept_sums, Masks at, "
 _PARAMETERS += ", ".join(f"const I {name}" for name in ARGUMENTS)
 
-TENSOR_CORES: Final = (
-    r"""
+FRAGMENTS: Final = r"""
 template <typename T> __device__ __forceinline__ unsigned int bits_of(const T x) {
   if constexpr (sizeof(T) == 4) return (unsigned int)__float_as_int(x); else return x.bits;
 }
@@ -100,32 +98,90 @@ __device__ __forceinline__ void multiplied(float* c, const unsigned int* a, cons
   else if constexpr (IS_BFLOAT16) mma_bfloat16(c, a, b);
   else mma_half(c, a, b);
 }
+// Columns of a tile that a fragment holds, and the width of a row: no two threads of a warp meet in
+// a bank.
+template <typename T> constexpr int STEP = sizeof(T) == 2 ? 16 : 8;
+template <typename T, int D> constexpr int WIDTH = D + (sizeof(T) == 2 ? 8 : 4);
 
+// Adds to 16 rows of `to` a step of what is in a fragment times a tile, of which rows are columns.
+template <typename T, int D, int N>
+__device__ __forceinline__ void add_step(float (&to)[N][4], const unsigned int* a, const T* tile,
+                                         const int s) {
+  const int lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
+#pragma unroll
+  for (int j = 0; j < N; ++j) {
+    const T* at = tile + (j * 8 + g) * WIDTH<T, D> + s * STEP<T> + (sizeof(T) == 2 ? 2 * t : t);
+    const unsigned int b[2] = {two_of(at), two_of(at + STEP<T> / 2)};
+    multiplied<T>(to[j], a, b);
+  }
+}
+
+// Adds to 16 rows of `to` those of `from`, as products leave them, times a tile.
+template <typename T, int D, int N>
+__device__ __forceinline__ void add_product(float (&to)[D / 8][4], const float (&from)[N][4],
+                                            const T* tile) {
+  const int lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
+  if constexpr (sizeof(T) == 2) {
+#pragma unroll
+    for (int s = 0; s < N / 2; ++s) {
+      const float* x = from[2 * s];
+      const float* y = from[2 * s + 1];
+      const unsigned int a[4] = {two_halves(x[0], x[1]), two_halves(x[2], x[3]),
+                                 two_halves(y[0], y[1]), two_halves(y[2], y[3])};
+#pragma unroll
+      for (int j = 0; j < D / 16; ++j) {
+        unsigned int b[4];
+        matrices_turned(b, tile + (s * 16 + (lane & 15)) * WIDTH<T, D> + j * 16 + (lane >> 4) * 8);
+        multiplied<T>(to[2 * j], a, b);
+        multiplied<T>(to[2 * j + 1], a, b + 2);
+      }
+    }
+  } else {
+    // The rows 2t and 2t + 1 stand where a fragment has its elements t and t + 4: in both sides.
+#pragma unroll
+    for (int s = 0; s < N; ++s) {
+      const float* x = from[s];
+      const unsigned int a[4] = {bits_of(kept<true>(x[0])), bits_of(kept<true>(x[2])),
+                                 bits_of(kept<true>(x[1])), bits_of(kept<true>(x[3]))};
+#pragma unroll
+      for (int j = 0; j < D / 8; ++j) {
+        const T* at = tile + (s * 8 + 2 * t) * WIDTH<T, D> + j * 8 + g;
+        const unsigned int b[2] = {two_of(at), two_of(at + WIDTH<T, D>)};
+        multiplied<T>(to[j], a, b);
+      }
+    }
+  }
+}
+"""
+
+TENSOR_CORES: Final = (
+    FRAGMENTS
+    + r"""
 // Four warps, each with 16 rows of Q in fragments. D is a multiple of 16, columns behind d are 0.
-template <typename T, int D, bool WIDE, bool MASKED>
+template <typename T, int D, bool WIDE>
 __device__ __forceinline__ void attend("""
     + _PARAMETERS
     + r""") {
   constexpr bool HALVES = sizeof(T) == 2;
-  constexpr int ROWS = 64, KEYS = HALVES ? 64 : 32, STEP = HALVES ? 16 : 8;
-  constexpr int WIDTH = D + (HALVES ? 8 : 4);  // no two threads of a warp meet in a bank
-  alignas(16) __shared__ T keys[KEYS * WIDTH];
-  alignas(16) __shared__ T values[KEYS * WIDTH];
+  constexpr int ROWS = 64;
+  constexpr int KEYS = HALVES ? (D <= 96 ? 64 : 32) : D <= 112 || !IS_SHARED ? 32 : 16;
+  alignas(16) __shared__ T keys[KEYS * WIDTH<T, D>];
+  alignas(16) __shared__ T values[KEYS * WIDTH<T, D>];
   const int lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
 """
     + _BEGIN
     + r"""
   const I own = first + (threadIdx.x >> 5) * 16 + g;  // and the row 8 behind it
-  unsigned int rows[D / STEP][4];
+  unsigned int rows[D / STEP<T>][4];
 #pragma unroll
-  for (int s = 0; s < D / STEP; ++s)
+  for (int s = 0; s < D / STEP<T>; ++s)
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const I r = own + (i & 1) * 8;
       unsigned int found = 0;
 #pragma unroll
       for (int h = 0; h < (HALVES ? 2 : 1); ++h) {
-        const I c = s * STEP + (i >> 1) * (STEP / 2) + (HALVES ? 2 * t + h : t);
+        const I c = s * STEP<T> + (i >> 1) * (STEP<T> / 2) + (HALVES ? 2 * t + h : t);
         if (r < m && c < d) found |= bits_of(kept<true>(q[r * q_row + c * q_column])) << (16 * h);
       }
       rows[s][i] = found;
@@ -134,28 +190,20 @@ __device__ __forceinline__ void attend("""
   float top[2] = {-INFINITY, -INFINITY}, total[2] = {0.f, 0.f};
   for (I from = 0; from < n; from += KEYS) {
     __syncthreads();
-    fill<KEYS, D, WIDTH, 128, WIDE, true>(keys, k, from, n, d, k_row, k_column);
-    fill<KEYS, D, WIDTH, 128, WIDE, true>(values, v, from, n, dv, v_row, v_column);
+    fill<KEYS, D, WIDTH<T, D>, 128, WIDE, true>(keys, k, from, n, d, k_row, k_column);
+    fill<KEYS, D, WIDTH<T, D>, 128, WIDE, true>(values, v, from, n, dv, v_row, v_column);
     __syncthreads();
     float scores[KEYS / 8][4] = {};
 #pragma unroll
-    for (int s = 0; s < D / STEP; ++s)
-#pragma unroll
-      for (int j = 0; j < KEYS / 8; ++j) {
-        const T* at = keys + (j * 8 + g) * WIDTH + s * STEP + (HALVES ? 2 * t : t);
-        const unsigned int b[2] = {two_of(at), two_of(at + STEP / 2)};
-        multiplied<T>(scores[j], rows[s], b);
-      }
+    for (int s = 0; s < D / STEP<T>; ++s) add_step<T, D>(scores, rows[s], keys, s);
     float greatest[2] = {-INFINITY, -INFINITY};
 #pragma unroll
     for (int j = 0; j < KEYS / 8; ++j)
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const I r = own + (i >> 1) * 8, c = from + j * 8 + 2 * t + (i & 1);
-        float score = scores[j][i] * SCALE;
-        if constexpr (MASKED) {
-          if (r < m && c < n) score += loaded(mask[r * x_row + c * x_column]);
-        }
+        float score = scores[j][i];
+        if (!IS_MASKED || (r < m && c < n)) score = scored(score, at, r, c);
         scores[j][i] = c < n ? score : -INFINITY;
         greatest[i >> 1] = fmaxf(greatest[i >> 1], scores[j][i]);
       }
@@ -173,48 +221,31 @@ __device__ __forceinline__ void attend("""
     for (int j = 0; j < KEYS / 8; ++j)
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        scores[j][i] = power(scores[j][i] - shift[i >> 1]);
-        total[i >> 1] += scores[j][i];
+        const float found = power(scores[j][i] - shift[i >> 1]);
+        total[i >> 1] += found;
+        scores[j][i] = found;
+        if constexpr (IS_SHARED) {
+          const I r = own + (i >> 1) * 8, c = from + j * 8 + 2 * t + (i & 1);
+          if (r < m && c < n) scores[j][i] = shared_out(found, at, r, c);
+        }
       }
 #pragma unroll
     for (int j = 0; j < D / 8; ++j)
 #pragma unroll
       for (int i = 0; i < 4; ++i) sums[j][i] *= factor[i >> 1];
-    if constexpr (HALVES) {
-#pragma unroll
-      for (int s = 0; s < KEYS / 16; ++s) {
-        const float* x = scores[2 * s];
-        const float* y = scores[2 * s + 1];
-        const unsigned int a[4] = {two_halves(x[0], x[1]), two_halves(x[2], x[3]),
-                                   two_halves(y[0], y[1]), two_halves(y[2], y[3])};
-#pragma unroll
-        for (int j = 0; j < D / 16; ++j) {
-          unsigned int b[4];
-          matrices_turned(b, values + (s * 16 + (lane & 15)) * WIDTH + j * 16 + (lane >> 4) * 8);
-          multiplied<T>(sums[2 * j], a, b);
-          multiplied<T>(sums[2 * j + 1], a, b + 2);
-        }
-      }
-    } else {
-      // The keys 2t and 2t + 1 stand where a fragment has its elements t and t + 4: in both sides.
-#pragma unroll
-      for (int s = 0; s < KEYS / 8; ++s) {
-        const float* x = scores[s];
-        const unsigned int a[4] = {bits_of(kept<true>(x[0])), bits_of(kept<true>(x[2])),
-                                   bits_of(kept<true>(x[1])), bits_of(kept<true>(x[3]))};
-#pragma unroll
-        for (int j = 0; j < D / 8; ++j) {
-          const T* at = values + (s * 8 + 2 * t) * WIDTH + j * 8 + g;
-          const unsigned int b[2] = {two_of(at), two_of(at + WIDTH)};
-          multiplied<T>(sums[j], a, b);
-        }
-      }
-    }
+    add_product<T, D>(sums, scores, values);
   }
 #pragma unroll
   for (int h = 0; h < 2; ++h) {
     total[h] += shuffled(total[h], 1);
     total[h] += shuffled(total[h], 2);
+    const I r = own + h * 8;
+    if constexpr (KEEPS) {
+      if (r < m && t == 0) {
+        kept_sums[2 * (batch * m + r)] = shift_of(top[h]);
+        kept_sums[2 * (batch * m + r) + 1] = 1.f / total[h];
+      }
+    }
   }
 #pragma unroll
   for (int j = 0; j < D / 8; ++j)
@@ -230,7 +261,7 @@ __device__ __forceinline__ void attend("""
 EXACT: Final = (
     r"""
 // Sixteen groups of eight threads: a group has each sixteenth row, a thread each eighth column.
-template <typename T, int D, bool WIDE, bool MASKED>
+template <typename T, int D, bool WIDE>
 __device__ __forceinline__ void attend("""
     + _PARAMETERS
     + r""") {
@@ -271,10 +302,8 @@ __device__ __forceinline__ void attend("""
 #pragma unroll
       for (int j = 0; j < KEYS / 8; ++j) {
         const I c = from + x + 8 * j;
-        T score = scores[i][j] * SCALE;
-        if constexpr (MASKED) {
-          if (r < m && c < n) score += mask[r * x_row + c * x_column];
-        }
+        T score = scores[i][j];
+        if (!IS_MASKED || (r < m && c < n)) score = scored(score, at, r, c);
         scores[i][j] = c < n ? score : -INFINITY;
         greatest = fmaxf(greatest, scores[i][j]);
       }
@@ -288,7 +317,12 @@ __device__ __forceinline__ void attend("""
       for (int j = 0; j < KEYS / 8; ++j) {
         const T found = power(scores[i][j] - shift);
         total[i] += found;
-        powers[(y + 16 * i) * (KEYS + 1) + x + 8 * j] = found;
+        T given = found;
+        if constexpr (IS_SHARED) {
+          const I c = from + x + 8 * j;
+          if (r < m && c < n) given = shared_out(found, at, r, c);
+        }
+        powers[(y + 16 * i) * (KEYS + 1) + x + 8 * j] = given;
       }
 #pragma unroll
       for (int j = 0; j < D / 8; ++j) sums[i][j] *= factor;

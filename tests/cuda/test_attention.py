@@ -20,6 +20,7 @@ from tfsession.core.rules import fusers
 from tfsession.devices.traced import dtype_named
 from tfsession.kernels.cuda import attention
 from tfsession.kernels.cuda.attention import OPTIONS, Way, planned
+from tfsession.kernels.cuda.attention_changes import changes_of
 
 FAKE = Path(__file__).parents[1] / "devices" / "fake_cupy.py"
 fake_cupy = SimpleNamespace(**runpy.run_path(str(FAKE)))
@@ -87,9 +88,14 @@ def odd_rows():
         yield kind, [wide[..., 1::2], k, v], None, -0.25
 
 
+def changes(scale, is_masked):
+    return changes_of([("scale", scale), *[("add", 0.0)] * is_masked])
+
+
 def job(kind, arrays, mask, scale):
     inputs = [*arrays, *([] if mask is None else [mask])]
-    calls = planned(Way(scale, mask is not None, kind[1]), [array_of(x) for x in inputs])
+    way = Way(changes(scale, mask is not None), rounds=kind[1])
+    calls = planned(way, [array_of(x) for x in inputs])
     assert calls is not None
     return SimpleNamespace(calls=calls, inputs=inputs)
 
@@ -139,7 +145,7 @@ def test_no_memory_is_touched_but_what_is_given(tmp_path):
 def test_what_has_no_kernel():
     def refuses(*shapes, dtypes=("float32",) * 4, scale=1.0):
         arrays = [array_of(numbers(s, d, 0)) for s, d in zip(shapes, dtypes, strict=False)]
-        assert planned(Way(scale, len(shapes) > 3), arrays) is None
+        assert planned(Way(changes(scale, len(shapes) > 3)), arrays) is None
 
     refuses((5, 129), (7, 129), (7, 8))  # too deep
     refuses((5, 8), (7, 9), (7, 8))
@@ -173,7 +179,7 @@ def test_the_whole_way_on_a_card(card, dtype, is_tf32, transposed):
     mask = numbers((2, 1, 1, 7), dtype, 0)
     turned = k.swapaxes(-1, -2) if transposed else k
     given = [fake_cupy.device(x) for x in (q, turned, v, mask)]
-    compute = fusers["attention"](card, 0.25, True, transposed)
+    compute = fusers["attention"](card, [("scale", 0.25), ("add", 0.0)], [], transposed)
     for _ in range(2):
         check(((dtype, is_tf32), [q, k, v], mask, 0.25), compute(*given))
     name = f"masked_attention_{'tf32' if is_tf32 else dtype}_16"
@@ -212,7 +218,7 @@ def test_where_it_is_worth_it(monkeypatch, row):
     monkeypatch.setattr(attention, "code_library", lambda xp: xp.code)
     shapes = (batch, m, d), (batch, n, d), (batch, n, d)
     arrays = [card.empty(shape, dtype_named(dtype)) for shape in shapes]
-    found = fusers["attention"](card, 0.125, False, False)(*arrays)
+    found = fusers["attention"](card, [("scale", 0.125)], [], False)(*arrays)
     assert (found is not None) is is_worth_it
     assert len(launches) == is_worth_it
     if is_worth_it:

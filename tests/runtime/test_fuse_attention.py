@@ -47,21 +47,28 @@ def of_itself(q, k, v, mask):
 
 @pytest.fixture
 def made(monkeypatch):
-    """(scale, is_masked, transposed) of each attention, and how many of its kernel's calls."""
+    """The groups of attentions, and of their gradients."""
     found = []
 
     def noting(*arguments):
         nodes = fuse_attention.fused_attention(*arguments)
-        found.extend(node for node in nodes if isinstance(node, fuse_attention.Attention))
+        kinds = fuse_attention.Attention, fuse_attention.AttentionGradient
+        found.extend(node for node in nodes if isinstance(node, kinds))
         return nodes
 
     monkeypatch.setattr(source, "fused_attention", noting)
     return found
 
 
-def run(build, device, feeds=(Q, K, V, MASK), steps=3):
+def run(build, device, feeds=(Q, K, V, MASK), steps=3, sizes=(None,) * 4):
+    """What a step gives that is run so often; of a size the graph knows, or it is None."""
     with tf.Graph().as_default(), tf.device(device):
-        inputs = [tf.placeholder(tf.float32, [None] * x.ndim) for x in feeds]
+        inputs = [
+            tf.placeholder(
+                tf.float32, [size and x.shape[i] for i, size in enumerate(sizes[: x.ndim])]
+            )
+            for x in feeds
+        ]
         outputs = build(*inputs)
         with simulated_session(config=tf.ConfigProto(allow_soft_placement=True)) as session:
             fed = dict(zip(inputs, feeds, strict=True))
@@ -73,39 +80,109 @@ def same(found, expected, tolerance=1e-6):
         np.testing.assert_allclose(one, other, tolerance, tolerance)
 
 
+def aside(q, k, v, mask):
+    return tf.matmul(tf.nn.softmax(tf.where_v2(mask < -1.0, -1e9, scores(q, k) * 0.5)), v)
+
+
+def filled(q, k, v, mask):
+    s = scores(q, k)
+    seen = tf.matrix_band_part(tf.ones([*SHAPE[:2], 5, 5]), -1, 0)
+    s.set_shape([*SHAPE[:2], 5, 5])
+    return tf.matmul(tf.nn.softmax(tf.where(tf.equal(seen, 0), tf.ones_like(s) * -1e9, s)), v)
+
+
+def gpt(q, k, v, mask):
+    seen = tf.matrix_band_part(tf.ones([5, 5]), -1, 0)
+    return tf.matmul(tf.nn.softmax(scores(q, k) * seen - 1e9 * (1 - seen)), v)
+
+
 JOINED = [
-    (plain, (1.0, False, False)),
-    (scaled, (0.5, False, False)),
-    (divided, (0.25, False, False)),
-    (masked, (1.0, True, False)),
-    (bert, (0.5, True, False)),
-    (turned, (1.0, False, True)),
-    (of_itself, (1.0, False, False)),
+    (plain, [], False),
+    (scaled, [("scale", 0.5)], False),
+    (divided, [("scale", 0.25)], False),
+    (masked, [("add", 0)], False),
+    (bert, [("scale", 0.5), ("add", 0)], False),
+    (turned, [], True),
+    (of_itself, [], False),
+    (aside, [("scale", 0.5), ("where_not", -1e9)], False),
+    (filled, [("where_not", -1e9)], False),
+    (gpt, [("times", 0), ("subtract", 0)], False),
 ]
 
 
-@pytest.mark.parametrize(("build", "told"), JOINED)
-def test_attention_is_a_group(made, monkeypatch, build, told):
-    calls = []
+def changed(xp, x, changes, masks):
+    """Scores with what is done to them, and what their gradients go through."""
+    through = xp.ones(x.shape, x.dtype)
+    for kind, number in changes:
+        mask = None if kind == "scale" else next(masks)
+        if kind in ("scale", "times"):
+            factor = np.float32(number) if kind == "scale" else mask
+            x, through = x * factor, through * factor
+        elif kind in ("add", "subtract"):
+            x = x + mask if kind == "add" else x - mask
+        else:
+            kept = mask if kind == "where" else ~mask
+            x, through = xp.where(kept, x, np.float32(number)), xp.where(kept, through, 0)
+    return x, through
 
-    def kernel(xp, scale, is_masked, transposed):
-        def computed(q, k, v, *mask):
-            calls.append((scale, is_masked, transposed))
-            scores = xp.matmul(q, k if transposed else k.swapaxes(-1, -2)) * np.float32(scale)
-            scores = scores + mask[0] if mask else scores
-            powers = xp.exp(scores - scores.max(axis=-1, keepdims=True))
-            return xp.matmul(powers / powers.sum(axis=-1, keepdims=True), v)
+
+class Kernels:
+    """Stand in for the kernels of a card: they keep what these keep, and make shares again."""
+
+    def __init__(self, monkeypatch, worth=True):
+        self.told, self.backwards, self._worth = [], [], worth
+        known = {"attention": self.forward, "attention_gradient": self.backward}
+        monkeypatch.setattr(fuse_attention, "fusers", known)
+
+    @staticmethod
+    def _powers(xp, q, k, masks, told):
+        scores, through = changed(xp, xp.matmul(q, k.swapaxes(-1, -2)), told, masks)
+        top = scores.max(axis=-1, keepdims=True)
+        return xp.exp(scores - top), top, through
+
+    def forward(self, xp, changes, shares, transposed, keeps):
+        def computed(q, k, v, *masks):
+            self.told.append((changes, shares, transposed, keeps))
+            masks = iter(masks)
+            k = k.swapaxes(-1, -2) if transposed else k
+            powers, top, _ = self._powers(xp, q, k, masks, changes)
+            total = powers.sum(axis=-1, keepdims=True)
+            given, _ = changed(xp, powers / total, shares, masks)
+            result = xp.matmul(given, v)
+            kept = xp.concatenate([top, 1 / total], axis=-1)[..., None, :]
+            return (result, kept) if keeps else result
+
+        return computed if self._worth else lambda *_: None
+
+    def backward(self, xp, changes, shares, transposed):
+        def computed(q, k, v, result, slope, kept, *masks):
+            self.backwards.append(kept.shape)
+            masks = iter(masks)
+            k = k.swapaxes(-1, -2) if transposed else k
+            scores, through = changed(xp, xp.matmul(q, k.swapaxes(-1, -2)), changes, masks)
+            powers = xp.exp(scores - kept[..., 0, :1]) * kept[..., 0, 1:]
+            given, behind = changed(xp, powers, shares, masks)
+            of_shares = xp.matmul(slope, v.swapaxes(-1, -2)) * behind
+            dots = (slope * result).sum(axis=-1, keepdims=True)
+            inner = powers * (of_shares - dots) * through
+            of_k = xp.matmul(inner.swapaxes(-1, -2), q)
+            of_v = xp.matmul(given.swapaxes(-1, -2), slope)
+            of_k = of_k.swapaxes(-1, -2) if transposed else of_k
+            return [xp.matmul(inner, k), of_k, of_v]
 
         return computed
 
-    monkeypatch.setattr(fuse_attention, "fusers", {"attention": kernel, "group": fusers["group"]})
+
+@pytest.mark.parametrize(("build", "told", "transposed"), JOINED)
+def test_attention_is_a_group(made, monkeypatch, build, told, transposed):
+    kernels = Kernels(monkeypatch)
     same(run(build, "/gpu:0"), run(build, "/cpu:0"))
     assert len(made) == 1
-    assert calls
-    assert set(calls) == {told}
+    assert kernels.told
+    assert all(found == (told, [], transposed, False) for found in kernels.told)
 
 
-@pytest.mark.parametrize("build", [build for build, _ in JOINED])
+@pytest.mark.parametrize("build", [build for build, *_ in JOINED])
 def test_without_a_card_it_gives_what_the_operations_give(made, monkeypatch, build):
     found = run(build, "/gpu:0")
     assert len(made) == 1
@@ -153,12 +230,89 @@ def test_what_stays_apart(made, build):
     assert made == []
 
 
-def test_a_step_that_trains_keeps_what_gradients_read(made):
-    def build(q, k, v, mask):
-        out = bert(q, k, v, mask)
-        return [out, *tf.gradients(out, [q, k, v])]
+# --- gradients ------------------------------------------------------------------------------------
 
-    same(run(build, "/gpu:0"), run(build, "/cpu:0"), 1e-5)
+STATIC = (1,) * 4
+
+
+def trained(build, *which):
+    """A function that gives an attention's result and its gradients for these of Q, K and V."""
+
+    def function(q, k, v, mask):
+        out = build(q, k, v, mask)
+        return [out, *tf.gradients(out * out * out, [(q, k, v)[i] for i in which or range(3)])]
+
+    return function
+
+
+def dropped(q, k, v, mask):
+    shares = tf.nn.softmax(scores(q, k) * 0.5 + mask)
+    return tf.matmul(tf.nn.dropout(shares, rate=0.25, seed=3), v)
+
+
+def twice(q, k, v, mask):
+    return bert(q, k, bert(k, q, v, mask), mask)
+
+
+TRAINED = [build for build, *_ in JOINED if build is not of_itself] + [dropped, twice]
+
+
+@pytest.mark.parametrize("build", TRAINED)
+def test_gradients_are_a_group(made, monkeypatch, build):
+    kernels = Kernels(monkeypatch)
+    found = run(trained(build), "/gpu:0", sizes=STATIC)
+    monkeypatch.undo()
+    same(found, run(trained(build), "/cpu:0", sizes=STATIC), 2e-5)
+    assert len(made) == (4 if build is twice else 2)
+    assert set(kernels.backwards) == {(*SHAPE[:3], 1, 2)}
+    assert all(keeps for *_, keeps in kernels.told)
+
+
+@pytest.mark.parametrize("build", TRAINED)
+def test_gradients_without_a_card_are_those_of_the_operations(made, monkeypatch, build):
+    found = run(trained(build), "/gpu:0", sizes=STATIC)
+    assert len(made) == (4 if build is twice else 2)
+    monkeypatch.setattr(source, "fused_attention", lambda nodes, *_: nodes)
+    same(found, run(trained(build), "/gpu:0", sizes=STATIC), 1e-6)
+
+
+@pytest.mark.parametrize("which", [(0,), (1,), (0, 2), (1, 2)])
+def test_gradients_that_nobody_reads_are_left_out(made, monkeypatch, which):
+    Kernels(monkeypatch)
+    function = trained(bert, *which)
+    found = run(function, "/gpu:0", sizes=STATIC)
+    assert [len(node.op.outputs) for node in made] == [2, len(which)]
+    monkeypatch.undo()
+    same(found, run(function, "/cpu:0", sizes=STATIC), 2e-5)
+
+
+def test_shares_that_were_not_kept_are_made_again_where_there_is_no_code(made, monkeypatch):
+    kernels = Kernels(monkeypatch)
+    monkeypatch.setattr(kernels, "backward", lambda *_: lambda *_: None)
+    fuse_attention.fusers["attention_gradient"] = kernels.backward
+    found = run(trained(dropped), "/gpu:0", sizes=STATIC)
+    assert len(made) == 2
+    assert kernels.told
+    monkeypatch.undo()
+    same(found, run(trained(dropped), "/cpu:0", sizes=STATIC), 2e-5)
+
+
+TRAINED_APART = [
+    # What else is read: of what is made on the way, forwards and backwards.
+    lambda q, k, v, mask: (lambda p: (p, *tf.gradients(tf.matmul(p, v), [q])))(
+        tf.nn.softmax(scores(q, k))
+    ),
+    lambda q, k, v, mask: tf.gradients(bert(q, k, v, mask), [q, mask]),
+    lambda q, k, v, mask: (lambda out: [*tf.gradients(out, [q]), *tf.gradients(out * out, [q])])(
+        bert(q, k, v, mask)
+    ),
+    lambda q, k, v, mask: tf.gradients(bert(q, k, v, mask), [v]),
+]
+
+
+@pytest.mark.parametrize("build", TRAINED_APART)
+def test_gradients_that_stay_apart(made, build):
+    same(run(build, "/gpu:0", sizes=STATIC), run(build, "/cpu:0", sizes=STATIC), 2e-5)
     assert made == []
 
 

@@ -1,186 +1,271 @@
-"""Attention on a GPU: softmax(scale * Q K^T + mask) V, as one kernel where that is worth it.
+"""Attention on a GPU: softmax(scores) V, as one kernel where that is worth it; and its gradients.
 
-It is known by its operations: a product of matrices in batches, what scales its result by a number,
-what adds a mask, softmax, and a product of that. Where somebody else reads what is made on the way,
-as gradients do, the operations stay apart.
+What belongs together is found in `match_attention`. In a step that trains, two groups share what
+gradients read of the forward operations: where the forward group has written no probabilities, what
+it has kept of each row stands in their place, and the gradients' group makes them again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from tfsession.core.dtypes import bfloat16, float16, float32
 from tfsession.core.rules import fusers
 from tfsession.devices.capture import CaptureRefused
 from tfsession.devices.spares import Spares
 from tfsession.graph.tensor import Tensor
-from tfsession.runtime.fuse import in_stretches
+from tfsession.runtime.fuse import Group
 from tfsession.runtime.fuse_device import OnDevice
-from tfsession.runtime.fuse_products import is_alike
-from tfsession.runtime.neighbours import Neighbours
+from tfsession.runtime.match_attention import Backward, Forward, Matches, is_softmax
 from tfsession.runtime.partition import Node
 
-_TYPES = frozenset({float32, float16, bfloat16})
-_PRODUCTS = frozenset({"BatchMatMul", "BatchMatMulV2"})
-_SUMS = frozenset({"Add", "AddV2"})
-_QUOTIENTS = frozenset({"Div", "RealDiv"})
+Function = Callable[..., Any]
 
 
+@dataclass(slots=True, eq=False)
 class Attention(OnDevice):
-    """An attention; `parts` begin with the product of Q and K, and end with that with V."""
+    """An attention; its outputs are the result and what gradients read of what is made before."""
 
-    __slots__ = ()
+    forward: Forward | None = None
 
     def computed(
         self, fetched: Collection[Tensor], closing: Sequence[object], spares: Spares
-    ) -> Callable[..., Any]:
+    ) -> Function:
         """What computes it by one kernel, or by two products and what stands between them.
 
         It gives None where the operations shall run one after another.
         """
+        assert self.forward is not None
+        own, (_, *others) = self.forward, self.op.outputs
         device: Any = self.memory
-        first, last = self.parts[0], self.parts[-1]
-        scale, mask = _between(self.parts[1:-2], first.op.outputs[0])
-        taken = [*first.inputs, last.inputs[1], *([] if mask is None else [mask])]
-        places = [self.inputs.index(tensor) for tensor in taken]
+        keeps = bool(others)
+        places = [self.inputs.index(tensor) for tensor in (*own.taken, *own.values)]
+        taken = len(own.taken)
         at_once = fusers["attention"](
-            device.xp, scale, mask is not None, not first.op.attrs["adj_y"]
+            device.xp, own.told_changes, own.told_shares, own.is_transposed, keeps
         )
-        in_turn = self._in_turn(mask, fetched, closing, spares)
+        in_turn = _in_turn(own, fetched, closing, spares)
 
         def attention(*values: Any) -> Any:
             arrays = [values[place] for place in places]
-            found = at_once(*arrays)
-            return in_turn(*arrays) if found is None else found
-
-        return attention
-
-    def _in_turn(self, mask: Tensor | None, *told: Any) -> Callable[..., Any]:
-        """The two products, with one group of operations between them."""
-        first, *between, last = self.parts
-        scores, powers = first.op.outputs[0], between[-1].op.outputs[0]
-        given = [scores, *([] if mask is None else [mask])]
-        softmax = OnDevice.of(between, given, [powers]).computed(*told)
-        xp = first.memory.xp  # type: ignore[union-attr]
-        multiply, finish = (
-            node.kernel.bind(xp, node.op.op_def, node.op.attrs) for node in (first, last)
-        )
-
-        def computed(q: Any, k: Any, v: Any, *masks: Any) -> Any:
+            found = at_once(*arrays[:taken])
+            if found is not None:
+                return (found[0], *[found[1]] * len(others)) if keeps else found
             try:
-                found = softmax(multiply(q, k), *masks)
-                return None if found is None else finish(found, v)
+                result, known = in_turn(*arrays)
             except CaptureRefused:
                 raise
             except Exception:
                 return None  # operations one after another tell whose error it is
+            return (result, *[known[tensor] for tensor in others]) if keeps else result
 
-        return computed
+        return attention
 
 
-def _between(parts: Sequence[Node], scores: Tensor) -> tuple[float, Tensor | None]:
-    """The scale, and the mask, of what is done to scores before softmax."""
-    scale, mask = 1.0, None
-    for node in parts:
-        (other,) = [tensor for tensor in node.inputs if tensor is not scores]
-        if node.op.type in _SUMS:
-            mask = other
-        else:
-            number = float(np.asarray(other.op.attrs["value"]).astype(np.float64))
-            scale = 1 / number if node.op.type in _QUOTIENTS else number
-        (scores,) = node.op.outputs
-    return scale, mask
+def _in_turn(own: Forward, *told: Any) -> Function:
+    """The two products, with one group of operations between them.
+
+    It gives the result, and what of it stands between them by its tensor.
+    """
+    softmax = _shares_of(own, *told)
+    multiply = _bound(own.last)
+
+    def computed(q: Any, k: Any, v: Any, *arrays: Any) -> Any:
+        known = softmax(q, k, *arrays)
+        return multiply(known[own.shared], v), known
+
+    return computed
+
+
+def _shares_of(own: Forward, *told: Any) -> Function:
+    """What gives probabilities, and what is multiplied with V, by their tensors."""
+    scores = own.first.op.outputs[0]
+    outputs = list(dict.fromkeys([own.powers, own.shared]))
+    parts = [*own.changed, own.softmax, *own.dropped]
+    read = [*own.masks, *own.values]
+    group = OnDevice.of(parts, [scores, *dict.fromkeys(read)], outputs).computed(*told)
+    multiply = _bound(own.first)
+
+    def computed(q: Any, k: Any, *arrays: Any) -> dict[Tensor, Any]:
+        given = dict(zip(read, arrays, strict=True))
+        found = group(multiply(q, k), *given.values())
+        if found is None:
+            raise _Refused
+        return dict(zip(outputs, found if len(outputs) > 1 else [found], strict=True))
+
+    return computed
+
+
+class _Refused(Exception):
+    """A group has no code for what it was given."""
+
+
+def _bound(node: Node) -> Function:
+    memory: Any = node.memory
+    return node.kernel.bind(memory.xp, node.op.op_def, node.op.attrs)
+
+
+@dataclass(slots=True, eq=False)
+class AttentionGradient(OnDevice):
+    """The gradients of an attention, as far as somebody reads them."""
+
+    backward: Backward | None = None
+
+    def computed(
+        self, fetched: Collection[Tensor], closing: Sequence[object], spares: Spares
+    ) -> Function:
+        """What computes them by two kernels, or by products and what stands between them.
+
+        It gives None where the operations shall run one after another.
+        """
+        assert self.backward is not None
+        own = self.backward
+        forward, device = own.forward, self.memory
+        xp = device.xp  # type: ignore[union-attr]
+        at_once = fusers["attention_gradient"](
+            xp, forward.told_changes, forward.told_shares, forward.is_transposed
+        )
+        in_turn = _gradients_in_turn(own, fetched, closing, spares)
+        shares = _shares_of(forward, fetched, closing, spares)
+        wanted = self.op.outputs
+        places = {tensor: place for place, tensor in enumerate(self.inputs)}
+        taken = [places[tensor] for tensor in forward.taken]
+        values_of = [places[tensor] for tensor in forward.values]
+        result, slope = places[forward.last.op.outputs[0]], places[own.slope]
+        powers, shared = places[forward.powers], places[forward.shared]
+
+        def differentiated(*values: Any) -> Any:
+            q, k, v, *masks = [values[place] for place in taken]
+            kept, after = values[powers], values[slope]
+            if kept.ndim > q.ndim:  # the forward group has made no probabilities
+                found = at_once(q, k, v, values[result], after, kept, *masks)
+                if found is None:
+                    known = shares(q, k, *masks, *[values[place] for place in values_of])
+                    made = known[forward.powers], known[forward.shared]
+                    gradients = in_turn(q, k, v, after, *made, *masks)
+                else:
+                    gradients = dict(zip(own.products, found, strict=True))
+            else:
+                try:
+                    gradients = in_turn(q, k, v, after, kept, values[shared], *masks)
+                except CaptureRefused:
+                    raise
+                except Exception:
+                    return None  # operations one after another tell whose error it is
+            made = tuple([gradients[tensor] for tensor in wanted])
+            return made if len(made) > 1 else made[0]
+
+        return differentiated
+
+
+def _gradients_in_turn(own: Backward, *told: Any) -> Function:
+    """The products, and one group of the operations between them."""
+    forward = own.forward
+    shares = own.of_shares.op.outputs[0]
+    arrays = list(dict.fromkeys(forward.masks))
+    group = OnDevice.of(own.between, [shares, forward.powers, *arrays], [own.inner]).computed(*told)
+    products = {tensor: _bound(node) for tensor, node in own.made.items()}
+    first = _bound(own.of_shares)
+
+    def computed(q: Any, k: Any, v: Any, slope: Any, powers: Any, shared: Any, *masks: Any) -> Any:
+        rows, columns = q.shape[-2], k.shape[-1 if forward.is_transposed else -2]
+        batch = np.broadcast_shapes(q.shape[:-2], k.shape[:-2])
+        if powers.shape != (*batch, rows, columns) or v.shape[:-2] != batch:
+            raise _Refused  # gradients are summed up where what they are of was spread
+        given = dict(zip(forward.masks, masks, strict=True))
+        inner = group(first(slope, v), powers, *given.values())
+        if inner is None:
+            raise _Refused
+        sides = {own.inner: inner, own.slope: slope, forward.shared: shared}
+        sides |= dict(zip(forward.taken[:2], (q, k), strict=True))
+        found = {}
+        for tensor, multiply in products.items():
+            found[tensor] = multiply(*[sides[t] for t in own.sides[tensor]])
+        return found
+
+    return computed
 
 
 def fused_attention(
     nodes: Sequence[Node], feeds: Collection[Tensor], is_needed: Container[Tensor]
 ) -> list[Node]:
-    """As `fuse.fused`, for the attentions of a segment of a GPU."""
-    if not any(_is_softmax(node) for node in nodes):
+    """As `fuse.fused`, for the attentions of a segment of a GPU, and for their gradients."""
+    if not any(is_softmax(node) for node in nodes):
         return list(nodes)
-    return in_stretches(_Stretch, nodes, feeds, is_needed)
+    readers: dict[Tensor, list[Node]] = {}
+    for node in nodes:
+        for tensor in node.inputs:
+            readers.setdefault(tensor, []).append(node)
+    return _Segment(nodes, feeds, is_needed, readers).fused()
 
 
-def _is_softmax(node: Node) -> bool:
-    op = node.op
-    return op.type == "Softmax" and node.memory is not None and op.attrs.get("T") in _TYPES
-
-
-class _Stretch(Neighbours):
+class _Segment(Matches):
     """Operations among which there are attentions."""
 
     def fused(self) -> list[Node]:
-        """The operations with groups in the place of theirs, each where its last one stood."""
+        """The operations with groups in the place of theirs.
+
+        An attention stands where its last operation stood, its gradients where their first one did.
+        """
         groups: dict[int, Node] = {}
         taken: set[int] = set()
+        moved: dict[int, int] = {}
         for node in self._nodes:
-            parts = self._around(node) if _is_softmax(node) else []
-            places = [self._places[part.op] for part in parts]
-            if parts and taken.isdisjoint(places):
-                taken.update(places)
-                groups[places[-1]] = self._group(parts)
-        return self._with_groups(groups, taken)
+            forward = self.around(node) if is_softmax(node) else None
+            if forward is None:
+                continue
+            backward = self.behind(forward)
+            found = [(forward.parts, -1, self._attention(forward, backward))]
+            if backward is not None:
+                found.append((backward.parts, 0, self._gradient(backward)))
+            places = [self._places[part.op] for parts, _, _ in found for part in parts]
+            early = [] if backward is None else self.needed_before(backward)
+            if early is None or not taken.isdisjoint([*places, *early]) or moved.keys() & places:
+                continue
+            if not self.is_whole(forward, backward):
+                continue
+            taken.update(places)
+            for parts, end, group in found:
+                groups[self._places[parts[end].op]] = group
+            for index in early:
+                moved[index] = min(moved.get(index, len(self._nodes)), places[len(forward.parts)])
+        return self._in_order(groups, taken, moved)
 
-    def _group(self, parts: Sequence[Node]) -> Node:
+    def _in_order(
+        self, groups: Mapping[int, Node], taken: Container[int], moved: Mapping[int, int]
+    ) -> list[Node]:
+        """The operations, with groups at their places, and before these what was moved there."""
+        before: dict[int, list[Node]] = {}
+        for index in sorted(moved):
+            before.setdefault(moved[index], []).append(self._nodes[index])
+        found: list[Node] = []
+        for index, node in enumerate(self._nodes):
+            if index in groups:
+                found += [*before.get(index, ()), groups[index]]
+            elif index not in taken and index not in moved:
+                found.append(node)
+        return found
+
+    def _attention(self, forward: Forward, backward: Backward | None) -> Group:
+        """The group of an attention, which gives what its gradients read, too."""
+        outputs = [forward.last.op.outputs[0]]
+        if backward is not None:
+            outputs += dict.fromkeys([forward.powers, forward.shared])
+        group = Attention.of(forward.parts, self._taken(forward.parts), outputs)
+        return replace(group, forward=forward)
+
+    def _gradient(self, backward: Backward) -> Group:
+        forward = backward.forward
+        inputs = dict.fromkeys([*self._taken(backward.parts), *forward.taken, *forward.values])
+        inputs |= dict.fromkeys([forward.last.op.outputs[0], forward.powers, forward.shared])
+        group = AttentionGradient.of(backward.parts, list(inputs), list(backward.made))
+        return replace(group, backward=backward)
+
+    def _taken(self, parts: Sequence[Node]) -> list[Tensor]:
+        """What operations take of others, but for numbers that are known."""
         made = {tensor for part in parts for tensor in part.op.outputs}
-        inputs = dict.fromkeys(
-            t for part in parts for t in part.inputs if t not in made and not self._is_scalar(t)
-        )
-        return Attention.of(parts, list(inputs), parts[-1].op.outputs)
-
-    def _around(self, softmax: Node) -> list[Node]:
-        """The operations of an attention with this softmax; none where it is not one of one."""
-        readers = self._inside(softmax)
-        if len(readers) != 1 or not self._is_last(readers[0], softmax):
-            return []
-        chain = [softmax, readers[0]]
-        for is_wanted in (self._is_sum, self._is_scaled, None):
-            maker = self._maker_of(chain[0], is_wanted)
-            if maker is not None:
-                chain.insert(0, maker)
-        first, last = chain[0], chain[-1]
-        is_whole = first.op.type in _PRODUCTS and not first.op.attrs["adj_x"]
-        return chain if is_whole and last.op.outputs[0] not in self._feeds else []
-
-    def _is_last(self, node: Node, softmax: Node) -> bool:
-        attrs = node.op.attrs
-        return (
-            node.op.type in _PRODUCTS
-            and is_alike(node, softmax)
-            and not (attrs["adj_x"] or attrs["adj_y"])
-            and node.inputs[0] is softmax.op.outputs[0]
-            and node.inputs[1] is not node.inputs[0]
-        )
-
-    def _maker_of(self, node: Node, is_wanted: Callable[[Node], bool] | None) -> Node | None:
-        """What makes the scores that an operation takes, which only that one reads.
-
-        A product where nothing else `is_wanted`.
-        """
-        for tensor in node.inputs:
-            maker = self._nodes[self._makers[tensor]] if tensor in self._makers else None
-            if maker is None or tensor in self._feeds or not is_alike(maker, node):
-                continue
-            if self._inside(maker) != [node] or len(set(node.inputs)) != len(node.inputs):
-                continue
-            if maker.op.type in _PRODUCTS if is_wanted is None else is_wanted(maker):
-                return maker
-        return None
-
-    def _is_scaled(self, node: Node) -> bool:
-        if node.op.type not in {"Mul", *_QUOTIENTS}:
-            return False
-        numbers = [tensor for tensor in node.inputs if self._is_scalar(tensor)]
-        if len(numbers) != 1 or (node.op.type != "Mul" and numbers[0] is not node.inputs[1]):
-            return False
-        value = float(np.asarray(numbers[0].op.attrs["value"]).astype(np.float64))
-        return bool(np.isfinite(value)) and (value != 0 or node.op.type == "Mul")
-
-    def _is_sum(self, node: Node) -> bool:
-        """Whether it adds a mask to scores."""
-        if node.op.type not in _SUMS or len(set(node.inputs)) != 2:
-            return False
-        return not any(map(self._is_scalar, node.inputs))
+        inputs = [t for part in parts for t in part.inputs if t not in made]
+        return [t for t in dict.fromkeys(inputs) if not self._is_known(t)]
