@@ -50,10 +50,12 @@ GPU_LIBRARIES = {
     "contrib": {"scipy"},
     "devices/cublaslt.py": {"cuda"},
     "devices/cuda.py": {"cupy", "cupyx", "cuda"},
+    "devices/cudnn.py": {"cudnn"},
     "devices/nvml.py": {"pynvml"},
     "kernels/cuda/": {"cupy", "cupyx", "cuda"},
 }
-IMPORTED_LATE = {"hashlib", "cupy", "cupyx", "cuda", "pynvml", "sklearn", "matplotlib", "rich"}
+IMPORTED_LATE = {"hashlib", "cupy", "cupyx", "cuda", "cudnn", "pynvml", "sklearn", "matplotlib"}
+IMPORTED_LATE |= {"rich"}
 IMPORTED_LATE |= {"PIL", "scipy", "threadpoolctl"}
 # These load modules by name: families at their first look-up, a command when it is asked for.
 LOADERS = {

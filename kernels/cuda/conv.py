@@ -1,5 +1,6 @@
 """Convolutions of a GPU: windows as a matrix by a kernel, and the library that multiplies matrices.
 
+Where cuDNN is installed and has a plan, it computes them: see `conv_graph`.
 Numbers are multiplied as they are, halves too, and summed in float32. What no library multiplies,
 and images whose windows alone would take too much memory, are left to the kernels of all devices:
 then functions give None. Windows of one element are no matrix of their own.
@@ -17,7 +18,7 @@ from tfsession.devices.code_library import CodeLibrary, code_library
 from tfsession.devices.cublaslt import DEFAULT
 from tfsession.devices.gemm import GemmLibrary, gemm_library
 from tfsession.devices.nvrtc import CompilationError
-from tfsession.kernels.cuda import conv_text
+from tfsession.kernels.cuda import conv_graph, conv_text
 from tfsession.kernels.cuda.conv_text import Geometry
 from tfsession.kernels.cuda.emit import Calls
 from tfsession.kernels.cuda.fused import Plan
@@ -171,6 +172,9 @@ def forward(
         fits = bias.shape == (problem.out_depth,) and bias.dtype == x.dtype
         if not fits or problem.channels_first or not bias.flags.c_contiguous:
             return None
+    by_graph = conv_graph.forward(xp, problem, x, w, epilogue, bias)
+    if by_graph is not None:
+        return by_graph
     windows = found and _Windows(xp, problem, x)
     if not found or not windows or not windows.fits:
         return None
@@ -214,6 +218,9 @@ def input_gradient(xp: Any, problem: Problem, w: Any, grad: Any) -> Any:
 
     The shares of windows in it are rounded to its dtype before they are added, in float32.
     """
+    by_graph = conv_graph.input_gradient(xp, problem, w, grad)
+    if by_graph is not None:
+        return by_graph
     found = _libraries(xp, problem, w, grad)
     windows = found and _Windows(xp, problem, grad)
     if not found or not windows or not windows.fits:
@@ -250,7 +257,10 @@ def _write_shares(gemm: GemmLibrary, windows: _Windows, slopes: Any, own: Any, s
 
 
 def filter_gradient(xp: Any, problem: Problem, x: Any, grad: Any) -> Any:
-    """The gradient for the filters `[elements, out_depth]`; None as for the others."""
+    """The gradient for the filters, which have all elements; None as for the others."""
+    by_graph = conv_graph.filter_gradient(xp, problem, x, grad)
+    if by_graph is not None:
+        return by_graph
     found = _libraries(xp, problem, x, grad)
     windows = found and _Windows(xp, problem, x)
     if not found or not windows or not windows.fits:
