@@ -35,6 +35,7 @@ OPTIONS = ("--std=c++17",)
 # be put aside that there is room for in registers.
 _THREADS, _RESIDENT = 128, 2
 _MOST_PLANS, _MOST_DEPTH = 64, 128
+KEPT = "complex64"
 _MOST_BLOCKS = (1 << 31) - 1
 # Scores of more bytes than this leave the second cache between the kernels that would make and
 # read them: four times through memory. It is 40 MiB on cards of compute capability 8.0, 50 on 9.0.
@@ -151,11 +152,13 @@ def planned(way: Way, arrays: Sequence[Array]) -> Calls | None:
 
     Arrays have two to four dimensions, the last two those of matrices. It gives the result, and
     where that is asked for what is kept of each row: what its scores were shifted by, and one over
-    the sum of its powers.
+    the sum of its powers, as one number of dtype `KEPT`, which nothing else here is of.
     """
     found = batches(way, arrays)
     if found is None or (way.keeps and not way.by_tensor_cores(arrays[0].dtype)):
         return None
+    if way.keeps and len({array.shape[:-2] for array in arrays[:3]}) > 1:
+        return None  # gradients are summed up where what they are of was spread
     batch, (outer, inner), (q, k, v, *masks) = found
     (m, d), (n, dv) = q.shape[-2:], v.shape[-2:]
     blocks = outer * inner * -(-m // _rows(way, q.dtype, -(-max(d, dv) // 16) * 16))
@@ -169,7 +172,7 @@ def planned(way: Way, arrays: Sequence[Array]) -> Calls | None:
     given = len(arrays)
     results = {given: Value(q.dtype, (*batch, m, dv))}
     if way.keeps:
-        results[given + 1] = Value("float32", (*batch, m, 1, 2))
+        results[given + 1] = Value(KEPT, (*batch, m))
     return Calls((_launch(way, [q, k, v, *masks], numbers, blocks),), results, tuple(results))
 
 

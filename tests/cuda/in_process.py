@@ -26,7 +26,11 @@ class HostLibrary:
         self.folder, self.launches, self.known = Path(folder), [], {}
 
     def kernels(self, source, names, options):
-        (name,) = names
+        head, *parts = re.split(r"(?=^namespace of_)", source, flags=re.MULTILINE)
+        rows = zip(parts, names, strict=True)
+        return [self._kernel(f"{head}{part.rstrip()}\n", name) for part, name in rows]
+
+    def _kernel(self, source, name):
         if source not in self.known:
             self.known[source] = self._compiled(source, name)
         function = self.known[source]
@@ -37,7 +41,7 @@ class HostLibrary:
             numbers = np.array([int(argument) for argument in arguments], np.int64)
             function(shape, numbers.ctypes.data_as(ctypes.c_void_p))
 
-        return [kernel]
+        return kernel
 
     def _compiled(self, source, name):
         meets = "__syncthreads" in source.split(f"namespace of_{name} ")[1]

@@ -1,8 +1,9 @@
 """Attention on a GPU: softmax(scores) V, as one kernel where that is worth it; and its gradients.
 
-What belongs together is found in `match_attention`. In a step that trains, two groups share what
-gradients read of the forward operations: where the forward group has written no probabilities, what
-it has kept of each row stands in their place, and the gradients' group makes them again.
+What belongs together is found in `match_attention` and `match_attention_gradient`. In a step that
+trains, two groups share what gradients read of the forward operations: where the forward group has
+written no probabilities, what it has kept of each row stands in their place, and the gradients'
+group makes them again.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from typing import Any
 
 import numpy as np
 
+from tfsession.core.op_def import ArgDef
 from tfsession.core.rules import fusers
 from tfsession.devices.capture import CaptureRefused
 from tfsession.devices.spares import Spares
+from tfsession.devices.transfer import Memory
 from tfsession.graph.tensor import Tensor
-from tfsession.runtime.fuse import Group
+from tfsession.runtime.fuse import OUTPUT, Group
 from tfsession.runtime.fuse_device import OnDevice
-from tfsession.runtime.match_attention import Backward, Forward, Matches, is_softmax
+from tfsession.runtime.match_attention import Forward, is_softmax
+from tfsession.runtime.match_attention_gradient import Backward, Matches
 from tfsession.runtime.partition import Node
 
 Function = Callable[..., Any]
@@ -140,7 +144,7 @@ class AttentionGradient(OnDevice):
         def differentiated(*values: Any) -> Any:
             q, k, v, *masks = [values[place] for place in taken]
             kept, after = values[powers], values[slope]
-            if kept.ndim > q.ndim:  # the forward group has made no probabilities
+            if kept.dtype.kind == "c":  # the forward group has made no probabilities
                 found = at_once(q, k, v, values[result], after, kept, *masks)
                 if found is None:
                     known = shares(q, k, *masks, *[values[place] for place in values_of])
@@ -189,6 +193,37 @@ def _gradients_in_turn(own: Backward, *told: Any) -> Function:
     return computed
 
 
+@dataclass(slots=True, eq=False)
+class ShapeOfScores(OnDevice):
+    """What looks at the shape of scores: it follows from those of Q and K, and of masks."""
+
+    read: Sequence[Tensor] = ()
+
+    def computed(
+        self, fetched: Collection[Tensor], closing: Sequence[object], spares: Spares
+    ) -> Function:
+        """What gives the shape; None where these do not fit."""
+        node = self.parts[-1]
+        tell = node.kernel.bind(np, node.op.op_def, node.op.attrs)
+        places = [self.inputs.index(tensor) for tensor in self.read]
+        is_transposed = not self.parts[0].op.attrs["adj_y"]
+
+        def shape(*values: Any) -> Any:
+            q, k, *masks = [values[place].shape for place in places]
+            try:
+                product = (
+                    *np.broadcast_shapes(q[:-2], k[:-2]),
+                    q[-2],
+                    k[-1 if is_transposed else -2],
+                )
+                whole = np.broadcast_shapes(product, *masks)
+            except (ValueError, IndexError):
+                return None  # operations one after another tell whose error it is
+            return tell(np.broadcast_to(np.int8(0), whole))
+
+        return shape
+
+
 def fused_attention(
     nodes: Sequence[Node], feeds: Collection[Tensor], is_needed: Container[Tensor]
 ) -> list[Node]:
@@ -230,6 +265,8 @@ class _Segment(Matches):
             taken.update(places)
             for parts, end, group in found:
                 groups[self._places[parts[end].op]] = group
+            for node, parts in self.shapes_of(forward, backward):
+                groups[self._places[node.op]] = self._shape(forward, node, parts)
             for index in early:
                 moved[index] = min(moved.get(index, len(self._nodes)), places[len(forward.parts)])
         return self._in_order(groups, taken, moved)
@@ -240,12 +277,15 @@ class _Segment(Matches):
         """The operations, with groups at their places, and before these what was moved there."""
         before: dict[int, list[Node]] = {}
         for index in sorted(moved):
-            before.setdefault(moved[index], []).append(self._nodes[index])
+            node = groups.get(index, self._nodes[index])
+            before.setdefault(moved[index], []).append(node)
         found: list[Node] = []
         for index, node in enumerate(self._nodes):
+            if index in moved:
+                continue
             if index in groups:
                 found += [*before.get(index, ()), groups[index]]
-            elif index not in taken and index not in moved:
+            elif index not in taken:
                 found.append(node)
         return found
 
@@ -261,8 +301,22 @@ class _Segment(Matches):
         forward = backward.forward
         inputs = dict.fromkeys([*self._taken(backward.parts), *forward.taken, *forward.values])
         inputs |= dict.fromkeys([forward.last.op.outputs[0], forward.powers, forward.shared])
-        group = AttentionGradient.of(backward.parts, list(inputs), list(backward.made))
+        memories: dict[Tensor, tuple[ArgDef, Memory]] = {}
+        for part in backward.parts:
+            rows = zip(part.inputs, part.input_memories, strict=True)
+            memories |= {tensor: (OUTPUT, memory) for tensor, memory in rows}
+        own = backward.parts[-1].memory
+        memories = {tensor: memories.get(tensor, (OUTPUT, own)) for tensor in inputs}
+        made = list(backward.made)
+        group = AttentionGradient.of(backward.parts, list(inputs), made, taken=memories)
         return replace(group, backward=backward)
+
+    def _shape(self, forward: Forward, node: Node, parts: Sequence[Node]) -> Group:
+        """The group of an operation that looks at a shape, of what need not be made for that."""
+        group = ShapeOfScores.of([*parts, node], self._taken([*parts, node]), node.op.outputs)
+        changes = [step.array for step in forward.changes if step.node in parts]
+        read = [*forward.first.inputs, *[array for array in changes if array is not None]]
+        return replace(group, read=read, output_memories=node.output_memories)
 
     def _taken(self, parts: Sequence[Node]) -> list[Tensor]:
         """What operations take of others, but for numbers that are known."""
