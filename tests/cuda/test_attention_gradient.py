@@ -188,7 +188,7 @@ def test_gradients_are_those_of_numpy(batches, from_last):
 
 @needs_gxx
 def test_no_memory_is_touched_but_what_is_given(tmp_path):
-    given = [row for row in rows() if row[1][0].shape == (2, 2, 5, 16)]
+    given = [row for row in rows() if row[1][0].shape == (2, 2, 5, 16)][:1]
     forwards = [forward(row) for row in given]
     results = Batch(forwards, tmp_path, sanitized=True).results()
     jobs = [backward(row, *found) for row, found in zip(given, results, strict=True)]
