@@ -285,7 +285,7 @@ def test_gradients_are_a_group(made, monkeypatch, build, sizes):
     monkeypatch.undo()
     same(found, run(trained(build), "/cpu:0", sizes=sizes), 2e-5)
     assert len(made) == (4 if build is twice else 2)
-    assert set(kernels.backwards) == {(SHAPE[:3], np.complex64)}
+    assert set(kernels.backwards) == {(SHAPE[:3], np.dtype("complex64"))}
     assert all(keeps for *_, keeps in kernels.told)
 
 
@@ -305,6 +305,33 @@ def test_gradients_that_nobody_reads_are_left_out(made, monkeypatch, which):
     assert [len(node.op.outputs) for node in made] == [2, len(which)]
     monkeypatch.undo()
     same(found, run(function, "/cpu:0", sizes=STATIC), 2e-5)
+
+
+@pytest.mark.parametrize("build", [bert, gpt, dropped])
+def test_a_training_step_computes_gradients_so(made, monkeypatch, build):
+    """An optimizer waits for all gradients of an operation before it uses one."""
+
+    def losses(device):
+        tf.set_random_seed(1)
+        with tf.device(device):
+            x = tf.placeholder(tf.float32, [None, 5, 12])
+            w = tf.Variable(np.random.default_rng(5).normal(0, 0.3, (12, 36)).astype(np.float32))
+            three = tf.reshape(tf.matmul(tf.reshape(x, [-1, 12]), w), [-1, 5, 3, 3, 4])
+            q, k, v = tf.unstack(tf.transpose(three, [2, 0, 3, 1, 4]))
+            loss = tf.reduce_mean(tf.square(build(q, k, v, tf.constant(MASK)) - 1.0))
+            step = tf.train.GradientDescentOptimizer(0.5).minimize(loss)
+        with simulated_session(config=tf.ConfigProto(allow_soft_placement=True)) as session:
+            session.run(tf.global_variables_initializer())
+            value = np.random.default_rng(6).normal(size=(2, 5, 12)).astype(np.float32)
+            return [session.run([loss, step], {x: value})[0] for _ in range(5)]
+
+    Kernels(monkeypatch)
+    with tf.Graph().as_default():
+        found = losses("/gpu:0")
+    assert len([n for n in made if isinstance(n, fuse_attention.AttentionGradient)]) == 1
+    monkeypatch.undo()
+    with tf.Graph().as_default():
+        same(found, losses("/cpu:0"), 1e-5)
 
 
 def test_shares_that_were_not_kept_are_made_again_where_there_is_no_code(made, monkeypatch):

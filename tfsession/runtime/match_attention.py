@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tfsession.core.dtypes import bfloat16, float16, float32
+from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.fuse import has_effects
 from tfsession.runtime.fuse_products import is_alike
@@ -138,6 +139,11 @@ class Forwards(Neighbours):
         super().__init__(nodes, feeds, is_needed, readers)
         effects = [has_effects(node) and node.op.type not in _DRAWS for node in nodes]
         self._epochs = list(accumulate(effects))
+        # The first operation that waits for one.
+        self._waits: dict[Operation, int] = {}
+        for index, node in enumerate(nodes):
+            for op in node.controls:
+                self._waits.setdefault(op, index)
 
     def around(self, softmax: Node) -> Forward | None:
         """The attention with this softmax; None where it is not one of one."""

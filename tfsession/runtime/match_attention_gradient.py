@@ -290,7 +290,8 @@ class Matches(Forwards):
     def is_whole(self, forward: Forward, backward: Backward | None) -> bool:
         """Whether nobody else reads what is made on the way, and nothing with effects is passed."""
         inner = [part for part in forward.parts if part is not forward.last]
-        if any(part.op in self._awaited for part in inner):
+        place = self._place_of(forward.last)
+        if any(self._waits.get(part.op, place + 1) < place for part in inner):
             return False
         made: Iterable[Tensor] = [forward.last.op.outputs[0]]
         groups = [forward.parts]
