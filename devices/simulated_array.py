@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator
 from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -189,6 +190,11 @@ class SimulatedArray:
     def device(self) -> SimulatedDevice:
         """The device whose memory this is."""
         return self._device
+
+    @property
+    def data(self) -> SimpleNamespace:
+        """Where the elements begin, as `ptr`."""
+        return SimpleNamespace(ptr=self._device.address(self))
 
     @property
     def base(self) -> SimulatedArray | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfsession.devices.code_texts import texts
 from tfsession.devices.constants import Constants
 from tfsession.devices.simulated_array import SimulatedArray, call, settle, unwrap
 
@@ -135,6 +136,7 @@ class SimulatedNumpy:
         self.__name__ = name
         if module is np:
             self.constants = Constants(device.watch)
+            self.code_texts = texts()
             self.ndarray = SimulatedArray
             self.linalg = SimulatedNumpy(device, np.linalg, "linalg")
             self.fft = SimulatedNumpy(device, np.fft, "fft")

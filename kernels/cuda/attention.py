@@ -5,7 +5,6 @@ The text stands in `attention_text`; here it is decided how arrays meet it, and 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -17,7 +16,6 @@ from tfsession.core.rules import fuser
 from tfsession.devices.capture import CaptureRefused
 from tfsession.devices.code_library import CodeLibrary, code_library
 from tfsession.devices.gemm import AMPERE, may_round_to_tf32
-from tfsession.devices.nvrtc import CompilationError
 from tfsession.devices.program import Value
 from tfsession.kernels.cuda import attention_changes
 from tfsession.kernels.cuda.attention_changes import Change, Told, changes_of
@@ -216,9 +214,6 @@ def _launch(way: Way, arrays: Sequence[Array], numbers: dict[str, int], blocks: 
     return Launch("\n".join(text), name, grid, block, tuple(arguments), "long long")
 
 
-_log = logging.getLogger("tfsession")
-
-
 class Planned:
     """Calls of kernels for arrays on a card; one for each kind of arrays is remembered."""
 
@@ -232,7 +227,7 @@ class Planned:
         library = code_library(self._xp)
         if library is None:
             return None
-        card = self._xp.cuda.Device()
+        card = library.card
         capability = int(card.compute_capability)
         places = [array.data.ptr for array in arrays]
         rounds = may_round_to_tf32(capability)
@@ -254,11 +249,8 @@ class Planned:
         calls = self._calls(way, layouts)
         if calls is None:
             return None
-        try:
-            return Plan(library, calls, OPTIONS)
-        except CompilationError as error:
-            _log.warning("an attention is computed operation by operation: %s", error)
-            return None
+        otherwise = "an attention is computed operation by operation"
+        return Plan.of(library, calls, otherwise, OPTIONS)
 
     def _calls(self, way: Way, layouts: Sequence[Array]) -> Calls | None:
         raise NotImplementedError

@@ -8,7 +8,6 @@ then functions give None. Windows of one element are no matrix of their own.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from math import prod
 from typing import Any, Protocol
@@ -17,7 +16,6 @@ from tfsession.core.windows import Axis
 from tfsession.devices.code_library import CodeLibrary, code_library
 from tfsession.devices.cublaslt import DEFAULT
 from tfsession.devices.gemm import GemmLibrary, gemm_library
-from tfsession.devices.nvrtc import CompilationError
 from tfsession.kernels.cuda import conv_graph, conv_text
 from tfsession.kernels.cuda.conv_text import Geometry
 from tfsession.kernels.cuda.emit import Calls
@@ -48,7 +46,6 @@ _MOST_PLANS = 256
 # Threads that keep a card busy, where each sums up a part, and windows that are too few for one.
 _MANY_THREADS, _FEW_WINDOWS = 1 << 16, 64
 
-_log = logging.getLogger("tfsession")
 _plans: dict[Any, Plan | None] = {}
 
 
@@ -118,23 +115,20 @@ class _Windows:
             if self.first:
                 return x.reshape(len(x), self.patch, self.places).swapaxes(0, 1)
             return x.reshape(len(x), self.places, self.patch)
-        plan = plan_of(self.xp, library, conv_text.unfolded, self.geometry(x), len(x))
+        plan = plan_of(library, conv_text.unfolded, self.geometry(x), len(x))
         if plan is None:
             return None
         return plan.run(self.xp, [x.data.ptr], [self.matrix(len(x))])[0]
 
 
-def plan_of(xp: Any, library: CodeLibrary, make: Callable[..., Calls], *told: Any) -> Plan | None:
+def plan_of(library: CodeLibrary, make: Callable[..., Calls], *told: Any) -> Plan | None:
     """The kernel that `make(*told)` writes, for the calling thread's card."""
-    key = xp.cuda.Device().id, make, told
+    key = library.card.id, make, told
     if key not in _plans:
         if len(_plans) >= _MOST_PLANS:
             _plans.clear()
-        try:
-            _plans[key] = Plan(library, make(*told))
-        except CompilationError as error:
-            _log.warning("windows are gone over by common kernels: %s", error)
-            _plans[key] = None
+        otherwise = "windows are gone over by common kernels"
+        _plans[key] = Plan.of(library, make(*told), otherwise)
     return _plans[key]
 
 
@@ -240,7 +234,7 @@ def input_gradient(xp: Any, problem: Problem, w: Any, grad: Any) -> Any:
                 return None
             if windows.is_plain:
                 continue
-            plan = plan_of(xp, code, conv_text.gathered, windows.geometry(out), len(out))
+            plan = plan_of(code, conv_text.gathered, windows.geometry(out), len(out))
             if plan is None:
                 return None
             plan.run(xp, [shares.data.ptr], [out])
@@ -326,7 +320,7 @@ def _computed_alone(
         return None
     dtype = arrays[0].dtype.name
     geometry = _geometry(problem, dtype, images)
-    plan = plan_of(xp, library, make, geometry, problem.times, images[0], *told)
+    plan = plan_of(library, make, geometry, problem.times, images[0], *told)
     if plan is None:
         return None
     whole = [xp.ascontiguousarray(array) for array in arrays]

@@ -6,13 +6,11 @@ it; of those that are alike the first one stays.
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import numpy as np
 
 from tfsession.devices.code_library import CodeLibrary, as_one, code_library
-from tfsession.devices.nvrtc import CompilationError
 from tfsession.devices.program import Value
 from tfsession.kernels.cuda.body import Argument, Launch
 from tfsession.kernels.cuda.emit import Calls
@@ -25,7 +23,6 @@ NONE = (1 << 31) - 1
 _MULTIPLIER = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio: near numbers come far apart
 _MOST_PLANS = 256
 
-_log = logging.getLogger("tfsession")
 _plans: dict[Any, Plan | None] = {}
 
 # Vector, table and slots are values 0, 1 and 2.
@@ -91,28 +88,21 @@ def first_places_of(x: Any) -> Any:
 
 def first_places(xp: Any, x: Any) -> Any:
     """As `first_places_of`, for a vector of integers of a device; None where no code does it."""
-    one = as_one(xp)
-    if one is not None:
-        return one(lambda _, x: [first_places_of(x)], [x])[0]
-    library = code_library(xp)
-    if library is None or not 0 < x.size < NONE or not x.flags.c_contiguous:
-        return None
-    key = (x.dtype.name, x.size, xp.cuda.Device().id)
-    if key not in _plans:
-        if len(_plans) >= _MOST_PLANS:
-            _plans.clear()
-        _plans[key] = _plan(library, x)
-    plan = _plans[key]
+    library, one = code_library(xp), as_one(xp)
+    is_for_code = 0 < x.size < NONE and x.flags.c_contiguous
+    plan = _plan(library, x) if library is not None and is_for_code else None
     if plan is None:
-        return None
+        return None if one is None else one(lambda _, x: [first_places_of(x)], [x])[0]
     table = xp.full(table_size(x.size), NONE, np.int32)
     (slots,) = plan.run(xp, [x.data.ptr, table.data.ptr])
     return xp.take(table, slots)
 
 
 def _plan(library: CodeLibrary, x: Any) -> Plan | None:
-    try:
-        return Plan(library, entering(x.dtype.name, x.size))
-    except CompilationError as error:
-        _log.warning("distinct elements are found by a sort: %s", error)
-        return None
+    key = (x.dtype.name, x.size, library.card.id)
+    if key not in _plans:
+        if len(_plans) >= _MOST_PLANS:
+            _plans.clear()
+        calls = entering(x.dtype.name, x.size)
+        _plans[key] = Plan.of(library, calls, "distinct elements are found by a sort")
+    return _plans[key]

@@ -198,7 +198,7 @@ class _Rows:
         return kernel.finished(name, (self.threads * self.in_block, 1), grid)
 
     def _inside(self, number: int, places: Places) -> str | None:
-        return f"r{number}" if self._is_inside(number, places) else None
+        return f"sum{number}" if self._is_inside(number, places) else None
 
     def _read(self, operand: Operand) -> str:
         if not self._moves(operand):
@@ -359,7 +359,7 @@ class _Rows:
                 kernel.add(f"a{number} = {self._joined(number, f's{number}[w]')};")
             kernel.close()
         for number in phase:
-            kernel.add(f"const {self._kind(number)} r{number} = a{number};")
+            kernel.add(f"const {self._kind(number)} sum{number} = a{number};")
 
     def _kind(self, number: int) -> str:
         return variable(self.program.value(number).dtype)
@@ -373,7 +373,7 @@ class _Rows:
         for number in self.part.stores:
             operand = self.stored[number]
             if number in self.part.reductions:
-                value = f"r{number}"
+                value = f"sum{number}"
             else:
                 value = self.statements.value(number, self._places_of(number))
             (many if self._moves(operand) else once).append((operand, value))

@@ -16,6 +16,7 @@ import numpy as np
 from tfsession.core.rules import fuser
 from tfsession.devices.capture import CaptureRefused
 from tfsession.devices.code_library import CodeLibrary, as_one, code_library
+from tfsession.devices.code_texts import NotLoaded
 from tfsession.devices.nvrtc import CompilationError
 from tfsession.devices.program import Call, Value, called
 from tfsession.devices.traced import TRACED, Untraceable, dtype_named, traced_program
@@ -48,11 +49,10 @@ class Fused:
     def __call__(self, *arrays: Any) -> list[Any] | None:
         """The results for these values."""
         try:
-            one = as_one(self._xp)
-            if one is not None:
-                return one(self._computed, arrays)
             library = code_library(self._xp)
-            return None if library is None else self._launched(library, arrays)
+            found = None if library is None else self._launched(library, arrays)
+            one = as_one(self._xp)
+            return one(self._computed, arrays) if found is None and one is not None else found
         except CaptureRefused:
             raise
         except Exception:
@@ -93,12 +93,10 @@ class Fused:
     def _plan(self, library: CodeLibrary, arrays: Sequence[Any]) -> Plan | None:
         given = [layout_of(array) for array in arrays]
         try:
-            return Plan(library, self.planned(given))
-        except CompilationError as error:
-            _log.warning("operations are computed one after another: %s", error)
+            planned = self.planned(given)
         except (Untraceable, AttributeError, TypeError):
-            pass  # no code can be written of it
-        return None
+            return None  # no code can be written of it
+        return Plan.of(library, planned, "operations are computed one after another")
 
 
 def layout_of(array: Any) -> Array:
@@ -127,6 +125,19 @@ class Plan:
             for number, value in planned.buffers.items()
         ]
         self._results = planned.results
+
+    @classmethod
+    def of(
+        cls, library: CodeLibrary, planned: Calls, otherwise: str, options: Sequence[str] = OPTIONS
+    ) -> Plan | None:
+        """The kernels; None where they cannot be had, and `otherwise` tells what is done then."""
+        try:
+            return cls(library, planned, options)
+        except NotLoaded:
+            return None
+        except CompilationError as error:
+            _log.warning("%s: %s", otherwise, error)
+            return None
 
     def run(self, xp: Any, places: Sequence[int], into: Sequence[Any] = ()) -> list[Any]:
         """The results, where the arrays lie there; in new memory, or `into` these arrays."""

@@ -37,7 +37,7 @@ def _computed(xp: Any, make: Callable[..., Calls], axes: Sequence[Axis], *arrays
     sizes = [axis.size for axis in axes]
     steps = [prod(sizes[place + 1 :]) for place in range(len(sizes))]
     geometry = Geometry(dtype.name, tuple(inner), last.size, tuple(steps), False, lanes)
-    plan = plan_of(xp, library, make, geometry, first.size)
+    plan = plan_of(library, make, geometry, first.size)
     return None if plan is None else plan.run(xp, [array.data.ptr for array in whole])[0]
 
 

@@ -5,7 +5,6 @@ One formula is one kernel; for many variables it is one, too, where they are upd
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
@@ -14,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfsession.devices.code_library import CodeLibrary, change_as_one, code_library
-from tfsession.devices.nvrtc import CompilationError
 from tfsession.devices.program import Program, Value
 from tfsession.devices.traced import TRACED, TracedArray, Untraceable, traced_program
 from tfsession.kernels.cuda.body import Array
@@ -27,7 +25,6 @@ Formula = Callable[..., None]
 
 _MOST_PLANS = 256
 
-_log = logging.getLogger("tfsession")
 _plans: dict[Any, Plan | None] = {}
 
 
@@ -77,21 +74,26 @@ def updated_together(xp: Any, updates: Sequence[Update]) -> list[int]:
     if type(xp) is Noted:
         xp.updates += updates
         return []
-    change = change_as_one(xp)
-    if change is not None:
-        # A recording keeps this: arrays that somebody holds would be copied, not written to.
-        forms = [(u.formula, len(u.arrays), tuple(u.scalars)) for u in updates]
-        written = [array for update in updates for array in update.arrays[:-1]]
-        taken = [value for u in updates for value in (*u.arrays, *u.scalars.values())]
-        change(partial(_compute, forms), written, taken)
-        return []
     library = code_library(xp)
-    if library is None:
-        return list(range(len(updates)))
+    left = list(range(len(updates))) if library is None else _launch(library, xp, updates)
+    change = change_as_one(xp)
+    if change is None or not left:
+        return left
+    own = [updates[number] for number in left]
+    # A recording keeps this: arrays that somebody holds would be copied, not written to.
+    forms = [(u.formula, len(u.arrays), tuple(u.scalars)) for u in own]
+    written = [array for update in own for array in update.arrays[:-1]]
+    taken = [value for u in own for value in (*u.arrays, *u.scalars.values())]
+    change(partial(_compute, forms), written, taken)
+    return []
+
+
+def _launch(library: CodeLibrary, xp: Any, updates: Sequence[Update]) -> list[int]:
+    """Compute what there are kernels for; gives the numbers of the others."""
     alike: dict[Any, list[int]] = {}
     left: list[int] = []
     for number, update in enumerate(updates):
-        key = _key_of(xp, update)
+        key = _key_of(library, xp, update)
         if key is None:
             left.append(number)
         else:
@@ -121,7 +123,7 @@ def _given(xp: Any, update: Update) -> dict[str, Any]:
     return {n: value for n, value in update.scalars.items() if isinstance(value, xp.ndarray)}
 
 
-def _key_of(xp: Any, update: Update) -> Any:
+def _key_of(library: CodeLibrary, xp: Any, update: Update) -> Any:
     """What tells which kernel computes an update; None if none does."""
     formula, arrays, scalars = update
     given = _given(xp, update)
@@ -133,7 +135,7 @@ def _key_of(xp: Any, update: Update) -> Any:
     is_aligned = not any(array.data.ptr % ALIGNMENT for array in arrays)
     kinds = tuple([value.dtype.name for value in (*arrays, *given.values())])
     # The card is a part of it: kernels are loaded for one.
-    return formula, xp.cuda.Device().id, kinds, tuple(given), told, is_aligned
+    return formula, library.card.id, kinds, tuple(given), told, is_aligned
 
 
 def _launched(library: CodeLibrary, xp: Any, key: Any, updates: Sequence[Update]) -> bool:
@@ -193,9 +195,7 @@ def planned(
 
 def _compiled(library: CodeLibrary, *how: Any) -> Plan | None:
     try:
-        return Plan(library, planned(*how))
-    except CompilationError as error:
-        _log.warning("an update is computed operation by operation: %s", error)
+        calls = planned(*how)
     except (Untraceable, TypeError, AttributeError):
-        pass  # then NumPy's way tells what is wrong
-    return None
+        return None  # then NumPy's way tells what is wrong
+    return Plan.of(library, calls, "an update is computed operation by operation")

@@ -227,6 +227,7 @@ def reductions():
     )
     yield "softmax of doubles", softmax, [f((70, 66), "float64")]
     yield "softmax of columns", softmax, [f((40, 24)).T]
+    yield "softmax of rows apart", softmax, [f((6, 5, 40)).transpose(1, 0, 2)]
     yield "softmax of infinities", softmax, [numbers((9, 40))]
     for shape in ((6, 512), (3, 7, 50), (2, 2048)):
         yield f"layer norm of {shape}", layer_norm, [f(shape), f(shape[-1:], seed=1), f(shape[-1:])]

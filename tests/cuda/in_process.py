@@ -4,6 +4,7 @@ import ctypes
 import re
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -23,6 +24,7 @@ class HostLibrary:
     """Kernels of one file each, compiled by g++ as they are asked for."""
 
     def __init__(self, folder):
+        self.card = SimpleNamespace(id=0, compute_capability="90")
         self.folder, self.launches, self.known = Path(folder), [], {}
 
     def kernels(self, source, names, options):

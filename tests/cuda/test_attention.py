@@ -214,7 +214,7 @@ def test_where_it_is_worth_it(monkeypatch, row):
         assert tuple(options) == OPTIONS
         return [lambda grid, block, arguments: launches.append(grid)]
 
-    card.code = SimpleNamespace(kernels=kernels)
+    card.code = SimpleNamespace(kernels=kernels, card=card.cuda.Device())
     monkeypatch.setattr(attention, "code_library", lambda xp: xp.code)
     shapes = (batch, m, d), (batch, n, d), (batch, n, d)
     arrays = [card.empty(shape, dtype_named(dtype)) for shape in shapes]
