@@ -144,7 +144,7 @@ def _holds_truths(index: Any) -> bool:
 class SimulatedArray:
     """An array in a simulated device's memory. Made by the device, never by hand."""
 
-    __slots__ = ("__weakref__", "_accesses", "_charge", "_device", "_host", "_root")
+    __slots__ = ("__weakref__", "_accesses", "_charge", "_device", "_host", "_of", "_root")
 
     __array_priority__ = 100
     __hash__ = None  # type: ignore[assignment]
@@ -162,6 +162,7 @@ class SimulatedArray:
         self._root = root
         self._charge = charge
         self._accesses = accesses
+        self._of: SimulatedArray | None = None
 
     if TYPE_CHECKING:
 
@@ -226,7 +227,10 @@ class SimulatedArray:
         return result
 
     def _view(self, host: _HostArray) -> SimulatedArray:
-        return SimulatedArray(self._device, host, self._root, self._charge, self._accesses)
+        view = SimulatedArray(self._device, host, self._root, self._charge, self._accesses)
+        # As CuPy's and NumPy's, a view holds the array that it is one of: who asks counts that.
+        view._of = self if self._of is None else self._of
+        return view
 
     def __getitem__(self, index: Any) -> SimulatedArray:
         seen = [self]

@@ -560,3 +560,27 @@ def test_what_the_host_keeps_is_not_recorded():
         taken = [session.run(queue.dequeue())[0] for _ in range(6)]
         assert taken == [2.0 * number + 1 for number in range(6)]
         assert session.run(gradients.take_grad(6)).tolist() == [2.5, 2.5]
+
+
+@pytest.mark.parametrize("use_resource", [False, True])
+def test_a_part_of_a_variable_is_read_as_it_is_in_that_step(use_resource):
+    with tf.device("/gpu:0"):
+        values = np.arange(12, dtype=np.float32).reshape(6, 2)
+        table = tf.get_variable("table", initializer=values, use_resource=use_resource)
+        added = tf.placeholder(tf.float32, [6, 2])
+        before = tf.identity(table)[1:5:2]
+        with tf.control_dependencies([before]):
+            now = tf.assign_add(table, added) * 1.0
+        with tf.control_dependencies([now]):
+            after = tf.reshape(table[2:], [-1])
+    fetches = [before, after] if use_resource else [after]
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        for step in range(5):
+            with session.counting() as counted:
+                *old, new = session.run(fetches, {added: values})
+            assert new.tolist() == ((step + 2) * values[2:]).ravel().tolist()
+            if old:
+                assert old[0].tolist() == ((step + 1) * values[1:5:2]).tolist()
+        assert refusals(session) == []
+    assert counted["/gpu:0"].replays

@@ -52,6 +52,9 @@ class Definition(NamedTuple):
     is_stateful: bool = False
     attrs: Mapping[str, Any] = MappingProxyType({})
 
+    def __hash__(self) -> int:
+        return hash((self.inputs, self.outputs))
+
     @property
     def has_single_output(self) -> bool:
         """Whether there is one output."""

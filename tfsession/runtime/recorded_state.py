@@ -55,11 +55,25 @@ class VariableState:
         ]
 
     def overtaken(self, results: Sequence[Value]) -> list[Any]:
-        """Those of the results that are what a variable held before it was given a new array."""
+        """Those of the results that lie where a variable does, and are not what it is now.
+
+        They are what it held before it was given a new array, or a part of it.
+        """
         device = self._device
-        old = {device.address(array) for _, array in self._replaced()}
-        owned = [value for value in results if device.owns(value)]
-        return [value for value in owned if device.address(value) in old]
+        old = {id(variable) for variable, _ in self._replaced()}
+        found = []
+        for value in results:
+            if not device.owns(value) or not value.size:
+                continue
+            at = device.address(value)
+            for variable, _, array in self._rows:
+                begin = device.address(array)
+                if begin <= at < begin + array.nbytes:
+                    is_whole = at == begin and value.shape == array.shape
+                    if id(variable) in old or not is_whole:
+                        found.append(value)
+                    break
+        return found
 
     def settle(self, results: Sequence[Value]) -> list[Value]:
         """Let variables be where they were, with the new content; what was read stays as it was.
