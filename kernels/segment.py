@@ -43,10 +43,32 @@ def segment_mean(xp: Any, data: Any, segment_ids: Any) -> Any:
     total = segment_sum(xp, data, segment_ids)
     if not len(total):
         return total
-    counts = xp.maximum(xp.bincount(xp.asarray(segment_ids), minlength=len(total)), 1)
-    divisors = counts.reshape(-1, *[1] * (data.ndim - 1)).astype(data.dtype)
-    is_whole = data.dtype.kind in "iu"
-    return (total // divisors if is_whole else total / divisors).astype(data.dtype, copy=False)
+    counts = xp.bincount(xp.asarray(segment_ids), minlength=len(total))
+    return _means(xp, total, xp.maximum(counts, 1))
+
+
+@kernel("SegmentSum", form="counted", device="GPU")
+def segment_sum_counted(xp: Any, data: Any, segment_ids: Any, count: Any) -> Any:
+    """As the others, for ids that were looked at, of so many segments."""
+    if data.ndim < 1 or data.shape[0] != segment_ids.size:
+        raise _refuse("segment_ids should be the same size as dimension 0 of input.")
+    return row_sums(xp, segment_ids, data, int(count))
+
+
+@kernel("SegmentMean", form="counted", device="GPU")
+def segment_mean_counted(xp: Any, data: Any, segment_ids: Any, count: Any) -> Any:
+    """As the others, for ids that were looked at, of so many segments."""
+    total = segment_sum_counted(xp, data, segment_ids, count)
+    if not len(total):
+        return total
+    counts = row_sums(xp, segment_ids, xp.ones(segment_ids.size), len(total))
+    return _means(xp, total, xp.maximum(counts, 1))
+
+
+def _means(xp: Any, total: Any, counts: Any) -> Any:
+    divisors = counts.reshape(-1, *[1] * (total.ndim - 1)).astype(total.dtype)
+    means = total // divisors if total.dtype.kind in "iu" else total / divisors
+    return means.astype(total.dtype, copy=False)
 
 
 def _extreme(xp: Any, kind: str, dtype: Any) -> Any:

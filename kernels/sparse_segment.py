@@ -123,6 +123,10 @@ def _register(kind: str) -> None:
     def _(xp: Any, data: Any, indices: Any, segment_ids: Any) -> Any:
         return _reduce(xp, kind, data, indices, segment_ids)
 
+    @kernel(f"SparseSegment{kind}", form="counted", device="GPU")
+    def _(xp: Any, data: Any, indices: Any, segment_ids: Any, count: Any) -> Any:
+        return _reduce_unseen(xp, kind, data, indices, segment_ids, int(count))
+
     @kernel(f"SparseSegment{kind}WithNumSegments", host=["num_segments"])
     def _(xp: Any, data: Any, indices: Any, segment_ids: Any, num_segments: Any) -> Any:
         return _reduce_unseen(xp, kind, data, indices, segment_ids, int(num_segments))

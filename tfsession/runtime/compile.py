@@ -19,6 +19,7 @@ from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.captured import CapturedComputation
+from tfsession.runtime.counted import counted
 from tfsession.runtime.function_text import Source
 from tfsession.runtime.inline import Bits, Inliner, can_inline
 from tfsession.runtime.moves import moves_of
@@ -134,6 +135,7 @@ def lay_out(
     def change(region: Region, location: dict[Tensor, Memory]) -> None:
         _check_fetches(region, [t for t in signature.fetches if t not in feeds])
         if refused is not None:
+            counted(region, location, feeds)
             structured(region, location, signature.fetches, refused, feeds)
 
     return partition(ops, placement, feeds, arrivals, signature.wiring, strips_debug, change)

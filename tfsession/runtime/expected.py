@@ -73,7 +73,7 @@ def expected(op: Operation, inputs: Sequence[Any]) -> list[Request]:
     shape_function = op.op_def.shape
     if shape_function is None or not all(hasattr(value, "shape") for value in inputs):
         return []
-    seen = [_Seen(value, tensor.dtype) for value, tensor in zip(inputs, op.inputs, strict=True)]
+    seen = [_Seen(value, tensor.dtype) for value, tensor in zip(inputs, op.inputs, strict=False)]
     try:
         return _requests(op, shape_function(_Call(op, seen)))
     except Exception:

@@ -257,7 +257,7 @@ def has_effects(node: Node) -> bool:
         return False
     return any(
         arg.is_ref or tensor.dtype.base_dtype in (resource, variant)
-        for tensor, arg in zip(node.inputs, input_arguments(node.op), strict=True)
+        for tensor, arg in zip(node.inputs, input_arguments(node.op), strict=False)
     )
 
 

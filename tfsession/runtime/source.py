@@ -420,7 +420,8 @@ class Writer:
                 break
         else:
             return arguments
-        rows = zip(node.inputs, node.input_memories, input_arguments(node.op), strict=True)
+        # A form of a kernel may take more than the operation does.
+        rows = zip(node.inputs, node.input_memories, input_arguments(node.op), strict=False)
         for index, (tensor, memory, arg) in enumerate(rows):
             if names.must_read(tensor, memory, arg):
                 arguments[index] += ".read()"
