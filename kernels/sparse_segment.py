@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from tfsession.core.dtypes import int64
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.kernels.gather import take_or_zeros
 from tfsession.kernels.segment_sums import row_sums
+from tfsession.kernels.unique import unique_padded
 
 
 def _refuse(text: str) -> InvalidArgumentError:
@@ -108,18 +110,19 @@ def _reduce_unseen(xp: Any, kind: str, data: Any, indices: Any, ids: Any, count:
     return total.astype(data.dtype, copy=False)
 
 
-def _spread_unseen(xp: Any, kind: str, grad: Any, indices: Any, ids: Any, rows: int) -> Any:
+def _spread_unseen(
+    xp: Any, kind: str, grad: Any, indices: Any, ids: Any, rows: int, places: Any = None
+) -> Any:
     _check_vectors(indices, ids)
     if kind != "Sum" and len(grad):
         grad = grad / _column(_divisors_unseen(xp, kind, ids, len(grad)), grad)
-    total = _sums_unseen(xp, rows, indices, take_or_zeros(xp, grad, ids, 0, 0))
+    places = indices if places is None else places
+    total = _sums_unseen(xp, rows, places, take_or_zeros(xp, grad, ids, 0, 0))
     return total.astype(grad.dtype, copy=False)
 
 
 def _register(kind: str) -> None:
-    host = ["indices", "segment_ids"]
-
-    @kernel(f"SparseSegment{kind}", host=host)
+    @kernel(f"SparseSegment{kind}", host=["indices", "segment_ids"])
     def _(xp: Any, data: Any, indices: Any, segment_ids: Any) -> Any:
         return _reduce(xp, kind, data, indices, segment_ids)
 
@@ -145,7 +148,18 @@ def _register(kind: str) -> None:
         total = _summed(xp, int(output_dim0), indices, parts)
         return total.astype(grad.dtype, copy=False)
 
-    @kernel(f"SparseSegment{kind}GradV2", host=[*host, "dense_output_dim0"])
+    @kernel(f"SparseSegment{kind}GradV2", host=["dense_output_dim0"])
+    def _(xp: Any, grad: Any, indices: Any, segment_ids: Any, dense_output_dim0: Any) -> Any:
+        kept, places = xp.unique(indices, return_inverse=True)
+        places = places.reshape(-1)
+        return _spread_unseen(xp, kind, grad, indices, segment_ids, kept.size, places), kept
+
+    @kernel(f"SparseSegment{kind}GradV2", form="padded", device="GPU", host=["dense_output_dim0"])
+    def _(xp: Any, grad: Any, indices: Any, segment_ids: Any, dense_output_dim0: Any) -> Any:
+        kept, places = unique_padded(xp, indices, out_idx=int64)
+        return _spread_unseen(xp, kind, grad, indices, segment_ids, kept.size, places), kept
+
+    @kernel(f"SparseSegment{kind}GradV2", device="CPU")
     def _(xp: Any, grad: Any, indices: Any, segment_ids: Any, dense_output_dim0: Any) -> Any:
         parts = _spread(xp, kind, grad, indices, segment_ids, dense_output_dim0)
         kept, places = xp.unique(xp.asarray(indices), return_inverse=True)

@@ -31,6 +31,9 @@ class _Mark(Enum):
 
 Marks = Mapping[int, _Mark]
 
+# What gives distinct indices: as they are, or as those of sums.
+_SUMS = frozenset(f"SparseSegment{kind}GradV2" for kind in ("Sum", "Mean", "SqrtN"))
+_STARTS = _SUMS | {"Unique"}
 # Inputs with a row for each index.
 _OF_ROWS = frozenset({"updates", "grad", "delta"})
 _SCATTERS = frozenset(
@@ -47,7 +50,7 @@ def padded(segments: list[Segment], is_needed: Callable[[Tensor], bool]) -> list
         segments: those of a region, in an order in which they can run.
         is_needed: whether a tensor is read behind them, or is fed.
     """
-    if not any(node.op.type == "Unique" for segment in segments for node in segment.nodes):
+    if not any(node.op.type in _STARTS for segment in segments for node in segment.nodes):
         return segments
     nodes = [node for segment in segments for node in segment.nodes]
     found = _Padding(nodes, is_needed).kernels()
@@ -77,7 +80,7 @@ class _Padding:
         found: dict[Operation, Kernel] = {}
         # What stands behind may be padded by itself where what stands before may not.
         for number, node in reversed(list(enumerate(self._nodes))):
-            if node.op.type == "Unique":
+            if node.op.type in _STARTS:
                 found |= self._behind(number) or {}
         return found
 
@@ -107,7 +110,7 @@ class _Padding:
 
 
 def _form(node: Node, given: Marks) -> Kernel | None:
-    if node.op.type != "Unique" and not _is_row_update(node):
+    if node.op.type not in _STARTS and not _is_row_update(node):
         return None
     return find_kernel(node.op.type, node.device.device_type, node.op.attrs, "padded")
 
@@ -154,6 +157,34 @@ def _unique(node: Node, given: Marks) -> dict[int, _Mark] | None:
     return {0: _Mark.INDICES, 1: _Mark.NUMBERS} if given else {0: _Mark.INDICES}
 
 
+def _distinct_sums(node: Node, given: Marks) -> dict[int, _Mark] | None:
+    return None if given or _form(node, given) is None else {0: _Mark.ROWS, 1: _Mark.INDICES}
+
+
+def _rows_of(node: Node, given: Marks) -> dict[int, _Mark] | None:
+    """Rows of a table by indices, nothing for those that are not there; or by numbers of rows."""
+    rows, places = given.get(0), given.get(1)
+    if node.memory is None or set(given) - {0, 1} or node.op.attrs.get("batch_dims"):
+        return None
+    if node.op.type == "GatherV2" and _known(node.inputs[2]) != [0]:
+        return None
+    if rows is None and places is _Mark.INDICES:
+        return {0: _Mark.ROWS}
+    return {} if rows is _Mark.ROWS and places is _Mark.NUMBERS else None
+
+
+def _sums_of_rows(node: Node, given: Marks) -> dict[int, _Mark] | None:
+    """Sums of rows by their numbers; those that are not there have none."""
+    is_unseen = node.kernel.form == "counted" and node.memory is not None
+    return {} if is_unseen and given == {0: _Mark.ROWS, 1: _Mark.NUMBERS} else None
+
+
+def _gradients_of_rows(node: Node, given: Marks) -> dict[int, _Mark] | None:
+    """The gradient of each row: zeros for those that are not there."""
+    fits = node.memory is not None and given == {1: _Mark.NUMBERS, 3: _Mark.COUNT}
+    return {0: _Mark.ROWS} if fits else None
+
+
 def _shape(node: Node, given: Marks) -> dict[int, _Mark] | None:
     return {0: _Mark.SHAPE} if given[0] in (_Mark.INDICES, _Mark.ROWS) else None
 
@@ -193,6 +224,10 @@ def _of_each(node: Node, given: Marks) -> dict[int, _Mark] | None:
 
 
 _RULES: dict[str, Callable[[Node, Marks], dict[int, _Mark] | None]] = {
+    **dict.fromkeys(_SUMS, _distinct_sums),
+    **dict.fromkeys(("Gather", "GatherV2", "ResourceGather"), _rows_of),
+    **{f"SparseSegment{kind}": _sums_of_rows for kind in ("Sum", "Mean", "SqrtN")},
+    **{f"SparseSegment{kind}Grad": _gradients_of_rows for kind in ("Sum", "Mean", "SqrtN")},
     "Identity": _through,
     "Shape": _shape,
     "StridedSlice": _first_of,
