@@ -297,7 +297,8 @@ class Kernel:
             bound: Callable[..., Any] = getattr(first, self.ufunc)
             return bound
         assert self.function is not None
-        values = {name: attrs[name] for name in self.keywords(op_def)}
+        names = self._keywords.get(op_def) or self.keywords(op_def)
+        values = {name: attrs[name] for name in names}
         if self.kept is not None:
             values["kept"] = self.kept
         return partial(self.function, first, **values)

@@ -421,9 +421,11 @@ class Engine:
         value = self._constants.get(key)
         if value is None:
             try:
-                value = self._constants[key] = self._call(node, ())
+                value = self._call(node, ())
             except Exception as error:
                 raise failure_of(error, None, [node.op]) from None
+            if value is not node.op.attrs.get("value"):
+                self._constants[key] = value
         return value
 
     # --- what rewriting asks for ----------------------------------------------------------------

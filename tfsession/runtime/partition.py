@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, groupby
+from itertools import groupby
 from operator import attrgetter
 from types import MappingProxyType
 
@@ -281,12 +281,18 @@ def partition(
     return _lay_out(region, location)
 
 
+class _OnHost(dict[Tensor, Memory]):
+    """Where tensors are that lie on the host."""
+
+    def __missing__(self, tensor: Tensor) -> Memory:
+        return None
+
+
 def _locate(nodes: Sequence[Node], feeds: Mapping[Tensor, Memory]) -> dict[Tensor, Memory]:
     """Where each tensor is made or fed; settles what goes by where inputs lie."""
     devices = {node.device for node in nodes}
     if all(d.device_type == "CPU" for d in devices) and not any(feeds.values()):
-        outputs = chain.from_iterable([node.op.outputs for node in nodes])
-        return {**dict.fromkeys(outputs, None), **feeds}  # there is nothing to settle
+        return _OnHost(feeds)  # there is nothing to settle
     location: dict[Tensor, Memory] = dict(feeds)
     known: set[Tensor] = set()
     _leave_constants(nodes)

@@ -14,7 +14,7 @@ from typing import Any
 
 from tfsession.runtime.partition import Node
 
-# A piece has at least so many operations, and less than twice as many.
+# A piece has at least so many operations, the last one aside, and less than twice as many.
 _PIECE = 256
 
 # What values go by until a text names them: the tensor, or a name where one tensor has several.
@@ -150,8 +150,8 @@ def pieces_of(
                     changes[end + 1 if end < length else end] -= 1
     living = list(accumulate(changes))
     cuts = [0]
-    while length - cuts[-1] > 2 * _PIECE:
+    while length - cuts[-1] > _PIECE * 5 // 4:  # what is left is like no other: better a short one
         begin = cuts[-1] + _PIECE
-        crossing = living[begin : begin + _PIECE]
+        crossing = living[begin : min(begin + _PIECE, length)]
         cuts.append(begin + crossing.index(min(crossing)))
     return list(zip(cuts, [*cuts[1:], length], strict=True))
