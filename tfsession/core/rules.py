@@ -297,11 +297,19 @@ class Kernel:
             bound: Callable[..., Any] = getattr(first, self.ufunc)
             return bound
         assert self.function is not None
+        return partial(self.function, first, **self._values(op_def, attrs))
+
+    def give(self, first: Any, op_def: OpDef, attrs: dict[str, Any]) -> Any:
+        """What the function gives that needs no inputs."""
+        assert self.function is not None
+        return self.function(first, **self._values(op_def, attrs))
+
+    def _values(self, op_def: OpDef, attrs: dict[str, Any]) -> dict[str, Any]:
         names = self._keywords.get(op_def) or self.keywords(op_def)
         values = {name: attrs[name] for name in names}
         if self.kept is not None:
             values["kept"] = self.kept
-        return partial(self.function, first, **values)
+        return values
 
     def keeping(self) -> Kernel:
         """This kernel for one operation, of which the inputs that `keeps` names are constants."""

@@ -71,7 +71,7 @@ def compile_plan(
     refused = binder.unrecorded if is_free else None
     layout = lay_out(ops, placement, signature, binder.strips_debug, refused)
     feeds = signature.feed_memories
-    names = Names(layout, feeds)
+    names = Names(layout, feeds, signature.fetches)
     wanted, brought = fetch_transfers(layout, signature)
     moves = [move for move in moves_of(layout, feeds, brought) if not move.is_explicit]
     transfers = share_waits(layout, brought)

@@ -398,8 +398,7 @@ class Engine:
     def bind(self, node: Node) -> Function:
         """The kernel of a node as a function of its inputs, bound to this session's state."""
         kernel, op = node.kernel, node.op
-        is_ufunc = kernel.ufunc is not None and node.device.ledger is None
-        if node.memory is None and (is_ufunc or (kernel.constant and not kernel.stateful)):
+        if kernel.ufunc is not None and node.memory is None and node.device.ledger is None:
             return kernel.bind(np, op.op_def, op.attrs)
         first = (
             KernelContext(node, self.state, self.callable_of, self._device_named)
@@ -444,10 +443,11 @@ class Engine:
             use(before)
 
     def _call(self, node: Node, values: Sequence[Value]) -> Value:
-        if node.memory is None and node.kernel.constant:
-            return self.bind(node)()
+        kernel, op = node.kernel, node.op
+        if node.memory is None and kernel.constant and not kernel.stateful:
+            return kernel.give(np, op.op_def, op.attrs)
         memory = nullcontext() if node.memory is None else node.memory.activate()
-        with memory, on_behalf_of(node.op.name, node.op.type):
+        with memory, on_behalf_of(op.name, op.type):
             return self.bind(node)(*values)
 
     def close(self) -> None:

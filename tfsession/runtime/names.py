@@ -10,7 +10,6 @@ from itertools import chain, count
 from tfsession.core.dtypes import resource
 from tfsession.core.op_def import ArgDef
 from tfsession.devices.transfer import Memory
-from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.partition import Layout, Node
 from tfsession.runtime.plan import (
@@ -29,11 +28,15 @@ from tfsession.runtime.segments import Function
 class Names:
     """The name of each value in each memory where it is wanted, and where it was made."""
 
-    def __init__(self, layout: Layout, feeds: Mapping[Tensor, Memory]) -> None:
+    def __init__(
+        self, layout: Layout, feeds: Mapping[Tensor, Memory], fetches: Iterable[Tensor]
+    ) -> None:
         self.names: defaultdict[int, dict[Tensor, str]] = defaultdict(dict)  # by id of the memory
         self.feeds = feeds
         self.location = layout.location
-        self._region = layout.region
+        fetched = {tensor.op for tensor in fetches}
+        nodes = [node for node in layout.region.all_nodes() if node.op in fetched]
+        self._makers = {node.op: node for node in nodes}
         self._count = count()
         for tensor, memory in feeds.items():
             self.of(tensor, memory)
@@ -49,10 +52,6 @@ class Names:
     def call(self, tensor: Tensor, memory: Memory, name: str) -> None:
         """Give a tensor of a memory the name of another."""
         self.names[id(memory)][tensor] = name
-
-    @cached_property
-    def _nodes(self) -> dict[Operation, Node]:
-        return {node.op: node for node in self._region.all_nodes()}
 
     def source_of(self, tensor: Tensor) -> str:
         """The name of a tensor where it was made or fed."""
@@ -137,7 +136,7 @@ class Names:
             return partial(finish_reference, name, memory)
         if tensor.dtype.base_dtype is resource:
             return finish_handle
-        node = None if tensor in self.feeds else self._nodes.get(tensor.op)
+        node = None if tensor in self.feeds else self._makers.get(tensor.op)
         if self.location[tensor] is memory:
             shared = node is None or node.kernel.aliases or node.kernel.constant
         else:

@@ -142,12 +142,13 @@ def pieces_of(
     length = len(nodes)
     changes = [0] * (length + 1)
     for index, results in enumerate(outputs):
-        if not nodes[index].kernel.constant:
-            for name in results:
-                end = last_use.get(name, index)
-                if end > index:
-                    changes[index + 1] += 1
-                    changes[end + 1 if end < length else end] -= 1
+        if nodes[index].kernel.constant:
+            continue
+        for name in results:
+            end = last_use.get(name, index)
+            if end > index:
+                changes[index + 1] += 1
+                changes[end + 1] -= 1
     living = list(accumulate(changes))
     cuts = [0]
     while length - cuts[-1] > _PIECE * 5 // 4:  # what is left is like no other: better a short one
