@@ -305,8 +305,7 @@ class Kernel:
         return self.function(first, **self._values(op_def, attrs))
 
     def _values(self, op_def: OpDef, attrs: dict[str, Any]) -> dict[str, Any]:
-        names = self._keywords.get(op_def) or self.keywords(op_def)
-        values = {name: attrs[name] for name in names}
+        values = {name: attrs[name] for name in self.keywords(op_def)}
         if self.kept is not None:
             values["kept"] = self.kept
         return values
