@@ -17,6 +17,7 @@ import numpy as np
 
 from tfsession.core.dtypes import float32
 from tfsession.core.rules import fusers
+from tfsession.devices.blas import square_sum
 from tfsession.devices.spares import Spares
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.blocks import Unfit
@@ -26,7 +27,7 @@ from tfsession.runtime.neighbours import Neighbours
 from tfsession.runtime.partition import Node
 
 # Elements of the input from which on, and up to which it is worth it: larger products are cut.
-_LEAST, _MOST = 1 << 10, 1 << 19
+_LEAST, _MOST = 1 << 10, 1 << 17
 # What is known of inputs of so many sizes.
 _MOST_SIZES = 16
 # Sums of less are finite, however they are added up.
@@ -84,13 +85,12 @@ class Layered(Group):
             steps = known[shape] if shape in known else found(shape, (x, *others))
             if steps is None or x.dtype != np.float32 or not x.flags.c_contiguous:
                 return None
-            flat = x.reshape(-1)
-            if not flat.dot(flat) < steps.most:
+            if not square_sum(x.reshape(-1)) < steps.most:
                 return None
-            for step, size in steps.steps:
+            for step, shape in steps.steps:
                 if closing:
                     stop_closed()
-                result = np.empty(size, np.float32)
+                result = np.empty(shape, np.float32)
                 step(x, result)
                 x = result
             return x
