@@ -31,8 +31,9 @@ _LEAST_BLOCK, _TINY = 5_000_000, 1 << 18
 # BLAS packs the whole other matrix for each block, so blocks have so many rows or columns if they
 # can, in steps of what its inner loops take at once.
 _LEAST_SIDE, _MOST_SIDE, _SIDE_STEP = 128, 512, 16
-# Multiplications from which on a library is asked: a call of it takes some microseconds more.
-_LIBRARY = 2_000_000
+# Multiplications from which on a library is asked: a call of it takes some microseconds more. Few
+# rows BLAS multiplies more slowly, but for one, for which only it has a way of its own.
+_LIBRARY, _LIBRARY_FEW, _FEW = 4_000_000, 2_000_000, 64
 # The same of batches: for fewer, small matrices BLAS is as fast.
 _LIBRARY_BATCH = 20_000_000
 
@@ -62,7 +63,7 @@ def multiply(xp: Any, left: Any, right: Any, out: Any = None) -> Any:
     if work < _TINY or inner != right.shape[0]:
         return xp.matmul(left, right, out=out)
     goes_down, step = _cut(rows, inner, columns)
-    is_large = work >= _LIBRARY and rows > 1 < columns
+    is_large = work >= (_LIBRARY if rows > _FEW else _LIBRARY_FEW) and rows > 1 < columns
     library = suits(xp, left, right) if is_large else None
     if library is None and step == (rows if goes_down else columns):
         with blas_threads_for(work):
@@ -86,9 +87,12 @@ def layer(rows: int, w: Any, bias: Any, is_rectified: bool) -> Callable[[Any, An
     """What writes the layer of so many rows, of which nothing is NaN; see `fusers`."""
     inner, columns = w.shape
     goes_down, step = _cut(rows, inner, columns)
-    if rows * inner * columns < _LIBRARY or step != (rows if goes_down else columns):
+    least = _LIBRARY if rows > _FEW else _LIBRARY_FEW
+    if step != (rows if goes_down else columns) or rows * inner * columns < least:
         return None
-    return written_layer(rows, w, bias, is_rectified) if rows > 1 < columns else None
+    if rows == 1 or columns == 1:  # as in `multiply`
+        return None
+    return written_layer(rows, w, bias, is_rectified)
 
 
 def _refuse(text: str, a: Any, b: Any, between: str) -> InvalidArgumentError:

@@ -329,7 +329,7 @@ def chained(
         feeds: tensors whose values come from outside.
         is_needed: the tensors that are read behind these operations.
     """
-    if not any(isinstance(node, Convolved) for node in nodes):
+    if Convolved not in set(map(type, nodes)):
         return list(nodes)
     return in_stretches(_Stretch, nodes, feeds, is_needed)
 

@@ -176,7 +176,7 @@ def fused_layers(
         feeds: tensors whose values come from outside.
         is_needed: the tensors that are read behind these operations.
     """
-    if not any(node.op.type == "MatMul" for node in nodes):
+    if "MatMul" not in {node.kernel.op_type for node in nodes}:
         return list(nodes)
     return in_stretches(_Stretch, nodes, feeds, is_needed)
 
