@@ -95,6 +95,18 @@ def layer(rows: int, w: Any, bias: Any, is_rectified: bool) -> Callable[[Any, An
     return written_layer(rows, w, bias, is_rectified)
 
 
+@fuser("rows of a layer")
+def rows_of_layer(
+    rows: int, some: Sequence[int], w: Any, bias: Any
+) -> dict[int, Callable[[Any, Any], None]] | None:
+    """What writes the layer, not rectified, for `some` numbers of its rows; see `fusers`."""
+    least = _LIBRARY if rows > _FEW else _LIBRARY_FEW
+    if rows * w.size < least or w.shape[1] == 1:
+        return None
+    found = {count: written_layer(count, w, bias, False) for count in some}
+    return None if None in found.values() else found  # type: ignore[return-value]
+
+
 def _refuse(text: str, a: Any, b: Any, between: str) -> InvalidArgumentError:
     shapes = f"{debug_string(a.shape)}{between}{debug_string(b.shape)}"
     return InvalidArgumentError(None, None, f"{text}{shapes}")

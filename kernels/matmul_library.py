@@ -64,20 +64,17 @@ def written(library: Library, left: Any, right: Any, out: Any) -> bool:
     return found is not None
 
 
-def written_layer(
-    rows: int, w: Any, bias: Any, is_rectified: bool
-) -> Callable[[Any, Any], None] | None:
-    """`write(x, out)`, of a product to which a bias is added, and which is rectified then.
-
-    What is NaN becomes zero. None where the library would not multiply so, or otherwise.
-    """
-    library = dnn_library(np, w) if bias is None else dnn_library(np, w, bias)
-    if library is None:
-        return None
-    shapes = (rows, len(w)), w.shape, (rows, w.shape[1])
-    x, weights, result = (library.layout(shape, (shape[1], 1)) for shape in shapes)
-    vector = library.layout((1, w.shape[1]), (w.shape[1], 1))
-    then = [] if bias is None else [(_ADD, vector)]
+@lru_cache(maxsize=256)
+def _layer(
+    library: Library, sizes: tuple[int, int, int], has_bias: bool, is_rectified: bool
+) -> Primitive | None:
+    """`layer(x, w, out)`, or `layer(x, w, out, bias)`, for rows, inner size and columns."""
+    rows, inner, columns = sizes
+    x, weights, result, vector = (
+        library.layout((down, along), (along, 1))
+        for down, along in ((rows, inner), (inner, columns), (rows, columns), (1, columns))
+    )
+    then = [(_ADD, vector)] if has_bias else []
     then += [(_RECTIFIED, None)] if is_rectified else []
     plain, found = (
         library.describe("matmul", x, weights, None, result, then=behind) for behind in ([], then)
@@ -87,8 +84,22 @@ def written_layer(
     if not plain.name.startswith(_FAST):
         return None
     arguments = {_SOURCE: x, _WEIGHTS: weights, _RESULT: result}
-    if bias is None:
-        run = Primitive(library, found, arguments).run
-        return lambda x, out: run(x, w, out)
-    run = Primitive(library, found, {**arguments, _LATER | _SECOND: vector}).run
-    return lambda x, out: run(x, w, out, bias)
+    if has_bias:
+        arguments[_LATER | _SECOND] = vector
+    return Primitive(library, found, arguments)
+
+
+def written_layer(
+    rows: int, w: Any, bias: Any, is_rectified: bool
+) -> Callable[[Any, Any], None] | None:
+    """`write(x, out)`, of a product to which a bias is added, and which is rectified then.
+
+    Where it is rectified, what is NaN becomes zero. None where the library would not multiply so,
+    or otherwise.
+    """
+    library = dnn_library(np, w) if bias is None else dnn_library(np, w, bias)
+    found = library and _layer(library, (rows, *w.shape), bias is not None, is_rectified)
+    if not found:
+        return None
+    run, behind = found.run, () if bias is None else (bias,)
+    return lambda x, out: run(x, w, out, *behind)

@@ -58,15 +58,15 @@ def networks(draw):
     }
 
 
-def _network(rows, inner, layers, scale, hole):
+def _network(rows, inner, layers, scale, hole, weights=tf.constant):
     rng = np.random.default_rng(0)
     x = rng.normal(0, scale, (rows, inner)).astype(np.float32)
     if hole is not None:
         x[1, 2] = hole
     y = fed = tf.placeholder(tf.float32, [None, inner])
     for width, bias, is_rectified in layers:
-        y = tf.matmul(y, rng.normal(size=(inner, width)).astype(np.float32))
-        vector = rng.normal(size=width).astype(np.float32)
+        y = tf.matmul(y, weights(rng.normal(size=(inner, width)).astype(np.float32)))
+        vector = weights(rng.normal(size=width).astype(np.float32))
         if bias is not None:
             y = tf.nn.bias_add(y, vector) if bias == "bias_add" else y + vector
         y, inner = tf.nn.relu(y) if is_rectified else y, width
@@ -77,6 +77,7 @@ def _both(y, feeds):
     found = []
     for config in (None, L0):
         with tf.Session(config=config) as session:
+            session.run(tf.global_variables_initializer())
             found.append([session.run(y, feeds) for _ in range(2)])
             np.testing.assert_array_equal(*found[-1])
     return found[0][0], found[1][0]
@@ -88,6 +89,23 @@ def test_layers_give_what_their_operations_give(library, ran):
     def check(network):
         with tf.Graph().as_default(), tf.device("/cpu:0"), np.errstate(all="ignore"):
             one, other = _both(*_network(**network))
+        np.testing.assert_array_equal(one.view(np.uint32), other.view(np.uint32))
+
+    check()
+    assert ran[True]
+
+
+@pytest.mark.parametrize("weights", [tf.constant, tf.Variable])
+def test_blocks_of_many_rows_give_what_all_give(library, ran, monkeypatch, weights):
+    monkeypatch.setattr(fuse_layers, "_LEAST_WORK", 1 << 20)
+    monkeypatch.setattr(fuse_layers, "_BLOCK", 1 << 23)
+
+    @settings(max_examples=30, deadline=None, database=None)
+    @given(networks(), st.integers(150, 900))
+    def check(network, rows):
+        network["rows"] = rows
+        with tf.Graph().as_default(), tf.device("/cpu:0"), np.errstate(all="ignore"):
+            one, other = _both(*_network(**network, weights=weights))
         np.testing.assert_array_equal(one.view(np.uint32), other.view(np.uint32))
 
     check()

@@ -378,7 +378,8 @@ def affine(*op_types: str) -> Callable[[F], F]:
 # products shall do to the result, and the bias or None. On the host, "pieces" is `f(attrs, shape,
 # filters, added)`, which gives the pieces of a convolution of images of a shape, and "layer" is
 # `f(rows, weights, bias, is_rectified)`, which gives what writes a dense layer where nothing can be
-# NaN, `f(x, out)`, or None.
+# NaN, `f(x, out)`, or None; "rows of a layer" is `f(rows, some, weights, bias)`, which gives the
+# same by numbers of rows, of which blocks of a layer that is not rectified are made.
 fusers: Registry[Callable[..., Any]] = Registry("fuser", late.kernels)
 
 

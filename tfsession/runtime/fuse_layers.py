@@ -1,6 +1,7 @@
-"""Small dense layers of the host one behind the other: products with biases and rectifiers.
+"""Dense layers of the host one behind the other: products with biases and rectifiers.
 
-A step of a served network takes some hundred microseconds, and many threads of a program run such
+Of many rows each block goes through all layers on one thread, while it is in the cache. Of few: a
+step of a served network takes some hundred microseconds, and many threads of a program run such
 steps at once. Whoever calls NumPy gives the interpreter away and has to wait until it is free
 again, and Linux may wake it on a core that is busy. So a library adds the bias and rectifies where
 it multiplies. It takes NaN for less than zero; whether there can be any, norms of the input and of
@@ -19,6 +20,8 @@ from tfsession.core.dtypes import float32
 from tfsession.core.rules import fusers
 from tfsession.devices.blas import square_sum
 from tfsession.devices.spares import Spares
+from tfsession.devices.threads import run_blocks
+from tfsession.devices.workspace import Workspace
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.blocks import Unfit
 from tfsession.runtime.control import stop_closed
@@ -26,8 +29,12 @@ from tfsession.runtime.fuse import Group, in_stretches, leaves
 from tfsession.runtime.neighbours import Neighbours
 from tfsession.runtime.partition import Node
 
-# Elements of the input from which on, and up to which it is worth it: larger products are cut.
-_LEAST, _MOST = 1 << 10, 1 << 17
+# Elements of the input from which on it is worth it, and up to which rows are few.
+_LEAST, _FEW = 1 << 10, 1 << 15
+# Multiplications of a block of many rows, and of all of them at least; and how many rows it has, in
+# steps of what inner loops take at once.
+_BLOCK, _LEAST_WORK = 50_000_000, 100_000_000
+_LEAST_ROWS, _STEP = 48, 16
 # What is known of inputs of so many sizes.
 _MOST_SIZES = 16
 # Sums of less are finite, however they are added up.
@@ -56,11 +63,13 @@ class _Steps(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Layered(Group):
-    """Dense layers, each of which reads the one before; weights and biases are constants."""
+    """Dense layers, each of which reads the one before; `is_fixed` if all else is constant."""
+
+    is_fixed: bool = False
 
     def condition(self, name: Callable[[Tensor], str]) -> str:
         """Whether the input is of a size that is worth it."""
-        return f"{_LEAST} <= {name(self.inputs[0])}.size <= {_MOST}"
+        return f"{name(self.inputs[0])}.size > {_LEAST if self.is_fixed else _FEW}"
 
     def computed(
         self, fetched: Collection[Tensor], closing: Sequence[object], spares: Spares
@@ -68,34 +77,116 @@ class Layered(Group):
         """What computes it, or gives None."""
         layers = _layers_of([leaf for part in self.parts for leaf in leaves(part)])
         places = {tensor: place for place, tensor in enumerate(self.inputs)}
-        known: dict[tuple[int, ...], _Steps | None] = {}
+        of_few = _FewRows(layers, places, closing) if self.is_fixed else None
+        of_many = _ManyRows(layers, places, closing)
 
-        def found(shape: tuple[int, ...], values: Sequence[Any]) -> _Steps | None:
-            if len(known) >= _MOST_SIZES:
-                known.clear()
-            try:
-                steps = _steps(shape, layers, places, values)
-            except Exception:
-                steps = None
-            known[shape] = steps
-            return steps
-
-        def compute(x: Any, *others: Any) -> Any:
-            shape = x.shape
-            steps = known[shape] if shape in known else found(shape, (x, *others))
-            if steps is None or x.dtype != np.float32 or not x.flags.c_contiguous:
+        def compute(*values: Any) -> Any:
+            x = values[0]
+            if x.ndim != 2 or x.dtype != np.float32 or not x.flags.c_contiguous:
                 return None
-            if not square_sum(x.reshape(-1)) < steps.most:
-                return None
-            for step, shape in steps.steps:
-                if closing:
-                    stop_closed()
-                result = np.empty(shape, np.float32)
-                step(x, result)
-                x = result
-            return x
+            if x.size > _FEW:
+                return of_many(values)
+            return None if of_few is None else of_few(values)
 
         return compute
+
+
+class _FewRows:
+    """Computes layers of constants on the calling thread."""
+
+    def __init__(
+        self, layers: Sequence[_Layer], places: Mapping[Tensor, int], closing: Sequence[object]
+    ) -> None:
+        self._layers, self._places, self._closing = layers, places, closing
+        self._known: dict[tuple[int, ...], _Steps | None] = {}
+
+    def __call__(self, values: Sequence[Any]) -> Any:
+        """The result, or None."""
+        x = values[0]
+        shape = x.shape
+        steps = self._known[shape] if shape in self._known else self._find(shape, values)
+        if steps is None or not square_sum(x.reshape(-1)) < steps.most:
+            return None
+        for step, shape in steps.steps:
+            if self._closing:
+                stop_closed()
+            result = np.empty(shape, np.float32)
+            step(x, result)
+            x = result
+        return x
+
+    def _find(self, shape: tuple[int, ...], values: Sequence[Any]) -> _Steps | None:
+        if len(self._known) >= _MOST_SIZES:
+            self._known.clear()
+        try:
+            steps = _steps(shape, self._layers, self._places, values)
+        except Exception:
+            steps = None
+        self._known[shape] = steps
+        return steps
+
+
+class _ManyRows:
+    """Computes blocks of rows, each through all layers while it is in the cache."""
+
+    def __init__(
+        self, layers: Sequence[_Layer], places: Mapping[Tensor, int], closing: Sequence[object]
+    ) -> None:
+        self._layers, self._closing = layers, closing
+        self._places = [
+            (places[layer.weights], None if layer.bias is None else places[layer.bias])
+            for layer in layers
+        ]
+
+    def __call__(self, values: Sequence[Any]) -> Any:
+        """The result, or None."""
+        x = values[0]
+        arrays = [(values[w], None if b is None else values[b]) for w, b in self._places]
+        try:
+            step = _block_of(x.shape, arrays)
+            rows = len(x)
+            some = {min(step, rows), rows % step or step}
+            find = fusers["rows of a layer"]
+            found = [find(rows, some, w, bias) for w, bias in arrays]
+            if None in found:
+                return None
+            widths = [w.shape[1] for w, _ in arrays]
+            result = np.empty((rows, widths[-1]), np.float32)
+
+            def compute(start: int, stop: int) -> None:
+                with Workspace(np) as take:
+                    part, count, last = x[start:stop], stop - start, len(widths) - 1
+                    for place, (layer, writes) in enumerate(zip(self._layers, found, strict=True)):
+                        if self._closing:
+                            stop_closed()
+                        if place == last:
+                            out = result[start:stop]
+                        else:
+                            out = take((count, widths[place]), np.float32)
+                        writes[count](part, out)
+                        if layer.is_rectified:
+                            layer.functions[-1](out, out=out)
+                        part = out
+
+            run_blocks(np, rows, step, compute)
+            return result
+        except Exception:
+            return None  # one after another they find the error again, and whose it is
+
+
+def _block_of(shape: tuple[int, ...], arrays: Sequence[tuple[Any, Any]]) -> int:
+    """How many rows a block has, of these layers; raises Unfit where there are none."""
+    rows, inner = shape
+    for w, bias in arrays:
+        if w.ndim != 2 or w.shape[0] != inner or (bias is not None and bias.shape != w.shape[1:]):
+            raise Unfit
+        inner = w.shape[1]
+    work = rows * sum(int(w.size) for w, _ in arrays)
+    blocks = 2 * max(1, work // (2 * _BLOCK))
+    step = -(-rows // blocks // _STEP) * _STEP
+    if work < _LEAST_WORK or step < _LEAST_ROWS:
+        raise Unfit
+    return step
 
 
 def _layers_of(nodes: Sequence[Node]) -> list[_Layer]:
@@ -197,7 +288,9 @@ class _Stretch(Neighbours):
                     made = {part.op.outputs[0] for part in chain}
                     inputs = dict.fromkeys(t for part in chain for t in part.inputs)
                     read = [tensor for tensor in inputs if tensor not in made]
-                    groups[places[-1]] = Layered.of(chain, read, chain[-1].op.outputs)
+                    group = Layered.of(chain, read, chain[-1].op.outputs)
+                    group.is_fixed = all(map(self._is_constant, read[1:]))
+                    groups[places[-1]] = group
         return self._with_groups(groups, taken)
 
     def _chain_of(self, product: Node) -> list[Node]:
@@ -225,7 +318,8 @@ class _Stretch(Neighbours):
         if kind == "Relu":
             return kind if last in ("MatMul", "bias") and _is_float(node) else ""
         if kind in _SUMS:
-            is_bias = last == "MatMul" and self._is_constant(node.inputs[1], 1) and _is_float(node)
+            shape = node.inputs[1]._shape
+            is_bias = last == "MatMul" and shape is not None and len(shape) == 1 and _is_float(node)
             return "bias" if is_bias and node.op.attrs.get("data_format") != b"NCHW" else ""
         return kind if last == "Relu" and self._is_product(node) else ""
 
@@ -236,11 +330,10 @@ class _Stretch(Neighbours):
             return False
         attrs = node.op.attrs
         is_plain = not attrs["transpose_a"] and not attrs["transpose_b"] and _is_float(node)
-        return is_plain and self._is_constant(node.inputs[1], 2)
+        return is_plain and not any(tensor.dtype.is_ref for tensor in node.inputs)
 
-    def _is_constant(self, tensor: Tensor, rank: int) -> bool:
-        is_here = tensor.op.type == "Const" and tensor not in self._feeds
-        return is_here and tensor._shape is not None and len(tensor._shape) == rank
+    def _is_constant(self, tensor: Tensor) -> bool:
+        return tensor.op.type == "Const" and tensor not in self._feeds
 
 
 def _is_float(node: Node) -> bool:
