@@ -53,8 +53,6 @@ _FILTER_BLOCK = 1 << 20
 _MOVE, _FILTER, _COPY, _START = 40, 80, 15, 4_000_000
 # To begin costs so much more than a library, which copies no windows.
 _MORE = 16_000_000
-# And where all cores work, what goes through memory takes longer by that part.
-_SLOWER = 3
 # Elements left free between rows of memory, which else lie apart by powers of two.
 _APART = 16
 
@@ -143,10 +141,20 @@ class _Target(NamedTuple):
 
 
 class _Tiling:
-    """The tiles of a convolution, and the blocks of them that are worked on at a time."""
+    """The tiles of a convolution, and the blocks of them that are worked on at a time.
+
+    Blocks of `block` bytes become twice as large, if that `grows`, where there are many of them.
+    """
 
     def __init__(
-        self, xp: Any, axes: Sequence[Axis], batch: int, widest: int, dtype: Any, block: int
+        self,
+        xp: Any,
+        axes: Sequence[Axis],
+        batch: int,
+        widest: int,
+        dtype: Any,
+        block: int,
+        grows: bool,
     ) -> None:
         self.xp, self.dtype = xp, dtype
         found = [_matrices(axis.extent) for axis in axes]
@@ -166,6 +174,8 @@ class _Tiling:
         rows, *others = (axis.steps for axis in self.seen)
         row = math.prod(others) * widest
         row_bytes = 2 * self.points * row * dtype.itemsize
+        if grows:
+            block = min(2 * block, max(block, batch * rows * row_bytes // 2))
         self.blocks = list(blocks(batch, rows, row_bytes, block))
         images, high = self.blocks[0]
         self._largest = (images.stop - images.start) * (high.stop - high.start) * row
@@ -221,14 +231,16 @@ class _Tiling:
 
 @lru_cache(maxsize=256)
 def _known(
-    xp: Any, axes: tuple[Axis, ...], batch: int, widest: int, dtype: Any, block: int
+    xp: Any, axes: tuple[Axis, ...], batch: int, widest: int, dtype: Any, block: int, grows: bool
 ) -> _Tiling:
-    return _Tiling(xp, axes, batch, widest, dtype, block)
+    return _Tiling(xp, axes, batch, widest, dtype, block, grows)
 
 
-def _tiling(xp: Any, batch: int, dtype: Any, axes: Sequence[Axis], widest: int) -> _Tiling:
+def _tiling(
+    xp: Any, batch: int, dtype: Any, axes: Sequence[Axis], widest: int, grows: bool = False
+) -> _Tiling:
     """The tiling of a convolution of these sizes: most come again with each step."""
-    return _known(xp, tuple(axes), batch, widest, dtype, _BLOCK)
+    return _known(xp, tuple(axes), batch, widest, dtype, _BLOCK, grows)
 
 
 def _whole_and_cut(axis: Axis) -> Iterator[_Part]:
@@ -270,7 +282,7 @@ def suits(
     by_points += _FILTER * depth * out_depth
     work = points * by_points + _START
     if has_library:
-        return work + work // _SLOWER + _MORE < elements * depth * out_depth
+        return work + _MORE < elements * depth * out_depth
     return work < elements * depth * (out_depth + _COPY)
 
 
@@ -288,7 +300,7 @@ def correlate(
     Returns:
         Whether all is finite; what is not has spread to elements that it does not belong to.
     """
-    tiling = _tiling(xp, x.shape[0], x.dtype, axes, max(w.shape[-2:]))
+    tiling = _tiling(xp, x.shape[0], x.dtype, axes, max(w.shape[-2:]), True)
     seen = windows_by_block(xp, xp.ascontiguousarray(x), tiling.seen)
     targets = tiling.targets(out)
     sums: list[float] = []
@@ -354,7 +366,7 @@ class Pieces:
 def pieces(batch: int, w: Any, axes: Sequence[Axis]) -> Pieces:
     """The pieces of a convolution of so many images on the host."""
     shape = batch, *(axis.steps for axis in axes), w.shape[-1]
-    return Pieces(_tiling(np, batch, w.dtype, axes, max(w.shape[-2:])), shape)
+    return Pieces(_tiling(np, batch, w.dtype, axes, max(w.shape[-2:]), True), shape)
 
 
 def _kept_filters(tiling: _Tiling, w: Any, kept: Kept, take: Any) -> Any:
