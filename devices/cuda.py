@@ -278,6 +278,7 @@ class CudaDevice(Accelerator):
             with self._stream:  # where it is used, and returns to
                 return self._taken(size)
 
+        self._conditionals()  # code is loaded before anything captures
         stream = self._cupy.cuda.Stream(non_blocking=True)
         stream.begin_capture()
         watch.recording, watch.places, watch.elsewhere = Rehearsal(), place, self._beside
