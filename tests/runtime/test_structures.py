@@ -12,6 +12,7 @@ import tfsession as tf
 from tfsession.ops import function
 from tfsession.ops.defun import Defun
 from tfsession.runtime.captured import CapturedComputation
+from tfsession.runtime.execution import Execution
 
 X = np.arange(4, dtype=np.float32)
 WITHOUT = tf.ConfigProto(allow_soft_placement=True)
@@ -408,6 +409,9 @@ def test_a_truth_of_the_host_tells_recordings_apart(monkeypatch):
                 if turn > 1:
                     counts = counted["/gpu:0"]
                     assert (counts.replays, counts.launches, counts.reads) == (1, 0, 0)
+        # The same truth again: the step is replayed without another look at all recordings.
+        monkeypatch.setattr(Execution, "run", lambda *_: pytest.fail("the recording was not used"))
+        assert session.run(loss, {x: X, training: False}) == (X - 1 + X).sum()
 
 
 def test_the_graphs_of_a_step_show_what_is_in_conditionals():

@@ -149,7 +149,6 @@ class Recordings:
         aliased = aliases(device, arguments, staged, variables)
         key: list[Any] = [modes.tensor_float_32, tuple(aliased)]
         for number, value in enumerate(arguments):
-            kind = type(value)
             if number in staged:
                 key.append((value.shape, value.dtype))
             elif device.owns(value):
@@ -158,10 +157,8 @@ class Recordings:
                 key.append(None if is_copied else (device.address(value), value.strides))
             elif isinstance(value, Variable):
                 key.append(id(value))
-            elif kind is np.ndarray and value.nbytes <= _COMPARED and not value.dtype.hasobject:
-                key.append((value.shape, value.dtype, value.tobytes()))
-            elif isinstance(value, np.generic):
-                key.append((kind, value.tobytes()))
+            elif _can_look(value):
+                key.append(_look(value))
             else:
                 return None
         key.append(locations(variables))
@@ -395,8 +392,10 @@ class _Recorded:
         self._forms = [(n, own[n].shape, own[n].dtype, type(arguments[n])) for n in places]
         others = [n for n in range(len(arguments)) if n not in places]
         self._same = [(n, arguments[n]) for n in others if is_variable(arguments[n])]
+        self._looked_at = [(n, *_look(arguments[n])) for n in others if _can_look(arguments[n])]
         may_alias = bool(self._inputs) and bool(variables)
-        self._is_told_by_forms = len(self._same) == len(others) and not may_alias
+        known = len(self._same) + len(self._looked_at)
+        self._is_told_by_forms = known == len(others) and not may_alias
         self._views: list[Any] = []
         self._results = [self._result(value, own, state, segment) for value in results]
 
@@ -484,6 +483,9 @@ class _Recorded:
         for number, variable in self._same:
             if arguments[number] is not variable:
                 return False
+        for number, *seen in self._looked_at:
+            if not _can_look(arguments[number]) or [*_look(arguments[number])] != seen:
+                return False
         last_move = moves.last
         if last_move is not self._last_move:
             if locations(self._variables) != self._located:
@@ -546,6 +548,18 @@ def _places(
             places[number] = end
             end += aligned(value.nbytes)
     return fresh, places, sent, end
+
+
+def _can_look(value: Value) -> bool:
+    """Whether a value lies on the host, and is compared in no time."""
+    if type(value) is np.ndarray:
+        return value.nbytes <= _COMPARED and not value.dtype.hasobject
+    return isinstance(value, np.generic)
+
+
+def _look(value: Value) -> tuple[Any, ...]:
+    """What a recording may depend on of a value on the host."""
+    return type(value), value.shape, value.dtype, value.tobytes()
 
 
 def _own_references() -> int:

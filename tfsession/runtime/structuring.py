@@ -453,7 +453,10 @@ class _Inside:
         if node.kernel.constant or (node.kernel.forwards and node.inputs[0].dtype is resource):
             return True
         if node.memory is self._memory:
-            return can_be_recorded(node, self._outer.refused)
+            # What is vouched for draws numbers, of which the host says for each step where they
+            # begin: it does not know how often a part runs.
+            draws = node.kernel.is_vouched_for and not isinstance(node, Structure)
+            return not draws and can_be_recorded(node, self._outer.refused)
         is_known = node.stays_with is self._memory and node.kernel.name not in self._outer.refused
         return node.memory is None and is_known
 
