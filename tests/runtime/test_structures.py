@@ -221,7 +221,42 @@ def steps_of_a_mean(x):
     return [y * 1.0]
 
 
+def after_an_update(build):
+    def built(x):
+        v = variable()
+        with tf.control_dependencies([v.assign_add(x)]):
+            return build(x, v)
+
+    return built
+
+
+def chosen_after(x, v):
+    return [tf.cond(positive(x), lambda: v.read_value() * 1.0, lambda: x - v.read_value())]
+
+
+def repeated_after(x, v):
+    def body(y):
+        return y + 1.0 + tf.abs(v.read_value())
+
+    return [tf.while_loop(lambda y: tf.reduce_sum(y) < 30.0, body, [x])]
+
+
+def called_after(x, v):
+    @Defun(tf.float32, tf.resource)
+    def more(a, handle):
+        return a + tf.raw_ops.ReadVariableOp(resource=handle, dtype=tf.float32)
+
+    @Defun(tf.float32, tf.resource)
+    def less(a, handle):
+        return a - tf.raw_ops.ReadVariableOp(resource=handle, dtype=tf.float32)
+
+    return [function.If(positive(x), [x, v.handle], more, less)[0] * 1.0]
+
+
 PROGRAMS = {
+    "chosen after": after_an_update(chosen_after),
+    "repeated after": after_an_update(repeated_after),
+    "called after": after_an_update(called_after),
     "chosen": chosen,
     "functional": functional,
     "handed through": handed_through,

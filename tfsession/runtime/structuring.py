@@ -87,6 +87,8 @@ class _Structuring:
         self.refused = refused
         self.feeds = feeds
         self.by_op = {node.op: node for node in region.all_nodes()}
+        # What is waited for by what a structure under way sees through.
+        self._awaited: dict[Operation, None] = {}
 
     def run(self) -> None:
         """Put in what can be, the innermost first, until there is no more."""
@@ -95,6 +97,7 @@ class _Structuring:
             found = False
             items: list[Loop | Joint] = [*region.loops, *region.joints]
             for item in items:
+                self._awaited.clear()
                 try:
                     if isinstance(item, Loop):
                         self._repeat(item)
@@ -134,7 +137,7 @@ class _Structuring:
         given = [node.op.outputs[0] for node in joint.nodes]
         given += [tensor for part in parts for tensor in part.others]
         node = self._stand(
-            partial(Fork, reads=tuple(reads), switch=predicate.switch), joint.nodes[0], memory,
+            partial(Fork, reads=tuple(reads), switch=predicate.switch), joint.nodes, memory,
             parts, [(truth, self.location[truth]), *reads], given,
         )  # fmt: skip
         self._put(joint, node, waits, inside)
@@ -203,6 +206,7 @@ class _Structuring:
             node = self.by_op.get(tensor.op)
             if node is None or not is_seen_through or node.kernel is _THROUGH:
                 break
+            self._awaited.update(dict.fromkeys(node.controls))
             tensor = node.inputs[0]
         return tensor
 
@@ -211,17 +215,17 @@ class _Structuring:
     def _stand(
         self,
         kind: Callable[..., Structure],
-        first: Node,
-        memory: Memory,
+        ends: Sequence[Node],
+        memory: Accelerator,
         parts: Sequence[Part],
         taken: Sequence[Read],
         like: Sequence[Tensor],
     ) -> Structure:
         """The structure of these parts, which takes some tensors and gives others like these.
 
-        It bears the name of the operation of `first`.
+        It bears the name of the first of the Merges `ends`, and waits for what they wait for.
         """
-        op = first.op
+        op = ends[0].op
         kernel = Kernel(f"Structure:{op.name}", None, aliases=True, records=True)
         if kernel.name in self.refused:
             raise _Unfit
@@ -241,9 +245,10 @@ class _Structuring:
             self.location[made] = memory
             outputs.append(made)
         inside = {node.op for node in nodes}
-        awaited = [op for node in (*nodes, first) for op in node.controls if op not in inside]
+        awaited = [op for node in (*nodes, *ends) for op in node.controls]
+        awaited = [op for op in (*awaited, *self._awaited) if op not in inside]
         return kind(
-            cast(Operation, stand), first.device, kernel, memory, stand.inputs,
+            cast(Operation, stand), ends[0].device, kernel, memory, stand.inputs,
             tuple(dict.fromkeys(awaited)), tuple([m for _, m in taken]), (memory,) * len(outputs),
             parts=tuple(parts),
         )  # fmt: skip
@@ -331,14 +336,16 @@ class _Structuring:
             Repeat, reads=(*own, *others), variables=len(variables), switch=predicate.switch,
             carried=tuple([variables.index(tensor) for tensor in sources]),
         )  # fmt: skip
-        first = loop.variables[0].merge
-        node = self._stand(kind, first, memory, [condition, body], taken, list(loop.results))
+        merges = [variable.merge for variable in loop.variables]
+        node = self._stand(kind, merges, memory, [condition, body], taken, list(loop.results))
         return node, [self.by_op[tensor.op] for tensor in loop.results]
 
     def _entered(self, tensor: Tensor) -> Tensor:
         """What an Enter lets through."""
         while tensor.op.type in _ENTERS and tensor.op in self.by_op and tensor not in self.feeds:
-            tensor = self.by_op[tensor.op].inputs[0]
+            node = self.by_op[tensor.op]
+            self._awaited.update(dict.fromkeys(node.controls))
+            tensor = node.inputs[0]
         return tensor
 
     def _let_pass(self, bit: int, waits: int) -> None:
