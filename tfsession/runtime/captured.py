@@ -540,6 +540,8 @@ def _places(
     for number in sorted(staged):
         places[number] = end
         end += aligned(arguments[number].nbytes)
+    if not end and (fresh or staged):
+        end = aligned(1)  # of arrays without elements, too, there is a place
     sent = end
     for number, value in enumerate(arguments):
         if number in staged or number in aliased or not device.owns(value):

@@ -34,6 +34,7 @@ Marks = Mapping[int, _Mark]
 # What gives distinct indices: as they are, or as those of sums.
 _SUMS = frozenset(f"SparseSegment{kind}GradV2" for kind in ("Sum", "Mean", "SqrtN"))
 _STARTS = _SUMS | {"Unique"}
+_LOOK_UPS = frozenset({"Gather", "GatherV2", "ResourceGather"})
 # Inputs with a row for each index.
 _OF_ROWS = frozenset({"updates", "grad", "delta"})
 _SCATTERS = frozenset(
@@ -170,18 +171,33 @@ def _rows_of(node: Node, given: Marks) -> dict[int, _Mark] | None:
         return None
     if rows is None and places is _Mark.INDICES:
         return {0: _Mark.ROWS}
-    return {} if rows is _Mark.ROWS and places is _Mark.NUMBERS else None
+    return {} if _are_numbered(node, given) else None
+
+
+def _are_numbered(node: Node, given: Marks) -> bool:
+    """Whether rows are taken by numbers of which each is that of a row that is there."""
+    if given.get(0) is not _Mark.ROWS or not set(given) <= {0, 1}:
+        return False
+    if 1 in given:
+        return given[1] is _Mark.NUMBERS
+    rows, numbers = node.inputs[0], node.inputs[1]
+    while rows.op.type == "Identity":
+        rows = rows.op.inputs[0]
+    is_looked_up = rows.op.type in _LOOK_UPS and numbers.op.type == "Unique"
+    return is_looked_up and rows.op.inputs[1] is numbers.op.outputs[0] is not numbers
 
 
 def _sums_of_rows(node: Node, given: Marks) -> dict[int, _Mark] | None:
     """Sums of rows by their numbers; those that are not there have none."""
     is_unseen = node.kernel.form == "counted" and node.memory is not None
-    return {} if is_unseen and given == {0: _Mark.ROWS, 1: _Mark.NUMBERS} else None
+    return {} if is_unseen and _are_numbered(node, given) else None
 
 
 def _gradients_of_rows(node: Node, given: Marks) -> dict[int, _Mark] | None:
-    """The gradient of each row: zeros for those that are not there."""
-    fits = node.memory is not None and given == {1: _Mark.NUMBERS, 3: _Mark.COUNT}
+    """The gradient of each row: anything for those that are not there."""
+    marks = {place: mark for place, mark in given.items() if place != 1}
+    is_numbered = given.get(1) in (None, _Mark.NUMBERS)
+    fits = node.memory is not None and is_numbered and marks == {3: _Mark.COUNT}
     return {0: _Mark.ROWS} if fits else None
 
 
@@ -194,6 +210,19 @@ def _first_of(node: Node, given: Marks) -> dict[int, _Mark] | None:
     is_shape = given == {0: _Mark.SHAPE} and _known(node.inputs[1]) == [0]
     masks = [node.op.attrs[f"{name}_mask"] for name in ("shrink_axis", "new_axis", "ellipsis")]
     return {0: _Mark.COUNT} if is_shape and masks == [1, 0, 0] else None
+
+
+def _size(node: Node, given: Marks) -> dict[int, _Mark] | None:
+    return {0: _Mark.COUNT} if given[0] is _Mark.INDICES else None
+
+
+def _in_front(node: Node, given: Marks) -> dict[int, _Mark] | None:
+    """A shape made of how many there are and of what stands behind."""
+    if node.op.type == "ConcatV2":
+        fits = given == {0: _Mark.SHAPE} and _known(node.inputs[-1]) == [0]
+    else:
+        fits = given == {0: _Mark.COUNT}
+    return {0: _Mark.SHAPE} if fits else None
 
 
 def _known(tensor: Tensor) -> list[int] | None:
@@ -213,6 +242,18 @@ def _through(node: Node, given: Marks) -> dict[int, _Mark] | None:
     return {0: given[0]}
 
 
+def _same_rows(node: Node, given: Marks) -> dict[int, _Mark] | None:
+    """A shape that is the old one: how many rows there are is left open."""
+    if given == {0: _Mark.ROWS, 1: _Mark.SHAPE}:
+        return {0: _Mark.ROWS}
+    if given == {0: _Mark.COUNT}:
+        return {0: _Mark.SHAPE} if _known(node.inputs[1]) == [1] else None
+    shape, is_alone = node.inputs[0]._shape, set(given) == {0}
+    if not is_alone or given[0] not in (_Mark.INDICES, _Mark.ROWS) or not shape:
+        return None
+    return {0: given[0]} if _known(node.inputs[1]) == [-1, *shape[1:]] else None
+
+
 def _of_each(node: Node, given: Marks) -> dict[int, _Mark] | None:
     """Element-wise operations between rows, and with numbers."""
     if node.kernel.elementwise != "broadcast" or len(node.op.outputs) != 1:
@@ -225,11 +266,14 @@ def _of_each(node: Node, given: Marks) -> dict[int, _Mark] | None:
 
 _RULES: dict[str, Callable[[Node, Marks], dict[int, _Mark] | None]] = {
     **dict.fromkeys(_SUMS, _distinct_sums),
-    **dict.fromkeys(("Gather", "GatherV2", "ResourceGather"), _rows_of),
+    **dict.fromkeys(_LOOK_UPS, _rows_of),
     **{f"SparseSegment{kind}": _sums_of_rows for kind in ("Sum", "Mean", "SqrtN")},
     **{f"SparseSegment{kind}Grad": _gradients_of_rows for kind in ("Sum", "Mean", "SqrtN")},
     "Identity": _through,
+    **dict.fromkeys(("ConcatV2", "ExpandDims", "Pack"), _in_front),
+    "Reshape": _same_rows,
     "Shape": _shape,
+    "Size": _size,
     "StridedSlice": _first_of,
     "Unique": _unique,
     "UnsortedSegmentSum": _summed,
