@@ -246,6 +246,8 @@ def _same_rows(node: Node, given: Marks) -> dict[int, _Mark] | None:
     """A shape that is the old one: how many rows there are is left open."""
     if given == {0: _Mark.ROWS, 1: _Mark.SHAPE}:
         return {0: _Mark.ROWS}
+    if given == {0: _Mark.INDICES, 1: _Mark.SHAPE}:
+        return {0: _Mark.INDICES} if len(node.op.outputs[0]._shape or ()) == 1 else None
     if given == {0: _Mark.COUNT}:
         return {0: _Mark.SHAPE} if _known(node.inputs[1]) == [1] else None
     shape, is_alone = node.inputs[0]._shape, set(given) == {0}

@@ -30,6 +30,13 @@ from tfsession.runtime.wiring import AS_IN_GRAPH, Connections, controls_of, inpu
 # When an operation runs, among those that are ready: see `_group_by_place`.
 _PREPARES, _COMPUTES, _WAITS = range(3)
 HOST_DTYPES = frozenset({int32, string})
+# int32 numbers that a GPU has made are worked on there also by these, beside what is element-wise.
+_OF_ARRAYS = frozenset(
+    {
+        *("ExpandDims", "Gather", "GatherV2", "Rank", "Reshape", "Shape", "Size", "Squeeze"),
+        *("StridedSlice", "UnsortedSegmentSum"),
+    }
+)
 _HANDLE_DTYPES = frozenset({resource, variant})
 
 
@@ -304,6 +311,8 @@ def _locate(nodes: Sequence[Node], feeds: Mapping[Tensor, Memory]) -> dict[Tenso
             node.memory = None
             node.input_memories = (None,) * len(node.inputs)
             node.output_memories = (None,) * len(node.op.outputs)
+        elif _is_made_of_device_data(node, location):
+            _leave_on_device(node)
         if _follows_from_shapes(node, known, feeds):
             node.stays_with = node.device
             known.update(node.op.outputs)
@@ -374,6 +383,33 @@ def _is_known_on_host(node: Node, location: Mapping[Tensor, Memory]) -> bool:
         node.kernel.ufunc is not None
         and all(tensor.dtype is bool_ and tensor._shape == () for tensor in tensors)
         and all(location.get(tensor, node) is None for tensor in node.inputs)
+    )
+
+
+def _is_made_of_device_data(node: Node, location: Mapping[Tensor, Memory]) -> bool:
+    """Whether an operation of a GPU works on numbers that would lie on the host, and do not."""
+    kernel = node.kernel
+    if node.memory is not None or node.device.device_type == "CPU" or not kernel.records:
+        return False
+    if not (kernel.elementwise or node.op.type in _OF_ARRAYS):
+        return False
+    if any(t.dtype is not int32 for t in (*node.inputs[:1], *node.op.outputs)):
+        return False
+    arguments = zip(node.inputs, input_arguments(node.op), strict=False)
+    own = [tensor for tensor, arg in arguments if arg.name not in kernel.host]
+    return any(location.get(tensor) is node.device for tensor in own)
+
+
+def _leave_on_device(node: Node) -> None:
+    """Compute where the numbers lie; what the host has to look at comes from there."""
+    node.memory = node.device
+    arguments = input_arguments(node.op)[: len(node.inputs)]
+    node.input_memories = tuple(
+        [None if arg.name in node.kernel.host else node.device for arg in arguments]
+    )
+    results = _argument_of_each(node.op.op_def.outputs, node.op)
+    node.output_memories = tuple(
+        [None if arg.name in node.kernel.host_outputs else node.device for arg in results]
     )
 
 
