@@ -29,7 +29,7 @@ def read_directly(
         feeds: tensors whose values come from outside.
         is_needed: the tensors that are read behind these operations.
     """
-    if not any(node.controls or _hands_on(node, feeds) for node in nodes):
+    if not any(node.controls or node.kernel.forwards for node in nodes):
         return nodes
     given: dict[Tensor, Tensor] = {}
     found: list[Node] = []

@@ -8,11 +8,12 @@ well.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Container, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache, partial
 from itertools import chain
 from math import prod
+from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -48,6 +49,15 @@ from tfsession.runtime.spelling import operator_of, spelling_of
 from tfsession.runtime.structure import Structure
 from tfsession.runtime.structured import structure_function
 from tfsession.runtime.transfer_guard import Guard
+
+# What groups operations of the host, in order, and of which kernels there must be one for that.
+_GROUPS_OF_HOST: tuple[tuple[Callable[..., Sequence[Node]], Callable[[Kernel], object]], ...] = (
+    (fused_convolutions, attrgetter("takes_then")),
+    (chained, attrgetter("takes_then")),
+    (fused, attrgetter("traces")),
+    (fused_layers, lambda kernel: kernel.op_type == "MatMul"),
+    (side_by_side, attrgetter("slow")),
+)
 
 
 class Binder(Protocol):
@@ -226,11 +236,10 @@ class Writer:
             is_needed = _Needed(self.names, needed, memory)
             if memory is None:
                 nodes = read_directly(nodes, self.names.feeds, is_needed)
-                nodes = fused_convolutions(nodes, self.names.feeds, is_needed)
-                nodes = chained(nodes, self.names.feeds, is_needed)
-                nodes = fused(nodes, self.names.feeds, is_needed)
-                nodes = fused_layers(nodes, self.names.feeds, is_needed)
-                nodes = side_by_side(nodes, self.names.feeds, is_needed)
+                kernels = {node.kernel for node in nodes}
+                for group, is_of_use in _GROUPS_OF_HOST:
+                    if any(map(is_of_use, kernels)):
+                        nodes = group(nodes, self.names.feeds, is_needed)
             else:
                 nodes = fused_attention(nodes, self.names.feeds, is_needed)
                 nodes = fused_products(nodes, self.names.feeds, is_needed)
