@@ -139,8 +139,11 @@ class _Chain:
             if cut is None or not all(map(_is_plain, values)):
                 return None
             work = _Work(self, cut, values)
-            with limited_threads(cut.widest):
-                run_blocks(np, len(cut.tasks), 1, work.do)
+            try:
+                with limited_threads(cut.widest):
+                    run_blocks(np, len(cut.tasks), 1, work.do)
+            finally:
+                work.end()
             found = [work.values[place] for place in self._outputs]
             return found[0] if len(found) == 1 else tuple(found)
         except Exception:
@@ -249,7 +252,7 @@ class _Work:
         self._left = [len(pieces.parts) for pieces in cut.pieces]
         self._begun: list[_Begun | None] = [None] * len(chain.members)
         self._finished = bytearray(len(cut.tasks))
-        self._has_failed = False
+        self._has_ended = False
         self._lock = threading.Lock()
 
     def do(self, start: int, stop: int) -> None:
@@ -258,8 +261,12 @@ class _Work:
             for number in range(start, stop):
                 self._do(number)
         except BaseException:
-            self._has_failed = True
+            self.end()
             raise
+
+    def end(self) -> None:
+        """Nobody waits any more, for what Ctrl-C has driven the program out of, either."""
+        self._has_ended = True
 
     def _do(self, number: int) -> None:
         member, piece, needs = self._tasks[number]
@@ -285,7 +292,7 @@ class _Work:
     def _wait(self, need: int) -> None:
         looks = 0
         while not self._finished[need]:
-            if self._has_failed:
+            if self._has_ended:
                 raise Unfit
             pause(looks)
             looks += 1
