@@ -15,13 +15,11 @@ import numpy as np
 
 from tfsession.core import forking
 from tfsession.core.errors import CancelledError, FailedPreconditionError, InternalError
+from tfsession.devices import cuda_conditional
 from tfsession.devices.accelerator import Accelerator, conditionals_wanted
-from tfsession.devices.capture import NotRecordable, Places, Rehearsal
-from tfsession.devices.code_library import code_library
+from tfsession.devices.capture import Places, Rehearsal
 from tfsession.devices.cuda_capture import CudaRecording, CudaSlab, CudaStaging
-from tfsession.devices.cuda_conditional import FIRST_VERSION, Conditionals
 from tfsession.devices.cuda_module import CudaModule
-from tfsession.devices.driver import cuda_version, load_driver
 from tfsession.devices.layout import GpuSlot
 from tfsession.devices.memory import Charge, Ledger, MemoryStats
 from tfsession.devices.slab import Slab
@@ -300,19 +298,10 @@ class CudaDevice(Accelerator):
     @property
     def has_conditionals(self) -> bool:
         """Whether the driver has conditional nodes, and code can be compiled that sets them."""
-        driver = load_driver()
-        return (
-            conditionals_wanted()
-            and driver is not None
-            and cuda_version(driver) >= FIRST_VERSION
-            and code_library(self.xp) is not None
-        )
+        return conditionals_wanted() and cuda_conditional.are_there(self.xp)
 
-    def _conditionals(self) -> Conditionals:
-        library = code_library(self.xp)
-        if not self.has_conditionals or library is None:
-            raise NotRecordable("this driver has no conditional nodes")
-        return Conditionals(self._cupy, load_driver(), library)
+    def _conditionals(self) -> cuda_conditional.Conditionals:
+        return cuda_conditional.conditionals(self.xp)
 
     def _stop_word(self) -> int:
         """The address of a number that loops on the card look at each turn: not 0 ends them."""

@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tfsession.devices.capture import CaptureRefused, Recording, SlabMemory, Staging, Work
-from tfsession.devices.cuda_conditional import CONDITIONAL, IF, WHILE, Conditionals
 
-__all__ = ["CudaRecording", "CudaSlab", "CudaStaging", "check_graph"]
+if TYPE_CHECKING:
+    from tfsession.devices.cuda_conditional import Conditionals
+
+__all__ = ["CONDITIONAL", "CudaRecording", "CudaSlab", "CudaStaging", "check_graph"]
 
 # CUgraphNodeType: kernels, copies, memory set to a value, nothing.
 _KERNEL, _MEMCPY, _MEMSET, _HOST, _GRAPH, _EMPTY = range(6)
+CONDITIONAL = 13
+# CUgraphConditionalNodeType.
+IF, WHILE = 0, 1
 # CUmemorytype.
 _HOST_MEMORY = 1
 _SETS = 2

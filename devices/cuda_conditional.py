@@ -15,18 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from tfsession.devices.capture import CaptureRefused
-from tfsession.devices.code_library import CodeLibrary
+from tfsession.devices.capture import CaptureRefused, NotRecordable
+from tfsession.devices.code_library import CodeLibrary, code_library
+from tfsession.devices.cuda_capture import CONDITIONAL
+from tfsession.devices.driver import cuda_version, load_driver
 
 __all__ = [
-    *("CONDITIONAL", "FIRST_VERSION", "IF", "NAMES", "OPTIONS", "SOURCE", "WHILE"),
-    *("Conditionals", "NodeParameters"),
+    *("NAMES", "OPTIONS", "SOURCE", "Conditionals", "NodeParameters", "are_there"),
+    "conditionals",
 ]
 
-IF, WHILE = 0, 1
 # The driver of CUDA 12.4 has the nodes, and captures into the graphs of their bodies.
-FIRST_VERSION = 12040
-CONDITIONAL = 13  # CU_GRAPH_NODE_TYPE_CONDITIONAL
+_FIRST_VERSION = 12040
 _ASSIGN_DEFAULT = 1  # CU_GRAPH_COND_ASSIGN_DEFAULT
 _SET_DEPENDENCIES = 1  # CU_STREAM_SET_CAPTURE_DEPENDENCIES
 _RELAXED = 2  # CU_STREAM_CAPTURE_MODE_RELAXED
@@ -165,3 +165,18 @@ class Conditionals:
         self._check(status, "cuStreamEndCapture")
         assert body.value is not None
         self.bodies.append(body.value)
+
+
+def are_there(xp: Any) -> bool:
+    """Whether the driver has conditional nodes, and code can be compiled that sets them."""
+    driver = load_driver()
+    has_nodes = driver is not None and cuda_version(driver) >= _FIRST_VERSION
+    return has_nodes and code_library(xp) is not None
+
+
+def conditionals(xp: Any) -> Conditionals:
+    """What adds nodes to a graph that is captured next; raises NotRecordable where nothing can."""
+    library = code_library(xp)
+    if library is None or not are_there(xp):
+        raise NotRecordable("there are no conditional nodes")
+    return Conditionals(xp, load_driver(), library)

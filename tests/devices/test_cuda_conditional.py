@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tfsession.devices.capture import CaptureRefused
-from tfsession.devices.cuda_capture import CudaRecording
-from tfsession.devices.cuda_conditional import CONDITIONAL, Conditionals, NodeParameters
+from tfsession.devices.cuda_capture import CONDITIONAL, CudaRecording
+from tfsession.devices.cuda_conditional import Conditionals, NodeParameters
 
 CONTEXT = 0xC0
 

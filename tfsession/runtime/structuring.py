@@ -16,7 +16,7 @@ from typing import cast
 
 import numpy as np
 
-from tfsession.core.dtypes import bool_, int32, resource
+from tfsession.core.dtypes import resource
 from tfsession.core.op_def import ArgDef
 from tfsession.core.rules import Kernel
 from tfsession.devices.accelerator import Accelerator
@@ -28,19 +28,24 @@ from tfsession.runtime.fuse import OUTPUT, Definition, Stand
 from tfsession.runtime.partition import Node
 from tfsession.runtime.recordable import can_be_recorded
 from tfsession.runtime.regions import Joint, Loop, Predicate, Region
-from tfsession.runtime.structure import Fork, Part, Read, Repeat, Structure, each_within
+from tfsession.runtime.structure import (
+    Fork,
+    Moved,
+    Part,
+    Read,
+    Repeat,
+    Structure,
+    Unfit,
+    device_of,
+    each_within,
+    in_order,
+)
 
 _SWITCHES = frozenset({"Switch", "RefSwitch"})
 _ENTERS = frozenset({"Enter"})
-# What counts turns on the host, and may do so on a device.
-_MOVABLE = frozenset({int32, bool_})
 # A variable as it is: parts read it themselves.
 _STORAGE = ArgDef.make(name="storage", is_ref=True)
 _THROUGH = Kernel("Through", lambda xp, value: value, forwards=True, aliases=True)
-
-
-class _Unfit(Exception):
-    """What stands in the way of one node for all."""
 
 
 def structured(
@@ -103,25 +108,25 @@ class _Structuring:
                         self._repeat(item)
                     else:
                         self._fork(item)
-                except _Unfit:
+                except Unfit:
                     continue
                 self._sweep()
                 found = has_changed = True
         for mask, group in region.groups.items() if has_changed else ():
-            region.groups[mask] = _in_order(group)
+            region.groups[mask] = in_order(group)
 
     # --- conditionals ---------------------------------------------------------------------------
 
     def _fork(self, joint: Joint) -> None:
-        """Put a Fork in the place of a joint and of what is behind its predicate; or _Unfit."""
+        """Put a Fork in the place of a joint and of what is behind its predicate; or Unfit."""
         memory = joint.nodes[0].memory
         if not isinstance(memory, Accelerator):
-            raise _Unfit
+            raise Unfit
         predicate, waits, order = self._predicate_of(joint)
         # The host's truths tell recordings apart; the device's are for the device to look at.
         truth = self.source(predicate.tensor)
         if self.location[truth] is not None and not memory.has_conditionals:
-            raise _Unfit
+            raise Unfit
         parts: list[Part] = []
         reads: dict[Read, None] = {}
         inside: set[Operation] = set()
@@ -148,7 +153,7 @@ class _Structuring:
         The numbers are those of the inputs where it is false, and where it is true.
         """
         if len(joint.alternatives) != 2 or any(node.op.type != "Merge" for node in joint.nodes):
-            raise _Unfit
+            raise Unfit
         first, second = joint.alternatives
         for predicate in self._region.predicates:
             no, yes = predicate.if_false, predicate.if_true
@@ -156,12 +161,12 @@ class _Structuring:
                 return predicate, first & ~no, (0, 1)
             if first & yes and second & no and first & ~yes == second & ~no:
                 return predicate, first & ~yes, (1, 0)
-        raise _Unfit
+        raise Unfit
 
     def _behind(self, waits: int, way: int) -> list[Node]:
         """What runs one way, and waits for nothing more than that and `waits`."""
         groups = self._region.groups
-        return _in_order(
+        return in_order(
             [
                 node
                 for mask, group in groups.items()
@@ -171,18 +176,18 @@ class _Structuring:
         )
 
     def _look_at(self, joint: Joint) -> None:
-        """Raise _Unfit where something asks which way was taken, or Merges give other things."""
+        """Raise Unfit where something asks which way was taken, or Merges give other things."""
         memory = joint.nodes[0].memory
         read = {t for node in self._region.all_nodes() for t in node.inputs}.union(self._wanted)
         for node in joint.nodes:
             value, index = node.op.outputs
             if index in read or index in self.feeds or value in self.feeds:
-                raise _Unfit
+                raise Unfit
             if node.memory is not memory or node.output_memories[0] is not memory:
-                raise _Unfit
+                raise Unfit
 
     def _read_outside(self, part: Part, joint: Joint, inside: Container[Operation]) -> list[Tensor]:
-        """What is made inside and read behind the same predicate, but not let through: or _Unfit.
+        """What is made inside and read behind the same predicate, but not let through: or Unfit.
 
         It is there only where that way was taken.
         """
@@ -191,10 +196,10 @@ class _Structuring:
         others = dict.fromkeys(t for node in left for t in node.inputs if t in made)
         hidden = {*self._wanted, *(predicate.tensor for predicate in region.predicates)}
         if not made.isdisjoint(hidden):
-            raise _Unfit
+            raise Unfit
         for tensor in others:
             if self.location[tensor] is not joint.nodes[0].memory or tensor.dtype.is_ref:
-                raise _Unfit
+                raise Unfit
         return list(others)
 
     def source(self, tensor: Tensor) -> Tensor:
@@ -228,7 +233,7 @@ class _Structuring:
         op = ends[0].op
         kernel = Kernel(f"Structure:{op.name}", None, aliases=True, records=True)
         if kernel.name in self.refused:
-            raise _Unfit
+            raise Unfit
         nodes = [node for part in parts for node in part.nodes]
         is_stateful = any(n.kernel.stateful or n.op.op_def.is_stateful for n in each_within(nodes))
         outputs = list[Tensor]()
@@ -294,12 +299,12 @@ class _Structuring:
     # --- loops ----------------------------------------------------------------------------------
 
     def _repeat(self, loop: Loop) -> None:
-        """Put a Repeat in the place of a loop; or _Unfit."""
-        memory = _device_of(loop)
-        moved = _Moved(self.location, memory, loop)
+        """Put a Repeat in the place of a loop; or Unfit."""
+        memory = device_of(loop)
+        moved = Moved(self.location, memory, loop)
         try:
             node, ends = self._repeated(loop, memory, moved)
-        except _Unfit:
+        except Unfit:
             moved.undo()
             raise
         self._region.loops.remove(loop)
@@ -307,27 +312,27 @@ class _Structuring:
         self._let_pass(loop.arrival, loop.waits)
 
     def _repeated(
-        self, loop: Loop, memory: Accelerator, moved: _Moved
+        self, loop: Loop, memory: Accelerator, moved: Moved
     ) -> tuple[Structure, list[Node]]:
         """What stands for a loop, and the Switches that let its results through."""
         (predicate,) = loop.body.predicates
         variables = [variable.merge.op.outputs[0] for variable in loop.variables]
         asking = _Inside(self, memory, moved.nodes(0))
         condition = asking.part([self.source(predicate.tensor)], ())
-        turning = _Inside(self, memory, _in_order(moved.nodes(0) + moved.nodes(predicate.if_true)))
+        turning = _Inside(self, memory, in_order(moved.nodes(0) + moved.nodes(predicate.if_true)))
         body = turning.part([variable.next for variable in loop.variables], ())
         used = {node.op for node in body.nodes}
         for node in moved.nodes(predicate.if_true):
             if node.op not in used and node.op.op_def.is_stateful and not node.kernel.constant:
-                raise _Unfit
+                raise Unfit
         for node in moved.nodes(0):
             if node.op in used and node.op.op_def.is_stateful and not node.kernel.constant:
-                raise _Unfit  # it would be done twice each turn
+                raise Unfit  # it would be done twice each turn
         if any(variable.merge.op.outputs[1] in turning.seen for variable in loop.variables):
-            raise _Unfit
+            raise Unfit
         sources = [self.source(tensor) for tensor in loop.results]
         if not all(tensor in variables for tensor in sources):
-            raise _Unfit
+            raise Unfit
         own: list[Read] = [(tensor, memory) for tensor in variables]
         others = [read for read in asking.reads | turning.reads if read not in own]
         taken: list[Read] = [(self._entered(v.enter), memory) for v in loop.variables]
@@ -423,7 +428,7 @@ class _Inside:
         self.seen: set[Tensor] = set()
 
     def part(self, results: Sequence[Tensor], ends: Sequence[Operation]) -> Part:
-        """The operations behind these results, and those that are waited for; or _Unfit."""
+        """The operations behind these results, and those that are waited for; or Unfit."""
         needed = self._needed([*(tensor.op for tensor in results), *ends])
         self._nodes = {op: node for op, node in self._nodes.items() if op in needed}
         nodes: list[Node] = []
@@ -432,7 +437,7 @@ class _Inside:
             self.seen.update(inputs)
             node = replace(node, inputs=tuple(inputs))
             if not self._is_fit(node):
-                raise _Unfit
+                raise Unfit
             reads = zip(inputs, node.input_memories, strict=True)
             node.inputs = tuple([self._taken(*read, nodes) for read in reads])
             nodes.append(node)
@@ -475,11 +480,11 @@ class _Inside:
                 return tensor
             if location is None and memory is self._memory:
                 return self._bring(tensor, nodes)
-            raise _Unfit
+            raise Unfit
         if memory is None and tensor.dtype is not resource and not self._is_known(tensor):
-            raise _Unfit
+            raise Unfit
         if tensor.dtype.is_ref and location is not memory:
-            raise _Unfit
+            raise Unfit
         self.reads[tensor, memory] = None
         return tensor
 
@@ -511,92 +516,6 @@ class _Inside:
         return node.op.outputs[0]
 
 
-class _Moved:
-    """The operations of a loop, those that count its turns on the host moved to the device.
-
-    A counter of int32 lies on the host, as in TensorFlow: there it would have the host look at each
-    turn.
-    """
-
-    def __init__(self, location: dict[Tensor, Memory], memory: Accelerator, loop: Loop) -> None:
-        self._location = location
-        self._memory = memory
-        self._before: dict[Tensor, Memory] = {}
-        for variable in loop.variables:
-            self._set(variable.merge.op.outputs[0])
-        for tensor in loop.results:
-            self._set(tensor)
-        self._groups = {
-            mask: [self._moved(node) for node in _in_order(group)]
-            for mask, group in loop.body.groups.items()
-        }
-
-    def nodes(self, mask: int) -> list[Node]:
-        """Those of a mask."""
-        return self._groups.get(mask, [])
-
-    def _set(self, tensor: Tensor) -> None:
-        self._before[tensor] = self._location[tensor]
-        self._location[tensor] = self._memory
-
-    def undo(self) -> None:
-        """Let all be where it was."""
-        self._location.update(self._before)
-
-    def _moved(self, node: Node) -> Node:
-        memory, kernel = self._memory, node.kernel
-        is_dynamic = node.memory is None and not kernel.constant and node.stays_with is None
-        dtypes = {tensor.dtype for tensor in (*node.inputs, *node.op.outputs)}
-        if not is_dynamic or not dtypes or not dtypes <= _MOVABLE or node.device is not memory:
-            return node
-        if kernel.host or kernel.host_outputs or not kernel.records or kernel.stateful:
-            return node
-        for tensor in node.op.outputs:
-            self._set(tensor)
-        inputs, outputs = (memory,) * len(node.inputs), (memory,) * len(node.op.outputs)
-        return replace(node, memory=memory, input_memories=inputs, output_memories=outputs)
-
-
-def _device_of(loop: Loop) -> Accelerator:
-    """The only device on which a loop computes, if that can repeat by itself; or _Unfit."""
-    body = loop.body
-    memories = {node.memory for node in loop.all_nodes() if node.memory is not None}
-    if body.joints or body.triggers or body.loops or len(body.predicates) != 1:
-        raise _Unfit
-    if len(memories) != 1 or not loop.variables:
-        raise _Unfit
-    (memory,), (predicate,) = memories, body.predicates
-    if not isinstance(memory, Accelerator) or not memory.has_conditionals:
-        raise _Unfit
-    if predicate.waits or body.groups.keys() - {0, predicate.if_true}:
-        raise _Unfit
-    if any(variable.next_waits != predicate.if_true for variable in loop.variables):
-        raise _Unfit
-    if any(variable.merge.op.type != "Merge" for variable in loop.variables):
-        raise _Unfit
-    if any(mask != predicate.if_false for mask in loop.results.values()) or not loop.results:
-        raise _Unfit
-    return memory
-
-
 def _keeping(memory: Accelerator) -> Kernel:
     """A kernel that has the device keep what shapes decide."""
     return Kernel("Brought", lambda xp, value: constant(memory.xp, np.asarray(value)), aliases=True)
-
-
-def _in_order(group: Sequence[Node]) -> list[Node]:
-    """The nodes, each behind what it needs, else as they stand."""
-    own = {node.op: node for node in group}
-    ordered: dict[Operation, Node] = {}
-    begun: set[Operation] = set()
-    for begin in group:
-        waiting = [begin]
-        while waiting:
-            node = waiting[-1]
-            if node.op in begun:
-                ordered.setdefault(waiting.pop().op, node)
-                continue
-            begun.add(node.op)
-            sources = (*(tensor.op for tensor in node.inputs), *node.controls)
-            waiting += [own[op] for op in sources if op in own and op not in begun]
-    return list(ordered.values())
