@@ -17,7 +17,7 @@ from tfsession.devices.capture import CaptureRefused
 from tfsession.devices.code_library import CodeLibrary, code_library
 from tfsession.devices.gemm import AMPERE, may_round_to_tf32
 from tfsession.devices.program import Value
-from tfsession.kernels.cuda import attention_changes
+from tfsession.kernels.cuda import attention_changes, attention_graph
 from tfsession.kernels.cuda.attention_changes import Change, Told, changes_of
 from tfsession.kernels.cuda.attention_text import ARGUMENTS, EXACT, SHARED, TENSOR_CORES
 from tfsession.kernels.cuda.body import Argument, Array, Launch
@@ -279,7 +279,12 @@ class Attention(Planned):
         """The result in new memory; None where operations one after another are as good."""
         try:
             turned = k.swapaxes(-1, -2) if self._transposed and k.ndim >= 2 else k
-            found = self.launched([q, turned, v, *masks])
+            arrays = [q, turned, v, *masks]
+            if not (self._way.keeps or self._way.shares):
+                by_graph = attention_graph.attended(self._xp, self._way.changes, arrays)
+                if by_graph is not None:
+                    return by_graph
+            found = self.launched(arrays)
         except CaptureRefused:
             raise
         except Exception:

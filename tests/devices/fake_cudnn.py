@@ -156,6 +156,17 @@ class Graph:
 
         return self.made(make)
 
+    def sdpa(self, q, k, v, attn_scale, generate_stats, bias=None):
+        assert generate_stats is False
+
+        def make(of):
+            scores = of(q) @ of(k).swapaxes(-1, -2) * attn_scale
+            scores = scores if bias is None else scores + of(bias)
+            powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
+            return powers / powers.sum(axis=-1, keepdims=True) @ of(v)
+
+        return self.made(make), None
+
     def bias(self, input, bias):
         return self.made(lambda of: of(input) + of(bias))
 
