@@ -15,7 +15,7 @@ from typing import Any
 from tfsession.cli import snapshot
 from tfsession.cli.devices import short_name, size_text
 from tfsession.core.errors import OpError
-from tfsession.devices import blas, gemm, onednn
+from tfsession.devices import blas, cudnn, gemm, onednn
 from tfsession.devices.nvml import find_cupy
 
 __all__ = ["SCHEMA_VERSION", "add_arguments", "report", "run", "without_private"]
@@ -83,6 +83,7 @@ def _versions(found: Row) -> dict[str, str]:
         "protobuf": _version("protobuf"),
         "nvidia-ml-py": _version("nvidia-ml-py"),
         "cublaslt": gemm.description(),
+        "cudnn": cudnn.description(),
         "cupy": f"{cupy.version} ({cupy.distribution})" if cupy else _MISSING,
         "nvidia driver": found["driver_version"] or "none",
         "cuda of the driver": found["cuda_version"] or "none",

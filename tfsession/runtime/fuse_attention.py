@@ -106,6 +106,9 @@ def _shares_of(own: Forward, *told: Any) -> Function:
 class _Refused(Exception):
     """A group has no code for what it was given."""
 
+    def __init__(self) -> None:
+        super().__init__("the operations of an attention cannot be computed together")
+
 
 def _bound(node: Node) -> Function:
     memory: Any = node.memory
