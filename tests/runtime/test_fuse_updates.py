@@ -82,6 +82,50 @@ def test_variables_of_several_types_and_sizes_get_the_same_bits():
     assert found[0] == found[1]
 
 
+@pytest.mark.parametrize("use_resource", [False, True], ids=["reference", "resource"])
+def test_moving_averages_do_not_part_a_norm_from_what_is_behind_it(use_resource, monkeypatch):
+    def step(delays):
+        with tf.Graph().as_default(), monkeypatch.context() as patch:
+            patch.setenv("TFSESSION_GPU_GRAPHS", "0")
+            if not delays:
+                patch.setattr(source, "late_updates", lambda nodes, feeds: nodes)
+            with tf.device("/gpu:0"), tf.variable_scope("v", use_resource=use_resource):
+                x = tf.placeholder(tf.float32, [None, 3, 3, 4])
+                norm = tf.layers.batch_normalization(x, training=True, fused=True)
+                y = tf.nn.relu(norm * 2.0)
+            averages = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+            with tf.Session(config=GPU) as session:
+                session.run(tf.global_variables_initializer())
+                fed = {x: np.random.default_rng(0).normal(size=(2, 3, 3, 4))}
+                session.run([y, averages], fed)
+                with session.counting() as counted:
+                    found = session.run([y, averages], fed)[0]
+                values = session.run(tf.global_variables())
+        return counted["/gpu:0"].launches, [found, *values]
+
+    (fewer, found), (launches, expected) = step(True), step(False)
+    assert fewer < launches
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_an_update_is_not_later_than_what_waits_for_it_or_reads_it():
+    with tf.device("/gpu:0"):
+        variable = tf.Variable(1.0)
+        update = tf.assign_sub(variable, 0.25)
+        with tf.control_dependencies([update]):
+            behind = variable.read_value() * 2.0
+        other = tf.Variable(3.0)
+        first = other.read_value() * 2.0
+        with tf.control_dependencies([first]):
+            twice = tf.assign_add(tf.assign_add(other, 1.0), 1.0) + 0.5
+    with tf.Session(config=GPU) as session:
+        session.run(tf.global_variables_initializer())
+        for n in range(1, 4):
+            found = session.run([behind, update, first, twice])
+            assert found == [2 - 0.5 * n, 1 - 0.25 * n, 2 + 4.0 * n, 3.5 + 2 * n]
+
+
 def test_an_error_names_its_operation_and_nothing_is_updated():
     with tf.device("/gpu:0"):
         first, second = tf.Variable([1.0, 2.0]), tf.Variable([1.0, 2.0])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 from tfsession.core.dtypes import resource, variant
@@ -21,6 +22,9 @@ from tfsession.graph.tensor import Tensor
 from tfsession.runtime.fuse import Group, has_effects
 from tfsession.runtime.partition import Node, gives_tuple, input_arguments
 
+# Updates that say nothing but what they do to a variable, and elements of the value of a small one.
+_CHANGES = frozenset({"AssignSub", "AssignAdd", "AssignSubVariableOp", "AssignAddVariableOp"})
+_SMALL = 1 << 16
 _VARIABLES = frozenset({"VariableV2", "Variable", "VarHandleOp"})
 # What a tensor may be the memory of: variables by container and name; more than is known.
 _UNKNOWN = ("", "")
@@ -76,6 +80,24 @@ def fused_updates(
     if sum(_is_update(node) for node in nodes) < 2:
         return list(nodes)
     return _Stretch(nodes, feeds, is_needed).fused()
+
+
+def late_updates(nodes: Sequence[Node], feeds: Collection[Tensor]) -> list[Node]:
+    """The operations of a segment of a GPU, where small updates stand as late as they may.
+
+    Between others, as those of moving averages stand, they would keep these from one group: what
+    is done to the result of a norm from the norm itself.
+    """
+    if not any(_is_small_update(node) for node in nodes):
+        return list(nodes)
+    return _Stretch(nodes, feeds, ()).delayed()
+
+
+def _is_small_update(node: Node) -> bool:
+    if node.op.type not in _CHANGES or node.memory is None or node.arrival:
+        return False
+    shape = node.inputs[1]._shape
+    return shape is not None and None not in shape and prod(shape) <= _SMALL  # type: ignore[arg-type]
 
 
 def _is_update(node: Node) -> bool:
@@ -146,6 +168,26 @@ class _Stretch:
             for place, node in enumerate(self._nodes)
             if place in groups or place not in gone
         ]
+
+    def delayed(self) -> list[Node]:
+        """The operations, where small updates stand before what is in their way, or at the end."""
+        found: list[Node] = []
+        waiting = _Open()
+        for place, node in enumerate(self._nodes):
+            written, read = self._touched(node)
+            if waiting.places and self._is_in_the_way(node, written, read, waiting):
+                found += [self._nodes[index] for index in waiting.places]
+                waiting = _Open()
+            is_free = _UNKNOWN not in written | read and not written & read
+            if (
+                _is_small_update(node)
+                and is_free
+                and not any(t in self._feeds for t in node.op.outputs)
+            ):
+                self._add(waiting, place, written, read)
+            else:
+                found.append(node)
+        return found + [self._nodes[index] for index in waiting.places]
 
     def _is_in_the_way(self, node: Node, written: Origins, read: Origins, group: _Open) -> bool:
         """Whether updates of a group may not be made behind an operation, or with it."""

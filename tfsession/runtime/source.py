@@ -37,7 +37,7 @@ from tfsession.runtime.fuse_convolutions import fused_convolutions
 from tfsession.runtime.fuse_device import fused_on_device
 from tfsession.runtime.fuse_layers import fused_layers
 from tfsession.runtime.fuse_products import fused_products
-from tfsession.runtime.fuse_updates import fused_updates
+from tfsession.runtime.fuse_updates import fused_updates, late_updates
 from tfsession.runtime.in_place import in_place
 from tfsession.runtime.names import Names
 from tfsession.runtime.partition import Node, Segment, gives_tuple, input_arguments
@@ -241,6 +241,7 @@ class Writer:
                     if any(map(is_of_use, kernels)):
                         nodes = group(nodes, self.names.feeds, is_needed)
             else:
+                nodes = late_updates(nodes, self.names.feeds)
                 nodes = fused_attention(nodes, self.names.feeds, is_needed)
                 nodes = fused_products(nodes, self.names.feeds, is_needed)
                 nodes = fused_on_device(nodes, self.names.feeds, is_needed)
