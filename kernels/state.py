@@ -18,6 +18,7 @@ from tfsession.core.rules import kernel
 from tfsession.core.shape import Shape, debug_string
 from tfsession.devices.memory import charged
 from tfsession.devices.threads import write_blocks
+from tfsession.kernels.cuda.scatter import scattered
 from tfsession.kernels.gather import (
     check_indices,
     flat_places,
@@ -289,6 +290,21 @@ def _scatter(ufunc: str | None, combine: Any) -> Any:
     return scatter
 
 
+def _scatter_by_kernel(ufunc: str) -> Any:
+    """By a kernel of its own, since CuPy's ufuncs of these names have no `at`; or in rounds."""
+
+    def scatter(xp: Any, variable: Variable, indices: Any, updates: Any) -> Variable:
+        with variable.lock:
+            array = variable.writable()
+            _check_dtype(array, updates)
+            if not scattered(xp, ufunc, array, *_rows_of(xp, array, indices, updates)):
+                check_indices(xp, indices, array.shape[0])
+                _update_rows(xp, ufunc, _in_rounds, array, indices, updates)
+        return variable
+
+    return scatter
+
+
 def _scatter_nd(ufunc: str | None, combine: Any) -> Any:
     def scatter(xp: Any, variable: Variable, indices: Any, updates: Any) -> Variable:
         with variable.lock:
@@ -364,7 +380,7 @@ for _name, _how in _UPDATES.items():
 for _name, _ufunc in (("Mul", "multiply"), ("Div", "true_divide")):
     _both = f"Scatter{_name}", f"ResourceScatter{_name}"
     kernel(*_both, device="CPU")(_scatter(_ufunc, combine_rows))
-    kernel(*_both)(_scatter(_ufunc, _in_rounds))  # CuPy's ufuncs of these names have no `at`
+    kernel(*_both)(_scatter_by_kernel(_ufunc))
 
 
 @kernel("ResourceGather")

@@ -69,8 +69,8 @@ template <typename T> static T __shfl_xor_sync(unsigned int, T value, int distan
 }
 
 // Nobody comes between, as only one thread runs at a time.
-static inline int atomicCAS(int* at, int expected, int value) {
-  const int old = *at;
+template <typename T> static inline T atomicCAS(T* at, T expected, T value) {
+  const T old = *at;
   if (old == expected) *at = value;
   return old;
 }
