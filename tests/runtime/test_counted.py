@@ -183,3 +183,28 @@ def test_who_sees_how_many_distinct_ids_there_are_sees_the_truth():
             assert session.run([sums, kept], fed)[1].tolist() == [3, 1]
             assert session.run(sums, fed).tolist() == [[16, 20], [24, 28]]
             assert session.run([sums, others], fed)[1].tolist() == [[24, 28], [24, 28]]
+
+
+@pytest.mark.parametrize("use_resource", [False, True])
+@pytest.mark.parametrize("verb", ["mul", "div", "min", "max", "add"])
+def test_scatters_of_places_that_come_twice_are_recorded(verb, use_resource):
+    places = tf.placeholder(tf.int32, [4])
+    updates = tf.placeholder(tf.float32, [4, 2])
+    results = []
+    for number, device in enumerate(("/gpu:0", "/cpu:0")):
+        with tf.device(device):
+            start = np.full((5, 2), 4, np.float32)
+            table = tf.Variable(start, use_resource=use_resource, name=f"table{number}")
+            given_places = tf.identity(places)
+            changed = getattr(tf, f"scatter_{verb}")(table, given_places, tf.abs(updates) * 2.0)
+            with tf.control_dependencies([changed]):
+                results.append(table.read_value() + 1.0)
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        for step in range(4):
+            fed = {places: [1, 3, 1, step], updates: np.exp2(np.arange(8) % 3 - 2).reshape(4, 2)}
+            with session.counting() as counted:
+                found, wanted = session.run(results, fed)
+            np.testing.assert_array_equal(found, wanted)
+        assert refusals(session) == []
+    assert (counted["/gpu:0"].replays, counted["/gpu:0"].launches) == (1, 0)
