@@ -135,7 +135,8 @@ def pow_(xp: Any, x: Any, y: Any, out: Any = None) -> Any:
     if exponent == 2:
         return xp.multiply(x, x, out=out)
     if exponent == 3:
-        return xp.multiply(xp.multiply(x, x), x, out=out)
+        is_apart = out is not None and xp is np and not np.may_share_memory(x, out)
+        return xp.multiply(xp.multiply(x, x, out=out if is_apart else None), x, out=out)
     return xp.power(x, y, out=out)
 
 
