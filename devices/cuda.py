@@ -158,6 +158,7 @@ class CudaDevice(Accelerator):
         if self._cupy is not None:
             _left_behind.append((self._card, self._pool, self._stream))
             self._cupy = self._card = self._pool = self._stream = None
+        self._stop = None
 
     def _number(self, cupy: Any) -> int:
         """CUDA's number of the card; asking makes no context."""

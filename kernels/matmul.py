@@ -101,7 +101,10 @@ def rows_of_layer(
 ) -> dict[int, Callable[[Any, Any], None]] | None:
     """What writes the layer, not rectified, for `some` numbers of its rows; see `fusers`."""
     least = _LIBRARY if rows > _FEW else _LIBRARY_FEW
+    goes_down, step = _cut(rows, *w.shape)
     if rows * w.size < least or w.shape[1] == 1:
+        return None
+    if not goes_down and step < w.shape[1]:  # of some columns the library adds up in another order
         return None
     found = {count: written_layer(count, w, bias, False) for count in some}
     return None if None in found.values() else found  # type: ignore[return-value]

@@ -69,7 +69,7 @@ def in_a_loop(x):
 
 
 def predicate_on_the_device(x):
-    """Four times the host asks whether to go on, and then for the value."""
+    """The device finds out how often; the host waits for the value alone."""
     with tf.device("/gpu:0"):
         return tf.while_loop(lambda v: tf.reduce_sum(v) < 9.0, lambda v: v * 2.0, [x])
 
@@ -86,7 +86,7 @@ WAITS = [
     (read_and_fetched, (1, 0)),
     (there_and_back, (2, 0)),
     (in_a_loop, (1, 0)),
-    (predicate_on_the_device, (5, 0)),
+    (predicate_on_the_device, (1, 0)),
 ]
 
 

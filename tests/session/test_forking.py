@@ -35,6 +35,7 @@ def test_a_cuda_device_says_that_it_was_left_behind(monkeypatch):
         device._closed = False
         device._cupy = object() if started else None
         device._card = device._pool = device._stream = object() if started else None
+        device._stop = pytest  # a parent's memory, which nobody may write into
         device.after_fork()
         assert len(left) == 1
         with pytest.raises(Exception, match="forked from one that had used a CUDA device"):

@@ -162,7 +162,9 @@ PROGRAMS = [
 
 
 @pytest.mark.parametrize("make", PROGRAMS)
-def test_what_is_implicit(fresh_graph, make, caplog):
+def test_what_is_implicit(fresh_graph, make, caplog, monkeypatch):
+    """On a device that cannot decide by itself how a step goes on."""
+    monkeypatch.setenv("TFSESSION_GPU_CONDITIONALS", "0")
     fetch, tensor = make()
     with session() as s:
         with tf.transfer_guard("disallow"), pytest.raises(REFUSED, match="Disallowed"):
@@ -173,6 +175,13 @@ def test_what_is_implicit(fresh_graph, make, caplog):
         report = s.explain_placement(fetch)
         moved = [row.tensor for row in report.transfers if row.kind == "implicit"]
         assert [text.split("'")[1] for text in logged(caplog)] == moved
+
+
+@pytest.mark.parametrize("make", [predicate, loop])
+def test_what_a_device_decides_is_no_transfer(fresh_graph, make):
+    fetch, _ = make()
+    with session() as s, tf.transfer_guard("disallow"):
+        assert s.run(fetch) == (1.0 if make is predicate else 3.0)
 
 
 def test_cpu_devices_share_memory(fresh_graph):
