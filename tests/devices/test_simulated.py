@@ -7,7 +7,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import scipy.special
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfsession.core.errors import CancelledError, ResourceExhaustedError
@@ -378,6 +378,7 @@ def test_memory_in_cycles_is_collected_before_giving_up():
 STEPS = st.tuples(st.sampled_from(["new", "drop", "view"]), st.integers(0, 40))
 
 
+@settings(max_examples=40, deadline=None)
 @given(steps=st.lists(STEPS, max_size=30))
 def test_the_books_balance(steps):
     gpu = make(limit=400)

@@ -194,6 +194,17 @@ def test_what_a_program_fetches_or_feeds_is_as_large_as_it_is():
     assert changed.tolist() == [True, False, False, False, True]
 
 
+def test_distinct_numbers_that_are_known_before_a_step():
+    with tf.device("/gpu:0"):
+        distinct, number = tf.unique(tf.constant([2, 0, 2]))
+        table = tf.Variable(np.eye(3, dtype=np.float32))
+        rows = tf.gather(tf.gather(table, distinct), number)
+    with tf.Session(config=tf.ConfigProto(allow_soft_placement=True)) as session:
+        session.run(table.initializer)
+        for _ in range(3):
+            np.testing.assert_array_equal(session.run(rows), np.eye(3)[[2, 0, 2]])
+
+
 def test_updates_of_rows_that_come_twice_are_made_one_after_another():
     ids = tf.placeholder(tf.int64, [3])
     grads = np.arange(6, dtype=np.float32).reshape(3, 2)

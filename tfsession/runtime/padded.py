@@ -81,7 +81,8 @@ class _Padding:
         found: dict[Operation, Kernel] = {}
         # What stands behind may be padded by itself where what stands before may not.
         for number, node in reversed(list(enumerate(self._nodes))):
-            if node.op.type in _STARTS:
+            # One that takes nothing gives what was computed before the step.
+            if node.op.type in _STARTS and node.inputs:
                 found |= self._behind(number) or {}
         return found
 
