@@ -83,13 +83,20 @@ def _both(y, feeds):
     return found[0][0], found[1][0]
 
 
+def same_bits(one, other):
+    """Of what is a number; which NaN it is depends on where arrays lie."""
+    assert np.array_equal(np.isnan(one), np.isnan(other))
+    bits = [np.where(np.isnan(array), 0, array).astype(np.float32) for array in (one, other)]
+    np.testing.assert_array_equal(*[array.view(np.uint32) for array in bits])
+
+
 def test_layers_give_what_their_operations_give(library, ran):
-    @settings(max_examples=80, deadline=None, database=None)
+    @settings(max_examples=80, deadline=None, derandomize=True)
     @given(networks())
     def check(network):
         with tf.Graph().as_default(), tf.device("/cpu:0"), np.errstate(all="ignore"):
             one, other = _both(*_network(**network))
-        np.testing.assert_array_equal(one.view(np.uint32), other.view(np.uint32))
+        same_bits(one, other)
 
     check()
     assert ran[True]
@@ -100,13 +107,13 @@ def test_blocks_of_many_rows_give_what_all_give(library, ran, monkeypatch, weigh
     monkeypatch.setattr(fuse_layers, "_LEAST_WORK", 1 << 20)
     monkeypatch.setattr(fuse_layers, "_BLOCK", 1 << 23)
 
-    @settings(max_examples=30, deadline=None, database=None)
+    @settings(max_examples=30, deadline=None, derandomize=True)
     @given(networks(), st.integers(150, 900))
     def check(network, rows):
         network["rows"] = rows
         with tf.Graph().as_default(), tf.device("/cpu:0"), np.errstate(all="ignore"):
             one, other = _both(*_network(**network, weights=weights))
-        np.testing.assert_array_equal(one.view(np.uint32), other.view(np.uint32))
+        same_bits(one, other)
 
     check()
     assert ran[True]
