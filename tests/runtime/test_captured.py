@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recordings import recordings, refusals
 
 import tfsession as tf
-from tfsession.runtime.captured import CapturedComputation
 
 X = np.linspace(-1, 1, 32 * 4, dtype=np.float32).reshape(32, 4)
 Y = np.arange(32, dtype=np.int32) % 3
@@ -25,16 +25,6 @@ WITHOUT.graph_options.optimizer_options.opt_level = tf.OptimizerOptions.L0
 def _graph(fresh_graph):
     yield
     gc.collect()
-
-
-def recordings(session):
-    """What the segments of a session's plans have recorded."""
-    segments = [s for plan in session._engine._plans.values() for s in plan.segments]
-    return [s.recordings for s in segments if isinstance(s, CapturedComputation)]
-
-
-def refusals(session):
-    return [reason for found in recordings(session) for reason in found.reasons]
 
 
 def classifier(optimizer, use_resource):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recordings import refusals
 
 import tfsession as tf
-from tfsession.runtime.captured import CapturedComputation
 
 WITHOUT = tf.ConfigProto(allow_soft_placement=True)
 WITHOUT.graph_options.optimizer_options.opt_level = tf.OptimizerOptions.L0
@@ -19,12 +19,6 @@ ROWS, WIDTH = 5, 3
 def _graph(fresh_graph):
     yield
     gc.collect()
-
-
-def refusals(session):
-    segments = [s for plan in session._engine._plans.values() for s in plan.segments]
-    captured = [s for s in segments if isinstance(s, CapturedComputation)]
-    return [reason for segment in captured for reason in segment.recordings.reasons]
 
 
 def batch(rng, examples, count):

@@ -4,9 +4,9 @@ import gc
 
 import numpy as np
 import pytest
+from recordings import refusals
 
 import tfsession as tf
-from tfsession.runtime.captured import CapturedComputation
 
 WITHOUT = tf.ConfigProto(allow_soft_placement=True)
 WITHOUT.graph_options.optimizer_options.opt_level = tf.OptimizerOptions.L0
@@ -33,12 +33,6 @@ WORDS = [[1, 3, 1, 4], [2, 2, 2, 2], [4, 3, 2, 1], [0, 1, 0, 1], [3, 3, 3, 1]]
 def _graph(fresh_graph):
     yield
     gc.collect()
-
-
-def refusals(session):
-    segments = [s for plan in session._engine._plans.values() for s in plan.segments]
-    captured = [s for s in segments if isinstance(s, CapturedComputation)]
-    return [reason for segment in captured for reason in segment.recordings.reasons]
 
 
 def embedding(optimizer, use_resource=False, dtype=tf.int64):

@@ -7,11 +7,11 @@ import time
 
 import numpy as np
 import pytest
+from recordings import refusals
 
 import tfsession as tf
 from tfsession.ops import function
 from tfsession.ops.defun import Defun
-from tfsession.runtime.captured import CapturedComputation
 from tfsession.runtime.execution import Execution
 
 X = np.arange(4, dtype=np.float32)
@@ -23,15 +23,6 @@ WITHOUT.graph_options.optimizer_options.opt_level = tf.OptimizerOptions.L0
 def _graph(fresh_graph):
     yield
     gc.collect()
-
-
-def recordings(session):
-    segments = [s for plan in session._engine._plans.values() for s in plan.segments]
-    return [s.recordings for s in segments if isinstance(s, CapturedComputation)]
-
-
-def reasons(session):
-    return [reason for found in recordings(session) for reason in found.reasons]
 
 
 def variable(use_resource=True, name="v"):
@@ -300,7 +291,7 @@ def answers(build, config, feeds=FEEDS):
                 counts.append(counted["/gpu:0"])
             found += session.run(tf.global_variables())
             if config is None:
-                assert reasons(session) == []
+                assert refusals(session) == []
         return [np.asarray(v).tobytes() for step in found for v in step], counts
 
 
