@@ -10,6 +10,7 @@ from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
 from tfsession.devices.workspace import Workspace
+from tfsession.kernels.elementwise_loop import function
 from tfsession.kernels.nn import by_rows, row_sum, shift_rows, wide_room, widened
 
 # --- labels as probabilities ----------------------------------------------------------------------
@@ -53,11 +54,11 @@ def softmax_cross_entropy_with_logits(xp: Any, features: Any, labels: Any) -> An
             wide = wide_room(take, out)
             costs = take(wide.shape, wide.dtype)
             shift_rows(xp, features[start:stop], costs)
-            xp.exp(costs, out=wide)
+            function(xp, "exp", wide.dtype)(costs, out=wide)
             total = row_sum(xp, wide)
             wide /= total
             xp.subtract(wide, probable, out=out, casting="same_kind")
-            xp.subtract(xp.log(total), costs, out=costs)
+            xp.subtract(function(xp, "log", total.dtype)(total), costs, out=costs)
             costs *= probable
             loss[start:stop] = row_sum(xp, costs)[:, 0]
 
@@ -101,11 +102,11 @@ def _sparse(xp: Any, features: Any, labels: Any) -> tuple[Any, Any]:
             shift_rows(xp, features[start:stop], wide)
             flat = wide.reshape(-1)
             own = flat.take(places)
-            xp.exp(wide, out=wide)
+            function(xp, "exp", wide.dtype)(wide, out=wide)
             total = row_sum(xp, wide)
             wide /= total
             flat[places] -= 1
-            loss[start:stop] = xp.log(total)[:, 0] - own
+            loss[start:stop] = function(xp, "log", total.dtype)(total)[:, 0] - own
             if wide is not out:
                 out[...] = wide
 

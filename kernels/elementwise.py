@@ -11,6 +11,7 @@ from tfsession.core.dtypes import ALL_DTYPES, variant
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import Spelling, elementwise, kernel
 from tfsession.core.shape import debug_string
+from tfsession.kernels.elementwise_loop import function
 
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 Quotient = Callable[[Any, Any, Any], Any]
@@ -177,13 +178,13 @@ def xdivy(xp: Any, x: Any, y: Any) -> Any:
 @kernel("Xlogy", elementwise="broadcast")
 def xlogy(xp: Any, x: Any, y: Any) -> Any:
     """Zero where `x` is zero."""
-    return xp.where(x == 0, x.dtype.type(0), x * xp.log(y))
+    return xp.where(x == 0, x.dtype.type(0), x * function(xp, "log", y.dtype)(y))
 
 
 @kernel("Xlog1py", elementwise="broadcast")
 def xlog1py(xp: Any, x: Any, y: Any) -> Any:
     """Zero where `x` is zero."""
-    return xp.where(x == 0, x.dtype.type(0), x * xp.log1p(y))
+    return xp.where(x == 0, x.dtype.type(0), x * function(xp, "log1p", y.dtype)(y))
 
 
 # --- bits -----------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from tfsession.devices.constants import constant
 from tfsession.devices.threads import even_rows, run_blocks
 from tfsession.devices.workspace import Workspace
 from tfsession.kernels import nn_library
+from tfsession.kernels.elementwise_loop import function
 
 REAL_NUMBERS = (
     *("float", "double", "half", "bfloat16"),
@@ -135,7 +136,7 @@ def leaky_relu_grad(xp: Any, gradients: Any, features: Any, alpha: float) -> Any
 def elu(xp: Any, features: Any) -> Any:
     """Each element where positive, else `exp` of it less one."""
     zero, one = features.dtype.type(0), features.dtype.type(1)
-    result = xp.exp(xp.minimum(features, zero))
+    result = function(xp, "exp", features.dtype)(xp.minimum(features, zero))
     result -= one
     result += xp.maximum(features, zero)
     return result
@@ -155,7 +156,7 @@ def elu_grad(xp: Any, gradients: Any, outputs: Any) -> Any:
 def selu(xp: Any, features: Any) -> Any:
     """Each element where positive, else a multiple of `exp` of it less one; scaled."""
     number = features.dtype.type
-    result = xp.exp(xp.minimum(features, number(0)))
+    result = function(xp, "exp", features.dtype)(xp.minimum(features, number(0)))
     result -= number(1)
     result *= number(_SELU_SCALE_ALPHA)
     result += xp.maximum(features, number(0)) * number(_SELU_SCALE)
@@ -182,14 +183,14 @@ def softplus(xp: Any, features: Any) -> Any:
     power = xp.empty_like(features)
     xp.absolute(features, out=power)
     xp.negative(power, out=power)
-    xp.exp(power, out=power)
+    function(xp, "exp", power.dtype)(power, out=power)
     # log1p, but several times faster: what rounding took from 1 + power is put back after the log.
     result = xp.empty_like(features)
     xp.add(power, one, out=result)
     lost = xp.subtract(result, one)
     lost -= power
     lost /= result
-    xp.log(result, out=result)
+    function(xp, "log", result.dtype)(result, out=result)
     result -= lost
     result += xp.maximum(features, features.dtype.type(0), out=power)
     return result
@@ -201,7 +202,7 @@ def softplus_grad(xp: Any, gradients: Any, features: Any) -> Any:
     refuse_other_shapes(gradients, features)
     result = xp.empty_like(features)
     xp.negative(features, out=result)
-    xp.exp(result, out=result)
+    function(xp, "exp", result.dtype)(result, out=result)
     result += features.dtype.type(1)
     return xp.divide(gradients, result, out=result)
 
@@ -309,7 +310,7 @@ def softmax(xp: Any, logits: Any) -> Any:
     """`exp(x)` over its sum along the last dimension."""
 
     def divide(_: Any, shifted: Any) -> None:
-        xp.exp(shifted, out=shifted)
+        function(xp, "exp", shifted.dtype)(shifted, out=shifted)
         shifted /= row_sum(xp, shifted)
 
     return _by_rows_of(xp, logits, divide, nn_library.softmax)
@@ -320,8 +321,9 @@ def log_softmax(xp: Any, logits: Any) -> Any:
     """`x - log(sum(exp(x)))` along the last dimension."""
 
     def subtract(take: Any, shifted: Any) -> None:
-        powers = xp.exp(shifted, out=take(shifted.shape, shifted.dtype))
-        shifted -= xp.log(row_sum(xp, powers))
+        exp, log = [function(xp, name, shifted.dtype) for name in ("exp", "log")]
+        powers = exp(shifted, out=take(shifted.shape, shifted.dtype))
+        shifted -= log(row_sum(xp, powers))
 
     return _by_rows_of(xp, logits, subtract)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
+from tfsession.kernels.elementwise_loop import function
 
 
 def _refuse(text: str) -> InvalidArgumentError:
@@ -20,7 +21,7 @@ def _check(array: Any, shape: tuple[int, ...], name: str) -> None:
 
 def _sigmoid(xp: Any, x: Any) -> Any:
     one = x.dtype.type(1)
-    return one / (one + xp.exp(-x))
+    return one / (one + function(xp, "exp", x.dtype)(-x))
 
 
 class _Cell:
@@ -61,13 +62,13 @@ class _Cell:
         if self.use_peephole:
             i, f = i + cs * self.wci, f + cs * self.wcf
         i, f = _sigmoid(xp, i), _sigmoid(xp, f + kind(forget_bias))
-        ci = xp.tanh(gates[:, self.new])
+        ci = function(xp, "tanh", gates.dtype)(gates[:, self.new])
         cs = i * ci + f * cs
         if cell_clip > 0:
             cs = xp.clip(cs, kind(-cell_clip), kind(cell_clip))
         if self.use_peephole:
             o = o + cs * self.wco
-        o, co = _sigmoid(xp, o), xp.tanh(cs)
+        o, co = _sigmoid(xp, o), function(xp, "tanh", cs.dtype)(cs)
         return i, cs, f, o, ci, co, o * co
 
 
@@ -239,5 +240,6 @@ def gru_block_cell(xp: Any, x: Any, h_prev: Any, w_ru: Any, w_c: Any, b_ru: Any,
         _check(array, shape, name)
     both = _sigmoid(xp, xp.matmul(xp.concatenate([x, h_prev], 1), w_ru) + b_ru)
     r, u = both[:, :size], both[:, size:]
-    c = xp.tanh(xp.matmul(xp.concatenate([x, h_prev * r], 1), w_c) + b_c)
+    new = xp.matmul(xp.concatenate([x, h_prev * r], 1), w_c) + b_c
+    c = function(xp, "tanh", new.dtype)(new)
     return r.copy(), u.copy(), c, u * h_prev + (1 - u) * c

@@ -10,6 +10,7 @@ import numpy as np
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import Spelling, elementwise, kernel
 from tfsession.devices.scalars import scalar
+from tfsession.kernels.elementwise_loop import function
 
 ANALYTIC = ("half", "bfloat16", "float", "double", "complex64", "complex128")
 INTEGERS = ("int8", "int16", "int32", "int64")
@@ -74,8 +75,10 @@ def _spell_sigmoid(inputs: Sequence[Any], attrs: Any, constant: Any) -> Spelling
         "{result} = {negative}({0}{out}); {exp}({result}, {result}); "
         "{add}({result}, {one}, {result}); {reciprocal}({result}, {result})"
     )
-    ufuncs = {"negative": np.negative, "exp": np.exp, "add": np.add, "reciprocal": np.reciprocal}
-    return Spelling(text, {**ufuncs, "one": scalar(np, 1, np.dtype(attrs["T"].numpy))})
+    dtype = np.dtype(attrs["T"].numpy)
+    ufuncs = {"negative": np.negative, "add": np.add, "reciprocal": np.reciprocal}
+    ufuncs["exp"] = function(np, "exp", dtype)
+    return Spelling(text, {**ufuncs, "one": scalar(np, 1, dtype)})
 
 
 @kernel("Sigmoid", elementwise="broadcast", spells=_spell_sigmoid)
@@ -84,7 +87,7 @@ def sigmoid(xp: Any, x: Any, out: Any = None) -> Any:
     result = xp.negative(x, out=out)
     if not result.ndim:
         result = xp.asarray(result)
-    xp.exp(result, result)
+    function(xp, "exp", result.dtype)(result, result)
     xp.add(result, scalar(xp, 1, result.dtype), result)
     return xp.reciprocal(result, result)
 

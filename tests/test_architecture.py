@@ -51,11 +51,12 @@ GPU_LIBRARIES = {
     "devices/cublaslt.py": {"cuda"},
     "devices/cuda.py": {"cupy", "cupyx", "cuda"},
     "devices/cudnn.py": {"cudnn"},
+    "devices/native.py": {"llvmlite"},
     "devices/nvml.py": {"pynvml"},
     "kernels/cuda/": {"cupy", "cupyx", "cuda"},
 }
 IMPORTED_LATE = {"hashlib", "cupy", "cupyx", "cuda", "cudnn", "pynvml", "sklearn", "matplotlib"}
-IMPORTED_LATE |= {"rich"}
+IMPORTED_LATE |= {"rich", "llvmlite"}
 IMPORTED_LATE |= {"PIL", "scipy", "threadpoolctl"}
 # These load modules by name: families at their first look-up, a command when it is asked for.
 LOADERS = {

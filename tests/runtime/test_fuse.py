@@ -188,6 +188,10 @@ class Program(NamedTuple):
         return f"a program of {[(value.dtype, value.shape) for value in self.values]}"
 
 
+# Steps after which a group is compiled, where there is LLVM.
+OFTEN = 3
+
+
 @st.composite
 def programs(draw):
     """A graph of element-wise operations and reductions."""
@@ -236,11 +240,13 @@ def test_bits_are_those_of_operations_one_after_another(program):
         for config in (None, L0):
             with tf.Session(graph=graph, config=config) as session:
                 try:
-                    results = session.run(fetches, dict(zip(feeds, values, strict=True)))
-                    found.append(list(map(_bits, results)))
+                    fed = dict(zip(feeds, values, strict=True))
+                    for _ in range(OFTEN if config is None else 1):
+                        results = session.run(fetches, fed)
+                        found.append(list(map(_bits, results)))
                 except tf.errors.OpError as error:
                     found.append(error.message)
-    assert found[0] == found[1]
+    assert all(bits == found[-1] for bits in found)
     assert isinstance(found[0], str) or set(ran) <= {"blocks", "unfit"}
 
 

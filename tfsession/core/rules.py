@@ -294,7 +294,8 @@ class Kernel:
     def bind(self, first: Any, op_def: OpDef, attrs: dict[str, Any]) -> Callable[..., Any]:
         """The function of the inputs alone; `first` is the array module, or the kernel context."""
         if self.ufunc is not None:
-            bound: Callable[..., Any] = getattr(first, self.ufunc)
+            own = fusers["function"](first, self.ufunc, attrs.get("T")) if attrs else None
+            bound: Callable[..., Any] = own or getattr(first, self.ufunc)
             return bound
         assert self.function is not None
         return partial(self.function, first, **self._values(op_def, attrs))
@@ -379,7 +380,9 @@ def affine(*op_types: str) -> Callable[[F], F]:
 # filters, added)`, which gives the pieces of a convolution of images of a shape, and "layer" is
 # `f(rows, weights, bias, is_rectified)`, which gives what writes a dense layer where nothing can be
 # NaN, `f(x, out)`, or None; "rows of a layer" is `f(rows, some, weights, bias)`, which gives the
-# same by numbers of rows, of which blocks of a layer that is not rectified are made.
+# same by numbers of rows, of which blocks of a layer that is not rectified are made. "loop" is
+# `f(calls, inputs, results)`, which gives one ufunc for element-wise operations, or None;
+# "function" is `f(xp, name, dtype)`, which gives what stands for a ufunc of `xp`, or None.
 fusers: Registry[Callable[..., Any]] = Registry("fuser", late.kernels)
 
 

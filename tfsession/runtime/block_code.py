@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from tfsession.core.rules import fusers
+from tfsession.devices.program import Call
 
 if TYPE_CHECKING:
     from tfsession.runtime.blocks import Cut, Step
 
 Function = Callable[..., Any]
+
+
+# Steps for each result of a ufunc that is worth it.
+_WORTH = 2
+
+
+class Loop(NamedTuple):
+    """A ufunc, and the numbers of the values that it takes and gives."""
+
+    ufunc: Any
+    taken: list[int]
+    given: list[int]
+
 
 # The kinds of arrays of which a block takes its own rows.
 _CUT = ("full", "column", "reduced")
@@ -21,8 +37,9 @@ _SLOW_WITH_NUMBERS = (np.maximum, np.minimum)
 class BlockWriter:
     """Writes the function that computes one block of a cut."""
 
-    def __init__(self, cut: Cut) -> None:
+    def __init__(self, cut: Cut, is_native: bool) -> None:
         self._cut = cut
+        self._is_native = is_native
         self._lines: list[str] = []
         self._names: dict[str, Any] = {"axis": np.array([1], np.int32)}
         self._texts: dict[int, str] = {}
@@ -31,7 +48,12 @@ class BlockWriter:
         self._at: dict[int, str] = {}
         self._last: dict[int, int] = {}
         self._dtypes = cut._group.dtypes
-        for number in cut.inside:
+        # A reduction is read by no step: all of them may come last.
+        self._order = sorted(cut.inside, key=lambda n: cut.step(n).reduction is not None)
+        self._plain = [n for n in self._order if cut.step(n).reduction is None]
+        if not is_native:
+            self._order = cut.inside
+        for number in self._order:
             for argument in cut.step(number).arguments:
                 self._last[argument] = number
         self._write()
@@ -61,16 +83,83 @@ class BlockWriter:
         return self._texts.get(number, f"x{number}")
 
     def _write(self) -> None:
-        for number in self._cut.inside:
-            step = self._cut.step(number)
-            function = f"k{number}"
-            self._names[function] = step.function
-            if step.reduction is not None:
-                self._reduce(number, step, function)
-            else:
-                self._compute(number, step, function)
+        together = self._together() if self._is_native else {}
+        for number in self._order:
+            if number not in together:
+                self._write_step(number)
+                self._drop(number)
+            elif (loop := together[number]) is not None:
+                self._compute_together(number, *loop)
             self._let_go(number)
-            self._drop(number)
+
+    def _write_step(self, number: int) -> None:
+        step = self._cut.step(number)
+        function = f"k{number}"
+        self._names[function] = step.function
+        if step.reduction is not None:
+            self._reduce(number, step, function)
+        else:
+            self._compute(number, step, function)
+
+    # --- in the processor's own code --------------------------------------------------------------
+
+    def _together(self) -> dict[int, Loop | None]:
+        """The steps that one ufunc computes, by number: at the last of them that ufunc, else None.
+
+        A run of them begins anew behind a step that stays with NumPy.
+        """
+        found: dict[int, Loop | None] = {}
+        steps = self._plain
+        while steps:
+            run, steps = steps, []
+            while run and (loop := self._loop_of(run)) is None:
+                steps.insert(0, run.pop())
+            if run:
+                found.update(dict.fromkeys(run, None))
+                found[run[-1]] = loop
+            else:
+                steps = steps[1:]
+        return found
+
+    def whole(self) -> Any:
+        """The ufunc of all that is given which gives all results; None where there is none."""
+        group, inside = self._cut._group, self._cut.inside
+        return self._ufunc(inside, [*range(group.given)], list(group.results))
+
+    def _loop_of(self, run: list[int]) -> Loop | None:
+        """The ufunc of some steps, what it takes and what it gives; None where there is none."""
+        cut, own = self._cut, set(run)
+        taken = list(dict.fromkeys(n for r in run for n in cut.step(r).arguments if n not in own))
+        outside = {n for r in cut.inside if r not in own for n in cut.step(r).arguments}
+        given = [n for n in run if n in cut.written or n in outside]
+        if len(run) < _WORTH * len(given):  # NumPy goes through what is in the cache as often
+            return None
+        ufunc = self._ufunc(run, taken, given)
+        return None if ufunc is None else Loop(ufunc, taken, given)
+
+    def _ufunc(self, run: list[int], taken: list[int], given: list[int]) -> Any:
+        cut = self._cut
+        places = {number: place for place, number in enumerate([*taken, *run])}
+        calls = []
+        for number in run:
+            step = cut.step(number)
+            assert step.bind is not None
+            calls.append(Call(step.bind, tuple([places[n] for n in step.arguments])))
+        inputs = [(self._dtypes[n], cut.taken.get(n, "full")) for n in taken]
+        return fusers["loop"](calls, inputs, [places[n] for n in given])
+
+    def _compute_together(
+        self, number: int, ufunc: Any, taken: list[int], given: list[int]
+    ) -> None:
+        self._names[f"l{number}"] = ufunc
+        arguments = ", ".join(map(self._text, taken))
+        for result in given:
+            if result not in self._cut.written:
+                self._texts[result] = self._take(result)
+        targets = ", ".join(map(self._text, given))
+        self._lines.append(f"l{number}({arguments}, out=({targets},))")
+
+    # --- by NumPy ---------------------------------------------------------------------------------
 
     def _reduce(self, number: int, step: Step, function: str) -> None:
         value = self._text(step.arguments[0])

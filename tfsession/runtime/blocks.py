@@ -35,6 +35,8 @@ _WIDE = 32
 _MOST_SCRATCH = 4 << 20
 # A group remembers how so many sets of shapes are cut.
 _MOST_CUTS = 16
+# A cut that runs so often is worth being compiled.
+_OFTEN = 3
 
 
 @dataclass(slots=True, frozen=True, eq=False)
@@ -65,7 +67,7 @@ class Step:
     """One operation, of this name and type: `function` of the values of these numbers.
 
     `kind` is what a kernel says of itself as `elementwise`; `takes_out` whether it writes into an
-    array that it is given.
+    array that it is given. `bind` gives the function over another array module.
     """
 
     owner: tuple[str, str]
@@ -74,6 +76,7 @@ class Step:
     kind: str
     takes_out: bool
     reduction: Reduction | None = None
+    bind: Callable[[Any], Function] | None = None
 
 
 class Repeated(NamedTuple):
@@ -107,6 +110,8 @@ class Blocks:
         closing: holds something once the session is closed.
         spares: gives arrays for what the program does not get.
         ledger: what the results are charged to, if their device has a limit.
+        least: elements of a value from which on blocks are worth it; smaller ones are computed
+            here where one compiled function gives all results.
     """
 
     def __init__(
@@ -120,8 +125,10 @@ class Blocks:
         closing: Sequence[object],
         spares: Spares,
         ledger: HostLedger | None = None,
+        least: int = 0,
     ) -> None:
         self.steps = steps
+        self.least = least
         self.dtypes = dtypes
         self.results = results
         self.fetched = fetched
@@ -145,6 +152,8 @@ class Blocks:
         if cut is None:
             return None
         try:
+            if cut.is_small:
+                return cut.run_at_once(values)
             results = cut.run(values)
         except Exception:
             return None
@@ -168,6 +177,7 @@ class Cut:
     some are rows of those, some are columns. Smaller values are computed beforehand.
 
     Attributes:
+        is_small: there are no blocks, but a function for all of it, once it has run often.
         bounds: where blocks begin, and the end of the last.
         scratch_bytes: what each thread needs for values that nobody reads but the block.
     """
@@ -183,12 +193,19 @@ class Cut:
         self._columns = prod(self._full[self._split :])
         self._is_flat = self._split == len(self._full)
         self._sort_steps()
-        writer = BlockWriter(self)
+        self._runs = 0
+        self.is_small = max(map(prod, self._shapes[: group.given]), default=0) <= group.least
+        self._at_once: Function | None = None
+        if self.is_small:
+            return
+        writer = BlockWriter(self, is_native=False)
         self.bounds = self._find_bounds(writer.row_bytes)
         self._cuts = [row * self._columns for row in self.bounds]
-        self._block, self._parts = writer.compile(max(np.diff(self.bounds).tolist()))
-        self.scratch_bytes = sum(size for _, size in self._parts)
-        self._number = next(_numbers)
+        self._code = self._compiled(writer)
+        self.scratch_bytes = sum(size for _, size in self._code.parts)
+
+    def _compiled(self, writer: BlockWriter) -> _Code:
+        return _Code(*writer.compile(max(np.diff(self.bounds).tolist())), next(_numbers))
 
     # --- what fits ------------------------------------------------------------------------------
 
@@ -362,10 +379,11 @@ class Cut:
             else:
                 found[number] = self._empty(number)
         arrays = [self._laid_out(kind, found[number]) for number, kind in self.taken.items()]
-        block, closing = self._block, group.closing
+        code, closing = self._often(), group.closing
+        block = code.block
 
         def task(start: int, stop: int) -> None:
-            scratch = self._own_scratch()
+            scratch = self._own_scratch(code)
             for index in range(start, stop):
                 if closing:
                     stop_closed()
@@ -381,6 +399,30 @@ class Cut:
             assert step.reduction is not None
             found[number] = self._call(number, found[step.arguments[0]], step.reduction.axes)
         return tuple([found[n] if n in found else self._hollow(n) for n in group.results])
+
+    def _often(self) -> _Code:
+        """The code of a block: in the processor's own, where it is, once that pays."""
+        self._runs += 1
+        if self._runs == _OFTEN:
+            self._code = self._compiled(BlockWriter(self, is_native=True))
+        return self._code
+
+    def run_at_once(self, values: Sequence[Any]) -> Any:
+        """One result, or a tuple of them; None where operations are to run one after another."""
+        if self._at_once is not None:
+            return self._at_once(*values)
+        self._runs += 1
+        if self._runs == _OFTEN:
+            self._at_once = self._whole()
+        return None
+
+    def _whole(self) -> Function | None:
+        """The one function of all that is given which gives all results, if there is one."""
+        group = self._group
+        if group.ledger is not None or self._axes or self.before or group.hollow:
+            return None
+        found: Function | None = BlockWriter(self, is_native=False).whole()
+        return found
 
     def _call(self, number: int, *arguments: Any) -> Any:
         """The result of a step that is not computed in blocks."""
@@ -471,16 +513,24 @@ class Cut:
         result = total if reduction.finish is None else reduction.finish(total, count)
         return np.asarray(result).reshape(shape) if shape else result
 
-    def _own_scratch(self) -> list[Any]:
+    def _own_scratch(self, code: _Code) -> list[Any]:
         """This thread's arrays for what only blocks read; in memory that all cuts share."""
-        if _here.number != self._number:
+        if _here.number != code.number:
             columns = () if self._is_flat else (self._columns,)
             _here.arrays = []
-            for index, (dtype, size) in enumerate(self._parts):
+            for index, (dtype, size) in enumerate(code.parts):
                 memory = _here.memory(index, size)
                 _here.arrays.append(memory[:size].view(dtype).reshape(-1, *columns))
-            _here.number = self._number
+            _here.number = code.number
         return _here.arrays
+
+
+class _Code(NamedTuple):
+    """What computes a block, dtype and bytes of its scratch arrays, and a number of its own."""
+
+    block: Function
+    parts: list[tuple[np.dtype[Any], int]]
+    number: int
 
 
 class _Scratch(threading.local):

@@ -20,6 +20,7 @@ from tfsession.core.dtypes import DType, resource, variant
 from tfsession.core.op_def import ArgDef
 from tfsession.core.rules import Kernel
 from tfsession.core.shape import Shape
+from tfsession.devices.native import is_there
 from tfsession.devices.spares import Spares
 from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
@@ -29,6 +30,8 @@ from tfsession.runtime.partition import Node, gives_tuple, input_arguments
 
 # Below so many elements nothing is computed in blocks: to wake a thread costs as much.
 SMALL = 1 << 15
+# Below so many they are not computed together by compiled code either.
+_SMALL_FOR_NATIVE = 1 << 10
 # A group of less work is not worth it, counted in additions of numbers that are in the cache.
 _WORTH = 1_500_000
 # An addition in memory beyond the cache; a function like `exp`; a kernel of several steps.
@@ -149,6 +152,11 @@ class Fused(Group):
 
     @property
     def least(self) -> int:
+        """The elements of an input from which on it may be worth it."""
+        return self.least_in_blocks if len(self.parts) == 1 else _small()
+
+    @property
+    def least_in_blocks(self) -> int:
         """The elements of an input from which on blocks are worth it."""
         arrays = len(self.unsure) + len(self.op.outputs)
         work = sum(map(_work, self.parts)) + _ARRAY * arrays
@@ -180,6 +188,7 @@ class Fused(Group):
             closing=closing,
             spares=spares,
             ledger=None if self.allocator is None else cast(Any, self.allocator.ledger),
+            least=self.least_in_blocks,
         )
 
 
@@ -196,10 +205,12 @@ def _work(node: Node) -> int:
 
 def _step(node: Node, numbers: Mapping[Tensor, int], known: Mapping[Tensor, Any]) -> Step:
     op, kernel = node.op, node.kernel
-    owner, function = (op.name, op.type), kernel.bind(np, op.op_def, op.attrs)
+    owner, bind = (op.name, op.type), lambda xp: kernel.bind(xp, op.op_def, op.attrs)
+    function = bind(np)
     arguments = tuple([numbers[tensor] for tensor in node.inputs])
     if not kernel.reduces:
-        return Step(owner, function, arguments, kernel.elementwise, kernel.takes_out)
+        kind, takes_out = kernel.elementwise, kernel.takes_out
+        return Step(owner, function, arguments, kind, takes_out, bind=bind)
     ufunc = getattr(np, kernel.reduces, None)
     axes = known[node.inputs[1]]
     reduction = Reduction(axes, op.attrs["keep_dims"], ufunc, kernel.finish)
@@ -209,12 +220,17 @@ def _step(node: Node, numbers: Mapping[Tensor, int], known: Mapping[Tensor, Any]
 # --- what may stand in a group --------------------------------------------------------------------
 
 
+def _small() -> int:
+    """Fewer elements are not computed together."""
+    return min(SMALL, _SMALL_FOR_NATIVE) if is_there() else SMALL
+
+
 def _is_small(tensor: Tensor) -> bool:
     return _is_small_shape(tensor._shape)
 
 
 def _is_small_shape(shape: Shape) -> bool:
-    return shape is not None and None not in shape and prod(shape) < SMALL  # type: ignore[arg-type]
+    return shape is not None and None not in shape and prod(shape) < _small()  # type: ignore[arg-type]
 
 
 def is_number(dtype: DType) -> bool:

@@ -452,14 +452,15 @@ class Writer:
         """How operations are called; makes constants known."""
         calls, known = [], self._ufuncs
         for node, results in zip(nodes, outputs, strict=True):
-            found = known.get(node.kernel)
+            key = node.kernel, node.inputs[0].dtype if node.inputs else None
+            found = known.get(key)
             if found is not None and found[0] is node.allocator:
                 calls.append(found[1])
                 continue
             call = self._call(part, node, results)
             calls.append(call)
             if type(call.function) is np.ufunc and node.kernel.spells is None:
-                known[node.kernel] = node.allocator, call
+                known[key] = node.allocator, call
         return calls
 
     def _call(self, part: _Part, node: Node, results: Sequence[Key]) -> Call:
