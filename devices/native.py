@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from typing import Any
 
+from tfsession.core import forking
 from tfsession.devices.code_cache import CodeCache, folder
 
 __all__ = ["SWITCH", "NativeCompiler", "description", "is_there", "native_compiler"]
@@ -35,14 +35,15 @@ class NativeCompiler:
         triple = binding.get_process_triple()
         self.cpu = binding.get_host_cpu_name()
         self.is_fit = _is_fit(triple.split("-")[0], features)
-        self._machine = binding.Target.from_triple(triple).create_target_machine(
-            cpu=self.cpu, features=features.flatten(), opt=_SPEED
-        )
+        self._machine = partial(
+            binding.Target.from_triple(triple).create_target_machine,
+            cpu=self.cpu, features=features.flatten(), opt=_SPEED,
+        )  # fmt: skip
         self._arch = f"{triple} {self.cpu} {features.flatten()}"
         self._cache = CodeCache(folder())
         # Engines own what they have linked; they and its code are never given up.
         self._engines: list[tuple[Any, bytes]] = []
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
 
     @property
     def version(self) -> tuple[int, int]:
@@ -70,15 +71,19 @@ class NativeCompiler:
         module.verify()
         options = binding.create_pipeline_tuning_options(speed_level=_SPEED)
         options.loop_vectorization = True
-        builder = binding.create_pass_builder(self._machine, options)
+        machine = self._machine()
+        builder = binding.create_pass_builder(machine, options)
         builder.getModulePassManager().run(module, builder)
-        code: bytes = self._machine.emit_object(module)
+        code: bytes = machine.emit_object(module)
         return code
 
     def _linked(self, code: bytes, names: Sequence[str]) -> list[int]:
         binding = self._binding
-        engine = binding.create_mcjit_compiler(binding.parse_assembly(""), self._machine)
-        engine.add_object_file(binding.ObjectFileRef.from_data(code))
+        # An engine owns its machine.
+        engine = binding.create_mcjit_compiler(binding.parse_assembly(""), self._machine())
+        file = binding.ObjectFileRef.from_data(code)
+        engine.add_object_file(file)
+        file.detach()  # the engine has it now, and would free it a second time
         engine.finalize_object()
         self._engines.append((engine, code))
         return [engine.get_function_address(name) for name in names]
@@ -94,14 +99,12 @@ def _is_wanted() -> bool:
 
 
 @cache
-def is_there() -> bool:
-    """Whether there is LLVM, as far as can be told without loading it."""
+def _is_there() -> bool:
     return _is_wanted() and find_spec(_PACKAGE) is not None
 
 
 @cache
-def native_compiler() -> NativeCompiler | None:
-    """LLVM; None where it is not installed, not wanted, or not for this processor."""
+def _compiler() -> NativeCompiler | None:
     if not is_there():
         return None
     try:
@@ -111,6 +114,16 @@ def native_compiler() -> NativeCompiler | None:
     except (ImportError, OSError, RuntimeError, AttributeError):
         return None
     return found if found.is_fit else None
+
+
+def is_there() -> bool:
+    """Whether there is LLVM, as far as can be told without loading it."""
+    return _is_there()
+
+
+def native_compiler() -> NativeCompiler | None:
+    """LLVM; None where it is not installed, not wanted, or not for this processor."""
+    return _compiler()
 
 
 def description() -> str:

@@ -29,17 +29,16 @@ _NAME = "loop"
 
 
 @cache
-def _ufunc(text: str, taken: tuple[str, ...], given: tuple[str, ...]) -> np.ufunc | None:
+def _ufunc(text: str, taken: tuple[str, ...], given: tuple[str, ...]) -> np.ufunc:
     compiler = native_compiler()
-    if compiler is None:
-        return None
+    assert compiler is not None
     (address,) = compiler.addresses(text, [_NAME])
     return native_ufunc(_NAME, address, [*map(np.dtype, taken)], [*map(np.dtype, given)])
 
 
 def compiled(program: Program, repeats: Sequence[bool]) -> np.ufunc | None:
     """The ufunc of an element-wise program; None where it stays with NumPy."""
-    if len(program.inputs) + len(program.results) > MOST_ARGUMENTS:
+    if native_compiler() is None or len(program.inputs) + len(program.results) > MOST_ARGUMENTS:
         return None
     try:
         text = loop_text(program, repeats, _NAME)
@@ -55,7 +54,8 @@ def compiled(program: Program, repeats: Sequence[bool]) -> np.ufunc | None:
 
 
 @cache
-def _of_float32(name: str) -> np.ufunc | None:
+def of_float32(name: str) -> np.ufunc | None:
+    """The function of this name for float32, if there is one of our own."""
     value = Value("float32", (1,))
     step = Step(name, (0,), value, "float32")
     return compiled(Program((value,), (step,), (1,)), [False])
@@ -63,13 +63,13 @@ def _of_float32(name: str) -> np.ufunc | None:
 
 def function(xp: Any, name: str, dtype: np.dtype[Any]) -> Any:
     """The function of `xp` of this name, for arrays of a dtype."""
-    return (_of_float32(name) if xp is np and dtype == _FLOAT else None) or getattr(xp, name)
+    return (of_float32(name) if xp is np and dtype == _FLOAT else None) or getattr(xp, name)
 
 
 @fuser("function")
 def stand_in(xp: Any, name: str, dtype: Any) -> np.ufunc | None:
     """What stands for a ufunc of `xp` where numbers are of this type; None for its own."""
-    return _of_float32(name) if xp is np and name in FUNCTIONS and dtype == float32 else None
+    return of_float32(name) if xp is np and name in FUNCTIONS and dtype == float32 else None
 
 
 @lru_cache(maxsize=1024)
@@ -92,8 +92,6 @@ def loop(
             "one" (see `runtime.blocks`).
         results: the numbers of what is wanted, of as many elements as the matrix has.
     """
-    if native_compiler() is None:
-        return None
 
     def chain(*arrays: Any) -> list[Any]:
         return [operand(result) for result in called(calls, results, TRACED, arrays, operand)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tfsession.devices.native import native_compiler
+from tfsession.devices.native import is_there
 from tfsession.devices.onednn import dnn_library
 from tfsession.devices.program import Value
 from tfsession.devices.threads import block_rows, even_rows, run_blocks
@@ -69,8 +69,6 @@ class _Compiled:
 
     def _made(self) -> np.ufunc | None:
         formula, dtype, count, names, told = self._what
-        if native_compiler() is None:
-            return None
         numbers = dict.fromkeys(names, Value(dtype, ()))
         arrays: Any = [Value(dtype, (OFTEN,))] * count
         try:
@@ -87,13 +85,14 @@ _compiled = lru_cache(maxsize=256)(_Compiled)
 def updated(formula: Callable[..., None], arrays: Sequence[Any], scalars: dict[str, Any]) -> bool:
     """Compute a formula, which changes all arrays but the last; False if that was not done."""
     size, dtype = arrays[0].size, arrays[0].dtype
-    if size < _LEAST_COMPILED:
+    if size < min(_LEAST_COMPILED, _LEAST):
         return False
     names = tuple([name for name, value in scalars.items() if type(value) is dtype.type])
     told = tuple([(name, value) for name, value in scalars.items() if name not in names])
     if any(not isinstance(value, bool) for _, value in told):
         return False
-    if all(array.flags.c_contiguous and array.dtype == dtype for array in arrays):
+    is_dense = all(array.flags.c_contiguous and array.dtype == dtype for array in arrays)
+    if size >= _LEAST_COMPILED and is_dense and is_there():
         ufunc = _compiled(formula, dtype.name, len(arrays), names, told).often()
         if ufunc is not None:
             _update_at_once(ufunc, arrays, [scalars[name] for name in names])

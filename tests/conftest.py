@@ -73,6 +73,37 @@ def _onednn_where_asked(request, monkeypatch, _onednn):
             pytest.skip(f"oneDNN: {onednn.description()}")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _llvm():
+    """The way to LLVM; NumPy alone computes meanwhile, as it does without."""
+    from tfsession.devices import native  # noqa: PLC0415  as in fresh_graph
+
+    with pytest.MonkeyPatch.context() as patch:
+        found = native._is_there, native._compiler
+        patch.setattr(native, "_is_there", lambda: False)
+        patch.setattr(native, "_compiler", lambda: None)
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def _llvm_where_asked(request, monkeypatch, _llvm):
+    """Let LLVM compile in the tests that are for it, and beside TensorFlow."""
+    node = request.node
+    if not (node.get_closest_marker("llvm") or node.get_closest_marker("oracle")):
+        yield
+        return
+    from tfsession.devices import native  # noqa: PLC0415  as in fresh_graph
+    from tfsession.kernels import elementwise_loop  # noqa: PLC0415
+
+    monkeypatch.setattr(native, "_is_there", _llvm[0])
+    monkeypatch.setattr(native, "_compiler", _llvm[1])
+    if native.native_compiler() is None and node.get_closest_marker("llvm"):
+        pytest.skip(f"LLVM: {native.description()}")
+    elementwise_loop.of_float32.cache_clear()
+    yield
+    elementwise_loop.of_float32.cache_clear()
+
+
 @pytest.fixture
 def fresh_graph():
     """An empty graph that is the default while the test runs."""

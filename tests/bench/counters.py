@@ -27,7 +27,7 @@ import numpy as np
 from works import dense, graphs, images, loops, small, sparse
 from works.row import Sizes, Step, Work
 
-from tfsession.devices import onednn
+from tfsession.devices import native, onednn
 
 TABLE = Path(__file__).with_name("counters.json")
 KINDS = ("calls", "lines", "arrays", "bytes", "peak")
@@ -276,7 +276,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the counts for a program")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    os.environ[onednn.SWITCH] = "0"  # it would count otherwise where it is installed
+    # They would count otherwise where they are installed.
+    os.environ[onednn.SWITCH] = os.environ[native.SWITCH] = "0"
     _alone()
     found = {"versions": versions(), "works": count(list(WORKS))}
     if options.json:

@@ -21,7 +21,7 @@ UUID = "GPU-0000aaaa-0000-0000-0000-000000000000"
 
 def test_the_text(tfsession):
     text, _ = tfsession("env", TFSESSION_SIMULATED_GPUS="1:2GiB")
-    shown = dict(re.split(r"  +", line, maxsplit=1) for line in text.splitlines()[:17])
+    shown = dict(re.split(r"  +", line, maxsplit=1) for line in text.splitlines()[:18])
     assert shown["numpy"] == np.__version__
     assert shown["python"].startswith(platform.python_version())
     assert shown["TFSESSION_SIMULATED_GPUS"] == "1:2GiB"
@@ -38,6 +38,7 @@ def test_the_json(tfsession):
     for name in (
         "tfsession",
         "onednn",
+        "llvm",
         "cublaslt",
         "cudnn",
         "ml_dtypes",

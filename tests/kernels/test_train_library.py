@@ -13,6 +13,7 @@ from tfsession.kernels import train, train_library
 from tfsession.kernels.train_chains import Chains
 
 pytestmark = pytest.mark.onednn
+llvm = pytest.mark.llvm
 
 ADAM = {"beta1_power": 0.81, "beta2_power": 0.99, "lr": 0.01, "beta1": 0.9, "beta2": 0.99,
         "epsilon": 1e-6}  # fmt: skip
@@ -57,6 +58,30 @@ def test_bits(name, size, block):
         np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
         known = ~np.isnan(expected)
         np.testing.assert_array_equal(found[known].view(np.uint32), expected[known].view(np.uint32))
+
+
+@llvm
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", FORMULAS)
+def test_bits_of_compiled_code(name, dtype, monkeypatch):
+    formula, count, numbers, told = FORMULAS[name]
+    scalars = {key: dtype(value) for key, value in numbers.items()} | told
+    monkeypatch.setattr(train_library, "_LEAST", 10**9)  # not by oneDNN
+    train_library._compiled.cache_clear()
+    monkeypatch.setattr(train_library, "_BLOCK", 1 << 14)
+    arrays = [array.astype(dtype) for array in arrays_of(count, 70, 100)]
+    arrays[-1][::7] = np.array([0, -0.0, np.inf, np.nan, 1e-42, 1e38, 1, 2, 3, 4] * 10)
+    alone = [array.copy() for array in arrays]
+    with np.errstate(all="ignore"):
+        for turn in range(4):
+            if not train_library.updated(formula, arrays, scalars):
+                assert turn < train_library.OFTEN - 1
+                train._compute(formula, np, arrays, scalars)
+            train._compute(formula, np, alone, scalars)
+    for found, expected in zip(arrays, alone, strict=True):
+        np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+        known = ~np.isnan(expected)
+        assert found[known].tobytes() == expected[known].tobytes()
 
 
 def test_what_the_library_does_not_compute_is_left_to_numpy(monkeypatch):

@@ -15,7 +15,7 @@ from typing import Any
 from tfsession.cli import snapshot
 from tfsession.cli.devices import short_name, size_text
 from tfsession.core.errors import OpError
-from tfsession.devices import blas, cudnn, gemm, onednn
+from tfsession.devices import blas, cudnn, gemm, native, onednn
 from tfsession.devices.nvml import find_cupy
 
 __all__ = ["SCHEMA_VERSION", "add_arguments", "report", "run", "without_private"]
@@ -79,6 +79,7 @@ def _versions(found: Row) -> dict[str, str]:
         "numpy": _version("numpy"),
         "blas": blas.description(),
         "onednn": onednn.description(),
+        "llvm": native.description(),
         "ml_dtypes": _version("ml_dtypes"),
         "protobuf": _version("protobuf"),
         "nvidia-ml-py": _version("nvidia-ml-py"),
