@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy._core import _multiarray_umath as inside
+from numpy._core import umath
 
 __all__ = ["MOST_ARGUMENTS", "native_ufunc"]
 
@@ -32,7 +32,7 @@ _kept: list[Any] = []
 def _maker() -> Any:
     pointer = ctypes.pythonapi.PyCapsule_GetPointer
     pointer.restype, pointer.argtypes = c_void_p, [py_object, c_char_p]
-    table = ctypes.cast(pointer(inside._UFUNC_API, None), ctypes.POINTER(c_void_p))
+    table = ctypes.cast(pointer(umath._UFUNC_API, None), ctypes.POINTER(c_void_p))
     kinds = (c_void_p, c_void_p, c_void_p, *[c_int] * 4, c_char_p, c_char_p, c_int)
     return ctypes.PYFUNCTYPE(py_object, *kinds)(table[_FROM_FUNCTIONS])
 

@@ -85,14 +85,14 @@ _compiled = lru_cache(maxsize=256)(_Compiled)
 def updated(formula: Callable[..., None], arrays: Sequence[Any], scalars: dict[str, Any]) -> bool:
     """Compute a formula, which changes all arrays but the last; False if that was not done."""
     size, dtype = arrays[0].size, arrays[0].dtype
-    if size < min(_LEAST_COMPILED, _LEAST):
+    compiles = is_there() and size >= _LEAST_COMPILED
+    if not compiles and size < _LEAST:
         return False
     names = tuple([name for name, value in scalars.items() if type(value) is dtype.type])
     told = tuple([(name, value) for name, value in scalars.items() if name not in names])
     if any(not isinstance(value, bool) for _, value in told):
         return False
-    is_dense = all(array.flags.c_contiguous and array.dtype == dtype for array in arrays)
-    if size >= _LEAST_COMPILED and is_dense and is_there():
+    if compiles and all(a.flags.c_contiguous and a.dtype == dtype for a in arrays):
         ufunc = _compiled(formula, dtype.name, len(arrays), names, told).often()
         if ufunc is not None:
             _update_at_once(ufunc, arrays, [scalars[name] for name in names])

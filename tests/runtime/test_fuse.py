@@ -188,10 +188,6 @@ class Program(NamedTuple):
         return f"a program of {[(value.dtype, value.shape) for value in self.values]}"
 
 
-# Steps after which a group is compiled, where there is LLVM.
-OFTEN = 3
-
-
 @st.composite
 def programs(draw):
     """A graph of element-wise operations and reductions."""
@@ -242,46 +238,13 @@ def test_bits_are_those_of_operations_one_after_another(code, program):
             with tf.Session(graph=graph, config=config) as session:
                 try:
                     fed = dict(zip(feeds, values, strict=True))
-                    for _ in range(OFTEN if config is None else 1):
+                    for _ in range(blocks._OFTEN if config is None else 1):
                         results = session.run(fetches, fed)
                         found.append(list(map(_bits, results)))
                 except tf.errors.OpError as error:
                     found.append(error.message)
     assert all(bits == found[-1] for bits in found)
     assert isinstance(found[0], str) or set(ran) <= {"blocks", "unfit"}
-
-
-def _cell(x, state):
-    """A cell of an LSTM, behind its product, and a gradient of it."""
-    i, j, f, o = tf.split(x, 4, 1)
-    new = state * tf.sigmoid(f + 1.0) + tf.sigmoid(i) * tf.tanh(j)
-    output = tf.tanh(new) * tf.sigmoid(o)
-    return [new, output, tf.gradients(output, x)[0]]
-
-
-@pytest.mark.llvm
-@pytest.mark.parametrize("batch", [32, None])
-def test_small_groups_are_one_function_once_they_have_run_often(on_cpu, batch, monkeypatch):
-    calls = Counter()
-    run = blocks.Cut.run_at_once
-
-    def noting(cut, values):
-        results = run(cut, values)
-        calls["none" if results is None else "all"] += 1
-        return results
-
-    monkeypatch.setattr(blocks.Cut, "run_at_once", noting)
-    rng = np.random.default_rng(0)
-    given = [rng.normal(size=shape).astype("float32") for shape in ((32, 256), (32, 64))]
-    feeds = [tf.placeholder(tf.float32, [batch, n]) for n in (256, 64)]
-    fetches = _cell(*feeds)
-    found = []
-    for config in (None, L0):
-        with tf.Session(config=config) as session:
-            call = session.make_callable(fetches, feeds)
-            found += [list(map(_bits, call(*given))) for _ in range(OFTEN + 1)]
-    assert all(bits == found[-1] for bits in found)
-    assert calls["none"] >= OFTEN * calls["all"] > 0
 
 
 def test_no_block_is_of_one_complex_number(on_cpu):

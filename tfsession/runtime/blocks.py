@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tfsession.devices.memory import HostLedger, on_behalf_of
+from tfsession.devices.native import is_there
 from tfsession.devices.spares import Spares
 from tfsession.devices.threads import block_rows, run_blocks
 from tfsession.runtime.block_code import BlockWriter
@@ -379,7 +380,10 @@ class Cut:
             else:
                 found[number] = self._empty(number)
         arrays = [self._laid_out(kind, found[number]) for number, kind in self.taken.items()]
-        code, closing = self._often(), group.closing
+        self._runs += 1
+        if self._runs == _OFTEN and is_there():
+            self._code = self._compiled(BlockWriter(self, is_native=True))
+        code, closing = self._code, group.closing
         block = code.block
 
         def task(start: int, stop: int) -> None:
@@ -399,13 +403,6 @@ class Cut:
             assert step.reduction is not None
             found[number] = self._call(number, found[step.arguments[0]], step.reduction.axes)
         return tuple([found[n] if n in found else self._hollow(n) for n in group.results])
-
-    def _often(self) -> _Code:
-        """The code of a block: in the processor's own, where it is, once that pays."""
-        self._runs += 1
-        if self._runs == _OFTEN:
-            self._code = self._compiled(BlockWriter(self, is_native=True))
-        return self._code
 
     def run_at_once(self, values: Sequence[Any]) -> Any:
         """One result, or a tuple of them; None where operations are to run one after another."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from heapq import heappop, heappush
 from itertools import chain
 from math import prod
@@ -205,8 +206,8 @@ def _work(node: Node) -> int:
 
 def _step(node: Node, numbers: Mapping[Tensor, int], known: Mapping[Tensor, Any]) -> Step:
     op, kernel = node.op, node.kernel
-    owner, bind = (op.name, op.type), lambda xp: kernel.bind(xp, op.op_def, op.attrs)
-    function = bind(np)
+    bind = partial(kernel.bind, op_def=op.op_def, attrs=op.attrs)
+    owner, function = (op.name, op.type), bind(np)
     arguments = tuple([numbers[tensor] for tensor in node.inputs])
     if not kernel.reduces:
         kind, takes_out = kernel.elementwise, kernel.takes_out

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from tfsession.core.dtypes import DType
 from tfsession.core.rules import Kernel
 from tfsession.core.shape import Shape
 from tfsession.devices.spares import Spares
@@ -208,7 +209,7 @@ class Writer:
         self._fetched = fetched
         self._scalars: dict[Tensor, Value] = {}  # constants, and what they are elsewhere
         self._patterns: dict[Hashable, Pattern] = {}
-        self._ufuncs: dict[Kernel, tuple[Memory, Call]] = {}
+        self._ufuncs: dict[tuple[Kernel, DType | None], tuple[Memory, Call]] = {}
 
     def source(self, inputs: Sequence[str]) -> Source:
         """A function of these values, and before them of what is asked for."""
