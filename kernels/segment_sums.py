@@ -184,6 +184,20 @@ def distinct_of(xp: Any, ids: Any, count: int) -> tuple[Any, Any]:
     return distinct, last[ids]
 
 
+def rounds_of(xp: Any, indices: Any, size: int) -> Iterator[Any]:
+    """Positions in `indices` in groups, none with an index twice; equal ones in their order."""
+    if distinct_of(xp, indices, size)[1] is None:
+        yield slice(None)
+        return
+    order = xp.argsort(indices, kind="stable")
+    ranked = indices[order]
+    starts = xp.concatenate([xp.ones(1, bool), ranked[1:] != ranked[:-1]])
+    positions = xp.arange(indices.size)
+    nth = positions - positions[starts][xp.cumsum(starts) - 1]
+    for number in range(int(nth.max()) + 1):
+        yield order[nth == number]
+
+
 def _matrices(xp: Any, rows: Any, count: int) -> Any:
     """SciPy's sparse matrices, where they are worth it to sum these rows."""
     is_large = rows.size >= _LEAST and rows.ndim > 1 and rows.shape[-1] > 1

@@ -31,6 +31,7 @@ from tfsession.kernels.segment_sums import (
     combine_rows,
     distinct_of,
     put_rows,
+    rounds_of,
     without_strays,
 )
 from tfsession.resources.store import DEFAULT_CONTAINER
@@ -228,12 +229,7 @@ def count_up_to(xp: Any, ref: Variable, *, limit: int) -> Any:
 def _in_rounds(xp: Any, ufunc: str, array: Any, indices: Any, rows: Any) -> None:
     """Update rows so that an index that stands there twice counts twice: once in each round."""
     function = getattr(xp, ufunc)
-    order = xp.argsort(indices)
-    ordered = indices[order]
-    # How many equal indices come before each one.
-    earlier = xp.arange(indices.size) - xp.searchsorted(ordered, ordered)
-    for number in range(int(earlier.max()) + 1 if indices.size else 0):
-        chosen = order[earlier == number]
+    for chosen in rounds_of(xp, indices, len(array)):
         where = indices[chosen]
         array[where] = function(array[where], rows[chosen])
 

@@ -7,7 +7,7 @@ all cores. Its terms are in the order that gives TensorFlow's bits on a CPU.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,8 +19,9 @@ from tfsession.core.shape import debug_string
 from tfsession.devices.threads import block_rows, run_blocks
 from tfsession.devices.workspace import Workspace
 from tfsession.kernels.cuda.update import Update, updated_together
+from tfsession.kernels.cuda.update_rows import rows_updated
 from tfsession.kernels.gather import check_indices
-from tfsession.kernels.segment_sums import distinct_of, put_rows
+from tfsession.kernels.segment_sums import put_rows, rounds_of
 from tfsession.kernels.train_library import updated
 from tfsession.resources.variable import Variable, arrays_of, locks_of
 
@@ -59,20 +60,6 @@ def _check_rows(array: Any, grad: Any, indices: Any) -> None:
             f"others: {debug_string(grad.shape)}, with {indices.size} indices into "
             f"{debug_string(array.shape)}"
         )
-
-
-def _passes(xp: Any, indices: Any, size: int) -> Iterator[Any]:
-    """Positions in `indices` in groups, none with an index twice; equal ones in their order."""
-    if distinct_of(xp, indices, size)[1] is None:
-        yield slice(None)
-        return
-    order = xp.argsort(indices, kind="stable")
-    ranked = indices[order]
-    starts = xp.concatenate([xp.ones(1, bool), ranked[1:] != ranked[:-1]])
-    positions = xp.arange(indices.size)
-    nth = positions - positions[starts][xp.cumsum(starts) - 1]
-    for number in range(int(nth.max()) + 1):
-        yield order[nth == number]
 
 
 def _in_blocks(xp: Any, rows: int, row_bytes: int, task: Callable[[int, int], None]) -> None:
@@ -120,7 +107,7 @@ class _Training:
         self.on_rows = on_rows or step
 
     def __call__(self, xp: Any, *inputs: Any, is_padded: bool = False, **attrs: Any) -> Variable:
-        """Update; where rows `is_padded` each comes once, and what is out of range is none."""
+        """Update; where rows `is_padded` each that is in range comes once."""
         count = len(self.states)
         states, others = inputs[:count], inputs[count:]
         names = self.names if len(others) == len(self.names) else self.dense_names
@@ -154,12 +141,13 @@ class _Training:
             return
         _check_shapes(self.states, arrays)
         _check_rows(arrays[0], grad, indices)
-        if is_padded:
-            self._update_padded(xp, arrays, grad, indices, values)
-            return
-        check_indices(xp, indices, arrays[0].shape[0])
-        for places in _passes(xp, indices, arrays[0].shape[0]):
-            self._update_rows(xp, arrays, grad[places], indices[places], values)
+        update = Update(self.on_rows, [*arrays, grad], values)
+        by_rows = _update_without_strays
+        if xp is np:
+            check_indices(xp, indices, arrays[0].shape[0])
+            _update_rows(xp, *update[:2], indices, values)
+        elif not rows_updated(xp, update, indices, by_rows, are_distinct=is_padded):
+            by_rows(xp, *update[:2], indices, values)
 
     def _update(self, xp: Any, arrays: Sequence[Any], scalars: dict[str, Any]) -> None:
         if xp is np:
@@ -169,40 +157,39 @@ class _Training:
         if not is_made:
             update_by_steps(xp, self.step, arrays, scalars)
 
-    def _update_rows(
-        self, xp: Any, arrays: Sequence[Any], grad: Any, rows: Any, scalars: dict[str, Any]
-    ) -> None:
-        """Update rows that differ from each other."""
 
-        def task(start: int, stop: int) -> None:
-            here = rows[start:stop]
-            taken = [xp.take(array, here, 0) for array in arrays]
-            _compute(self.on_rows, xp, [*taken, grad[start:stop]], scalars)
-            for array, changed in zip(arrays, taken, strict=True):
-                put_rows(xp, array, here, changed)
+def _update_rows(
+    xp: Any, formula: Step, arrays: Sequence[Any], rows: Any, scalars: dict[str, Any]
+) -> None:
+    """Update rows that are in range, one that comes several times as often."""
+    states, grad = arrays[:-1], arrays[-1]
+    for places in rounds_of(xp, rows, len(states[0])):
+        _update_distinct(xp, formula, [*states, grad[places]], rows[places], scalars)
 
-        row_bytes = math.prod(grad.shape[1:]) * grad.dtype.itemsize
-        _in_blocks(xp, rows.size, row_bytes, task)
 
-    def _update_padded(
-        self, xp: Any, arrays: Sequence[Any], grad: Any, rows: Any, scalars: dict[str, Any]
-    ) -> None:
-        """Update rows that differ from each other, without a look at them."""
-        if not grad.size or not arrays[0].size:
-            return
-        valid = (rows >= 0) & (rows < len(arrays[0]))
-        # Who stands for none does what the first one in range does, once more.
-        first = valid.argmax().reshape(1)
-        is_any = xp.take(valid, first)
-        here = xp.where(valid, rows, xp.where(is_any, xp.take(rows, first), 0))
-        mask = valid.reshape(-1, *[1] * (grad.ndim - 1))
-        grad = xp.where(mask, grad, xp.take(grad, first, 0))
-        changed = [xp.take(array, here, 0) for array in arrays]
-        parts = [*changed, grad]
-        if updated_together(xp, [Update(self.on_rows, parts, scalars)]):
-            _compute(self.on_rows, xp, parts, scalars)
-        for array, new in zip(arrays, changed, strict=True):
-            array[here] = xp.where(is_any, new, array[:1])
+def _update_without_strays(
+    xp: Any, formula: Step, arrays: Sequence[Any], rows: Any, scalars: dict[str, Any]
+) -> None:
+    """Update rows, those that are in range."""
+    kept = (rows >= 0) & (rows < len(arrays[0]))
+    _update_rows(xp, formula, [*arrays[:-1], arrays[-1][kept]], rows[kept], scalars)
+
+
+def _update_distinct(
+    xp: Any, formula: Step, arrays: Sequence[Any], rows: Any, scalars: dict[str, Any]
+) -> None:
+    """Update rows that differ from each other."""
+    states, grad = arrays[:-1], arrays[-1]
+
+    def task(start: int, stop: int) -> None:
+        here = rows[start:stop]
+        taken = [xp.take(array, here, 0) for array in states]
+        _compute(formula, xp, [*taken, grad[start:stop]], scalars)
+        for array, changed in zip(states, taken, strict=True):
+            put_rows(xp, array, here, changed)
+
+    row_bytes = math.prod(grad.shape[1:]) * grad.dtype.itemsize
+    _in_blocks(xp, rows.size, row_bytes, task)
 
 
 def _taking(attr: str, run: Callable[..., Any]) -> Callable[..., Any]:

@@ -118,7 +118,7 @@ def _compute(
         formula(xp, spare, *arrays, **{name: next(rest) for name in names})
 
 
-def _given(xp: Any, update: Update) -> dict[str, Any]:
+def given_numbers(xp: Any, update: Update) -> dict[str, Any]:
     """The numbers that lie on the device."""
     return {n: value for n, value in update.scalars.items() if isinstance(value, xp.ndarray)}
 
@@ -126,7 +126,7 @@ def _given(xp: Any, update: Update) -> dict[str, Any]:
 def _key_of(library: CodeLibrary, xp: Any, update: Update) -> Any:
     """What tells which kernel computes an update; None if none does."""
     formula, arrays, scalars = update
-    given = _given(xp, update)
+    given = given_numbers(xp, update)
     if any(value.shape for value in given.values()):
         return None
     if not all(array.size and array.flags.c_contiguous for array in arrays):
@@ -141,7 +141,7 @@ def _key_of(library: CodeLibrary, xp: Any, update: Update) -> Any:
 def _launched(library: CodeLibrary, xp: Any, key: Any, updates: Sequence[Update]) -> bool:
     """Launch what computes updates of one key; False where nothing does."""
     rows = [
-        [value.data.ptr for value in (*update.arrays, *_given(xp, update).values())]
+        [value.data.ptr for value in (*update.arrays, *given_numbers(xp, update).values())]
         for update in updates
     ]
     count = len(updates[0].arrays)
@@ -169,7 +169,7 @@ def _plan(
         if len(_plans) >= _MOST_PLANS:
             _plans.clear()
         formula, arrays, scalars = updates[0]
-        numbers = {n: Value(v.dtype.name, ()) for n, v in _given(xp, updates[0]).items()}
+        numbers = {n: Value(v.dtype.name, ()) for n, v in given_numbers(xp, updates[0]).items()}
         dtypes = [array.dtype.name for array in arrays]
         _plans[own] = _compiled(library, formula, dtypes, scalars | numbers, sizes, shared, key[-1])
     return _plans[own]

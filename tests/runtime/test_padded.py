@@ -7,6 +7,8 @@ import pytest
 from recordings import refusals
 
 import tfsession as tf
+from tfsession.core.op_def import ops
+from tfsession.graph.create import create_op
 
 WITHOUT = tf.ConfigProto(allow_soft_placement=True)
 WITHOUT.graph_options.optimizer_options.opt_level = tf.OptimizerOptions.L0
@@ -199,19 +201,57 @@ def test_distinct_numbers_that_are_known_before_a_step():
             np.testing.assert_array_equal(session.run(rows), np.eye(3)[[2, 0, 2]])
 
 
-def test_updates_of_rows_that_come_twice_are_made_one_after_another():
-    ids = tf.placeholder(tf.int64, [3])
-    grads = np.arange(6, dtype=np.float32).reshape(3, 2)
+NUMBERS = {
+    **dict.fromkeys(("lr", "alpha", "epsilon"), 0.1),
+    **dict.fromkeys(("rho", "momentum"), 0.9),
+    **dict.fromkeys(("l1", "l2", "l2_shrinkage"), 0.01),
+    "lr_power": -0.5,
+}
+UPDATES = sorted(name for name in ops.names() if "SparseApply" in name)
+
+
+def updating(name, ids, grad):
+    """An operation that updates rows of new variables, and these."""
+    states, inputs = [], []
+    for arg in ops[name].inputs:
+        if arg.is_ref or arg.type is tf.resource:
+            states.append(tf.Variable(np.ones((3, 2), np.float32), use_resource=not arg.is_ref))
+            inputs.append(states[-1]._ref() if arg.is_ref else states[-1].handle)
+        elif arg.name == "global_step":
+            inputs.append(tf.constant(3, tf.int64))
+        else:
+            inputs.append({"indices": ids, "grad": grad, "delta": grad}.get(arg.name))
+            if inputs[-1] is None:
+                inputs[-1] = tf.constant(NUMBERS[arg.name])
+    made = create_op(name, inputs)
+    return getattr(made, "op", made), states
+
+
+@pytest.mark.parametrize("name", UPDATES)
+def test_updates_of_rows_that_come_twice_are_made_one_after_another(name):
+    ids, x = tf.placeholder(tf.int64, [5]), tf.placeholder(tf.float32, [5, 2])
     found = []
     for device in ("/cpu:0", "/gpu:0"):
         with tf.device(device):
-            rows, sums = (tf.Variable(np.ones((3, 2), np.float32)) for _ in range(2))
-            step = tf.raw_ops.SparseApplyAdagrad(
-                var=rows.op.outputs[0], accum=sums.op.outputs[0], lr=0.1, grad=grads, indices=ids
-            )
-        with tf.Session(config=tf.ConfigProto(allow_soft_placement=True)) as session:
+            step, states = updating(name, tf.identity(ids), tf.tanh(x))
+        with tf.Session() as session:
             session.run(tf.global_variables_initializer())
-            for _ in range(3):
-                session.run(step.op, {ids: [2, 0, 2]})
-            found.append(session.run([rows, sums]))
-    np.testing.assert_array_equal(found[0], found[1])
+            for number in range(4):
+                feeds = {ids: [2, 0, number % 3, 2, 2], x: np.arange(10).reshape(5, 2) - number}
+                with session.counting() as counted:
+                    session.run(step, feeds)
+            assert refusals(session) == []
+            found.append([value.tobytes() for value in session.run(states)])
+    assert found[0] == found[1]
+    assert (counted["/gpu:0"].replays, counted["/gpu:0"].reads) == (1, 0)
+
+
+def test_updates_of_rows_that_are_not_there_do_nothing():
+    ids = tf.placeholder(tf.int64, [3])
+    with tf.device("/gpu:0"):
+        step, states = updating("SparseApplyMomentum", ids, tf.tanh([[1.0, 2.0]] * 3))
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        for _ in range(3):
+            session.run(step, {ids: [-1, 3, 1 << 40]})
+        assert all((value == 1).all() for value in session.run(states))
