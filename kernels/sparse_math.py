@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from tfsession.core.errors import InvalidArgumentError
 from tfsession.core.rules import kernel
 from tfsession.core.shape import debug_string
-from tfsession.kernels.segment_sums import SparseRows, add_rows, products_unseen
+from tfsession.kernels.segment_sums import (
+    SparseRows,
+    add_rows,
+    combine_rows,
+    products_unseen,
+    without_strays,
+)
 
 
 def refuse(text: str) -> InvalidArgumentError:
@@ -145,8 +154,7 @@ def split_places(xp: Any, flat: Any, sizes: list[int]) -> Any:
     return places
 
 
-def _met(xp: Any, places: Any, sizes: list[int], dense: Any) -> Any:
-    """The element of the dense tensor, broadcast to `sizes`, at each place."""
+def _check_broadcast(sizes: list[int], dense: Any) -> None:
     offset = len(sizes) - dense.ndim
     fits = offset >= 0 and all(
         own in (1, size) for own, size in zip(dense.shape, sizes[max(offset, 0) :], strict=False)
@@ -156,12 +164,33 @@ def _met(xp: Any, places: Any, sizes: list[int], dense: Any) -> Any:
             "SparseDenseBinaryOpShared broadcasts dense to sparse only; got incompatible shapes: "
             f"{debug_string(sizes)} vs. {debug_string(dense.shape)}"
         )
+
+
+def _met(xp: Any, places: Any, sizes: list[int], dense: Any) -> Any:
+    """The element of the dense tensor, broadcast to `sizes`, at each place."""
+    _check_broadcast(sizes, dense)
     check_places(xp, places, sizes)
+    offset = len(sizes) - dense.ndim
     index = [
         places[:, offset + axis] if size != 1 else xp.zeros(places.shape[0], xp.int64)
         for axis, size in enumerate(dense.shape)
     ]
     return dense[tuple(index)]
+
+
+def _met_unseen(xp: Any, places: Any, sizes: list[int], dense: Any) -> Any:
+    """The same without a look at places; out of range is no number, or 0 of a type without one."""
+    _check_broadcast(sizes, dense)
+    flat = _flat_unseen(xp, places, sizes)
+    if not flat.size or not dense.size:
+        return xp.zeros(flat.size, dense.dtype)
+    offset, at = len(sizes) - dense.ndim, xp.zeros(flat.size, xp.int64)
+    for axis, size in enumerate(dense.shape):
+        if size != 1:
+            at += places[:, offset + axis] * math.prod(dense.shape[axis + 1 :])
+    nothing = xp.full((), math.nan if dense.dtype.kind in "fcV" else 0, dense.dtype)
+    is_there = flat >= 0
+    return xp.where(is_there, xp.take(dense.reshape(-1), xp.where(is_there, at, 0)), nothing)
 
 
 def stored_sizes(values: Any, shape: Any, name: str = "sp") -> list[int]:
@@ -175,13 +204,17 @@ def stored_sizes(values: Any, shape: Any, name: str = "sp") -> list[int]:
     return sizes
 
 
-def check_places(xp: Any, places: Any, sizes: list[int]) -> None:
-    """InvalidArgumentError where a place lies outside of the shape, or has another rank."""
+def _check_rank(places: Any, sizes: list[int]) -> None:
     if places.ndim != 2 or places.shape[1] != len(sizes):
         raise refuse(
             f"indices of shape {debug_string(places.shape)} do not fit a shape of "
             f"{len(sizes)} dimensions"
         )
+
+
+def check_places(xp: Any, places: Any, sizes: list[int]) -> None:
+    """InvalidArgumentError where a place lies outside of the shape, or has another rank."""
+    _check_rank(places, sizes)
     if not places.size:
         return
     bad = (places < 0) | (places >= xp.asarray(sizes))
@@ -192,33 +225,53 @@ def check_places(xp: Any, places: Any, sizes: list[int]) -> None:
         )
 
 
-@kernel("SparseDenseCwiseMul", host=["sp_shape"])
-def times(xp: Any, sp_indices: Any, sp_values: Any, sp_shape: Any, dense: Any) -> Any:
-    """Stored elements times the elements that they meet."""
-    return sp_values * _met(xp, sp_indices, stored_sizes(sp_values, sp_shape), dense)
+def _flat_unseen(xp: Any, places: Any, sizes: list[int]) -> Any:
+    """The number of each place in a flat dense tensor, -1 for those out of range."""
+    _check_rank(places, sizes)
+    flat, is_there = xp.zeros(len(places), xp.int64), xp.ones(len(places), bool)
+    for axis, size in enumerate(sizes):
+        column = places[:, axis]
+        is_there &= (column >= 0) & (column < size)
+        flat = flat * size + column
+    return xp.where(is_there, flat, -1)
 
 
-@kernel("SparseDenseCwiseDiv", host=["sp_shape"])
-def over(xp: Any, sp_indices: Any, sp_values: Any, sp_shape: Any, dense: Any) -> Any:
-    """Stored elements divided by the elements that they meet; integers are cut off."""
-    met = _met(xp, sp_indices, stored_sizes(sp_values, sp_shape), dense)
-    if sp_values.dtype.kind not in "iu":
-        return sp_values / met
-    if (met == 0).any():
+def _quotients(xp: Any, values: Any, met: Any) -> Any:
+    """Integers divided, and cut off; 0 where the divisor is 0."""
+    quotient = values // xp.where(met == 0, xp.ones_like(met), met)
+    is_cut = (quotient < 0) & (quotient * met != values)
+    return xp.where(met == 0, xp.zeros_like(met), quotient + is_cut.astype(quotient.dtype))
+
+
+def _cwise(op_type: str, combine: Callable[[Any, Any, Any], Any]) -> None:
+    """Register what combines stored elements with those that they meet."""
+
+    def seen(xp: Any, sp_indices: Any, sp_values: Any, sp_shape: Any, dense: Any) -> Any:
+        sizes = stored_sizes(sp_values, sp_shape)
+        return combine(xp, sp_values, _met(xp, sp_indices, sizes, dense))
+
+    def unseen(xp: Any, sp_indices: Any, sp_values: Any, sp_shape: Any, dense: Any) -> Any:
+        sizes = stored_sizes(sp_values, sp_shape)
+        return combine(xp, sp_values, _met_unseen(xp, sp_indices, sizes, dense))
+
+    kernel(op_type, host=["sp_shape"], device="CPU")(seen)
+    kernel(op_type, host=["sp_shape"])(unseen)
+
+
+def _divided(xp: Any, values: Any, met: Any) -> Any:
+    if values.dtype.kind not in "iu":
+        return values / met
+    if xp is np and (met == 0).any():
         raise refuse("Integer division by zero")
-    quotient = sp_values // met
-    return quotient + ((quotient < 0) & (quotient * met != sp_values)).astype(quotient.dtype)
+    return _quotients(xp, values, met)
 
 
-@kernel("SparseDenseCwiseAdd", host=["sp_shape"])
-def plus(xp: Any, sp_indices: Any, sp_values: Any, sp_shape: Any, dense: Any) -> Any:
-    """Stored elements and the elements that they meet, added."""
-    return sp_values + _met(xp, sp_indices, stored_sizes(sp_values, sp_shape), dense)
+_cwise("SparseDenseCwiseMul", lambda xp, values, met: values * met)
+_cwise("SparseDenseCwiseDiv", _divided)
+_cwise("SparseDenseCwiseAdd", lambda xp, values, met: values + met)
 
 
-@kernel("SparseTensorDenseAdd", host=["a_shape"])
-def dense_sum(xp: Any, a_indices: Any, a_values: Any, a_shape: Any, b: Any) -> Any:
-    """A copy of the dense tensor with the stored elements added."""
+def _check_summands(a_values: Any, a_shape: Any, b: Any) -> list[int]:
     sizes = stored_sizes(a_values, a_shape, "a")
     if len(sizes) != b.ndim:
         raise refuse(
@@ -231,9 +284,26 @@ def dense_sum(xp: Any, a_indices: Any, a_values: Any, a_shape: Any, b: Any) -> A
                 f"Dimension {axis} does not equal (no broadcasting is supported): sparse side "
                 f"{one} vs dense side {other}"
             )
+    return sizes
+
+
+@kernel("SparseTensorDenseAdd", host=["a_shape"], device="CPU")
+def dense_sum(xp: Any, a_indices: Any, a_values: Any, a_shape: Any, b: Any) -> Any:
+    """A copy of the dense tensor with the stored elements added."""
+    sizes = _check_summands(a_values, a_shape, b)
     check_places(xp, a_indices, sizes)
     result = xp.array(b, order="C")
     add_rows(xp, result.reshape(-1), flat_places(xp, a_indices, sizes), a_values)
+    return result
+
+
+@kernel("SparseTensorDenseAdd", host=["a_shape"])
+def dense_sum_unseen(xp: Any, a_indices: Any, a_values: Any, a_shape: Any, b: Any) -> Any:
+    """The same without a look at places: those out of range are left out."""
+    sizes = _check_summands(a_values, a_shape, b)
+    result = xp.array(b, order="C")
+    flat, places = result.reshape(-1), _flat_unseen(xp, a_indices, sizes)
+    combine_rows(xp, "add", flat, *without_strays(xp, "add", flat, places, a_values))
     return result
 
 

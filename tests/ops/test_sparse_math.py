@@ -187,7 +187,7 @@ WRONG = {
                      r"got incompatible shapes: \[3,4\] vs"),
     "too high a rank": (lambda: _stored([[0, 0]]) * _fed(1, 3, 4),
                         "broadcasts dense to sparse only"),
-    "a place": (lambda: _stored([[0, 9]]) * _fed(3, 4), "is out of bounds"),
+    "a place": (lambda: _stored([[0, 9]]) * _fed(3, 4), "is out of bounds: need 0 <= index"),
     "a dense size": (lambda: tf.sparse_add(_stored([[0, 0]]), _fed(3, 2)),
                      "Dimension 1 does not equal .* sparse side 4 vs dense side 2"),
     "two sizes": (lambda: tf.sparse_add(_stored([[0, 0]]), _stored([[0, 0]], sizes=[3, 5])),
@@ -278,3 +278,52 @@ def test_a_gpu_leaves_out_rows_and_marks_columns_out_of_range(fresh_graph, adjoi
         product = tf.sparse.sparse_dense_matmul(matrix, tf.ones([4, 2]), adjoint_a=adjoint)
     found = run(product)
     np.testing.assert_array_equal(found, [[1, 1], [np.nan, np.nan], [5, 5]])
+
+
+BESIDE = {
+    "SparseDenseCwiseMul": lambda v, met: v * met,
+    "SparseDenseCwiseDiv": lambda v, met: v / met,
+    "SparseDenseCwiseAdd": lambda v, met: v + met,
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+@pytest.mark.parametrize("shape", [(3, 4), (4,), (3, 1), ()])
+def test_what_elements_meet_is_in_the_same_replay(fresh_graph, name, shape):
+    places, values = [[0, 1], [2, 3], [0, 1], [3, 0], [1, -1]], [3.0, -2.0, 1.0, 5.0, 7.0]
+    with tf.device("/gpu:0"):
+        i, v = tf.placeholder(tf.int64, [5, 2]), tf.placeholder(tf.float32, [5])
+        b = tf.placeholder(tf.float32, shape)
+        z = _cwise(tf, name, i, tf.tanh(v), tf.exp(b)) * 2.0
+    table = np.linspace(0, 1, int(np.prod(shape)), dtype=np.float32).reshape(shape)
+    with tf.Session() as session:
+        for _ in range(3):
+            with session.counting() as counted:
+                found = session.run(z, {i: places, v: values, b: table})
+    assert (counted["/gpu:0"].replays, counted["/gpu:0"].reads) == (1, 0)
+    met = np.broadcast_to(np.exp(table), SIZES)[[0, 2, 0], [1, 3, 1]]
+    wanted = BESIDE[name](np.tanh(np.float32(values[:3])), met) * 2
+    np.testing.assert_allclose(found[:3], wanted, rtol=1e-6)
+    assert np.isnan(found[3:]).all()
+
+
+def test_a_gpu_leaves_out_of_sums_what_is_out_of_range(fresh_graph):
+    with tf.device("/gpu:0"):
+        i, b = tf.placeholder(tf.int64, [4, 2]), tf.placeholder(tf.float32, [3, 4])
+        z = tf.sparse_add(sparse(tf, i, tf.constant([1.0, 2.0, 4.0, 8.0])), b + 1.0)
+    with tf.Session() as session:
+        for _ in range(3):
+            with session.counting() as counted:
+                found = session.run(z, {i: [[0, 1], [0, 4], [0, 1], [-1, 2]], b: np.ones(SIZES)})
+    assert (counted["/gpu:0"].replays, counted["/gpu:0"].reads) == (1, 0)
+    wanted = np.full(SIZES, 2)
+    wanted[0, 1] = 7
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_integers_are_divided_on_a_gpu_as_on_a_cpu(fresh_graph):
+    dividends, divisors = np.array([7, -7, 5, 1]), np.array([-3, 2, 0, 1])
+    places = [[0, 1], [1, 0], [1, 3], [2, 2]]
+    with tf.device("/gpu:0"):
+        quotient = _cwise(tf, "SparseDenseCwiseDiv", places, dividends, divisors)
+    assert run(quotient).tolist() == [3, 2, 5, 0]
