@@ -311,13 +311,13 @@ def test_a_counter_that_is_read_comes_to_the_host():
     assert all((counted.replays, counted.reads) == (2, 0) for counted in counts)
 
 
-def program(rng, names=("x", "y"), depth=3):
+def program(rng, names=("x", "y"), depth=3, kinds=("leaf", "half", "cond", "pair", "loop")):
     """An expression of one float, as text."""
 
     def inner(names=names):
-        return program(rng, names, depth - 1)
+        return program(rng, names, depth - 1, kinds)
 
-    kind = rng.choice(["leaf", "half", "cond", "pair", "loop"]) if depth else "leaf"
+    kind = rng.choice(kinds) if depth else "leaf"
     new = f"v{len(names)}"
     if kind == "leaf":
         return rng.choice([*names, "tf.constant(3.0)"])
@@ -333,6 +333,37 @@ def program(rng, names=("x", "y"), depth=3):
         f"tf.while_loop(lambda i{new}, {new}: i{new} < {rng.randrange(4)}, "
         f"lambda i{new}, {new}: (i{new} + 1, {body}), [0, {inner()}])[1]"
     )
+
+
+def with_gradients(text):
+    def build(x):
+        w = tf.get_variable("w", initializer=np.array([1.5], np.float32), use_resource=True)
+        z = eval(text, {"tf": tf, "x": x[1] * w[0], "y": x[2] + w[0]})
+        return [z, *[g for g in tf.gradients(z, [x, w]) if g is not None]]
+
+    return build
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_gradients_of_random_conditionals_are_in_the_same_replay(seed):
+    build = with_gradients(program(random.Random(seed), kinds=("half", "cond", "pair")))
+    found, counts = answers(build, None)
+    assert found == answers(build, WITHOUT)[0]
+    assert [counted.replays for counted in counts] == [1] * len(counts)
+
+
+def test_gradients_of_loops_in_conditionals_that_read_constants_of_the_host():
+    build = with_gradients(program(random.Random(134)))
+    assert answers(build, None)[0] == answers(build, WITHOUT)[0]
+
+
+def test_predicates_of_conditionals_in_conditionals_may_come_from_the_host():
+    with tf.device("/gpu:0"):
+        step = tf.placeholder(tf.int64, [])
+        rate = tf.train.piecewise_constant(step, [3, 10, 20], [1.0, 0.5, 0.25, 0.125])
+    with tf.Session(config=tf.ConfigProto(allow_soft_placement=True)) as session:
+        found = [session.run(rate, {step: n}) for n in (0, 1, 3, 4, 9, 15, 40)]
+    assert found == [1, 1, 1, 0.5, 0.5, 0.25, 0.125]
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -79,11 +79,14 @@ class _Joined:
         parting = [t for t in segment.transfers if t.tensor.op in self._makers]
         if not parting or not all(self._is_known(t, refused) for t in parting):
             return False
-        nodes = [self._brought(transfer) for transfer in parting]
-        nodes += [self._reading(node) for node in segment.nodes]
+        brought = [self._brought(transfer) for transfer in parting]
         self._makers |= {node.op: node for node in segment.nodes}
         others = [t for t in segment.transfers if t not in parting]
-        self.segment = replace(own, nodes=[*own.nodes, *nodes], transfers=[*own.transfers, *others])
+        # Constants first: what reads one on the host, too, stands behind all that bear its name.
+        first = [node for node in brought if node.kernel.constant]
+        behind = [node for node in brought if not node.kernel.constant]
+        nodes = [*first, *own.nodes, *behind, *map(self._reading, segment.nodes)]
+        self.segment = replace(own, nodes=nodes, transfers=[*own.transfers, *others])
         return True
 
     def _is_known(self, transfer: Transfer, refused: Container[str]) -> bool:
@@ -102,8 +105,9 @@ class _Joined:
         if maker.kernel.constant and len(maker.op.outputs) == 1:
             kernel = _giving(self._constant(maker))
             return replace(
-                maker, kernel=kernel, memory=memory, output_memories=(memory,), stays_with=None
-            )
+                maker, kernel=kernel, memory=memory, output_memories=(memory,), stays_with=None,
+                controls=(),
+            )  # fmt: skip
         copied: list[Tensor] = []
         stand = Stand(
             tensor.op.name, "Brought", tensor.op.node_def, [tensor], copied,

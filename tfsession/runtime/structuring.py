@@ -112,8 +112,32 @@ class _Structuring:
                     continue
                 self._sweep()
                 found = has_changed = True
-        for mask, group in region.groups.items() if has_changed else ():
-            region.groups[mask] = in_order(group)
+        if has_changed:
+            self._read_directly()
+            self._sweep()
+            for mask, group in region.groups.items():
+                region.groups[mask] = in_order(group)
+
+    def _read_directly(self) -> None:
+        """Let operations read what a Switch lets through: they wait for its predicate anyway."""
+        nodes = [node for group in self._region.groups.values() for node in group]
+        # Not those in loops, of which Exits read.
+        switches = {node.op for node in nodes if node.op.type in _SWITCHES}
+        for node in nodes:
+            if any(tensor.op in switches for tensor in node.inputs):
+                node.inputs = tuple(
+                    [self._directly(t) if t.op in switches else t for t in node.inputs]
+                )
+            if not switches.isdisjoint(node.controls):
+                node.controls = tuple(self.waited_for(node.controls))
+        for predicate in self._region.predicates:
+            predicate.tensor = self._directly(predicate.tensor)
+
+    def _directly(self, tensor: Tensor) -> Tensor:
+        if tensor.dtype.is_ref or tensor.dtype is resource:
+            return tensor
+        source = self.source(tensor)
+        return source if self.location[source] is self.location[tensor] else tensor
 
     # --- conditionals ---------------------------------------------------------------------------
 
@@ -193,9 +217,10 @@ class _Structuring:
         """
         region, made = self._region, {t for node in part.nodes for t in node.op.outputs}
         left = [n for n in region.all_nodes() if n.op not in inside and n not in joint.nodes]
-        others = dict.fromkeys(t for node in left for t in node.inputs if t in made)
-        hidden = {*self._wanted, *(predicate.tensor for predicate in region.predicates)}
-        if not made.isdisjoint(hidden):
+        read = [tensor for node in left for tensor in node.inputs]
+        read += [predicate.tensor for predicate in region.predicates]
+        others = dict.fromkeys(tensor for tensor in read if tensor in made)
+        if not made.isdisjoint(self._wanted):
             raise Unfit
         for tensor in others:
             if self.location[tensor] is not joint.nodes[0].memory or tensor.dtype.is_ref:
@@ -214,6 +239,19 @@ class _Structuring:
             self._awaited.update(dict.fromkeys(node.controls))
             tensor = node.inputs[0]
         return tensor
+
+    def waited_for(self, controls: Iterable[Operation]) -> list[Operation]:
+        """What is waited for by who waits for these: what a Switch lets through, not the Switch."""
+        found: dict[Operation, None] = {}
+        waiting = list(controls)
+        while waiting:
+            op = waiting.pop()
+            node = self.by_op.get(op)
+            if node is None or op.type not in _SWITCHES or node.kernel is _THROUGH:
+                found[op] = None
+            else:
+                waiting += [self.source(node.inputs[0]).op, *node.controls]
+        return list(found)
 
     # --- what is put in -------------------------------------------------------------------------
 
@@ -267,6 +305,8 @@ class _Structuring:
         given = dict(zip(others, node.op.outputs[len(ends) :], strict=True))
         for tensor, made in given.items():
             region.waits[made] = region.waits.get(tensor, 0)
+        for predicate in region.predicates:
+            predicate.tensor = given.get(predicate.tensor, predicate.tensor)
         for other in region.all_nodes():
             if not given.keys().isdisjoint(other.inputs):
                 other.inputs = tuple([given.get(tensor, tensor) for tensor in other.inputs])
@@ -382,7 +422,7 @@ class _Structuring:
     def _sweep(self) -> None:
         """Drop Switches that nobody reads behind, and predicates that nobody asks for."""
         region = self._region
-        read = set(self._wanted)
+        read = {*self._wanted, *(predicate.tensor for predicate in region.predicates)}
         awaited: set[Operation] = set()
         for node in region.all_nodes():
             read.update(node.inputs)
@@ -435,7 +475,8 @@ class _Inside:
         for node in self._nodes.values():
             inputs = [self._outer.source(tensor) for tensor in node.inputs]
             self.seen.update(inputs)
-            node = replace(node, inputs=tuple(inputs))
+            awaited = self._outer.waited_for(node.controls)
+            node = replace(node, inputs=tuple(inputs), controls=tuple(awaited))
             if not self._is_fit(node):
                 raise Unfit
             reads = zip(inputs, node.input_memories, strict=True)
@@ -455,7 +496,8 @@ class _Inside:
             found.add(op)
             node = self._nodes[op]
             sources = [self._outer.source(tensor).op for tensor in node.inputs]
-            waiting += [other for other in (*sources, *node.controls) if other in self._nodes]
+            sources += self._outer.waited_for(node.controls)
+            waiting += [other for other in sources if other in self._nodes]
         return found
 
     def _is_fit(self, node: Node) -> bool:
