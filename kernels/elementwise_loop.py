@@ -92,14 +92,31 @@ def loop(
             "one" (see `runtime.blocks`).
         results: the numbers of what is wanted, of as many elements as the matrix has.
     """
+    program = _program(calls, inputs, results)
+    if program is None:
+        return None
+    return compiled(program, [kind in ("column", "one") for _, kind in inputs])
 
+
+@fuser("can be in a loop")
+def can_be_in_a_loop(call: Call, inputs: Sequence[tuple[np.dtype[Any], str]]) -> bool:
+    """Whether an operation can be in such a loop, by itself or with others; as `loop` has them."""
+    program = _program([call], inputs, [len(inputs)])
+    try:
+        return program is not None and bool(loop_text(program, [False] * len(inputs), _NAME))
+    except Unwritable:
+        return False
+
+
+def _program(
+    calls: Sequence[Call], inputs: Sequence[tuple[np.dtype[Any], str]], results: Sequence[int]
+) -> Program | None:
     def chain(*arrays: Any) -> list[Any]:
         return [operand(result) for result in called(calls, results, TRACED, arrays, operand)]
 
     values = [Value(dtype.name, _shape(kind)) for dtype, kind in inputs]
     try:
         with np.errstate(all="ignore"):
-            program = traced_program(chain, values)
+            return traced_program(chain, values)
     except Exception:
         return None  # NumPy tells what is wrong
-    return compiled(program, [kind in ("column", "one") for _, kind in inputs])

@@ -381,8 +381,9 @@ def affine(*op_types: str) -> Callable[[F], F]:
 # `f(rows, weights, bias, is_rectified)`, which gives what writes a dense layer where nothing can be
 # NaN, `f(x, out)`, or None; "rows of a layer" is `f(rows, some, weights, bias)`, which gives the
 # same by numbers of rows, of which blocks of a layer that is not rectified are made. "loop" is
-# `f(calls, inputs, results)`, which gives one ufunc for element-wise operations, or None;
-# "function" is `f(xp, name, dtype)`, which gives what stands for a ufunc of `xp`, or None.
+# `f(calls, inputs, results)`, which gives one ufunc for element-wise operations, or None, and "can
+# be in a loop" is `f(call, inputs)`, which tells it of one of them; "function" is `f(xp, name,
+# dtype)`, which gives what stands for a ufunc of `xp`, or None.
 fusers: Registry[Callable[..., Any]] = Registry("fuser", late.kernels)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count, groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -109,17 +110,17 @@ class BlockWriter:
         A run of them begins anew behind a step that stays with NumPy.
         """
         found: dict[int, Loop | None] = {}
-        steps = self._plain
-        while steps:
-            run, steps = steps, []
-            while run and (loop := self._loop_of(run)) is None:
-                steps.insert(0, run.pop())
-            if run:
+        for can_be, steps in groupby(self._plain, self._can_be_compiled):
+            run = list(steps)
+            if can_be and (loop := self._loop_of(run)) is not None:
                 found.update(dict.fromkeys(run, None))
                 found[run[-1]] = loop
-            else:
-                steps = steps[1:]
         return found
+
+    def _can_be_compiled(self, number: int) -> bool:
+        arguments = self._cut.step(number).arguments
+        call, inputs = self._call(number, dict(zip(arguments, count()))), self._inputs(arguments)
+        return fusers["can be in a loop"](call, inputs)  # type: ignore[no-any-return]
 
     def whole(self) -> Any:
         """The ufunc of all that is given which gives all results; None where there is none."""
@@ -138,15 +139,19 @@ class BlockWriter:
         return None if ufunc is None else Loop(ufunc, taken, given)
 
     def _ufunc(self, run: list[int], taken: list[int], given: list[int]) -> Any:
-        cut = self._cut
         places = {number: place for place, number in enumerate([*taken, *run])}
-        calls = []
-        for number in run:
-            step = cut.step(number)
-            assert step.bind is not None
-            calls.append(Call(step.bind, tuple([places[n] for n in step.arguments])))
-        inputs = [(self._dtypes[n], cut.taken.get(n, "full")) for n in taken]
-        return fusers["loop"](calls, inputs, [places[n] for n in given])
+        calls = [self._call(number, places) for number in run]
+        return fusers["loop"](calls, self._inputs(taken), [places[n] for n in given])
+
+    def _call(self, number: int, places: Mapping[int, int]) -> Call:
+        """A step, its arguments numbered by their places."""
+        step = self._cut.step(number)
+        assert step.bind is not None
+        return Call(step.bind, tuple([places[n] for n in step.arguments]))
+
+    def _inputs(self, numbers: Sequence[int]) -> list[tuple[np.dtype[Any], str]]:
+        """Dtypes of values, and how they lie."""
+        return [(self._dtypes[n], self._cut.taken.get(n, "full")) for n in numbers]
 
     def _compute_together(
         self, number: int, ufunc: Any, taken: list[int], given: list[int]
