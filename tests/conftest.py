@@ -1,5 +1,6 @@
 """What all tests share: the devices they run on, and a graph of their own."""
 
+import gc
 import os
 import warnings
 
@@ -30,6 +31,12 @@ def pytest_configure(config):
         os.environ.pop("TFSESSION_SIMULATED_GPUS", None)
     else:
         os.environ["TFSESSION_SIMULATED_GPUS"] = SIMULATED
+
+
+def pytest_collection_finish(session):
+    """Thousands of tests are there from now on: no search for garbage shall look through them."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header(config):
@@ -130,4 +137,6 @@ def tf():
             real.Session(config=real.ConfigProto(intra_op_parallelism_threads=1)) as session,
         ):
             session.run(real.constant(0))
+    gc.collect()
+    gc.freeze()
     return real

@@ -6,6 +6,7 @@ import gc
 import os
 import threading
 import weakref
+from collections.abc import Iterator
 
 import pytest
 
@@ -65,11 +66,21 @@ def test_a_child_does_not_wait_for_the_blocks_of_threads_that_it_lacks() -> None
     assert os.waitpid(child, 0)[1] == 0
 
 
+@pytest.fixture
+def _nothing_is_frozen() -> Iterator[None]:
+    """Not even the tests themselves."""
+    gc.unfreeze()
+    yield
+    gc.collect()
+    gc.freeze()
+
+
 class _Ring:
     def __init__(self) -> None:
         self.itself = self
 
 
+@pytest.mark.usefixtures("_nothing_is_frozen")
 def test_what_was_made_in_a_long_block_is_old_and_garbage_of_it_is_found() -> None:
     gc.collect()
     with no_collections():
@@ -82,14 +93,12 @@ def test_what_was_made_in_a_long_block_is_old_and_garbage_of_it_is_found() -> No
     assert last() is None
 
 
+@pytest.mark.usefixtures("_nothing_is_frozen")
 def test_what_a_program_has_frozen_stays_so() -> None:
     gc.freeze()
-    try:
-        frozen = gc.get_freeze_count()
-        with no_collections():
-            rings = [_Ring() for _ in range(100_000)]
-        assert gc.get_freeze_count() == frozen
-        del rings
-    finally:
-        gc.unfreeze()
-        gc.collect()
+    frozen = gc.get_freeze_count()
+    with no_collections():
+        rings = [_Ring() for _ in range(100_000)]
+    assert gc.get_freeze_count() == frozen
+    del rings
+    gc.unfreeze()
