@@ -2,15 +2,13 @@
 
 import ctypes
 import re
-import subprocess
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+from host_code import INCLUDE
 
 from tfsession.kernels.cuda.expressions import DEVICE
 
-SHIM = Path(__file__).with_name("shim.h")
 _CALL = """
 static void call(void** a) {{ {name}({arguments}); }}
 }}
@@ -23,9 +21,9 @@ extern "C" void run_{name}(const long long* shape, void** a) {{
 class HostLibrary:
     """Kernels of one file each, compiled by g++ as they are asked for."""
 
-    def __init__(self, folder):
+    def __init__(self, host_code):
         self.card = SimpleNamespace(id=0, compute_capability="90")
-        self.folder, self.launches, self.known = Path(folder), [], {}
+        self.host_code, self.launches, self.known = host_code, [], {}
 
     def kernels(self, source, names, options):
         head, *parts = re.split(r"(?=^namespace of_)", source, flags=re.MULTILINE)
@@ -52,15 +50,10 @@ class HostLibrary:
             f"({part.rsplit(' ', 1)[0].replace('__restrict__', '')})" + f"(size_t)a[{place}]"
             for place, part in enumerate(re.split(r",\s+", told))
         ]
-        text = source.replace(DEVICE, f'#include "{SHIM}"\n').replace('extern "C" ', "")
+        text = source.replace(DEVICE, INCLUDE).replace('extern "C" ', "")
         assert text.endswith("}\n")
         text = text[:-2] + _CALL.format(
             name=name, meets=str(meets).lower(), arguments=", ".join(taken)
         )
-        path = self.folder / f"kernel{len(self.known)}.cpp"
-        path.write_text(text)
-        flags = ["-O1", "-std=c++17", "-ffp-contract=off", "-w", "-shared", "-fPIC"]
-        command = ["g++", *flags, str(path), "-o", str(path.with_suffix(".so"))]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert not done.returncode, done.stderr[:4000]
-        return getattr(ctypes.CDLL(str(path.with_suffix(".so"))), f"run_{name}")
+        path = self.host_code.compiled(text, "-shared")
+        return getattr(ctypes.CDLL(str(path)), f"run_{name}")

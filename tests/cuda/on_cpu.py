@@ -3,16 +3,15 @@
 import re
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+from host_code import INCLUDE
 
 from tfsession.devices.traced import dtype_named
 from tfsession.kernels.cuda.body import Array
 from tfsession.kernels.cuda.emit import calls
 from tfsession.kernels.cuda.expressions import PRELUDE
 
-SHIM = Path(__file__).with_name("shim.h")
 # The loader of a sanitizer wants to be first; no leaks are looked for, as memory ends with it.
 ENVIRONMENT = {"ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0", "PATH": "/usr/bin"}
 
@@ -38,7 +37,7 @@ class Job:
 class Batch:
     """The kernels of some jobs, compiled at once."""
 
-    def __init__(self, jobs, folder, sanitized=False):
+    def __init__(self, jobs, host_code, sanitized=False):
         self.jobs = jobs
         self.numbers = {}
         for job in jobs:
@@ -46,20 +45,15 @@ class Batch:
                 self.numbers.setdefault(launch.source, (len(self.numbers), launch))
         kernels = [self._kernel(*own) for own in self.numbers.values()]
         entries = ", ".join([self._entry(*own) for own in self.numbers.values()])
-        parts = [f'#include "{SHIM}"', PRELUDE, *kernels]
+        parts = [INCLUDE, PRELUDE, *kernels]
         parts.append(f"static const Entry entries[] = {{{entries}}};")
         parts.append("int main() { return serve(entries); }")
-        folder = Path(folder)
-        (folder / "batch.cpp").write_text("\n".join(parts))
-        self.path = folder / "batch"
-        flags = ["-O1", "-std=c++17", "-ffp-contract=off", "-w"]
+        flags = []
         if sanitized:
             # Integers wrap around, as on the machine.
             flags += ["-fsanitize=address,undefined", "-fno-sanitize=signed-integer-overflow"]
             flags += ["-fno-sanitize=shift,float-cast-overflow,float-divide-by-zero"]
-        command = ["g++", *flags, str(folder / "batch.cpp"), "-o", str(self.path)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert not done.returncode, done.stderr[:4000]
+        self.path = host_code.compiled("\n".join(parts), *flags)
 
     @staticmethod
     def _kernel(number, launch):

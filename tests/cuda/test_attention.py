@@ -120,10 +120,10 @@ def test_attention_compiles_without_spills(arch):
 
 
 @pytest.fixture(scope="module")
-def batch(tmp_path_factory):
+def batch(host_code):
     given = [*rows(), *odd_rows()]
     jobs = [job(*row) for row in given]
-    return given, Batch(jobs, tmp_path_factory.mktemp("attention"))
+    return given, Batch(jobs, host_code)
 
 
 @needs_gxx
@@ -135,11 +135,11 @@ def test_attention_is_that_of_numpy(batch, from_last):
 
 
 @needs_gxx
-def test_no_memory_is_touched_but_what_is_given(tmp_path):
+def test_no_memory_is_touched_but_what_is_given(host_code):
     edges, whole = SHAPES[3], SHAPES[1]
     jobs = [job(*row) for row in rows([edges])] + [job(*row) for row in rows([whole])][::2]
     assert len({job.calls.launches[0].source for job in jobs}) == 6
-    Batch(jobs, tmp_path, sanitized=True).results()
+    Batch(jobs, host_code, sanitized=True).results()
 
 
 def test_what_has_no_kernel():
@@ -162,10 +162,10 @@ def test_what_has_no_kernel():
 
 
 @pytest.fixture
-def card(monkeypatch, tmp_path):
+def card(monkeypatch, host_code):
     """The array module of a card, whose kernels run on the host."""
     found = fake_cupy.FakeCupy()
-    found.code = HostLibrary(tmp_path)
+    found.code = HostLibrary(host_code)
     monkeypatch.setattr(attention, "code_library", lambda xp: xp.code)
     monkeypatch.setattr(modes, "tensor_float_32", True)
     return found

@@ -169,12 +169,12 @@ def test_gradients_compile_without_spills(arch):
 
 
 @pytest.fixture(scope="module")
-def batches(tmp_path_factory):
+def batches(host_code):
     given = [*rows(), *odd_rows()]
-    forwards = Batch([forward(row) for row in given], tmp_path_factory.mktemp("forward"))
+    forwards = Batch([forward(row) for row in given], host_code)
     results = forwards.results()
     jobs = [backward(row, *found) for row, found in zip(given, results, strict=True)]
-    return given, results, Batch(jobs, tmp_path_factory.mktemp("backward"))
+    return given, results, Batch(jobs, host_code)
 
 
 @needs_gxx
@@ -187,14 +187,13 @@ def test_gradients_are_those_of_numpy(batches, from_last):
 
 
 @needs_gxx
-def test_no_memory_is_touched_but_what_is_given(tmp_path):
+def test_no_memory_is_touched_but_what_is_given(host_code):
     given = [row for row in rows() if row[1][0].shape == (2, 2, 5, 16)][:1]
     forwards = [forward(row) for row in given]
-    results = Batch(forwards, tmp_path, sanitized=True).results()
+    results = Batch(forwards, host_code, sanitized=True).results()
     jobs = [backward(row, *found) for row, found in zip(given, results, strict=True)]
     assert len(jobs) == 1
-    (tmp_path / "gradients").mkdir()
-    Batch(jobs, tmp_path / "gradients", sanitized=True).results()
+    Batch(jobs, host_code, sanitized=True).results()
 
 
 @needs_gxx

@@ -38,8 +38,8 @@ needs_gxx = pytest.mark.skipif(shutil.which("g++") is None, reason="there is no 
 
 
 @pytest.fixture(scope="module")
-def code(tmp_path_factory):
-    return HostLibrary(tmp_path_factory.mktemp("convolutions"))
+def code(host_code):
+    return HostLibrary(host_code)
 
 
 @pytest.fixture
@@ -254,7 +254,7 @@ def test_what_is_empty_goes_the_usual_way(card, code):
 
 
 @needs_gxx
-def test_no_memory_is_touched_but_what_is_given(tmp_path):
+def test_no_memory_is_touched_but_what_is_given(host_code):
     jobs = []
     for first, lanes in ((True, 1), (False, 4)):
         axes = tuple(axes_of([5, 4], [3, 2], [2, 1], [1, 2], b"SAME"))
@@ -280,7 +280,7 @@ def test_no_memory_is_touched_but_what_is_given(tmp_path):
         (conv_text.of_mean, [pooled]),
     ):
         jobs.append(SimpleNamespace(calls=make(told, 2), inputs=inputs))
-    for found in Batch(jobs, tmp_path, sanitized=True).results():
+    for found in Batch(jobs, host_code, sanitized=True).results():
         assert np.isfinite(found[0]).all()  # all of it is written
 
 

@@ -42,9 +42,9 @@ def test_it_compiles_without_spills(arch):
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="a compiler of C++ is needed")
-def test_each_element_finds_the_first_one_like_it(tmp_path):
+def test_each_element_finds_the_first_one_like_it(host_code):
     jobs = [_job(vector) for vector in VECTORS]
-    for (table, slots), vector in zip(Batch(jobs, tmp_path).results(), VECTORS, strict=True):
+    for (table, slots), vector in zip(Batch(jobs, host_code).results(), VECTORS, strict=True):
         wanted = [vector.tolist().index(element) for element in vector.tolist()]
         assert table[slots].tolist() == wanted == first_places_of(vector).tolist()
         assert np.count_nonzero(table != NONE) == len(set(vector.tolist()))

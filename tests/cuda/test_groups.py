@@ -101,7 +101,7 @@ def _collected(monkeypatch, builds):
     return found
 
 
-def test_groups_of_models_compile_and_give_what_the_step_gave(monkeypatch, tmp_path):
+def test_groups_of_models_compile_and_give_what_the_step_gave(monkeypatch, host_code):
     builds = [_perceptron, _transformer, _recurrent, _convolutional, _narrow]
     jobs, results = [], []
     for group, inputs, made in _collected(monkeypatch, builds):
@@ -120,7 +120,7 @@ def test_groups_of_models_compile_and_give_what_the_step_gave(monkeypatch, tmp_p
     compiled_without_spills([launch for job in jobs for launch in job.calls.launches], "sm_90")
     if shutil.which("g++") is None:
         return
-    for found, wanted in zip(Batch(jobs, tmp_path).results(), results, strict=True):
+    for found, wanted in zip(Batch(jobs, host_code).results(), results, strict=True):
         for one, other in zip(found, wanted, strict=True):
             assert (one.dtype, one.shape) == (other.dtype, other.shape)
             tolerance = 2e-2 if one.dtype.itemsize == 2 else 1e-4

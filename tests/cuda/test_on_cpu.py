@@ -54,22 +54,22 @@ def _tolerance(job):
     return ULPS * max((float(ml_dtypes.finfo(dtype_named(name)).eps) for name in floats), default=0)
 
 
-def test_each_function(tmp_path):
+def test_each_function(host_code):
     rows = list(single_functions())
     assert len(rows) > 200
     jobs = [Job(program, arrays) for _, _, program, arrays in rows]
     for (name, dtype, *_), job, found in zip(
-        rows, jobs, Batch(jobs, tmp_path).results(), strict=True
+        rows, jobs, Batch(jobs, host_code).results(), strict=True
     ):
         _check(f"{name} of {dtype}", job, found, _tolerance(job))
 
 
 @pytest.fixture(scope="module")
-def groups(tmp_path_factory):
+def groups(host_code):
     """Names, jobs and a batch of all groups over shapes and with reductions."""
     rows = [*shapes(), *reductions(), *at_random(range(60))]
     jobs = [Job(program_of(function, *arrays), arrays) for _, function, arrays in rows]
-    batch = Batch(jobs, tmp_path_factory.mktemp("groups"))
+    batch = Batch(jobs, host_code)
     return [name for name, *_ in rows], jobs, batch.results(), batch.results(from_last=True)
 
 
@@ -118,23 +118,23 @@ class _Changed(Job):
         self.calls = replace(self.calls, launches=tuple(launches))
 
 
-def test_planted_mistakes_are_found(tmp_path):
+def test_planted_mistakes_are_found(host_code):
     jobs = [
         _Changed(old, new, function, [plain(shape) for shape in shapes])
         for old, new, function, shapes in PLANTED
     ]
-    for (old, *_), job, found in zip(PLANTED, jobs, Batch(jobs, tmp_path).results(), strict=True):
+    for (old, *_), job, found in zip(PLANTED, jobs, Batch(jobs, host_code).results(), strict=True):
         with pytest.raises(AssertionError):
             _check("planted", job, found, 1e-4)
             pytest.fail(f"{old} is not missed")
 
 
-def test_no_memory_is_touched_but_what_is_given(tmp_path):
+def test_no_memory_is_touched_but_what_is_given(host_code):
     rows = [row for row in (*shapes(), *reductions()) if max(a.size for a in row[2]) < 20000][::2]
     jobs = [Job(program_of(function, *arrays), arrays) for _, function, arrays in rows]
     arrays = [numbers((1003,)), numbers((1003,))]
     broken = _Changed("threadIdx.x < tail", "threadIdx.x < tail + 1", _add, arrays)
-    batch = Batch([*jobs, broken], tmp_path, sanitized=True)
+    batch = Batch([*jobs, broken], host_code, sanitized=True)
     batch.results(jobs)
     with pytest.raises(AssertionError, match="heap-buffer-overflow"):
         batch.results([broken])

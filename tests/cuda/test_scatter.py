@@ -49,8 +49,8 @@ def test_it_compiles_without_spills(arch):
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="a compiler of C++ is needed")
-def test_it_is_what_numpy_does_and_strays_do_nothing(tmp_path):
-    for job, (found,) in zip(JOBS, Batch(JOBS, tmp_path).results(), strict=True):
+def test_it_is_what_numpy_does_and_strays_do_nothing(host_code):
+    for job, (found,) in zip(JOBS, Batch(JOBS, host_code).results(), strict=True):
         wanted, ids, rows = (value.copy() for value in job.inputs)
         kept = (ids >= 0) & (ids < len(wanted))
         ufunc = np.multiply if "multiply" in job.calls.launches[0].name else np.true_divide

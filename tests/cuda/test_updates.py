@@ -109,7 +109,7 @@ def _of_one_dtype(updates):
     return [[u for u in updates if u.arrays[0].dtype == dtype] for dtype in dtypes]
 
 
-def test_updates_compile_and_change_what_numpy_changes(monkeypatch, tmp_path):
+def test_updates_compile_and_change_what_numpy_changes(monkeypatch, host_code):
     found = _updates(monkeypatch)
     # Both steps of an optimizer are one group each: nothing orders its updates. But Ftrl looks on
     # the host at an exponent, which it casts for variables of another dtype.
@@ -126,7 +126,7 @@ def test_updates_compile_and_change_what_numpy_changes(monkeypatch, tmp_path):
         assert len(compiled_without_spills(launches, arch)) >= 4 * len(OPTIMIZERS)
     if shutil.which("g++") is None:
         return
-    for found, expected in zip(Batch(jobs, tmp_path).results(), wanted, strict=True):
+    for found, expected in zip(Batch(jobs, host_code).results(), wanted, strict=True):
         for one, other in zip(found, expected, strict=True):
             assert (one.dtype, one.shape) == (other.dtype, other.shape)
             np.testing.assert_allclose(one, other, 1e-6, 1e-7)
@@ -144,7 +144,7 @@ NARROW = ("float16", ml_dtypes.bfloat16)
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="a compiler of C++ is needed")
-def test_the_bits_are_numpys_for_any_sizes(tmp_path):
+def test_the_bits_are_numpys_for_any_sizes(host_code):
     rng, jobs, wanted = np.random.default_rng(3), [], []
     for number, dtype in enumerate(("float32", "float64", *NARROW)):
         sizes = rng.permutation([1, 2, 3, 7, 8, 255, 256, 1024, 1025, 4095, 70001])
@@ -159,7 +159,7 @@ def test_the_bits_are_numpys_for_any_sizes(tmp_path):
         jobs.append(_job(updates, number != 1, shares=False))
         wanted.append([array for update in updates for array in _wanted(*update)])
     for from_last in (False, True):
-        results = Batch(jobs, tmp_path).results(from_last=from_last)
+        results = Batch(jobs, host_code).results(from_last=from_last)
         for found, expected in zip(results, wanted, strict=True):
             assert [a.tobytes() for a in found] == [a.tobytes() for a in expected]
 
