@@ -155,7 +155,7 @@ def test_bits_and_errors_are_the_same(seed):
 
 
 @pytest.mark.slow
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.integers(0, 1 << 32), st.sampled_from(["0", "1:64MiB"]))
 def test_bits_and_errors_are_the_same_in_many_graphs(seed, gpus):
     compare(seed, gpus)
