@@ -1,5 +1,7 @@
 """`tf.gfile`, `tf.nest`, `tf.flags`, `tf.test` under real TensorFlow and here."""
 
+import json
+import os
 import subprocess
 import sys
 
@@ -161,20 +163,50 @@ LINES = [
 ]
 
 
-@pytest.mark.parametrize("line", LINES, ids=[" ".join(line[1]) for line in LINES])
-def test_flags(tf, tmp_path, line):
-    extra, arguments = line
-    found = []
-    for module in ("tensorflow.compat.v1", "tfsession"):
-        script = tmp_path / "program.py"
-        script.write_text(PROGRAM.replace("MODULE", module).replace("EXTRA", extra or "pass"))
-        done = subprocess.run(
-            [sys.executable, str(script), *arguments],
-            capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False,
-        )  # fmt: skip
-        errors = [x for x in done.stderr.splitlines() if x.startswith("FATAL") or "flag --" in x]
-        found.append((done.returncode, done.stdout, errors))
-    assert found[1] == found[0]
+# A process for each line, all of which find the module loaded.
+FORKS = """
+import json, os, runpy, sys
+import MODULE
+
+codes = []
+for number, arguments in enumerate(json.loads(sys.argv[1])):
+    pid = os.fork()
+    if not pid:
+        for place, name in ((1, "out"), (2, "err")):
+            os.dup2(os.open(f"{number}.{name}", os.O_CREAT | os.O_WRONLY), place)
+        sys.argv = ["program.py", *arguments]
+        runpy.run_path(f"{number}.py", run_name="__main__")
+        sys.exit()
+    codes.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+print(json.dumps(codes))
+"""
+
+
+def flags_of(module, folder):
+    """The exit code, the output and the errors of each line."""
+    folder.mkdir()
+    for number, (extra, _) in enumerate(LINES):
+        text = PROGRAM.replace("MODULE", module).replace("EXTRA", extra or "pass")
+        (folder / f"{number}.py").write_text(text)
+    lines = json.dumps([arguments for _, arguments in LINES])
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS.replace("MODULE", module), lines],
+        capture_output=True, text=True, stdin=subprocess.DEVNULL, check=True, cwd=folder,
+    )  # fmt: skip
+    found = {}
+    for number, code in enumerate(json.loads(done.stdout)):
+        out, err = [(folder / f"{number}.{name}").read_text() for name in ("out", "err")]
+        errors = [x for x in err.splitlines() if x.startswith("FATAL") or "flag --" in x]
+        found[" ".join(LINES[number][1])] = code, out, errors
+    return found
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+def test_flags(tf, tmp_path, rows_compared):
+    rows_compared(len(LINES))
+    theirs = flags_of("tensorflow.compat.v1", tmp_path / "theirs")
+    assert flags_of("tfsession", tmp_path / "ours") == theirs
+    assert [code for code, _, _ in theirs.values()] == [3, 3, 3, 1, 1]
 
 
 # Each is the body of a test method; `out` collects what it is compared by.
