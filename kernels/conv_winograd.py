@@ -49,10 +49,11 @@ _BLOCK = 4 << 20
 # Bytes of filters at the points that are worked on at a time.
 _FILTER_BLOCK = 1 << 20
 # What costs as much time as so many multiplications of a product of matrices: to take an element
-# of data to the points or back, one of a filter, to copy one of a window, and to begin.
-_MOVE, _FILTER, _COPY, _START = 40, 80, 15, 4_000_000
+# of data to the points (windows overlap, and are copied first), one of the output back, one of a
+# filter to the points, to copy one of a window, and to begin.
+_TO, _BACK, _FILTER, _COPY, _START = 60, 35, 80, 20, 4_000_000
 # To begin costs so much more than a library, which copies no windows.
-_MORE = 16_000_000
+_MORE = 12_000_000
 # Elements left free between rows of memory, which else lie apart by powers of two.
 _APART = 16
 
@@ -278,7 +279,7 @@ def suits(
     tiles = batch * math.prod(-(-axis.steps // tile) for axis, tile in counts)
     points = math.prod(axis.extent + tile - 1 for axis, tile in counts)
     elements = batch * math.prod(axis.steps * axis.extent for axis in axes)
-    by_points = tiles * (depth * out_depth + _MOVE * (depth + out_depth))
+    by_points = tiles * (depth * out_depth + _TO * depth + _BACK * out_depth)
     by_points += _FILTER * depth * out_depth
     work = points * by_points + _START
     if has_library:

@@ -138,12 +138,17 @@ def test_which_way_is_taken(axes, batch, depth, filters, dtype, wanted):
 
 
 @pytest.mark.parametrize(
-    ("size", "batch", "wanted"), [(56, 8, True), (16, 8, True), (32, 1, False)]
+    ("size", "batch", "depths", "wanted"),
+    [
+        *((56, 8, (64, 64), True), (16, 8, (64, 64), True), (32, 1, (64, 64), False)),
+        # What is taken to the points costs more than what is taken back.
+        *((28, 32, (32, 64), True), (64, 8, (32, 32), False), (19, 32, (64, 32), False)),
+    ],
 )
-def test_which_way_is_taken_beside_a_library(size, batch, wanted):
+def test_which_way_is_taken_beside_a_library(size, batch, depths, wanted):
     found = [
         conv_winograd.suits(
-            np, (same(size), same(size)), batch, 64, 64, np.dtype("float32"), has_library
+            np, (same(size), same(size)), batch, *depths, np.dtype("float32"), has_library
         )
         for has_library in (False, True)
     ]
