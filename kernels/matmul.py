@@ -18,7 +18,7 @@ from tfsession.core.rules import Spelling, fuser, kernel
 from tfsession.core.shape import debug_string
 from tfsession.devices.blas import product
 from tfsession.devices.threads import blas_threads_for, core_count, run_blocks
-from tfsession.kernels.matmul_library import suits, written, written_layer
+from tfsession.kernels.matmul_library import suits, suits_two, written, written_layer
 
 _HALVES = ["half", "bfloat16"]
 _COMPLEX = {"T": ["complex64", "complex128"]}
@@ -64,7 +64,7 @@ def multiply(xp: Any, left: Any, right: Any, out: Any = None) -> Any:
         return xp.matmul(left, right, out=out)
     goes_down, step = _cut(rows, inner, columns)
     is_large = work >= (_LIBRARY if rows > _FEW else _LIBRARY_FEW) and rows > 1 < columns
-    library = suits(xp, left, right) if is_large else None
+    library = suits_two(xp, left, right) if is_large else None
     if library is None and step == (rows if goes_down else columns):
         with blas_threads_for(work):
             return product(xp, left, right, out)
@@ -106,7 +106,7 @@ def rows_of_layer(
         return None
     if not goes_down and step < w.shape[1]:  # of some columns the library adds up in another order
         return None
-    found = {count: written_layer(count, w, bias, False) for count in some}
+    found = {count: written_layer(count, w, bias, False, is_part=True) for count in some}
     return None if None in found.values() else found  # type: ignore[return-value]
 
 

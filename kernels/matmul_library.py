@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,29 @@ from tfsession.devices.onednn import Library, Primitive, dnn_library
 _SOURCE, _WEIGHTS, _RESULT, _LATER, _SECOND = 1, 33, 17, 1 << 15, 2
 # What may be done to a product: `dnnl_alg_kind_t`.
 _ADD, _RECTIFIED = 0x1FFF0, 0x20
-# Implementations that are faster than BLAS.
-_FAST = (b"brg", b"gemm:jit")
+# Implementations that are faster than BLAS. The first has loops for each size: it adds up a row as
+# it does among others, and where it is, as with AVX-512, transposed matrices are multiplied faster,
+# too, by whichever.
+_OWN = b"brg"
+_FAST = (_OWN, b"gemm:jit")
+# Rows of some products that tell whether it is, and the other sides of them.
+_ROWS, _SIDE = (32, 256, 2048), 256
 
 # Dimensions of batches that are given to it.
 _MOST_DIMENSIONS = 6
 
 Sizes = tuple[int, ...]
+
+
+@cache
+def has_own_loops(library: Library) -> bool:
+    """Whether the library makes loops of its own for the sizes of products, on this CPU."""
+    for rows in _ROWS:
+        x, square = (library.layout((count, _SIDE), (_SIDE, 1)) for count in (rows, _SIDE))
+        found = library.describe("matmul", x, square, None, x)
+        if found is not None and found.name.startswith(_OWN):
+            return True
+    return False
 
 
 @lru_cache(maxsize=1024)
@@ -55,6 +71,14 @@ def suits(xp: Any, left: Any, right: Any) -> Library | None:
     return dnn_library(xp) if _is_dense(left) and _is_dense(right) else None
 
 
+def suits_two(xp: Any, left: Any, right: Any) -> Library | None:
+    """The library, if it multiplies these two matrices faster than BLAS would."""
+    library = suits(xp, left, right)
+    if library is None or left.strides[1] == right.strides[1] == left.itemsize:
+        return library
+    return library if has_own_loops(library) else None
+
+
 def written(library: Library, left: Any, right: Any, out: Any) -> bool:
     """Write the product of matrices that suit the library; whether it has done so."""
     arrays = [(array.shape, array.strides) for array in (left, right, out)]
@@ -66,7 +90,11 @@ def written(library: Library, left: Any, right: Any, out: Any) -> bool:
 
 @lru_cache(maxsize=256)
 def _layer(
-    library: Library, sizes: tuple[int, int, int], has_bias: bool, is_rectified: bool
+    library: Library,
+    sizes: tuple[int, int, int],
+    has_bias: bool,
+    is_rectified: bool,
+    ways: bytes | tuple[bytes, ...],
 ) -> Primitive | None:
     """`layer(x, w, out)`, or `layer(x, w, out, bias)`, for rows, inner size and columns."""
     rows, inner, columns = sizes
@@ -81,7 +109,7 @@ def _layer(
     )
     if plain is None or found is None or plain.name != found.name:
         return None
-    if not plain.name.startswith(_FAST):
+    if not plain.name.startswith(ways):
         return None
     arguments = {_SOURCE: x, _WEIGHTS: weights, _RESULT: result}
     if has_bias:
@@ -90,15 +118,17 @@ def _layer(
 
 
 def written_layer(
-    rows: int, w: Any, bias: Any, is_rectified: bool
+    rows: int, w: Any, bias: Any, is_rectified: bool, *, is_part: bool = False
 ) -> Callable[[Any, Any], None] | None:
     """`write(x, out)`, of a product to which a bias is added, and which is rectified then.
 
-    Where it is rectified, what is NaN becomes zero. None where the library would not multiply so,
-    or otherwise.
+    Where it is rectified, what is NaN becomes zero. Rows that are a part of more, if it `is_part`,
+    have the bits that they have among these. None where the library would not multiply so, or
+    otherwise.
     """
+    ways = _OWN if is_part else _FAST
     library = dnn_library(np, w) if bias is None else dnn_library(np, w, bias)
-    found = library and _layer(library, (rows, *w.shape), bias is not None, is_rectified)
+    found = library and _layer(library, (rows, *w.shape), bias is not None, is_rectified, ways)
     if not found:
         return None
     run, behind = found.run, () if bias is None else (bias,)

@@ -6,7 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfsession.devices import onednn
-from tfsession.kernels import conv, conv_library, depthwise, matmul, nn, norm, pool, pool_windows
+from tfsession.kernels import (
+    conv,
+    conv_library,
+    depthwise,
+    matmul,
+    matmul_library,
+    nn,
+    norm,
+    pool,
+    pool_windows,
+)
 
 pytestmark = pytest.mark.onednn
 
@@ -223,6 +233,23 @@ def test_products_of_matrices(pair, least):
     # Each term is rounded on its own.
     most = np.abs(pair[0]) @ np.abs(pair[1])
     assert (np.abs(found - alone) <= 1e-6 * most + 1e-30).all()
+
+
+@pytest.mark.parametrize("is_fast", [True, False])
+def test_transposed_matrices_are_for_who_multiplies_them_faster(monkeypatch, is_fast):
+    monkeypatch.setattr(matmul_library, "has_own_loops", lambda library: is_fast)
+    x, y = normal(1, 64, 48), normal(2, 48, 32)
+    library = onednn.dnn_library(np)
+    assert matmul_library.suits_two(np, x, y[:, 1:]) is library
+    for pair in ((y.T, x.T), (x, normal(3, 32, 48).T), (normal(3, 48, 64).T, y)):
+        assert matmul_library.suits_two(np, *pair) is (library if is_fast else None)
+
+
+def test_parts_of_layers_are_for_a_way_that_adds_up_each_row_alike(monkeypatch):
+    monkeypatch.setattr(matmul_library, "_OWN", b"no such way")
+    w = normal(1, 512, 256)
+    assert matmul_library.written_layer(64, w, None, False) is not None
+    assert matmul_library.written_layer(64, w, None, False, is_part=True) is None
 
 
 def test_products_of_what_the_library_does_not_take(monkeypatch):

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 import tfsession as tf
 from tfsession.core import protos
+from tfsession.devices import onednn
 from tfsession.devices.blas import square_sum
+from tfsession.kernels import matmul_library
 from tfsession.runtime import fuse_layers
 
 pytestmark = pytest.mark.onednn
@@ -116,7 +118,8 @@ def test_blocks_of_many_rows_give_what_all_give(library, ran, monkeypatch, weigh
         same_bits(one, other)
 
     check()
-    assert ran[True]
+    # Elsewhere the bits of a row would depend on how many there are.
+    assert bool(ran[True]) == matmul_library.has_own_loops(onednn.dnn_library(np))
 
 
 def _layers(x, constants=True):
