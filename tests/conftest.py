@@ -26,6 +26,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    # TensorFlow uses it by itself on some processors only, and has other errors without.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     # Before tfsession is imported, and for the processes that tests start.
     if config.getoption("--device") == "cuda":
         os.environ.pop("TFSESSION_SIMULATED_GPUS", None)
