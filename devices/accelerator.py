@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+import numpy as np
+
 from tfsession.core import forking
 from tfsession.devices.capture import Recording, SlabMemory, Staging, Watch
 from tfsession.devices.device import Device
@@ -102,6 +104,12 @@ class Accelerator(Device):
             return array
         with self.watch.tracing():  # a recording brings it with its inputs
             return self.to_device(array)
+
+    def array_known(self, value: Any) -> Any:
+        """A value of the host as an array of the device: in a recording it is always the same."""
+        if self.watch.inputs is not None:
+            value = np.array(value)  # what the host does next may be done in the same memory
+        return self.array_of_each_step(lambda: value)
 
     # --------------------------------------------------------------------------------------------
 

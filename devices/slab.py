@@ -76,6 +76,9 @@ class AllocationTrace:
         self._ended[number] = self._moment
         self._moment += 1
 
+    def __len__(self) -> int:
+        return len(self._begun)
+
     def lifetimes(self) -> list[Lifetime]:
         """What was seen so far; nothing is watched any more."""
         self._watched.clear()

@@ -12,7 +12,7 @@ from tfsession.core.rules import kernel
 from tfsession.resources.stack import Stack, stack_of
 
 
-@kernel("StackV2", stateful=True, host=["max_size"])
+@kernel("StackV2", stateful=True, records=True, host=["max_size"])
 def stack(ctx: Any, max_size: Any, *, elem_type: DType, stack_name: bytes) -> Stack:
     """A new stack."""
     limit = np.asarray(max_size)

@@ -35,7 +35,7 @@ def _numbers(indices: Any) -> list[int]:
     return numbers
 
 
-@kernel("TensorArrayV3", stateful=True, host=["size"])
+@kernel("TensorArrayV3", stateful=True, records=True, host=["size"])
 def tensor_array(
     ctx: Any, size: Any, *, dtype: DType, element_shape: Shape, dynamic_size: bool,
     clear_after_read: bool, identical_element_shapes: bool, tensor_array_name: bytes,

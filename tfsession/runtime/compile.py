@@ -21,7 +21,7 @@ from tfsession.graph.tensor import Tensor
 from tfsession.runtime.captured import CapturedComputation
 from tfsession.runtime.counted import counted
 from tfsession.runtime.function_text import Source
-from tfsession.runtime.inline import Bits, Inliner, can_inline
+from tfsession.runtime.inline import Bits, Inliner, can_inline, unrolled_function
 from tfsession.runtime.moves import moves_of
 from tfsession.runtime.names import Names
 from tfsession.runtime.padded import padded
@@ -86,7 +86,8 @@ def compile_plan(
         [names.of(tensor, left.get(tensor, memory)) for tensor, memory in pairs],
     )
     # What is connected may have another shape than the graph says.
-    writer = Writer(names, binder, asks, not signature.connections, set(signature.fetches))
+    reuses, fetched_tensors = not signature.connections, set(signature.fetches)
+    writer = Writer(names, binder, asks, reuses, fetched_tensors, unrolled_function)
     compiler = _RegionCompiler(writer)
     is_single = not signature.arriving and not fetched.transfers
     is_single = is_single and _is_single(layout, may_wait=in_place and asks != "observe")
@@ -230,7 +231,8 @@ class _RegionCompiler:
         if self._binder.records and self.writer.asks != "observe":
             refused = self._binder.unrecorded
             whole = joined(layout.segments, refused, self._names, self._binder.constant)
-            layout.segments = list(cut_to_record(whole, refused))
+            is_needed = partial(self._is_needed, outside)
+            layout.segments = cut_to_record(whole, refused, is_needed)
         reads = [self.writer.reads(segment) for segment in layout.segments]
         in_order = region.is_plain and not any(s.waits or s.arrival for s in layout.segments)
         # Those that wait may run after those that stand behind them.

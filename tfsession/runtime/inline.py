@@ -7,21 +7,25 @@ So an iteration costs little more than its kernels.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from heapq import heapify, heappop, heappush
 from itertools import count, pairwise
+from typing import Any
 
 import numpy as np
 
+from tfsession.devices.accelerator import Accelerator
 from tfsession.devices.transfer import Memory, start_copy, wait_for
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.function_text import Source
 from tfsession.runtime.partition import Layout, Segment, Transfer
 from tfsession.runtime.regions import Joint, Loop, Predicate, Trigger, each_bit
-from tfsession.runtime.segments import not_scalar, uneven
+from tfsession.runtime.segments import Function, not_scalar, uneven
 from tfsession.runtime.source import Readers, Writer
+from tfsession.runtime.structure import Unrolled
 
 # Loops in loops; Python's own limit for blocks in blocks is 20.
 _DEPTH = 8
@@ -152,9 +156,15 @@ def _arrival_of(item: Item) -> int:
 class Inliner:
     """Writes regions into one function."""
 
-    def __init__(self, writer: Writer, source: Source, first: int = 0) -> None:
-        """Regions get numbers from `first` on."""
+    def __init__(
+        self, writer: Writer, source: Source, first: int = 0, within: Accelerator | None = None
+    ) -> None:
+        """Regions get numbers from `first` on.
+
+        The function is called `within` a device where it is active already, and perhaps records.
+        """
         self._writer = writer
+        self._within = within
         self._names = writer.names
         self._source = source
         self._numbers = count(first)
@@ -216,7 +226,7 @@ class Inliner:
         writer, source = self._writer, self._source
         with self._behind(bits.condition(bits.reduced(segment.waits))):
             self._move(segment.transfers)
-            if segment.memory is None:
+            if segment.memory is None or segment.memory is self._within:
                 writer.add_nodes(source, segment.nodes, needed, segment.memory)
                 return
             with source.block(f"with {source.bind('m', segment.memory)}.activate():"):
@@ -227,7 +237,7 @@ class Inliner:
         source, names = self._source, self._names
         for transfer in transfers:
             tensor, origin, goal = transfer.tensor, transfer.source, transfer.destination
-            copy = source.bind("x", partial(start_copy, source=origin, destination=goal))
+            copy = source.bind("x", self._copying(origin, goal))
             name = names.of(tensor, origin)
             value = f"{name}.read()" if names.is_variable(tensor, origin) else name
             source.add(f"{names.of(tensor, goal)} = {copy}({value})", tensor.op)
@@ -235,6 +245,12 @@ class Inliner:
         if origins:
             wait = source.bind("w", partial(wait_for, origins))
             source.add(f"{wait}()", transfers[0].tensor.op)
+
+    def _copying(self, origin: Memory, goal: Memory) -> Callable[[Any], Any]:
+        """What copies a value from one memory to another."""
+        if self._within is not None:
+            return self._within.array_known
+        return partial(start_copy, source=origin, destination=goal)
 
     def _bring(self, tensor: Tensor, memory: Memory) -> None:
         """A tensor is read in a memory: a transfer, if it is made elsewhere."""
@@ -377,3 +393,18 @@ class Inliner:
             self._observe(first + place, *targets[2 * place : 2 * place + 2])
         if gone:
             source.add(f"del {', '.join(gone)}")
+
+
+def unrolled_function(writer: Writer, node: Unrolled) -> Function:
+    """A loop as a function of what it reads, for a device that is active already."""
+    names, loop = writer.names, node.loop
+    assert isinstance(node.memory, Accelerator)
+    source, bits = Source([names.of(*read) for read in node.reads]), Bits(0)
+    results = [names.source_of(tensor) for tensor in loop.results]
+    inliner = Inliner(writer, source, 1, node.memory)
+    inliner.add_loop(replace(loop, waits=0), node.body, bits, results)
+    if condition := bits.condition(bits.reduced(loop.arrival)):
+        refuse = source.bind("e", partial(uneven, "/".join(loop.frame)))
+        source.add(f"if not ({condition}): {refuse}()")
+    source.add(f"return ({''.join(f'{name}, ' for name in results)})")
+    return source.compile()

@@ -285,7 +285,7 @@ def partition(
     region = make_region(nodes, feeds, arrivals)
     if change is not None:
         change(region, location)
-    return _lay_out(region, location)
+    return cut(region, location)
 
 
 class _OnHost(dict[Tensor, Memory]):
@@ -379,10 +379,12 @@ def _leave_unseen(node: Node, location: Mapping[Tensor, Memory]) -> None:
 def _is_known_on_host(node: Node, location: Mapping[Tensor, Memory]) -> bool:
     """Whether this makes one truth of others, all on the host: it is asked for there, as a rule."""
     tensors = [*node.inputs, *node.op.outputs]
-    return (
-        node.kernel.ufunc is not None
-        and all(tensor.dtype is bool_ and tensor._shape == () for tensor in tensors)
-        and all(location.get(tensor, node) is None for tensor in node.inputs)
+    if not all(location.get(tensor, node) is None for tensor in node.inputs):
+        return False
+    if node.kernel.reduces:
+        return node.inputs[0].dtype is bool_ and node.op.outputs[0]._shape == ()
+    return node.kernel.ufunc is not None and all(
+        tensor.dtype is bool_ and tensor._shape == () for tensor in tensors
     )
 
 
@@ -446,7 +448,8 @@ def _is_handle(tensor: Tensor) -> bool:
     return tensor.op.type == "VarHandleOp"
 
 
-def _lay_out(region: Region, location: Mapping[Tensor, Memory]) -> Layout:
+def cut(region: Region, location: Mapping[Tensor, Memory]) -> Layout:
+    """Cut the operations of a region, and of its loops, into segments."""
     nodes: list[Node] = []
     # Who waits for more comes later: what a node needs waits for a part of what it waits for.
     for _, group in sorted(region.groups.items(), key=lambda item: (item[0].bit_count(), item[0])):
@@ -455,7 +458,7 @@ def _lay_out(region: Region, location: Mapping[Tensor, Memory]) -> Layout:
                 nodes += _group_by_place(list(part), location)
         else:
             nodes += group
-    bodies = [_lay_out(loop.body, location) for loop in region.loops]
+    bodies = [cut(loop.body, location) for loop in region.loops]
     return Layout(region, _cut(nodes, location), bodies, location)
 
 
@@ -569,12 +572,16 @@ def _ranks(
             or any(ranks[position] == _WAITS for position in needs[index] if position < index)
         )
         ranks.append(_WAITS if makes_host_wait else _COMPUTES)
+
+    def is_for_device(node: Node) -> bool:
+        return node.memory is not None or node.stays_with is not None
+
     for index, node in reversed(list(enumerate(nodes))):
         if node.memory is not None or ranks[index] == _WAITS:
             continue
         is_beside = node.stays_with is not None
         if any(
-            ranks[reader] == _PREPARES or (nodes[reader].memory is not None and not is_beside)
+            ranks[reader] == _PREPARES or (not is_beside and is_for_device(nodes[reader]))
             for reader in readers[index]
         ):
             ranks[index] = _PREPARES

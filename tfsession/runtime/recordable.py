@@ -147,21 +147,81 @@ def _bringing(memory: Any) -> Kernel:
     )
 
 
-def cut_to_record(segments: Iterable[Segment], refused: Container[str]) -> Iterator[Segment]:
+def cut_to_record(
+    segments: Iterable[Segment], refused: Container[str], is_needed: Callable[[Tensor], bool]
+) -> list[Segment]:
     """The segments, those of GPUs cut into what is recorded and what is not.
 
-    `refused` are the names of kernels that a device would not record.
+    A TensorArray or a stack is known to the host alone, and only while it records: all that works
+    on it is in one recording, or in none.
+
+    Args:
+        segments: what is cut.
+        refused: the names of kernels that a device would not record.
+        is_needed: tells whether something else than segments reads a tensor.
     """
-    for segment in segments:
-        if segment.memory is None or segment.arrival:
-            yield segment
-        else:
-            yield from _pieces(segment, refused)
+    whole, apart = list(segments), set[Operation]()
+    while True:
+        found: list[Segment] = []
+        for segment in whole:
+            if segment.memory is None or segment.arrival:
+                found.append(segment)
+            else:
+                found += _pieces(segment, refused, apart)
+        torn = _torn(found, is_needed) - apart
+        if not torn:
+            return found
+        apart |= torn
 
 
-def _pieces(segment: Segment, refused: Container[str]) -> Iterator[Segment]:
+def _torn(segments: Sequence[Segment], is_needed: Callable[[Tensor], bool]) -> set[Operation]:
+    """The recorded operations that work on what others work on that are not in their recording."""
+    families: dict[Operation, _Family] = {}
+    for number, segment in enumerate(segments):
+        for node in segment.nodes:
+            tensors = (*node.inputs, *node.op.outputs)
+            kept = [t for t in tensors if t.dtype is resource and is_kept(maker_of(t))]
+            if not kept:
+                continue
+            recorded = [node.op] if segment.is_recorded else []
+            own = _Family({number}, recorded, any(map(is_needed, kept)), set(map(_root_of, kept)))
+            for known in [families[op] for op in own.roots if op in families]:
+                own.join(known)
+            families.update(dict.fromkeys(own.roots, own))
+    unlike = [f for f in families.values() if len(f.segments) > 1 or f.is_needed]
+    return {op for family in unlike for op in family.recorded}
+
+
+@dataclass(slots=True, eq=False)
+class _Family:
+    """TensorArrays and stacks that somebody works on together: where, and who of it is recorded."""
+
+    segments: set[int]
+    recorded: list[Operation]
+    is_needed: bool
+    roots: set[Operation]
+
+    def join(self, other: _Family) -> None:
+        """Take another one in."""
+        self.segments |= other.segments
+        self.recorded += other.recorded
+        self.is_needed |= other.is_needed
+        self.roots |= other.roots
+
+
+def _root_of(tensor: Tensor) -> Operation:
+    """What made the TensorArray or stack of a handle, or that in which it was kept."""
+    op = maker_of(tensor)
+    while op.type in _FOUND:
+        op = maker_of(op.inputs[0])
+    return op
+
+
+def _pieces(
+    segment: Segment, refused: Container[str], apart: Container[Operation]
+) -> Iterator[Segment]:
     runs: list[tuple[bool, list[Node]]] = []
-    for is_recorded, nodes in _runs(segment.nodes, refused):
+    for is_recorded, nodes in _runs(segment.nodes, refused, apart):
         if runs and runs[-1][0] == is_recorded:
             runs[-1][1].extend(nodes)
         else:
@@ -186,8 +246,13 @@ def can_be_recorded(node: Node, refused: Container[str]) -> bool:
     return node.kernel.name not in refused and _works_on_arrays(node)
 
 
-def _runs(nodes: Sequence[Node], refused: Container[str]) -> Iterator[tuple[bool, list[Node]]]:
-    for can_record, run in groupby(nodes, key=lambda node: can_be_recorded(node, refused)):
+def _runs(
+    nodes: Sequence[Node], refused: Container[str], apart: Container[Operation]
+) -> Iterator[tuple[bool, list[Node]]]:
+    def can_be(node: Node) -> bool:
+        return node.op not in apart and can_be_recorded(node, refused)
+
+    for can_record, run in groupby(nodes, key=can_be):
         found = list(run)
         work = sum(not node.kernel.constant for node in found)
         yield can_record and work >= _WORTH, found
@@ -206,7 +271,42 @@ def _works_on_arrays(node: Node) -> bool:
 
 
 def _is_array_or_variable(tensor: Tensor) -> bool:
+    """Whether a tensor is one, or a TensorArray or stack, of which only the host knows."""
     dtype = tensor.dtype
     if dtype.is_ref:
         return dtype.base_dtype is not string
-    return dtype is not variant and (dtype is not resource or tensor.op.type == "VarHandleOp")
+    if dtype is resource:
+        return handed_on(tensor).op.type == "VarHandleOp" or is_kept(maker_of(tensor))
+    return dtype is not variant
+
+
+# --- TensorArrays and stacks --------------------------------------------------------------------
+
+# What makes them, in each step anew; or finds one that is kept in another.
+_KEPT = frozenset({"TensorArrayV3", "TensorArrayGradV3", "StackV2", "StackPopV2"})
+_PASSING = frozenset({"Enter", "Identity", "Switch"})
+_FOUND = frozenset({"TensorArrayGradV3", "StackPopV2"})
+
+
+def is_kept(op: Operation) -> bool:
+    """Whether an operation makes a TensorArray or a stack, or finds one in another."""
+    return op.type in _KEPT and any(tensor.dtype is resource for tensor in op.outputs)
+
+
+def reads_kept(node: Node) -> bool:
+    """Whether an operation works on a TensorArray or a stack."""
+    return any(t.dtype is resource and is_kept(maker_of(t)) for t in node.inputs)
+
+
+def handed_on(tensor: Tensor) -> Tensor:
+    """The handle that loops take in as this one."""
+    while tensor.op.type == "Enter":
+        tensor = tensor.op.inputs[0]
+    return tensor
+
+
+def maker_of(tensor: Tensor) -> Operation:
+    """What made a handle, which may have gone through conditionals and loops."""
+    while tensor.op.type in _PASSING:
+        tensor = tensor.op.inputs[0]
+    return tensor.op

@@ -47,7 +47,7 @@ from tfsession.runtime.regions import Loop
 from tfsession.runtime.runs import Key, Keyed, Run, pieces_of
 from tfsession.runtime.segments import Function, Value
 from tfsession.runtime.spelling import operator_of, spelling_of
-from tfsession.runtime.structure import Structure
+from tfsession.runtime.structure import Structure, Unrolled
 from tfsession.runtime.structured import structure_function
 from tfsession.runtime.transfer_guard import Guard
 
@@ -190,7 +190,7 @@ class Writer:
     """Writes operations into functions; `nodes` are the operations as numbered.
 
     `asks` names what the functions take first, `reuses` allows results in the memory of inputs,
-    `fetched` are the tensors that the program gets.
+    `fetched` are the tensors that the program gets, `unrolled` writes the function of a loop.
     """
 
     def __init__(
@@ -200,8 +200,10 @@ class Writer:
         asks: str,
         reuses: bool,
         fetched: Collection[Tensor] = (),
+        unrolled: Callable[[Writer, Unrolled], Function] | None = None,
     ) -> None:
         self.nodes: list[Node] = []
+        self._unrolled = unrolled
         self.names = names
         self.binder = binder
         self.asks = asks
@@ -386,6 +388,9 @@ class Writer:
 
     def _part_function(self, node: Structure, number: int) -> Function:
         """A part of a structure as a function of what the structure reads; it gives a tuple."""
+        if isinstance(node, Unrolled):
+            assert self._unrolled is not None
+            return self._unrolled(self, node)
         names, part = self.names, node.parts[number]
         source = Source([names.of(*read) for read in node.reads])
         tensors = [*part.results, *part.others]

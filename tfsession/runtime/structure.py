@@ -10,7 +10,7 @@ from tfsession.devices.accelerator import Accelerator
 from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
-from tfsession.runtime.partition import Node
+from tfsession.runtime.partition import Layout, Node
 from tfsession.runtime.regions import Loop
 
 Read = tuple[Tensor, Memory]
@@ -62,6 +62,18 @@ class Repeat(Structure):
     variables: int = 0
     carried: tuple[int, ...] = ()
     switch: Operation | None = None
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Unrolled(Structure):
+    """A loop whose turns the host counts, of what it knows: all of them become one recording.
+
+    It reads what the loop takes from the region around it, and gives what its Exits let through.
+    `body` is that of `loop`, cut into segments.
+    """
+
+    loop: Loop
+    body: Layout
 
 
 def each_within(nodes: Iterable[Node]) -> Iterator[Node]:

@@ -21,9 +21,13 @@ from tfsession.runtime.control import stop_closed
 from tfsession.runtime.errors import failure_of
 from tfsession.runtime.recorded_state import Composed, VariableState, bound_to, is_variable
 from tfsession.runtime.segments import Function, Value, not_scalar
-from tfsession.runtime.structure import Fork, Repeat, Structure
+from tfsession.runtime.structure import Fork, Repeat, Structure, Unrolled
 
 PartFunction = Callable[[Structure, int], Function]
+
+# Allocations of a step behind which a loop is not unrolled: planning and recording them all would
+# take seconds.
+MOST_UNROLLED = 20_000
 
 
 class StructureCall(Composed):
@@ -247,6 +251,21 @@ class Repetition(StructureCall):
         ]
 
 
+class Unrolling(StructureCall):
+    """An Unrolled: its turns are done one after another, eagerly and while a device records."""
+
+    def _asks_device(self, arguments: Sequence[Value]) -> bool:
+        return False
+
+    def _eager(self, arguments: Sequence[Value]) -> Sequence[Value]:
+        results = self._call(self.parts[0], arguments)
+        trace = self._device.watch.trace
+        if trace is not None and trace.refusal is None and len(trace) > MOST_UNROLLED:
+            refused = NotRecordable(f"a step has more than {MOST_UNROLLED} allocations by its end")
+            trace.refusal = failure_of(refused, None, [self._op])
+        return results
+
+
 def _holds(truth: Value, switch: Operation | None) -> bool:
     """Whether a truth is one; raises InvalidArgumentError where it is no scalar."""
     failure: list[BaseException] = []
@@ -269,6 +288,8 @@ def structure_function(
         part_function: gives the function of a part of it, by its number.
         closing: gets something when the session is closed.
     """
+    if isinstance(node, Unrolled):
+        return Unrolling(node, part_function)
     if isinstance(node, Repeat):
         return Repetition(node, part_function, closing)
     assert isinstance(node, Fork)

@@ -25,8 +25,8 @@ from tfsession.devices.transfer import Memory
 from tfsession.graph.operation import Operation
 from tfsession.graph.tensor import Tensor
 from tfsession.runtime.fuse import OUTPUT, Definition, Stand
-from tfsession.runtime.partition import Node
-from tfsession.runtime.recordable import can_be_recorded
+from tfsession.runtime.partition import Node, cut
+from tfsession.runtime.recordable import can_be_recorded, is_kept, reads_kept
 from tfsession.runtime.regions import Joint, Loop, Predicate, Region
 from tfsession.runtime.structure import (
     Fork,
@@ -36,10 +36,12 @@ from tfsession.runtime.structure import (
     Repeat,
     Structure,
     Unfit,
+    Unrolled,
     device_of,
     each_within,
     in_order,
 )
+from tfsession.runtime.unrolling import device_that_unrolls, stay_with
 
 _SWITCHES = frozenset({"Switch", "RefSwitch"})
 _ENTERS = frozenset({"Enter"})
@@ -105,7 +107,7 @@ class _Structuring:
                 self._awaited.clear()
                 try:
                     if isinstance(item, Loop):
-                        self._repeat(item)
+                        self._put_for(item)
                     else:
                         self._fork(item)
                 except Unfit:
@@ -338,6 +340,37 @@ class _Structuring:
 
     # --- loops ----------------------------------------------------------------------------------
 
+    def _put_for(self, loop: Loop) -> None:
+        """Put a structure in the place of a loop; or Unfit."""
+        try:
+            self._repeat(loop)
+        except Unfit:
+            self._awaited.clear()
+            self._unroll(loop)
+
+    def _unroll(self, loop: Loop) -> None:
+        """Put an Unrolled in the place of a loop; or Unfit."""
+        region, location = self._region, self.location
+        memory = device_that_unrolls(loop, location, self.refused)
+        taken = dict.fromkeys([*loop.constants, *(v.enter for v in loop.variables)])
+        reads = [(tensor, location[tensor]) for tensor in taken]
+        results, merges = list(loop.results), [variable.merge for variable in loop.variables]
+        kind = partial(Unrolled, reads=tuple(reads), loop=loop, body=cut(loop.body, location))
+        part = Part(list(loop.all_nodes()), results)
+        node = self._stand(kind, merges, memory, [part], reads, results)
+        assert isinstance(node, Unrolled)
+        node.output_memories = tuple([location[tensor] for tensor in results])
+        given = dict(zip(results, node.op.outputs, strict=True))
+        for tensor, made in given.items():
+            location[made], region.waits[made] = location[tensor], loop.waits
+        region.loops.remove(loop)
+        for other in region.all_nodes():
+            if not given.keys().isdisjoint(other.inputs):
+                other.inputs = tuple([given.get(tensor, tensor) for tensor in other.inputs])
+        self._add(node, (), loop.waits)
+        self._let_pass(loop.arrival, loop.waits)
+        stay_with(node, in_order(list(region.all_nodes())), location, self.refused)
+
     def _repeat(self, loop: Loop) -> None:
         """Put a Repeat in the place of a loop; or Unfit."""
         memory = device_of(loop)
@@ -506,6 +539,9 @@ class _Inside:
             return False
         if node.kernel.constant or (node.kernel.forwards and node.inputs[0].dtype is resource):
             return True
+        # The host does not know whether, or how often, something is kept.
+        if isinstance(node, Unrolled) or is_kept(node.op) or reads_kept(node):
+            return False
         if node.memory is self._memory:
             # What is vouched for draws numbers, of which the host says for each step where they
             # begin: it does not know how often a part runs.
