@@ -27,6 +27,7 @@ from tfsession.devices.memory import on_behalf_of
 from tfsession.devices.slab import FOREVER, Lifetime, Slab, aligned, lay_out
 from tfsession.graph.operation import Operation
 from tfsession.resources.variable import Variable, moves
+from tfsession.runtime.errors import failure_of
 from tfsession.runtime.partition import Node, Transfer
 from tfsession.runtime.recorded_state import (
     Home,
@@ -38,7 +39,7 @@ from tfsession.runtime.recorded_state import (
     locations,
 )
 from tfsession.runtime.segments import Computation, Failure, Function, Value
-from tfsession.runtime.structure import each_within
+from tfsession.runtime.structure import Unrolled, each_within
 
 if TYPE_CHECKING:
     from tfsession.runtime.execution import Execution, Scope
@@ -53,6 +54,8 @@ _TWINS = 2
 _COPIED = 1 << 20
 # Larger values of the host would not be compared in no time.
 _COMPARED = 1 << 12
+# So many steps in a row that are all new, and a loop is left to the host: only it tells them apart.
+_MOST_NEW = 16
 # So often a recording may fail before the segment is left as it is.
 _PATIENCE = 2
 
@@ -131,6 +134,9 @@ class Recordings:
         self.refused: Operation | None = None
         self._segment = segment
         self._device: Accelerator = segment.memory
+        loops = (node.op for node in segment.nodes if isinstance(node, Unrolled))
+        self._loop = next(loops, None)
+        self._new = 0
         self._bound = [value for value in bound_to(segment.function) if is_variable(value)]
         self._known: OrderedDict[Key, list[_Recorded]] = OrderedDict()
         self._seen: OrderedDict[Key, _Needs] = OrderedDict()
@@ -251,6 +257,8 @@ class Recordings:
         if execution.asked is not None:
             own = [execution.asked, *own]
         if key is None or key in self._seen:
+            if key is None:
+                self._note_new()
             results: Sequence[Value] = segment.call(own)
             return results
         variables = self._variables(arguments)
@@ -268,6 +276,7 @@ class Recordings:
         lifetimes += [Lifetime(value.nbytes, FOREVER - 1, FOREVER) for value in overtaken]
         updates = zip(variables, before, strict=True)
         written = [v for v, count in updates if v.updates > count and not v.is_reference]
+        self._note_new()
         with self._lock:
             seen = (*key[:-1], locations(variables))
             self._seen[seen] = _Needs(lifetimes, trace.inputs, list(dict.fromkeys(written)))
@@ -275,9 +284,18 @@ class Recordings:
                 self._seen.popitem(last=False)
         return results
 
+    def _note_new(self) -> None:
+        """A step was like none before: what the host tells a loop may never come again."""
+        self._new += 1
+        if self._new == _MOST_NEW and self._loop is not None:
+            with self._lock:
+                text = f"{_MOST_NEW} steps in a row told a loop what none had told it before"
+                self._give_up(failure_of(NotRecordable(text), None, [self._loop]))
+
     def _record(
         self, key: Key, arguments: Sequence[Value], execution: Execution
     ) -> _Recorded | None:
+        self._new = 0
         try:
             return _Recorded(
                 self._segment,
