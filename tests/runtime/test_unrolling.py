@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from recordings import recordings, refusals
 
 import tfsession as tf
+from tfsession.resources.tensor_array import TensorArray
 from tfsession.runtime import structured
 
 X = np.linspace(-1, 1, 2 * 5 * 3, dtype=np.float32).reshape(2, 5, 3)
@@ -323,3 +324,27 @@ def test_a_handle_that_is_fetched_is_in_no_recording():
         found = [session.run(fetches, {x: np.ones([4, 3])})[1] for _ in range(4)]
         assert refusals(session) == []
     assert all(value.tobytes() == found[0].tobytes() for value in found)
+
+
+class Library:
+    """NumPy, but for what a recording cannot hold where CuPy does it."""
+
+    empty = staticmethod(np.empty)
+
+    @staticmethod
+    def concatenate(values):
+        assert len(values) <= 8, "a kernel is told by the host where its inputs lie"
+        return np.concatenate(values)
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (1, 3)])
+def test_many_elements_are_joined_as_a_recording_can_hold_it(shape):
+    rows = np.arange(12.0, dtype=np.float32).reshape(12, *[1] * len(shape)) + np.zeros(shape)
+    kept = TensorArray("t", tf.float32, 12, None, grows=False, clears=False, is_uniform=True)
+    for index, row in enumerate(rows):
+        kept.write(index, row, tf.float32)
+    assert (kept.gather(Library, range(12), tf.float32, None) == rows).all()
+    if shape:
+        joined, lengths = kept.concat(Library, tf.float32, None)
+        assert (joined == np.concatenate(rows)).all()
+        assert lengths == [shape[0]] * 12

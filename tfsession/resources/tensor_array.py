@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import count
+from itertools import accumulate, count
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from tfsession.core.shape import Shape, debug_string, is_compatible, is_fully_de
 
 _numbers = count()
 _UNKNOWN = "<unknown>"
+_AT_ONCE = 8
 
 
 class TensorArray:
@@ -223,8 +224,8 @@ class TensorArray:
                     f"{debug_string(value.shape)}"
                 )
         if not first:
-            return xp.concatenate([value.reshape(1) for value in values])
-        return xp.concatenate(values).reshape((len(values), *first))
+            return _joined(xp, [value.reshape(1) for value in values])
+        return _joined(xp, values).reshape((len(values), *first))
 
     def concat(self, xp: Any, dtype: DType, shape: Shape) -> tuple[Any, list[int]]:
         """All elements along their first dimension, and how long each is there.
@@ -247,7 +248,7 @@ class TensorArray:
                     f"shape: {debug_string(values[0].shape[1:])} but index {number} has (excepting "
                     f"dimension 0) shape: {debug_string(value.shape[1:])}"
                 )
-        return xp.concatenate(values), [len(value) for value in values]
+        return _joined(xp, values), [len(value) for value in values]
 
     # --- the whole ------------------------------------------------------------------------------
 
@@ -308,6 +309,20 @@ def _filled(xp: Any, shape: Shape, dtype: DType) -> Any:
     if dtype.numpy.kind == "O":
         return np.full([d or 0 for d in shape], b"", object)
     return xp.zeros(shape, dtype.numpy)
+
+
+def _joined(xp: Any, values: Sequence[Any]) -> Any:
+    """Arrays one behind the other.
+
+    Of more than eight, CuPy has the host tell a kernel where they lie: no recording can hold that.
+    """
+    if xp is np or len(values) <= _AT_ONCE:
+        return xp.concatenate(values)
+    lengths = [len(value) for value in values]
+    joined = xp.empty((sum(lengths), *values[0].shape[1:]), values[0].dtype)
+    for value, end in zip(values, accumulate(lengths), strict=True):
+        joined[end - len(value) : end] = value
+    return joined
 
 
 def array_of(handle: Any) -> TensorArray:
