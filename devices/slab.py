@@ -6,13 +6,23 @@ from a step that ran before: allocations that never live at once share memory.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 from weakref import ref
 
 import numpy as np
 
-__all__ = ["ALIGNMENT", "FOREVER", "AllocationTrace", "Lifetime", "Slab", "aligned", "lay_out"]
+__all__ = [
+    "ALIGNMENT",
+    "FOREVER",
+    "AllocationTrace",
+    "Lifetime",
+    "Lifetimes",
+    "Slab",
+    "aligned",
+    "lay_out",
+]
 
 # The moment at which what lives on is said to end.
 FOREVER = 1 << 62
@@ -31,6 +41,31 @@ class Lifetime(NamedTuple):
     nbytes: int
     begin: int
     end: int
+
+
+class Lifetimes(Sequence[Lifetime]):
+    """Those of a whole step, of which there may be thousands, in little memory."""
+
+    def __init__(self, rows: Iterable[Lifetime] = ()) -> None:
+        self.sizes, self.begins, self.ends = array("q"), array("q"), array("q")
+        for row in rows:
+            self.append(row)
+
+    def append(self, row: Lifetime) -> None:
+        """One more."""
+        self.sizes.append(row.nbytes)
+        self.begins.append(row.begin)
+        self.ends.append(row.end)
+
+    def end(self, number: int, moment: int) -> None:
+        """One ends earlier than it was said to."""
+        self.ends[number] = moment
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __getitem__(self, number: Any) -> Any:
+        return Lifetime(self.sizes[number], self.begins[number], self.ends[number])
 
 
 class Slab(NamedTuple):
@@ -60,32 +95,29 @@ class AllocationTrace:
     def __init__(self) -> None:
         self.refusal: BaseException | None = None
         self.inputs: list[tuple[tuple[int, ...], Any]] = []
-        self._begun: list[tuple[int, int]] = []
-        self._ended: dict[int, int] = {}
+        self._found = Lifetimes()
         self._watched: dict[int, ref[Any]] = {}
         self._moment = 0
 
     def add(self, holder: Any, nbytes: int) -> None:
         """Memory was handed out; it returns when `holder` is gone."""
-        number = len(self._begun)
-        self._begun.append((nbytes, self._moment))
+        number = len(self._found)
+        self._found.append(Lifetime(nbytes, self._moment, FOREVER))
         self._moment += 1
         self._watched[number] = ref(holder, lambda _: self._end(number))
 
     def _end(self, number: int) -> None:
-        self._ended[number] = self._moment
-        self._moment += 1
+        if self._watched.pop(number, None) is not None:
+            self._found.end(number, self._moment)
+            self._moment += 1
 
     def __len__(self) -> int:
-        return len(self._begun)
+        return len(self._found)
 
-    def lifetimes(self) -> list[Lifetime]:
+    def lifetimes(self) -> Lifetimes:
         """What was seen so far; nothing is watched any more."""
         self._watched.clear()
-        return [
-            Lifetime(nbytes, begin, self._ended.get(number, FOREVER))
-            for number, (nbytes, begin) in enumerate(self._begun)
-        ]
+        return self._found
 
 
 def lay_out(lifetimes: Sequence[Lifetime]) -> Slab:
@@ -96,9 +128,9 @@ def lay_out(lifetimes: Sequence[Lifetime]) -> Slab:
     Inference", 2020).
     """
     count = len(lifetimes)
-    begins = np.array([lifetime.begin for lifetime in lifetimes], np.int64)
-    ends = np.array([lifetime.end for lifetime in lifetimes], np.int64)
-    sizes = np.array([aligned(lifetime.nbytes) for lifetime in lifetimes], np.int64)
+    known = lifetimes if isinstance(lifetimes, Lifetimes) else Lifetimes(lifetimes)
+    begins, ends = np.array(known.begins, np.int64), np.array(known.ends, np.int64)
+    sizes = np.array([*map(aligned, known.sizes)], np.int64)
     offsets = np.zeros(count, np.int64)
     placed = np.empty(0, np.int64)  # the numbers of those that have a place, by offset
     for number in np.argsort(-sizes, kind="stable"):
@@ -109,8 +141,7 @@ def lay_out(lifetimes: Sequence[Lifetime]) -> Slab:
         at = np.searchsorted(offsets[placed], offsets[number])
         placed = np.insert(placed, at, number)
     nbytes = int((offsets + sizes).max(initial=0))
-    asked = tuple(lifetime.nbytes for lifetime in lifetimes)
-    return Slab(asked, tuple(offsets.tolist()), nbytes)
+    return Slab(tuple(known.sizes), tuple(offsets.tolist()), nbytes)
 
 
 def _best_gap(offsets: Any, sizes: Any, nbytes: int) -> int:

@@ -24,7 +24,7 @@ from tfsession.core.modes import modes
 from tfsession.devices.accelerator import Accelerator
 from tfsession.devices.capture import CaptureRefused, NotRecordable
 from tfsession.devices.memory import on_behalf_of
-from tfsession.devices.slab import FOREVER, Lifetime, Slab, aligned, lay_out
+from tfsession.devices.slab import FOREVER, Lifetime, Lifetimes, Slab, aligned, lay_out
 from tfsession.graph.operation import Operation
 from tfsession.resources.variable import Variable, moves
 from tfsession.runtime.errors import failure_of
@@ -273,7 +273,8 @@ class Recordings:
             return results
         # What a recording copies in the end, so that an assignment does not show in what was read.
         overtaken = state.overtaken(results)
-        lifetimes += [Lifetime(value.nbytes, FOREVER - 1, FOREVER) for value in overtaken]
+        for value in overtaken:
+            lifetimes.append(Lifetime(value.nbytes, FOREVER - 1, FOREVER))
         updates = zip(variables, before, strict=True)
         written = [v for v, count in updates if v.updates > count and not v.is_reference]
         self._note_new()
@@ -355,7 +356,7 @@ class _Needs(NamedTuple):
     `written` are the resource variables that it wrote to.
     """
 
-    lifetimes: Sequence[Lifetime]
+    lifetimes: Lifetimes
     inputs: Sequence[tuple[tuple[int, ...], Any]]
     written: Sequence[Variable]
 
