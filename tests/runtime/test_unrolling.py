@@ -1,6 +1,7 @@
 """Loops of which the host counts the turns: with TensorArrays and stacks, one replay a step."""
 
 import gc
+import threading
 
 import numpy as np
 import pytest
@@ -270,6 +271,29 @@ def test_an_error_names_its_operation_as_unrecorded_and_the_session_goes_on():
     assert found == told_by(written_beyond, WITHOUT)
     name = "while/TensorArrayWrite/TensorArrayWriteV3"
     assert found == [(tf.errors.InvalidArgumentError, name)] * 3
+
+
+@pytest.mark.parametrize("before", [0, 1], ids=["as it is", "recorded"])
+def test_a_session_that_is_closed_ends_a_loop(before, monkeypatch):
+    write, closing = TensorArray.write, []
+
+    def write_while_closed(*arguments):
+        write(*arguments)
+        if len(closing) == before + 1 and closing[-1].ident is None:
+            closing[-1].start()
+            closing[-1].join(0.2)  # it waits for the step, which sees that it is over
+
+    monkeypatch.setattr(TensorArray, "write", write_while_closed)
+    x, turns, fetches = fed_turns()
+    with tf.Session() as session:
+        for _ in range(before):
+            closing.append(None)
+            session.run(fetches, {x: np.ones(3), turns: 50})
+        closing.append(threading.Thread(target=session.close))
+        with pytest.raises(tf.errors.CancelledError):
+            session.run(fetches, {x: np.ones(3), turns: 50})
+        closing[-1].join(20)
+        assert not closing[-1].is_alive()
 
 
 def device_says_when(x):
