@@ -26,8 +26,6 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    # TensorFlow uses it by itself on some processors only, and has other errors without.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     # Before tfsession is imported, and for the processes that tests start.
     if config.getoption("--device") == "cuda":
         os.environ.pop("TFSESSION_SIMULATED_GPUS", None)
@@ -121,6 +119,14 @@ def fresh_graph():
 
     with Graph().as_default() as graph:
         yield graph
+
+
+@pytest.fixture(scope="session")
+def tensorflow_has_onednn(tf):
+    """Whether TensorFlow uses oneDNN, as it does on processors of some kinds."""
+    from tensorflow.python.util import _pywrap_util_port as port  # noqa: PLC0415
+
+    return port.IsMklEnabled()
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,9 @@ train = tf.train.GradientDescentOptimizer(0.125).minimize(y)
 assigns = v.assign(tf.ones([7, 4])), v.assign_add(list(v))
 with tf.Session() as session:
     session.run(tf.global_variables_initializer())
-    out = [session.run([list(v), w.as_tensor(), rows, tf.gradients(y, list(v) + list(u))])]
+    out = [session.run([list(v), w.as_tensor(), rows])]
+    slopes = session.run(tf.gradients(y, list(v) + list(u)))  # sums, in what order one likes
+    out += [[np.round(slope, 4) for slope in slopes]]
     session.run(train)
     out += [[np.round(part, 3) for part in session.run(list(u) + list(x))]]
     out += [*map(session.run, assigns), session.run(list(v))]
