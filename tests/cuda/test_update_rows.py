@@ -45,14 +45,14 @@ def _orders():
 
 
 @NEEDS_COMPILER
-def test_indices_are_ordered_and_equal_ones_as_they_came(tmp_path):
+def test_indices_are_ordered_and_equal_ones_as_they_came(host_code):
     found = [(ids, 9 if ids.dtype == np.int32 else 1 << 30) for ids in _orders()]
     jobs = [
         SimpleNamespace(calls=ordering(ids.dtype.name, ids.size, count), inputs=[ids])
         for ids, count in found
     ]
     for from_last in (False, True):
-        results = Batch(jobs, tmp_path).results(from_last=from_last)
+        results = Batch(jobs, host_code).results(from_last=from_last)
         for (keys,), (ids, count) in zip(results, found, strict=True):
             rows = np.where((ids >= 0) & (ids < count), ids.astype(np.int64), 0xFFFFFFFF)
             rows = rows.astype(np.uint64)
@@ -117,10 +117,10 @@ def _jobs():
 
 
 @NEEDS_COMPILER
-def test_the_bits_are_those_of_one_row_after_another(tmp_path):
+def test_the_bits_are_those_of_one_row_after_another(host_code):
     jobs = _jobs()
     for arch in ("sm_80", "sm_90"):
         assert compiled_without_spills([n for job in jobs for n in job.calls.launches], arch)
-    for found, job in zip(Batch(jobs, tmp_path).results(), jobs, strict=True):
+    for found, job in zip(Batch(jobs, host_code).results(), jobs, strict=True):
         for one, other in zip(found, job.wanted, strict=True):
             assert one.reshape(other.shape).tobytes() == other.tobytes()

@@ -369,7 +369,9 @@ class _Structuring:
                 other.inputs = tuple([given.get(tensor, tensor) for tensor in other.inputs])
         self._add(node, (), loop.waits)
         self._let_pass(loop.arrival, loop.waits)
-        stay_with(node, in_order(list(region.all_nodes())), location, self.refused)
+        # What stands in other loops is for those: a host that goes through them has to know it.
+        own = [other for group in region.groups.values() for other in group]
+        stay_with(node, in_order(own), location, self.refused)
 
     def _repeat(self, loop: Loop) -> None:
         """Put a Repeat in the place of a loop; or Unfit."""
