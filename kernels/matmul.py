@@ -106,7 +106,7 @@ def rows_of_layer(
         return None
     if not goes_down and step < w.shape[1]:  # of some columns the library adds up in another order
         return None
-    found = {count: written_layer(count, w, bias, False, is_part=True) for count in some}
+    found = {count: written_layer(count, w, bias, False) for count in some}
     return None if None in found.values() else found  # type: ignore[return-value]
 
 

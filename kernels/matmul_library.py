@@ -14,9 +14,9 @@ from tfsession.devices.onednn import Library, Primitive, dnn_library
 _SOURCE, _WEIGHTS, _RESULT, _LATER, _SECOND = 1, 33, 17, 1 << 15, 2
 # What may be done to a product: `dnnl_alg_kind_t`.
 _ADD, _RECTIFIED = 0x1FFF0, 0x20
-# Implementations that are faster than BLAS. The first has loops for each size: it adds up a row as
-# it does among others, and where it is, as with AVX-512, transposed matrices are multiplied faster,
-# too, by whichever.
+# Implementations that may be faster than BLAS. The first has loops for each size: it adds up a row
+# as it does among others, and where it is, as with AVX-512, two matrices are multiplied faster by
+# whichever.
 _OWN = b"brg"
 _FAST = (_OWN, b"gemm:jit")
 # Rows of some products that tell whether it is, and the other sides of them.
@@ -74,9 +74,7 @@ def suits(xp: Any, left: Any, right: Any) -> Library | None:
 def suits_two(xp: Any, left: Any, right: Any) -> Library | None:
     """The library, if it multiplies these two matrices faster than BLAS would."""
     library = suits(xp, left, right)
-    if library is None or left.strides[1] == right.strides[1] == left.itemsize:
-        return library
-    return library if has_own_loops(library) else None
+    return library if library is not None and has_own_loops(library) else None
 
 
 def written(library: Library, left: Any, right: Any, out: Any) -> bool:
@@ -94,7 +92,6 @@ def _layer(
     sizes: tuple[int, int, int],
     has_bias: bool,
     is_rectified: bool,
-    ways: bytes | tuple[bytes, ...],
 ) -> Primitive | None:
     """`layer(x, w, out)`, or `layer(x, w, out, bias)`, for rows, inner size and columns."""
     rows, inner, columns = sizes
@@ -109,7 +106,7 @@ def _layer(
     )
     if plain is None or found is None or plain.name != found.name:
         return None
-    if not plain.name.startswith(ways):
+    if not plain.name.startswith(_OWN):
         return None
     arguments = {_SOURCE: x, _WEIGHTS: weights, _RESULT: result}
     if has_bias:
@@ -118,17 +115,15 @@ def _layer(
 
 
 def written_layer(
-    rows: int, w: Any, bias: Any, is_rectified: bool, *, is_part: bool = False
+    rows: int, w: Any, bias: Any, is_rectified: bool
 ) -> Callable[[Any, Any], None] | None:
     """`write(x, out)`, of a product to which a bias is added, and which is rectified then.
 
-    Where it is rectified, what is NaN becomes zero. Rows that are a part of more, if it `is_part`,
-    have the bits that they have among these. None where the library would not multiply so, or
-    otherwise.
+    Where it is rectified, what is NaN becomes zero. Rows that are a part of more have the bits that
+    they have among these. None where the library has no loops of its own for these sizes.
     """
-    ways = _OWN if is_part else _FAST
     library = dnn_library(np, w) if bias is None else dnn_library(np, w, bias)
-    found = library and _layer(library, (rows, *w.shape), bias is not None, is_rectified, ways)
+    found = library and _layer(library, (rows, *w.shape), bias is not None, is_rectified)
     if not found:
         return None
     run, behind = found.run, () if bias is None else (bias,)

@@ -23,7 +23,9 @@ L0 = tf.ConfigProto(graph_options=tf.GraphOptions(optimizer_options=OPTIONS))
 
 @pytest.fixture(params=["onednn"])
 def library(request):
-    """Only with the library."""
+    """Only where the library multiplies by loops of its own, as with AVX-512."""
+    if not matmul_library.has_own_loops(onednn.dnn_library(np)):
+        pytest.skip("products are left to BLAS: no layer is computed at once")
     return request.param
 
 
@@ -118,8 +120,7 @@ def test_blocks_of_many_rows_give_what_all_give(library, ran, monkeypatch, weigh
         same_bits(one, other)
 
     check()
-    # Elsewhere the bits of a row would depend on how many there are.
-    assert bool(ran[True]) == matmul_library.has_own_loops(onednn.dnn_library(np))
+    assert ran[True]
 
 
 def _layers(x, constants=True):
