@@ -63,13 +63,22 @@ def _controls() -> _Controls | None:
 _MANY_ROWS, _TURNED = 33, 1 << 13
 # Smaller arrays are made as fast as they are taken from a workspace.
 _WORTH_KEEPING = 1 << 16
+# Kernels of OpenBLAS without AVX-512; some of its versions choose them on CPUs that have it.
+_NARROW_KERNELS = frozenset({"Haswell", "Zen"})
+
+
+@cache
+def _is_slow_across() -> bool:
+    """Whether the BLAS of NumPy takes long for few rows and a transposed matrix."""
+    library = _library()
+    return library is None or library.info().get("architecture") not in _NARROW_KERNELS
 
 
 def product(xp: Any, left: Any, right: Any, out: Any = None) -> Any:
     """The product of two matrices, of numbers that are some for BLAS.
 
-    OpenBLAS takes up to three times as long for few rows and a transposed matrix, as gradients and
-    steps of recurrent networks have them, as for that matrix and a few columns.
+    With AVX-512 OpenBLAS takes up to three times as long for few rows and a transposed matrix, as
+    gradients and steps of recurrent networks have them, as for that matrix and a few columns.
     """
     is_slow = (
         xp is np
@@ -79,6 +88,7 @@ def product(xp: Any, left: Any, right: Any, out: Any = None) -> Any:
         and left.dtype.char in "fd"
         and left.dtype == right.dtype
         and left.shape[1] == len(right)
+        and _is_slow_across()
     )
     if not is_slow:
         return xp.matmul(left, right, out=out)
@@ -130,8 +140,6 @@ def square_sum(vector: Any) -> float:
     return total
 
 
-# Kernels of OpenBLAS without AVX-512; some of its versions choose them on CPUs that have it.
-_NARROW_KERNELS = frozenset({"Haswell", "Zen"})
 # What NumPy calls it before version 2.4, and since.
 _AVX_512 = frozenset({"AVX512_SKX", "X86_V4"})
 

@@ -10,7 +10,9 @@ from tfsession.kernels.matmul import multiply
 @pytest.mark.parametrize("rows", [1, 2, 7, 32, 33])
 @pytest.mark.parametrize(("inner", "columns"), [(1, 5), (96, 256), (600, 40), (256, 1100)])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "complex64"])
-def test_few_rows_and_a_transposed_matrix(rows, inner, columns, dtype):
+@pytest.mark.parametrize("is_slow", [True, False])
+def test_few_rows_and_a_transposed_matrix(monkeypatch, rows, inner, columns, dtype, is_slow):
+    monkeypatch.setattr(blas, "_is_slow_across", lambda: is_slow)
     rng = np.random.default_rng(rows)
     left, right = rng.normal(size=(rows, inner)) * 4, rng.normal(size=(columns, inner)) * 4
     left, right = left.astype(dtype), right.astype(dtype).T
