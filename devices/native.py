@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from functools import cache, partial
 from importlib.util import find_spec
 from typing import Any
 
-from tfsession.core import forking
 from tfsession.devices.code_cache import CodeCache, folder
 
 __all__ = ["SWITCH", "NativeCompiler", "description", "is_there", "native_compiler"]
@@ -22,6 +22,15 @@ _PACKAGE = "llvmlite"
 # Products and sums in one rounding, without which functions would be slow.
 _NEEDED = {"x86_64": "fma", "arm64": "", "aarch64": ""}
 _SPEED = 3
+
+
+# Who loads LLVM, or compiles: a process that forks waits for them, because a copy of the half of it
+# could do neither.
+_alone = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_alone.acquire, after_in_parent=_alone.release, after_in_child=_alone.release
+    )
 
 
 class NativeCompiler:
@@ -43,7 +52,6 @@ class NativeCompiler:
         self._cache = CodeCache(folder())
         # Engines own what they have linked; they and its code are never given up.
         self._engines: list[tuple[Any, bytes]] = []
-        self._lock = forking.lock()
 
     @property
     def version(self) -> tuple[int, int]:
@@ -57,7 +65,7 @@ class NativeCompiler:
         Raises RuntimeError where LLVM refuses the text.
         """
         key = CodeCache.key(source, [], self._arch, self.version)
-        with self._lock:
+        with _alone:
             code = self._cache.get(key)
             if code is None:
                 code = self._compiled(source)
@@ -108,9 +116,10 @@ def _compiler() -> NativeCompiler | None:
     if not is_there():
         return None
     try:
-        from llvmlite import binding  # noqa: PLC0415  it takes a tenth of a second
+        with _alone:
+            from llvmlite import binding  # noqa: PLC0415  it takes a tenth of a second
 
-        found = NativeCompiler(binding)
+            found = NativeCompiler(binding)
     except (ImportError, OSError, RuntimeError, AttributeError):
         return None
     return found if found.is_fit else None

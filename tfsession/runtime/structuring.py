@@ -369,8 +369,7 @@ class _Structuring:
                 other.inputs = tuple([given.get(tensor, tensor) for tensor in other.inputs])
         self._add(node, (), loop.waits)
         self._let_pass(loop.arrival, loop.waits)
-        # What stands in other loops is for those: a host that goes through them has to know it.
-        own = [other for group in region.groups.values() for other in group]
+        own = [other for group in region.groups.values() for other in group]  # in no other loop
         stay_with(node, in_order(own), location, self.refused)
 
     def _repeat(self, loop: Loop) -> None:
