@@ -33,6 +33,10 @@ if hasattr(os, "register_at_fork"):
     )
 
 
+# Engines own what they have linked, which ufuncs call: they and its code are never given up.
+_engines: list[tuple[Any, bytes]] = []
+
+
 class NativeCompiler:
     """LLVM for the processor of this computer."""
 
@@ -50,8 +54,6 @@ class NativeCompiler:
         )  # fmt: skip
         self._arch = f"{triple} {self.cpu} {features.flatten()}"
         self._cache = CodeCache(folder())
-        # Engines own what they have linked; they and its code are never given up.
-        self._engines: list[tuple[Any, bytes]] = []
 
     @property
     def version(self) -> tuple[int, int]:
@@ -93,7 +95,7 @@ class NativeCompiler:
         engine.add_object_file(file)
         file.detach()  # the engine has it now, and would free it a second time
         engine.finalize_object()
-        self._engines.append((engine, code))
+        _engines.append((engine, code))
         return [engine.get_function_address(name) for name in names]
 
 
@@ -116,10 +118,9 @@ def _compiler() -> NativeCompiler | None:
     if not is_there():
         return None
     try:
-        with _alone:
-            from llvmlite import binding  # noqa: PLC0415  it takes a tenth of a second
+        from llvmlite import binding  # noqa: PLC0415  it takes a tenth of a second
 
-            found = NativeCompiler(binding)
+        found = NativeCompiler(binding)
     except (ImportError, OSError, RuntimeError, AttributeError):
         return None
     return found if found.is_fit else None
@@ -132,7 +133,8 @@ def is_there() -> bool:
 
 def native_compiler() -> NativeCompiler | None:
     """LLVM; None where it is not installed, not wanted, or not for this processor."""
-    return _compiler()
+    with _alone:  # threads that ask at once get the same one
+        return _compiler()
 
 
 def description() -> str:
